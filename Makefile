@@ -1,0 +1,38 @@
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo train test lint tensorboard clean
+
+help:  ## show this
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## create .venv with this project and everything it needs
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install  ## train on scikit-learn's digits, in about a minute, without network
+	$(BIN)/python -m vae_lightning.train experiment=demo
+
+train: install  ## train with ARGS, as in make train ARGS="data=anime model=conv5"
+	$(BIN)/python -m vae_lightning.train $(ARGS)
+
+test: install  ## run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: install  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+tensorboard: install  ## look at all runs in outputs/
+	$(BIN)/vae-tensorboard --logdir outputs --samples_per_plugin images=500
+
+clean:  ## remove .venv and all caches; outputs/ stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist build
+	find vae_lightning tests -name __pycache__ -type d -prune -exec rm -rf {} +

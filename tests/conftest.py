@@ -1,0 +1,75 @@
+"""What all tests share."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests import typecheck  # noqa: F401  (jaxtyping's import hook looks it up)
+from vae_lightning.run_dir import RunDir
+
+TINY = [
+    "data=digits",
+    "model=mlp",
+    "trainer=cpu",
+    "model.encoder.hidden=[16]",
+    "model.decoder.hidden=[16]",
+    "model.latent_dim=4",
+]
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch):
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """Call the train command in this process, in an empty folder: `command("data=digits", ...)`."""
+    from vae_lightning.train import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*overrides: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["vae-train", *overrides])
+        main()
+
+    return call
+
+
+@pytest.fixture
+def train(command, tmp_path):
+    """Train on the digits with a tiny MLP and return the run directory."""
+
+    def call(*overrides: str, name: str = "run") -> RunDir:
+        command(*TINY, "trainer.max_epochs=2", f"run_dir={tmp_path / name}", *overrides)
+        return RunDir(tmp_path / name)
+
+    return call
+
+
+@pytest.fixture
+def error_of(command, capsys):
+    """Call the train command, which must fail with exit code 1, and return its one-line message."""
+
+    def call(*overrides: str) -> str:
+        with pytest.raises(SystemExit) as exit_info:
+            command(*overrides)
+        message = str(exit_info.value.code)
+        assert message.startswith("error: ")
+        assert "\n" not in message
+        return message.removeprefix("error: ")
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real images; the test is skipped where there is none."""
+    root = os.environ.get("VAE_LIGHTNING_DATA")
+    if not root:
+        pytest.skip("VAE_LIGHTNING_DATA is not set: no MNIST and no anime faces at hand")
+    return Path(root)

@@ -1,0 +1,154 @@
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vae_lightning.data.decode import decode_image
+from vae_lightning.data.image_folder import ImageFolder, split_of
+from vae_lightning.errors import UserError
+
+
+@pytest.fixture
+def folder(pictures, tmp_path):
+    """Makes the DataModule of the pictures, with fractions that leave no split empty."""
+
+    def make(**options) -> ImageFolder:
+        defaults = {"root": str(pictures), "cache_dir": str(tmp_path / "cache"), "image_size": 8}
+        fractions = {"val_fraction": 0.2, "test_fraction": 0.2}
+        return ImageFolder(**{**defaults, **fractions, "batch_size": 4, **options})
+
+    return make
+
+
+def names(data: ImageFolder) -> dict[str, tuple[str, ...]]:
+    return {split: images.names for split, images in data.splits.items()}
+
+
+def test_splits_cover_the_folder_once_and_their_rows_are_their_files(folder, pictures):
+    data = folder()
+    data.prepare_data()
+    data.setup()
+    assert sorted(sum(names(data).values(), ())) == sorted(path.name for path in pictures.iterdir())
+    for images in data.splits.values():
+        assert images.labels is None
+        first = images.images(torch.tensor([0]))[0].permute(1, 2, 0).numpy()
+        assert np.array_equal(first, decode_image(pictures / images.names[0], 8, 3))
+
+
+def test_loaders_read_every_image_of_their_split(folder):
+    data = folder(eval_batch_size=5)
+    batches = list(data.val_dataloader())
+    assert torch.equal(torch.cat([batch.indices for batch in batches]), torch.arange(len(data.splits["val"])))
+    assert all(batch.labels is None for batch in batches)
+    assert data.example_images(3).shape == (3, *data.image_shape) == (3, 3, 8, 8)
+
+
+def test_the_pixels_stay_memory_mapped(folder):
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("only Linux lists a process's memory maps")
+    data = folder()
+    data.setup()
+    assert "pixels.npy" in maps.read_text()
+    pixels = data.splits["train"].pixels
+    assert pixels.data_ptr() == data.splits["test"].pixels.data_ptr()
+
+
+def test_adding_files_moves_no_other(folder, pictures):
+    before = names(folder())
+    for number in range(40):
+        Image.new("RGB", (9, 9)).save(pictures / f"{number:02}a.png")
+    after = names(folder())
+    assert all(set(before[split]) < set(after[split]) for split in before)
+
+
+def test_the_split_depends_on_neither_seed_nor_bad_files(folder, pictures):
+    before = names(folder())
+    assert names(folder(seed=1)) == before
+    bad = before["val"][0]
+    (pictures / bad).write_bytes(b"not a picture")
+    after = names(folder(max_bad_fraction=0.02))
+    assert after == {**before, "val": before["val"][1:]}
+
+
+def test_fractions_are_met_and_test_stays_when_validation_grows():
+    all_names = [f"folder/{number}.jpg" for number in range(20000)]
+    small = [split_of(name, 0.05, 0.1) for name in all_names]
+    assert small.count("val") / 20000 == pytest.approx(0.05, abs=0.008)
+    assert small.count("test") / 20000 == pytest.approx(0.1, abs=0.011)
+    large = [split_of(name, 0.3, 0.1) for name in all_names]
+    assert [split == "test" for split in small] == [split == "test" for split in large]
+    assert split_of("name that is not utf-8 \udcff.jpg", 0.05, 0.05) in ("train", "val", "test")
+
+
+def test_the_split_of_a_name_is_the_same_for_ever():
+    splits = [split_of(f"{number}.jpg", 0.25, 0.25) for number in range(12)]
+    assert "".join(split[1] for split in splits) == "earrrearrrra"
+
+
+def test_an_empty_split_says_which_fraction_to_raise(folder):
+    with pytest.raises(UserError, match=r"^data\.root=\S+: of 60 .* none .* val; raise data\.val_fraction"):
+        folder(val_fraction=1e-9).setup()
+
+
+@pytest.mark.parametrize("wrapped", ["", "images/"])
+def test_an_archive_in_place_of_a_root(folder, pictures, tmp_path, wrapped):
+    archive = tmp_path / "faces.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in pictures.iterdir():
+            file.write(path, wrapped + path.name)
+        file.writestr("__MACOSX/._00.png", b"not a picture")
+    data = folder(root=None, archive=str(archive))
+    data.prepare_data()
+    assert {len(Path(name).parts) for name in names(data)["train"]} == {1 + bool(wrapped)}
+    assert sum(len(images) for images in data.splits.values()) == 60
+
+
+def test_an_archive_without_images_is_named(folder, tmp_path):
+    archive = tmp_path / "texts.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("readme.txt", "nothing to see")
+    with pytest.raises(UserError, match=r"^data\.archive=\S+texts\.zip: no images found"):
+        folder(archive=str(archive)).prepare_data()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"root": None}, "root must be a folder"),
+        ({"archive": "faces.rar"}, r"archive must end in \.zip, \.tar, \.tar\.gz, \.tgz, got faces\.rar"),
+        ({"max_bad_fraction": 1.5}, "max_bad_fraction must be from 0 to 1, got 1.5"),
+        ({"val_fraction": 0.0}, "val_fraction must lie between 0 and 1, got 0.0"),
+        ({"test_fraction": 1.0}, "test_fraction must lie between 0 and 1, got 1.0"),
+        ({"val_fraction": 0.8}, r"val_fraction and test_fraction must leave .*, got 0\.8 \+ 0\.2"),
+        ({"max_archive_gb": 0.0}, "max_archive_gb must be positive, got 0.0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+    ],
+)
+def test_impossible_options_are_named(folder, options, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        folder(**options)
+
+
+def test_real_faces(real_data, tmp_path):
+    root = tmp_path / "faces"
+    root.mkdir()
+    for number in range(50):
+        shutil.copyfile(real_data / "anime-faces" / f"{number}.jpg", root / f"{number}.jpg")
+    data = ImageFolder(
+        root=str(root), cache_dir=str(tmp_path / "cache"), batch_size=8, val_fraction=0.2, test_fraction=0.2
+    )
+    data.prepare_data()
+    assert sum(len(images) for images in data.splits.values()) == 50
+    batch = next(iter(data.train_dataloader()))
+    assert batch.images.shape == (8, 3, 64, 64)
+    assert batch.images.float().std() > 30
+    # the same pictures by a plainer road: 96 x 96 resized whole
+    name = data.splits["train"].names[int(batch.indices[0])]
+    plain = Image.open(root / name).convert("RGB").resize((64, 64), Image.Resampling.BOX)
+    difference = batch.images[0].permute(1, 2, 0).numpy().astype(int) - np.asarray(plain).astype(int)
+    assert np.abs(difference).mean() < 8

@@ -1,0 +1,266 @@
+"""The train command as a user calls it, on the digits."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.conftest import TINY
+from vae_lightning.run_dir import RunDir
+
+
+def weights(run: RunDir) -> dict[str, torch.Tensor]:
+    return torch.load(run.last, weights_only=True)["state_dict"]
+
+
+def assert_equal_weights(one: RunDir, other: RunDir) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def test_a_run_directory_tells_everything(train, capsys):
+    run = train("seed=3", "objective.warmup_steps=12")
+    printed = capsys.readouterr().out
+    assert str(run.path) in printed
+    assert "test elbo" in printed
+    assert "training.gif" in printed
+    assert run.status()["status"] == "finished"
+    assert run.config()["model"]["latent_dim"] == 4
+    assert run.config()["seed"] == 3
+    assert "model.latent_dim=4" in yaml.safe_load((run.path / "overrides.yaml").read_text())
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert environment["versions"]["torch"] == torch.__version__.split("+")[0] or environment["versions"]["torch"]
+    assert (run.path / "training.gif").is_file()
+    for name in ("reconstructions", "samples"):
+        assert sorted(file.name for file in (run.path / "images" / name).iterdir()) == [
+            "epoch_0001.png",
+            "epoch_0002.png",
+        ]
+    assert "epoch" in (run.path / "train.log").read_text()
+    with (run.path / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert sum(row["val/elbo"] != "" for row in rows) == 2
+    assert not list(run.path.rglob("hparams.yaml"))
+
+
+def test_tensorboard_holds_curves_pictures_and_hyperparameters(train):
+    run = train("objective.warmup_steps=12")
+    events = EventAccumulator(str(run.path), size_guidance={"images": 0, "scalars": 0}).Reload()
+    scalars = set(events.Tags()["scalars"])
+    for split in ("train", "val"):
+        assert {f"{split}/{name}" for name in ("loss", "elbo", "rate", "distortion")} <= scalars
+    assert {"learning_rate", "beta", "train/images_per_s", "final/test_elbo"} <= scalars
+    assert "hp_metric" not in scalars
+    # 9 steps an epoch: training and validation figures of one epoch stand at the same step.
+    assert [event.step for event in events.Scalars("train/elbo")] == [
+        event.step for event in events.Scalars("val/elbo")
+    ]
+    assert [round(event.value, 4) for event in events.Scalars("beta")] == [0.75, 1.0]
+    assert {"images/reconstructions", "images/samples", "images/training"} <= set(events.Tags()["images"])
+    assert {"config/text_summary", "model/text_summary", "_hparams_/session_start_info"} <= set(
+        events.summary_metadata
+    ) | set(events.Tags()["tensors"])
+
+
+def test_seeds_repeat_bitwise_and_pictures_change_nothing(train):
+    first, again = train(name="first"), train(name="again")
+    assert_equal_weights(first, again)
+    assert_equal_weights(first, train("callbacks=none", name="bare"))
+    assert {name: value for name, value in first.metrics().items() if name.startswith("test/")} == {
+        name: value for name, value in again.metrics().items() if name.startswith("test/")
+    }
+    assert not torch.equal(
+        weights(first)["vae.posterior.loc.weight"], weights(train("seed=1", name="other"))["vae.posterior.loc.weight"]
+    )
+
+
+@pytest.mark.parametrize("model", ["conv", "conv5", "upsample"])
+def test_every_model_trains_on_the_digits(command, tmp_path, model):
+    command("data=digits", f"model={model}", "trainer=cpu", "debug=fast", f"run_dir={tmp_path / 'run'}")
+    assert RunDir(tmp_path / "run").metrics()["steps"] == 3
+
+
+def test_a_resumed_run_repeats_an_uninterrupted_one_bitwise(train, command, tmp_path):
+    whole = train("trainer.max_epochs=4", name="whole")
+    part = train("trainer.max_epochs=2", name="part")
+    command(f"resume={part.path}", "trainer.max_epochs=4")
+    assert_equal_weights(whole, part)
+    assert part.metrics()["test/elbo"] == whole.metrics()["test/elbo"]
+    with (part.path / "metrics.csv").open() as stream:
+        epochs = [row["epoch"] for row in csv.DictReader(stream) if row["val/elbo"]]
+    assert epochs == ["0", "1", "2", "3"]
+    assert (part.path / "training.gif").read_bytes() == (whole.path / "training.gif").read_bytes()
+
+
+def test_resume_refuses_what_it_cannot_do(train, error_of, tmp_path):
+    run = train()
+    assert "trainer.max_epochs=2: the run has trained 2 epochs already" in error_of(f"resume={run.path}")
+    assert "a resumed run keeps it" in error_of(f"resume={run.path}", "model=conv", "trainer.max_epochs=3")
+    assert "model.latent_dim was 4" in error_of(f"resume={run.path}", "model.latent_dim=8", "trainer.max_epochs=3")
+    torn = run.path / "checkpoints/last.ckpt"
+    torn.write_bytes(torn.read_bytes()[:1000])
+    assert "last.ckpt can't be read" in error_of(f"resume={run.path}", "trainer.max_epochs=3")
+    torn.unlink()
+    assert "no checkpoint there" in error_of(f"resume={run.path}", "trainer.max_epochs=3")
+    (tmp_path / "empty").mkdir()
+    assert "not a run directory" in error_of(f"resume={tmp_path / 'empty'}")
+
+
+def test_a_checkpoint_of_another_model_is_refused(train, error_of):
+    run, other = train(name="run"), train("model.latent_dim=5", name="other")
+    run.last.write_bytes(other.last.read_bytes())
+    assert "last.ckpt is of another model" in error_of(f"resume={run.path}", "trainer.max_epochs=3")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "trainer.gradient_clip_val=1",
+        "trainer.accumulate_grad_batches=3",
+        "callbacks=[default,ema]",
+        "callbacks=[default,early_stopping]",
+        "trainer.precision=bf16-mixed",
+        "trainer.precision=32-true",
+        "data.binarize=dynamic",
+        "debug=overfit trainer.max_epochs=2",
+        "debug=limit trainer.limit_train_batches=2 trainer.limit_val_batches=1 trainer.limit_test_batches=1",
+    ],
+)
+def test_options_of_training(train, option):
+    metrics = train(*option.split()).metrics()
+    assert metrics["test/elbo"] < 0
+    assert torch.isfinite(torch.tensor(metrics["test/elbo"]))
+
+
+def test_compiled_run_keeps_plain_checkpoint_keys(train):
+    run = train("trainer.compile=true", "trainer.precision=32-true", name="compiled")
+    plain = train("trainer.precision=32-true", name="plain")
+    assert weights(run).keys() == weights(plain).keys()
+    assert run.metrics()["test/elbo"] == pytest.approx(plain.metrics()["test/elbo"], abs=0.2)
+
+
+def test_overfit_learns_its_batches_by_heart(train):
+    run = train(
+        "debug=overfit",
+        "trainer.max_epochs=60",
+        "data.batch_size=8",
+        "model.latent_dim=20",
+        "model.encoder.hidden=[200]",
+        "model.decoder.hidden=[200]",
+        "optimizer.lr=0.003",
+    )
+    with (run.path / "metrics.csv").open() as stream:
+        losses = [float(row["train/loss"]) for row in csv.DictReader(stream) if row["train/loss"]]
+    assert losses[-1] < 0.75 * losses[0]
+
+
+def run_command(*arguments: str, cwd, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "vae_lightning.train", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300, **options)
+
+
+def test_two_ranks_on_cpu_find_the_metrics_of_one(train, tmp_path):
+    alone = train("trainer.max_epochs=1", name="alone")
+    done = run_command(*TINY, "trainer=ddp_cpu", "trainer.max_epochs=1", f"run_dir={tmp_path / 'ranks'}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    ranks = RunDir(tmp_path / "ranks")
+    assert ranks.status()["status"] == "finished"
+    assert len(list(ranks.path.glob("images/samples/*.png"))) == 1
+    assert (ranks.path / "training.gif").is_file()
+    # The same weights, evaluated by one process: nothing counted twice, nothing left out.
+    (alone.path / "checkpoints/best.ckpt").write_bytes(ranks.best.read_bytes())
+    again = evaluate(alone)
+    for name in ("test/elbo", "test/rate", "test/distortion"):
+        assert ranks.metrics()[name] == pytest.approx(again[name], rel=1e-6)
+    assert ranks.metrics()["test/num_images"] == 360
+
+
+def evaluate(run: RunDir) -> dict[str, float]:
+    from vae_lightning.training import build
+
+    parts = build(run.config() | {"callbacks": None, "logger": None}, run)
+    parts.trainer.test(parts.module, parts.data, ckpt_path=run.best, weights_only=True, verbose=False)
+    return {name: mean.value for name, mean in parts.module.results.items()}
+
+
+def test_a_sweep_trains_each_job_and_survives_one_that_fails(tmp_path):
+    done = run_command("-m", *TINY, "trainer.max_epochs=1", "model.latent_dim=2,0,3", "callbacks=none", cwd=tmp_path)
+    assert done.returncode == 1
+    (sweep,) = (tmp_path / "outputs/sweeps").glob("*/*")
+    jobs = [RunDir(sweep / str(number)) for number in range(3)]
+    assert [job.status()["status"] for job in jobs] == ["finished", "failed", "finished"]
+    assert "latent_dim must be at least 1" in jobs[1].status()["reason"]
+    assert [job.config()["model"]["latent_dim"] for job in (jobs[0], jobs[2])] == [2, 3]
+
+
+def test_killed_and_resumed(tmp_path):
+    arguments = [*TINY, "trainer.max_epochs=200", "callbacks=training_gif", f"run_dir={tmp_path / 'run'}"]
+    process = subprocess.Popen([sys.executable, "-m", "vae_lightning.train", *arguments], cwd=tmp_path)
+    run = RunDir(tmp_path / "run")
+    deadline = time.monotonic() + 120
+    while not run.last.is_file() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    reached = torch.load(run.last, weights_only=True)["epoch"] + 1
+    assert reached < 200
+    done = run_command(f"resume={run.path}", f"trainer.max_epochs={reached + 2}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert run.status()["status"] == "finished"
+    assert run.metrics()["epochs"] == reached + 2
+
+
+def test_ctrl_c_leaves_a_run_that_says_so(tmp_path):
+    arguments = [*TINY, "trainer.max_epochs=500", "callbacks=none", f"run_dir={tmp_path / 'run'}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vae_lightning.train", *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    run = RunDir(tmp_path / "run")
+    deadline = time.monotonic() + 120
+    while not run.last.is_file() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "resume=" in errors
+    assert run.status()["status"] == "interrupted"
+
+
+def test_help_answers_at_once_and_lists_the_groups(tmp_path):
+    script = """
+import sys
+from vae_lightning.train import main
+sys.argv = ["vae-train", "--help"]
+main()
+print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout.rstrip().endswith("False")
+    assert "model: " in done.stdout
+    assert "conv5" in done.stdout
+    assert "objective.beta=0.5,1,4" in done.stdout
+
+
+def test_real_mnist_and_faces(command, tmp_path, real_data):
+    for data, model in (("mnist", "conv"), ("anime", "conv5")):
+        if data == "anime":
+            faces = tmp_path / "faces"
+            faces.mkdir()
+            for number in range(300):
+                os.symlink(real_data / f"anime-faces/{number}.jpg", faces / f"{number}.jpg")
+            extra = [f"data.root={faces}", f"data.cache_dir={tmp_path / 'cache'}", "data.batch_size=32"]
+        else:
+            extra = [f"data.root={real_data}"]
+        run = tmp_path / data
+        command(f"data={data}", f"model={model}", "trainer=cpu", "debug=fast", f"run_dir={run}", *extra)
+        assert RunDir(run).metrics()["test/elbo"] != 0

@@ -1,0 +1,96 @@
+"""Every network runs at every contract size, or says at construction why it can't."""
+
+import pytest
+import torch
+
+from vae_lightning.models.likelihoods import default_likelihood
+from vae_lightning.models.networks.conv import ConvDecoder, ConvEncoder
+from vae_lightning.models.networks.conv5 import Conv5Decoder, Conv5Encoder
+from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
+from vae_lightning.models.networks.sizes import halvings
+from vae_lightning.models.networks.upsample import UpsampleDecoder, UpsampleEncoder
+from vae_lightning.models.posteriors import DiagonalGaussian
+from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.vae import build_vae
+
+NETWORKS = {
+    "mlp": (MLPEncoder, MLPDecoder),
+    "conv": (ConvEncoder, ConvDecoder),
+    "conv5": (Conv5Encoder, Conv5Decoder),
+    "upsample": (UpsampleEncoder, UpsampleDecoder),
+}
+
+
+def build(name, shape, latent_dim=5):
+    encoder, decoder = NETWORKS[name]
+    return build_vae(shape, latent_dim, encoder, DiagonalGaussian, StandardNormal, decoder, default_likelihood(shape))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [28, 32, 64, 96, 128, 150])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_reconstructs_to_exactly_the_input_size(name, size, channels):
+    shape = (channels, size, size)
+    vae = build(name, shape).eval()
+    x = torch.rand(2, *shape)
+    with torch.no_grad():
+        output = vae(x, num_samples=3)
+        assert output.z.shape == (3, 2, 5)
+        assert output.likelihood.batch_shape == (3, 2)
+        assert output.likelihood.event_shape == shape
+        reconstruction = vae.reconstruct(x)
+    assert reconstruction.shape == x.shape
+    assert reconstruction.min() >= 0
+    assert reconstruction.max() <= 1
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradients_reach_every_parameter(name):
+    vae = build(name, (3, 28, 28))
+    x = torch.rand(4, 3, 28, 28)
+    output = vae(x)
+    (-output.likelihood.log_prob(x).mean() + output.posterior.mean.square().mean()).backward()
+    without = [key for key, value in vae.named_parameters() if value.grad is None or not value.grad.any()]
+    assert without == []
+
+
+@pytest.mark.parametrize("name", ["conv5", "upsample"])
+def test_too_small_images_are_refused_with_the_smallest_that_works(name):
+    with pytest.raises(ValueError, match="image_size=7 is too small for 5 halvings; choose at least 17"):
+        build(name, (3, 7, 7))
+    build(name, (3, 17, 17))(torch.rand(2, 3, 17, 17))
+
+
+def test_halvings_round_up():
+    assert halvings(28, 3) == [28, 14, 7, 4]
+    assert halvings(150, 5) == [150, 75, 38, 19, 10, 5]
+
+
+@pytest.mark.parametrize("latent_dim", [0, -1])
+def test_latent_dim_must_be_positive(latent_dim):
+    with pytest.raises(ValueError, match=f"^latent_dim must be at least 1, got {latent_dim}"):
+        build("mlp", (1, 28, 28), latent_dim)
+
+
+@pytest.mark.parametrize(
+    ("network", "arguments"),
+    [
+        (MLPEncoder, {"hidden": []}),
+        (ConvEncoder, {"dropout": 1.0}),
+        (ConvEncoder, {"channels": []}),
+        (Conv5Encoder, {"channels": [8, 0]}),
+    ],
+)
+def test_impossible_network_arguments_are_refused_by_name(network, arguments):
+    with pytest.raises(ValueError, match=f"^{next(iter(arguments))} must"):
+        network((1, 28, 28), **arguments)
+
+
+def test_prior_samples_depend_on_the_seed_alone():
+    vae = build("mlp", (1, 28, 28))
+    torch.manual_seed(3)
+    state = torch.random.get_rng_state()
+    first = vae.sample_prior(4, seed=7)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.equal(first, vae.sample_prior(4, seed=7))
+    assert not torch.equal(first, vae.sample_prior(4, seed=8))

@@ -1,0 +1,78 @@
+"""The objective against an exact oracle: a linear-Gaussian VAE, whose log p(x) has a closed form."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Independent, MultivariateNormal, Normal
+
+from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.vae import VAE
+from vae_lightning.objectives.elbo import ELBO
+from vae_lightning.objectives.schedules import linear_warmup
+
+D, PIXELS, SCALE = 3, 6, 0.5
+
+
+class LinearGaussian(nn.Module):
+    """p(x|z) = N(W z, s^2) with orthogonal columns in W, so that the exact posterior is diagonal."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        basis, _ = torch.linalg.qr(torch.randn(PIXELS, D, generator=generator))
+        self.register_buffer("weights", basis * torch.tensor([0.5, 1.0, 2.0]))
+
+    def log_marginal(self, x):
+        covariance = self.weights @ self.weights.T + SCALE**2 * torch.eye(PIXELS)
+        return MultivariateNormal(torch.zeros(PIXELS), covariance).log_prob(x.flatten(1))
+
+    def vae(self):
+        precision = 1 + (self.weights**2).sum(0) / SCALE**2
+        oracle = self
+
+        class Posterior(nn.Module):
+            def forward(self, h):
+                return DiagonalNormal(h @ oracle.weights / SCALE**2 / precision, precision.rsqrt().expand(len(h), D))
+
+        class Decoder(nn.Module):
+            def forward(self, z):
+                return (z @ oracle.weights.T).view(-1, 1, 2, 3)
+
+        class Likelihood(nn.Module):
+            def forward(self, decoded, target=None):
+                return Independent(Normal(decoded, SCALE), 3)
+
+        return VAE(nn.Flatten(), Posterior(), StandardNormal(D), Decoder(), Likelihood())
+
+
+def test_elbo_is_log_marginal_at_the_exact_posterior():
+    oracle, x = LinearGaussian(), torch.randn(4, 1, 2, 3)
+    torch.manual_seed(0)
+    terms = ELBO()(oracle.vae()(x, num_samples=100_000), x, step=0)
+    torch.testing.assert_close(terms.elbo, oracle.log_marginal(x), atol=0.02, rtol=0)
+    torch.testing.assert_close(terms.elbo, -(terms.rate + terms.distortion))
+    torch.testing.assert_close(terms.loss, -terms.elbo)
+
+
+def test_elbo_stays_plain_whatever_is_minimised():
+    vae, x = LinearGaussian().vae(), torch.randn(4, 1, 2, 3)
+    output = vae(x, noise=torch.randn(1, 4, D))
+    plain, weighted = ELBO()(output, x, 0), ELBO(beta=4.0)(output, x, 0)
+    torch.testing.assert_close(weighted.elbo, plain.elbo)
+    torch.testing.assert_close(weighted.loss, plain.distortion + 4 * plain.rate)
+
+
+def test_warmup_is_a_function_of_the_step():
+    objective = ELBO(beta=2.0, warmup_steps=4)
+    assert [objective.beta_at(step) for step in (0, 1, 3, 4, 100)] == [0.5, 1.0, 2.0, 2.0, 2.0]
+    assert objective.schedules(1) == {"beta": 1.0}
+    assert linear_warmup(0, 0) == 1.0
+
+
+@pytest.mark.parametrize("arguments", [{"beta": -1.0}, {"beta": math.nan}, {"beta": math.inf}, {"warmup_steps": -1}])
+def test_impossible_values_are_refused_by_name(arguments):
+    with pytest.raises(ValueError, match=f"^{next(iter(arguments))} must"):
+        ELBO(**arguments)

@@ -1,0 +1,80 @@
+"""Every mistake on the command line is answered with one line that names the key, before anything is written."""
+
+import pytest
+
+SMALL = ["data=digits", "model=mlp"]
+
+MISTAKES = {
+    "model.latent_dmi=3": "model.latent_dmi: no such key; did you mean latent_dim?",
+    "sed=1": "sed: no such key; did you mean seed?",
+    "modle=conv": "modle: no such key; did you mean model?",
+    "data=minst": "data=minst: no such option; did you mean mnist? valid here: anime, digits, folder, mnist",
+    "callbacks=[default,emma]": "callbacks=emma: no such option; valid here: all, default",
+    "model/likelihood=gausian": "model/likelihood=gausian: no such option; did you mean gaussian?",
+    "seed=abc": "seed: Value 'abc' of type 'str' could not be converted to Integer",
+    "model.latent_dim=abc": "model.latent_dim='abc': expected int",
+    "model.latent_dim=0": "model.latent_dim must be at least 1, got 0",
+    "model.encoder.hidden=[0]": "hidden must be a list of positive widths, got [0]",
+    "objective.beta=-1": "objective.beta must be a number of at least 0, got -1",
+    "objective.warmup_steps=1.5": "objective.warmup_steps=1.5: expected int",
+    "data.batch_size=5000": "data.batch_size=5000 is larger than the training split of",
+    "data.batch_size=0": "data.batch_size must be at least 1, got 0",
+    "data.channels=2": "data.channels must be 1 (grey) or 3 (RGB), got 2",
+    "data.binarize=maybe": "data.binarize='maybe': expected none, dynamic, fixed",
+    "trainer.max_epochs=ten": "trainer.max_epochs='ten': expected int or null",
+    "trainer.precision=7": "trainer.precision=7: expected 64, 32, 16",
+    "+trainer.foo=1": "trainer.foo: no such key; valid here: accelerator",
+    "+model.foo=1": "model.foo: no such key; valid here: decoder",
+    "optimizer.lr=-1": "optimizer: Invalid learning rate: -1",
+    "optimizer=sgdd": "optimizer=sgdd: no such option; valid here: adam, adamw",
+    "model.encoder._target_=no.such.Class": "model.encoder._target_=no.such.Class: can't be imported",
+    "model.latent_dim=[1": "no viable alternative at input '[1'",
+    "resume=nowhere": "resume=nowhere: no such directory",
+}
+
+
+@pytest.mark.parametrize("override", MISTAKES)
+def test_mistakes_are_told_in_one_line(error_of, tmp_path, override):
+    assert MISTAKES[override] in error_of(*SMALL, override)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_image_too_small_for_the_network(error_of, tmp_path):
+    message = error_of("data=digits", "model=conv5", "data.image_size=7")
+    assert message == "data.image_size=7 is too small for 5 halvings; choose at least 17"
+
+
+def test_missing_faces(error_of, tmp_path):
+    assert "data.root=" in error_of("data=anime", f"data.root={tmp_path / 'nowhere'}")
+    assert "data.root" in error_of("data=folder")
+
+
+def test_gpu_where_there_is_none(error_of):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert error_of(*SMALL, "trainer=gpu").startswith("trainer: No supported gpu backend found!")
+
+
+def test_output_dir_that_cannot_be_made(error_of, tmp_path):
+    (tmp_path / "file").touch()
+    assert error_of(*SMALL, f"output_dir={tmp_path / 'file'}").startswith("output_dir: ")
+
+
+def test_full_disk_is_noticed_before_training(error_of, tmp_path, monkeypatch):
+    import shutil
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(100, 99, 1_000_000))
+    assert "has 1 MB left, the run needs about" in error_of(*SMALL, f"run_dir={tmp_path / 'run'}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_error_shows_the_traceback(command, monkeypatch):
+    from vae_lightning.errors import UserError
+
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(UserError):
+        command(*SMALL, "model.latent_dim=0")

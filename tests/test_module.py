@@ -1,0 +1,95 @@
+"""The LightningModule: evaluation that can't be fooled, training that stops at a NaN."""
+
+import json
+
+import pytest
+import torch
+
+from vae_lightning.data.loader import ImageBatch
+from vae_lightning.models.likelihoods import BernoulliLikelihood
+from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
+from vae_lightning.models.posteriors import DiagonalGaussian
+from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.vae import build_vae
+from vae_lightning.module import VAEModule
+from vae_lightning.objectives.elbo import ELBO
+
+
+def test_evaluation_does_not_depend_on_the_batch_size(train):
+    figures = [train(f"data.eval_batch_size={size}", name=f"of_{size}").metrics() for size in (7, 360)]
+    for name in ("test/elbo", "test/rate", "test/distortion", "test/elbo_stderr"):
+        assert figures[0][name] == pytest.approx(figures[1][name], rel=1e-6)
+
+
+def test_elbo_of_the_test_is_that_of_the_best_checkpoint(train):
+    run = train()
+    checkpoint = torch.load(run.best, weights_only=True)
+    assert checkpoint["config"] == run.config()
+    metrics = run.metrics()
+    assert metrics["test/elbo"] == pytest.approx(-metrics["test/rate"] - metrics["test/distortion"], rel=1e-6)
+    assert metrics["test/num_images"] == 360
+
+
+def test_selection_is_on_the_plain_elbo(train):
+    metrics = train("objective.beta=5").metrics()
+    weighted = metrics["test/distortion"] + 5 * metrics["test/rate"]
+    assert metrics["test/loss"] == pytest.approx(weighted, rel=1e-6)
+    assert metrics["test/elbo"] == pytest.approx(-metrics["test/rate"] - metrics["test/distortion"], rel=1e-6)
+
+
+def test_a_nan_stops_the_run_and_names_the_step(error_of, tmp_path, monkeypatch):
+    from tests.conftest import TINY
+
+    plain = ELBO.__call__
+
+    def poisoned(self, output, x, step):
+        terms = plain(self, output, x, step)
+        if step == 13 and torch.is_grad_enabled():
+            terms.loss.mul_(float("nan"))
+        return terms
+
+    monkeypatch.setattr(ELBO, "__call__", poisoned)
+    message = error_of(*TINY, "trainer.max_epochs=3", f"run_dir={tmp_path / 'run'}")
+    assert "the loss was not finite at step 13 (epoch 2)" in message
+    status = json.loads((tmp_path / "run/status.json").read_text())
+    assert status["status"] == "failed"
+    assert "step 13" in status["reason"]
+    weights = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+    assert weights["epoch"] == 0
+    assert all(value.isfinite().all() for value in weights["state_dict"].values())
+
+
+def test_log_probabilities_are_float32_under_autocast():
+    shape = (1, 8, 8)
+    vae = build_vae(shape, 3, MLPEncoder, DiagonalGaussian, StandardNormal, MLPDecoder, BernoulliLikelihood())
+    module = VAEModule(vae, ELBO(), torch.optim.Adam)
+    x = torch.rand(4, *shape)
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = module.objective(module.vae(x), x, 0)
+    assert {value.dtype for value in vars(terms).values()} == {torch.float32}
+
+
+def test_evaluation_is_float32_whatever_the_training_precision():
+    shape = (1, 8, 8)
+    vae = build_vae(shape, 3, MLPEncoder, DiagonalGaussian, StandardNormal, MLPDecoder, BernoulliLikelihood())
+    module = VAEModule(vae, ELBO(), torch.optim.Adam)
+    module._trainer = type("Fake", (), {"global_step": 0})()
+    batch = ImageBatch(torch.rand(4, *shape), torch.arange(4), None)
+    with torch.no_grad():
+        module._evaluate(batch, "val")
+        plain = module._means.compute()["elbo"].value
+        module.on_validation_epoch_start()
+        with torch.autocast("cpu", torch.bfloat16):
+            module._evaluate(batch, "val")
+    assert module._means.compute()["elbo"].value == plain
+
+
+def test_conv_weights_are_channels_last():
+    from vae_lightning.models.networks.conv5 import Conv5Decoder, Conv5Encoder
+
+    shape = (3, 32, 32)
+    vae = build_vae(shape, 3, Conv5Encoder, DiagonalGaussian, StandardNormal, Conv5Decoder, BernoulliLikelihood())
+    module = VAEModule(vae, ELBO(), torch.optim.Adam)
+    weights = [value for value in module.parameters() if value.dim() == 4]
+    assert weights
+    assert all(value.is_contiguous(memory_format=torch.channels_last) for value in weights)

@@ -1,0 +1,7 @@
+"""What the callbacks check about their arguments."""
+
+
+def require_at_least(name: str, value: int, least: int) -> None:
+    """Raise a ValueError that opens with the parameter's name if its value is too small."""
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")

@@ -1,0 +1,85 @@
+"""How fast training is, in images per second."""
+
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from vae_lightning.callbacks.arguments import require_at_least
+from vae_lightning.callbacks.steps import current_step
+
+_WARM_UP_BATCHES = 5  # they pay for compilation, cuDNN's search and the workers' start
+
+
+class Throughput(Callback):
+    """Logs `train/images_per_s`, of all ranks together, and shows it as `img/s` on the progress bar.
+
+    The time is that between the ends of training batches, loading included; validation, pictures and the
+    first few batches don't count.
+
+    Args:
+        every_n_steps: each figure is the mean over that many batches.
+
+    Raises:
+        ValueError: `every_n_steps` is below 1.
+    """
+
+    def __init__(self, every_n_steps: int = 50):
+        require_at_least("every_n_steps", every_n_steps, 1)
+        self.every_n_steps = every_n_steps
+        self._reset()
+
+    @property
+    def mean_images_per_second(self) -> float | None:
+        """The mean over the run so far, None before there is any."""
+        return self._total_images / self._total_seconds if self._total_seconds else None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._reset()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._mark = time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._mark = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        if last and pl_module.device.type == "cuda":
+            # Once an epoch: else the work still queued would be done, uncounted, during validation.
+            torch.cuda.synchronize(pl_module.device)
+        now = time.perf_counter()
+        seconds, self._mark = now - self._mark, now
+        if self._warm_up_left > 0:
+            self._warm_up_left -= 1
+            return
+        self._count(batch.images.shape[0] * trainer.world_size, seconds)
+        # A short first epoch still gets a figure.
+        if self._steps >= self.every_n_steps or (last and not self._logged):
+            self._log(trainer)
+
+    def _reset(self) -> None:
+        self._total_images, self._total_seconds = 0, 0.0
+        self._steps, self._images, self._seconds = 0, 0, 0.0
+        self._warm_up_left = _WARM_UP_BATCHES
+        self._logged = False
+
+    def _count(self, images: int, seconds: float) -> None:
+        self._steps += 1
+        self._images += images
+        self._seconds += seconds
+        self._total_images += images
+        self._total_seconds += seconds
+
+    def _log(self, trainer: Trainer) -> None:
+        rate = self._images / self._seconds
+        self._steps, self._images, self._seconds = 0, 0, 0.0
+        self._logged = True
+        # Not by pl_module.log: with prog_bar=True Lightning reads the value off the device at every batch.
+        for logger in trainer.loggers:
+            logger.log_metrics({"train/images_per_s": rate, "epoch": trainer.current_epoch}, current_step(trainer))
+        trainer.callback_metrics["train/images_per_s"] = torch.tensor(rate)
+        trainer.progress_bar_metrics["img/s"] = float(round(rate))

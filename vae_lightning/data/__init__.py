@@ -1,0 +1,1 @@
+"""Images: what a split is, how it is batched, and where the datasets come from."""

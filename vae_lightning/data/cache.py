@@ -1,0 +1,79 @@
+"""Folders in the cache that are built once: by one process, whole or not at all."""
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vae_lightning.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+_TEMPORARY = ".building-"
+
+
+def cache_folder(cache_dir: str | None) -> Path:
+    """The configured folder, or `vae_lightning` in the user's cache folder."""
+    if cache_dir is not None:
+        return Path(cache_dir).expanduser().absolute()
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(user_cache) / "vae_lightning"
+
+
+def cache_key(*parts: object) -> str:
+    """A short name for what the parts determine."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+
+
+def build_once(target: Path, build: Callable[[Path], None]) -> Path:
+    """`target`, unless it exists made by `build(empty folder)` and a rename, by one process at a time.
+
+    A build that fails or is killed leaves no target. Raises UserError naming data.cache_dir if it cannot be
+    written.
+    """
+    if target.exists():
+        return target
+    try:
+        with locked(target.parent):
+            for stale in target.parent.glob(f"{_TEMPORARY}*"):  # of builders that were killed
+                shutil.rmtree(stale, ignore_errors=True)
+            if not target.exists():  # another process may have been faster
+                _build(target, build)
+    except OSError as error:
+        raise UserError(f"data.cache_dir={target.parent}: cannot be written ({error})") from error
+    return target
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Makes the folder and holds its lock, which dies with the process; raises OSError if it cannot write."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass  # in a folder that cannot be written this fails, where the lock would wait forever
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        logger.info("waiting for another process that is at work in %s", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _build(target: Path, build: Callable[[Path], None]) -> None:
+    temporary = target.parent / f"{_TEMPORARY}{target.name}"
+    temporary.mkdir()
+    try:
+        build(temporary)
+        temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise

@@ -1,0 +1,46 @@
+"""One picture file of any size and mode, as pixels of the wanted size."""
+
+from os import PathLike
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+
+
+def decode_image(path: str | PathLike[str], image_size: int, channels: int) -> UInt8[np.ndarray, "H W C"]:
+    """The picture upright, its shorter side resized to `image_size` and the middle of the longer one kept.
+
+    Transparency is laid on white, 16-bit grey scaled to 8, and of an animation the first frame is taken.
+    Raises what Pillow raises for a file it cannot read.
+    """
+    with Image.open(path) as image:
+        # Lets JPEG be decoded at 1/2, 1/4 or 1/8 of its size, never below twice the wanted one.
+        image.draft(None, (2 * image_size, 2 * image_size))
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+    picture = _opaque(upright).convert("L" if channels == 1 else "RGB")
+    fitted = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.LANCZOS)
+    return np.asarray(fitted).reshape(image_size, image_size, channels)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_to_8_bit(np.asarray(image), image.mode))
+    if image.has_transparency_data:
+        picture = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return image.convert("RGB") if image.mode not in ("1", "L") else image
+
+
+def _to_8_bit(values: np.ndarray, mode: str) -> UInt8[np.ndarray, "H W"]:
+    """Numbers of any range as grey levels; Pillow's own conversion would clip them at 255."""
+    values = np.nan_to_num(values.astype(np.float64)).clip(min=0)
+    return (values * (255 / _full_scale(values.max(), mode))).clip(max=255).round().astype(np.uint8)
+
+
+def _full_scale(largest: float, mode: str) -> float:
+    # "I" carries 16-bit grey too. Floats don't say what white is: 1, 255 and 65535 are in use.
+    customary = (1.0, 255.0, 65535.0) if mode == "F" else (65535.0,)
+    return next((scale for scale in customary if largest <= scale), largest)

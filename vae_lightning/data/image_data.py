@@ -1,0 +1,170 @@
+"""The DataModule all datasets share: loaders of uint8 batches, and what becomes of a batch on the device."""
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float32, Int64, UInt8
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from vae_lightning.data.binarize import binarized, fixed_draw
+from vae_lightning.data.loader import BatchLoader, ImageBatch, ImageSet, seeded_generator
+from vae_lightning.errors import UserError
+
+Binarize = Literal["none", "dynamic", "fixed"]
+
+
+class ImageDataModule(LightningDataModule, ABC):
+    """Images in three splits; a dataset adds `prepare_data` (rank zero only) and `load_splits`.
+
+    Args:
+        image_size: height and width in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        batch_size: training images per step and rank; a last smaller batch is dropped.
+        eval_batch_size: at most so many images per validation or test batch and rank.
+        seed: of the training order, the example images and the fixed binarization.
+        shuffle: a new training order each epoch.
+        horizontal_flip: flip each training image with probability 1/2.
+        binarize: "none"; "dynamic", a fresh Bernoulli draw each time in training and one fixed draw in
+            evaluation; "fixed", one fixed draw everywhere.
+
+    Raises ValueError, starting with the parameter's name, for a value that cannot be.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        batch_size: int,
+        eval_batch_size: int = 500,
+        seed: int,
+        shuffle: bool = True,
+        horizontal_flip: bool = False,
+        binarize: Binarize = "none",
+    ):
+        super().__init__()
+        sizes = {"image_size": image_size, "batch_size": batch_size, "eval_batch_size": eval_batch_size}
+        for name, value in sizes.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if channels not in (1, 3):
+            raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
+        if binarize not in get_args(Binarize):
+            raise ValueError(f"binarize must be one of {', '.join(get_args(Binarize))}, got {binarize}")
+        self.image_size = image_size
+        self.channels = channels
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.horizontal_flip = horizontal_flip
+        self.binarize = binarize
+
+    @abstractmethod
+    def prepare_data(self) -> None:
+        """Downloads or decodes what is not on disk yet; raises UserError naming the config key."""
+
+    @abstractmethod
+    def load_splits(self) -> dict[str, ImageSet]:
+        """The splits "train", "val" and "test", opened from disk; raises UserError naming the config key."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return self.channels, self.image_size, self.image_size
+
+    def setup(self, stage: str | None = None) -> None:
+        """Loads the splits once; raises UserError if they are too small for the batch size and the ranks."""
+        self._check(self.splits)
+
+    @cached_property
+    def splits(self) -> dict[str, ImageSet]:
+        """The splits "train", "val" and "test" as the loaders slice them, fixed binarization included."""
+        return {split: self._as_trained_on(images, split) for split, images in self.load_splits().items()}
+
+    def train_dataloader(self) -> BatchLoader:
+        """Training batches without labels, shuffled if so configured."""
+        return self._loader("train", self.batch_size, shuffle=self.shuffle, drop_last=True, with_labels=False)
+
+    def val_dataloader(self) -> BatchLoader:
+        """All validation images once, in order, with their labels if there are any."""
+        return self._loader("val", self.eval_batch_size, shuffle=False, drop_last=False, with_labels=True)
+
+    def test_dataloader(self) -> BatchLoader:
+        """All test images once, in order, with their labels if there are any."""
+        return self._loader("test", self.eval_batch_size, shuffle=False, drop_last=False, with_labels=True)
+
+    def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int = 0) -> ImageBatch:
+        """The batch with float32 images in [0, 1]; in training also flipped and dynamically binarized."""
+        images = batch.images
+        training = self.trainer is not None and self.trainer.training
+        if training and self.horizontal_flip:
+            images = randomly_flipped(images)
+        images = images.float().div_(255)
+        if training and self.binarize == "dynamic":
+            images = torch.empty_like(images).bernoulli_(images)  # torch.bernoulli would lose channels_last
+        return batch._replace(images=images)
+
+    def example_images(self, num_images: int, split: str = "val") -> Float32[Tensor, "n C H W"]:
+        """Images as evaluation sees them, in [0, 1], on the CPU; fewer if the split has not so many.
+
+        They are chosen by the seed, and spread evenly over the labels where there are labels.
+        """
+        images = self.splits[split]
+        order = torch.randperm(len(images), generator=seeded_generator("examples", self.seed, split))
+        if images.labels is not None:
+            order = round_robin(order, images.labels)
+        indices = order[:num_images]
+        chosen = images.images(indices)
+        if self.binarize == "dynamic" and split == "train":
+            chosen = fixed_draw(chosen.permute(0, 2, 3, 1), indices, self.seed, split).permute(0, 3, 1, 2)
+        return chosen.float().div_(255)
+
+    def _loader(self, split: str, batch_size: int, **options: bool) -> BatchLoader:
+        self.setup()
+        return BatchLoader(
+            self.splits[split],
+            batch_size,
+            seed=self.seed,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self._world_size(),
+            **options,
+        )
+
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
+
+    def _as_trained_on(self, images: ImageSet, split: str) -> ImageSet:
+        # Draws that never change are drawn once, here: evaluation then costs no noise, and a shuffled
+        # training batch need not gather its noise from all over the index range.
+        fixed = self.binarize == "fixed" or (self.binarize == "dynamic" and split != "train")
+        return binarized(images, self.seed, split) if fixed else images
+
+    def _check(self, splits: dict[str, ImageSet]) -> None:
+        ranks = self._world_size()
+        for split, images in splits.items():
+            if len(images) < ranks:
+                raise UserError(f"data: {ranks} ranks cannot share the {len(images)} {split} images")
+        largest = len(splits["train"]) // ranks
+        if self.batch_size > largest:
+            on_ranks = f" on {ranks} ranks" if ranks > 1 else ""
+            raise UserError(
+                f"data.batch_size={self.batch_size}{on_ranks} is larger than the training split of "
+                f"{len(splits['train'])} images; choose 1 to {largest}"
+            )
+
+
+def randomly_flipped(images: UInt8[Tensor, "B C H W"]) -> UInt8[Tensor, "B C H W"]:
+    """Each image mirrored left to right with probability 1/2, drawn on the images' device."""
+    mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+    return torch.where(mirrored, images.flip(3), images)
+
+
+def round_robin(order: Int64[Tensor, " M"], labels: Int64[Tensor, " M"]) -> Int64[Tensor, " M"]:
+    """`order` rearranged: first each label's first index, then each label's second, and so on."""
+    one_hot = torch.nn.functional.one_hot(labels[order])
+    turn = (one_hot.cumsum(0) * one_hot).sum(1)
+    return order[turn.argsort(stable=True)]

@@ -1,0 +1,114 @@
+"""Whole batches sliced from one uint8 tensor: no work per image, no collate, no worker processes."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+
+class ImageBatch(NamedTuple):
+    """What a step receives: `images [B, C, H, W]`, their `indices [B]`, and in evaluation any `labels [B]`.
+
+    `images` are uint8 from the loader and float32 in [0, 1] after the DataModule's `on_after_batch_transfer`.
+    `indices` (int64) count within the split, 0 to its length - 1, and drive the evaluation noise.
+    """
+
+    images: Tensor
+    indices: Tensor
+    labels: Tensor | None
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One split: the `rows` of the pixels that belong to it, with the labels and file names there are."""
+
+    pixels: UInt8[Tensor, "N H W C"]  # in RAM or memory-mapped, shared by the splits
+    rows: Int64[Tensor, " M"]
+    labels: Int64[Tensor, " M"] | None
+    names: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def images(self, indices: Int64[Tensor, " B"]) -> UInt8[Tensor, "B C H W"]:
+        """The images of this split with these indices, copied once, channels last in memory."""
+        return self.pixels.index_select(0, self.rows[indices]).permute(0, 3, 1, 2)
+
+
+def seeded_generator(*key: object) -> torch.Generator:
+    """A CPU generator whose stream is a function of `key` alone; the global one is neither read nor moved."""
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+class BatchLoader:
+    """Iterates one rank's share of an `ImageSet` as `ImageBatch`es; every rank yields equally many.
+
+    The order is a function of `(seed, epoch)` alone. With `drop_last` (training) all batches have exactly
+    `batch_size` images, the ranks' shares are disjoint, and at most `batch_size` images a rank are left out.
+    Without it (evaluation) each rank takes one contiguous share, split evenly into batches of at most
+    `batch_size`, so that each image is seen exactly once and none is padded. (At `batch_size` 1 a share that
+    is longer by one image has one batch of two.) Raises ValueError if a rank would have no batch.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int,
+        drop_last: bool,
+        with_labels: bool,
+        rank: int = 0,
+        world_size: int = 1,
+    ):
+        self.images = images
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.drop_last = drop_last
+        self.with_labels = with_labels
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        # Lightning calls set_epoch on `loader.sampler` or `loader.batch_sampler.sampler`. With the first it
+        # would take this for a DataLoader, ask for more of its attributes and warn about shuffling.
+        self.batch_sampler = SimpleNamespace(sampler=self)
+        if len(self) == 0:
+            raise ValueError(f"{len(images)} images make no batch of {batch_size} on {world_size} ranks")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the order of the next iteration."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        smallest_share, remainder = divmod(len(self.images), self.world_size)
+        if self.drop_last:
+            return smallest_share // self.batch_size
+        largest_share = smallest_share + (remainder > 0)
+        return min(-(-largest_share // self.batch_size), smallest_share)
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        # A generator draws the order at its first batch: Lightning makes the iterator before set_epoch.
+        all_labels = self.images.labels if self.with_labels else None
+        for indices in self._batches():
+            labels = None if all_labels is None else all_labels[indices]
+            yield ImageBatch(self.images.images(indices), indices, labels)
+
+    def _batches(self) -> tuple[Tensor, ...]:
+        order = self._order()
+        if self.drop_last:
+            share = order[self.rank :: self.world_size]
+            return share[: len(self) * self.batch_size].split(self.batch_size)
+        return order.tensor_split(self.world_size)[self.rank].tensor_split(len(self))
+
+    def _order(self) -> Int64[Tensor, " M"]:
+        if not self.shuffle:
+            return torch.arange(len(self.images))
+        return torch.randperm(len(self.images), generator=seeded_generator("order", self.seed, self.epoch))

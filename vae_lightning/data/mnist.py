@@ -1,0 +1,163 @@
+"""MNIST: found where torchvision keeps it, or downloaded to there."""
+
+import gzip
+import os
+import shutil
+import socket
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from vae_lightning.data.cache import locked
+from vae_lightning.data.image_data import Binarize, ImageDataModule
+from vae_lightning.data.loader import ImageSet
+from vae_lightning.data.resize import grey_pixels
+from vae_lightning.errors import UserError
+
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+_PATIENCE = 10.0  # seconds that a silent server is waited for
+
+
+@final
+class MNIST(ImageDataModule):
+    """70,000 digits of 28 x 28, resized if so configured: 55,000 / 5,000 / 10,000.
+
+    Validation is the last twelfth (5,000) of the training file, whatever the seed; test is the official one.
+
+    Args:
+        root: the folder that holds `MNIST/raw` with the four idx files (`.gz` or not), or into which they are
+            downloaded.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str = "data",
+        image_size: int = 28,
+        channels: int = 1,
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        seed: int = 0,
+        shuffle: bool = True,
+        horizontal_flip: bool = False,
+        binarize: Binarize = "none",
+    ):
+        super().__init__(
+            image_size=image_size,
+            channels=channels,
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            seed=seed,
+            shuffle=shuffle,
+            horizontal_flip=horizontal_flip,
+            binarize=binarize,
+        )
+        self.root = root
+        self.raw_folder = Path(root).expanduser().absolute() / "MNIST" / "raw"
+
+    def prepare_data(self) -> None:
+        """Downloads the files unless they are there; raises UserError naming data.root."""
+        if _is_complete(self.raw_folder):
+            return
+        try:
+            _download(self.raw_folder)
+        except (OSError, RuntimeError, EOFError, HTTPException, zlib.error) as error:
+            raise UserError(
+                f"data.root={self.root}: MNIST is not in {self.raw_folder} and cannot be downloaded "
+                f"({_last_line(error)}); give data.root=<folder that holds MNIST/raw with {', '.join(FILES)}>"
+            ) from error
+
+    def load_splits(self) -> dict[str, ImageSet]:
+        """The three splits, with labels 0 to 9."""
+        train_images, train_labels, test_images, test_labels = (self._read(name) for name in FILES)
+        num_train = len(train_images) - len(train_images) // 12
+        pixels = self._pixels(train_images, train_labels)
+        train, val = torch.arange(len(pixels)).split([num_train, len(pixels) - num_train])
+        return {
+            "train": ImageSet(pixels, train, train_labels[train].long()),
+            "val": ImageSet(pixels, val, train_labels[val].long()),
+            "test": ImageSet(
+                self._pixels(test_images, test_labels), torch.arange(len(test_images)), test_labels.long()
+            ),
+        }
+
+    def _read(self, name: str) -> UInt8[Tensor, "..."]:
+        path = self.raw_folder / name
+        try:
+            return read_idx(path)
+        except FileNotFoundError as error:
+            raise UserError(f"data.root={self.root}: {name} is not in {self.raw_folder}") from error
+        except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
+            raise UserError(f"data.root={self.root}: {path} is damaged; delete it") from error
+
+    def _pixels(self, images: Tensor, labels: Tensor) -> UInt8[Tensor, "N H W C"]:
+        if images.ndim != 3 or labels.shape != images.shape[:1]:
+            shapes = f"{list(images.shape)} and {list(labels.shape)}"
+            raise UserError(f"data.root={self.root}: images and labels do not match: {shapes}")
+        return grey_pixels(images, self.image_size, self.channels)
+
+
+def read_idx(path: Path) -> UInt8[Tensor, "..."]:
+    """The uint8 array of an idx file, or of the same with .gz; raises ValueError if it is not one."""
+    content = path.read_bytes() if path.exists() else gzip.decompress(Path(f"{path}.gz").read_bytes())
+    if content[:3] != b"\x00\x00\x08":
+        raise ValueError(f"{path} is not an idx file of unsigned bytes")
+    num_dimensions = content[3]
+    shape = np.frombuffer(content, ">i4", num_dimensions, offset=4)
+    values = np.frombuffer(content, np.uint8, offset=4 + 4 * num_dimensions)
+    return torch.from_numpy(values.reshape(shape).copy())
+
+
+def _is_complete(folder: Path) -> bool:
+    return all((folder / name).exists() or (folder / f"{name}.gz").exists() for name in FILES)
+
+
+def _download(folder: Path) -> None:
+    temporary = folder / ".download"
+    with locked(folder):
+        if _is_complete(folder):  # another process was faster
+            return
+        shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+        try:
+            for path in _downloaded(temporary):
+                os.replace(path, folder / path.name)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _downloaded(folder: Path) -> list[Path]:
+    import torchvision  # takes seconds, and most runs need no download
+
+    with _socket_timeout(_PATIENCE):
+        raw_folder = Path(torchvision.datasets.MNIST(folder, download=True).raw_folder)
+    for name in FILES:
+        read_idx(raw_folder / name)
+    return [raw_folder / name for name in FILES]
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    # torchvision opens its connections without a timeout
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]

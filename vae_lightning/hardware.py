@@ -1,0 +1,24 @@
+"""What the machine at hand can do."""
+
+import torch
+
+
+def native_precision(accelerator: str) -> str:
+    """Lightning's `bf16-mixed` where the hardware computes in bfloat16 itself, else `32-true`.
+
+    That is CUDA from compute capability 8.0 on, and CPUs with AVX-512-BF16 or AMX.
+    """
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        native = torch.cuda.get_device_capability() >= (8, 0)
+    elif accelerator in ("auto", "cpu") and not (accelerator == "auto" and torch.backends.mps.is_available()):
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    else:
+        native = False
+    return "bf16-mixed" if native else "32-true"
+
+
+def device_name() -> str:
+    """The GPU's name where there is one, else the CPU's."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    return f"CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,97 @@
+"""Where figures go while training: TensorBoard's event files and metrics.csv, both in the run directory."""
+
+import csv
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+
+class TensorBoard(TensorBoardLogger):
+    """TensorBoard events written into the run directory itself.
+
+    Args:
+        run_dir: the run directory.
+        first_step: events of an interrupted run at this step or later are hidden; 0 hides none.
+    """
+
+    def __init__(self, run_dir: str, first_step: int = 0):
+        purge = {"purge_step": first_step} if first_step else {}
+        super().__init__(save_dir=run_dir, name="", version="", default_hp_metric=False, **purge)
+
+    def save(self) -> None:
+        """Flush the events; the base class would also leave an hparams.yaml beside the run's config.yaml."""
+        self.experiment.flush()
+
+
+class MetricsCSV(Logger):
+    """One row a step that logged something: epoch, step, then a column a metric, in order of appearance.
+
+    Unlike Lightning's CSVLogger it goes on with the file of an interrupted run, of which it drops the rows from
+    `first_step` on.
+    """
+
+    def __init__(self, run_dir: str, first_step: int = 0):
+        super().__init__()
+        self._file = Path(run_dir) / "metrics.csv"
+        self._columns = ["epoch", "step"]
+        self._rows: list[dict[str, Any]] = []
+        self._num_written = 0
+        if first_step and self._file.is_file():
+            self._read(first_step)
+
+    @property
+    def name(self) -> str:
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing: config.yaml has them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add a row, or fill up the last one when it is of the same step."""
+        row = {"step": step} | dict(metrics)
+        if self._num_written < len(self._rows) and self._rows[-1].get("step") == step:
+            self._rows[-1] |= row
+        else:
+            self._rows.append(row)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write what is new: append, or write anew when there are new columns."""
+        new_columns = [name for row in self._rows[self._num_written :] for name in row if name not in self._columns]
+        self._columns += dict.fromkeys(new_columns)
+        if new_columns or not self._file.is_file():
+            temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+            self._write(temporary, "w", self._rows)
+            os.replace(temporary, self._file)
+        else:
+            self._write(self._file, "a", self._rows[self._num_written :])
+        self._num_written = len(self._rows)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        self.save()
+
+    def _write(self, file: Path, mode: str, rows: list[dict[str, Any]]) -> None:
+        with file.open(mode, newline="") as stream:
+            writer = csv.DictWriter(stream, self._columns)
+            if mode == "w":
+                writer.writeheader()
+            writer.writerows(rows)
+
+    def _read(self, first_step: int) -> None:
+        with self._file.open(newline="") as stream:
+            reader = csv.DictReader(stream)
+            self._columns = list(reader.fieldnames or self._columns)
+            rows = [{name: value for name, value in row.items() if value not in ("", None)} for row in reader]
+        self._rows = [row for row in rows if int(row["step"]) < first_step]
+        self._file.unlink()

@@ -1,0 +1,21 @@
+"""Priors p(z): modules whose call returns a distribution over latents."""
+
+import torch
+from torch import Tensor, nn
+
+from vae_lightning.models.distributions import DiagonalNormal
+
+
+class StandardNormal(nn.Module):
+    """p(z) = N(0, I) over `latent_dim` dimensions."""
+
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(self, latent_dim: int):
+        super().__init__()
+        self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
+        self.register_buffer("scale", torch.ones(latent_dim), persistent=False)
+
+    def forward(self) -> DiagonalNormal:
+        return DiagonalNormal(self.loc, self.scale)

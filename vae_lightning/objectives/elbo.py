@@ -1,0 +1,44 @@
+"""The evidence lower bound, with a weight on the rate that may be warmed up."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from vae_lightning.models.vae import VAEOutput
+from vae_lightning.objectives.schedules import linear_warmup
+from vae_lightning.objectives.terms import Objective, Terms, distortion, rate
+
+
+class ELBO(Objective):
+    """loss = distortion + beta(step) * rate: the negative ELBO at beta = 1 (arXiv 1312.6114), else the beta-VAE's.
+
+    beta rises linearly from 0 over the first `warmup_steps` optimizer steps (Bowman et al., arXiv 1511.06349).
+
+    Raises:
+        ValueError: a negative beta or warmup_steps.
+    """
+
+    def __init__(self, beta: float = 1.0, warmup_steps: int = 0):
+        if not 0 <= beta < float("inf"):
+            raise ValueError(f"beta must be a number of at least 0, got {beta}")
+        if warmup_steps < 0:
+            raise ValueError(f"warmup_steps must be at least 0, got {warmup_steps}")
+        self.beta = beta
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, output: VAEOutput, x: Float[Tensor, "B C H W"], step: int) -> Terms:
+        rates = rate(output)
+        distortions = distortion(output, x)
+        return Terms(
+            loss=distortions + self.beta_at(step) * rates,
+            elbo=-(distortions + rates),
+            rate=rates,
+            distortion=distortions,
+        )
+
+    def beta_at(self, step: int) -> float:
+        """The rate's weight at an optimizer step."""
+        return self.beta * linear_warmup(step, self.warmup_steps)
+
+    def schedules(self, step: int) -> dict[str, float]:
+        """beta, for the log."""
+        return {"beta": self.beta_at(step)}

@@ -1,0 +1,50 @@
+"""The terms that every objective is made of, read off a `VAEOutput`, in nats per image."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from vae_lightning.models.vae import VAEOutput
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an objective returns, per image.
+
+    Attributes:
+        loss: what is minimised, [B].
+        elbo: the plain bound -(distortion + rate), at beta = 1 whatever is minimised, [B].
+        rate: KL(q(z|x) || p(z)), [B].
+        distortion: -E_q log p(x|z), [B].
+    """
+
+    loss: Float[Tensor, " B"]
+    elbo: Float[Tensor, " B"]
+    rate: Float[Tensor, " B"]
+    distortion: Float[Tensor, " B"]
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """What training minimises."""
+
+    def __call__(self, output: VAEOutput, x: Float[Tensor, "B C H W"], step: int) -> Terms:
+        """The terms of a batch at an optimizer step, per image; `VAEModule` takes their mean."""
+        ...
+
+    def schedules(self, step: int) -> dict[str, float]:
+        """The scheduled values at an optimizer step, by the name they are logged under."""
+        ...
+
+
+def distortion(output: VAEOutput, x: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"]:
+    """-E_q log p(x|z), the mean over the K samples."""
+    return -output.likelihood.log_prob(x).mean(0)
+
+
+def rate(output: VAEOutput) -> Float[Tensor, " B"]:
+    """KL(q(z|x) || p(z)) in the closed form that `torch.distributions` registers for the pair."""
+    return kl_divergence(output.posterior, output.prior)

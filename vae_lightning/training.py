@@ -1,0 +1,219 @@
+"""One run, from its resolved config: build the parts, fit, test the best checkpoint, write the figures."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+
+from vae_lightning.callbacks.throughput import Throughput
+from vae_lightning.config import instantiate
+from vae_lightning.data.image_data import ImageDataModule
+from vae_lightning.errors import UserError
+from vae_lightning.hardware import device_name, native_precision
+from vae_lightning.module import VAEModule
+from vae_lightning.run_dir import RunDir
+
+log = logging.getLogger("vae_lightning")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of. Building it has checked the whole config and readied the data, and has written no run.
+
+    Attributes:
+        config: the resolved config as plain data.
+        resume: whether `last.ckpt` of the run directory is to be gone on from.
+    """
+
+    config: dict[str, Any]
+    run_dir: RunDir
+    resume: bool
+    data: ImageDataModule
+    module: VAEModule
+    trainer: Trainer
+
+    @property
+    def needed_bytes(self) -> int:
+        """About what the run takes on disk: two checkpoints (one more while it is being written) and the pictures."""
+        weights = sum(value.numel() * value.element_size() for value in self.module.state_dict().values())
+        adam = 3
+        return 3 * adam * weights + 20_000_000
+
+
+def build(
+    config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trusted: tuple[str, ...] | None = None
+) -> Parts:
+    """Build data, model and trainer of a run.
+
+    Args:
+        config: the resolved config as plain data.
+        run_dir: where the run is to write; need not exist yet.
+        resume: go on from the run directory's last checkpoint.
+        trusted: see `config.instantiate`.
+
+    Raises:
+        UserError: anything in the config that can't work.
+    """
+    seed_everything(config["seed"], verbose=False)
+    data = instantiate(config["data"], "data", trusted=trusted)
+    module = VAEModule(
+        instantiate(config["model"], "model", trusted=trusted),
+        instantiate(config["objective"], "objective", trusted=trusted),
+        instantiate(config["optimizer"], "optimizer", trusted=trusted),
+        seed=config["seed"],
+        config=config,
+    )
+    _check_optimizer(module)
+    first_step = _check_resumable(config, module, run_dir) if resume else 0
+    trainer = _build_trainer(config, run_dir, first_step, trusted)
+    data.trainer = trainer  # as Lightning will do: the number of ranks decides whether the batch size fits
+    data.prepare_data()
+    data.setup()
+    # At least once an epoch, however small the data.
+    trainer.log_every_n_steps = min(trainer.log_every_n_steps, len(data.train_dataloader()))
+    return Parts(config, run_dir, resume, data, module, trainer)
+
+
+def run(parts: Parts) -> dict[str, Any]:
+    """Fit and test in this process and return the final figures; the run's status file tells how it ended."""
+    run_dir, trainer, module = parts.run_dir, parts.trainer, parts.module
+    with _recorded(run_dir, trainer), _log_file(run_dir, trainer):
+        started = time.perf_counter()
+        if parts.config["trainer"]["compile"]:
+            module.vae.compile()
+        log.info("%s on %s, precision %s", run_dir.path, device_name(), trainer.precision)
+        trainer.fit(module, parts.data, ckpt_path=run_dir.last if parts.resume else None, weights_only=True)
+        trainer.test(module, parts.data, ckpt_path=run_dir.best, weights_only=True, verbose=False)
+        metrics = _final_metrics(trainer, module, time.perf_counter() - started)
+        if trainer.is_global_zero:
+            run_dir.write_metrics(metrics)
+        return metrics
+
+
+def _build_trainer(
+    config: dict[str, Any], run_dir: RunDir, first_step: int, trusted: tuple[str, ...] | None
+) -> Trainer:
+    options = {key: value for key, value in config["trainer"].items() if key != "compile"}
+    if options["precision"] == "auto":
+        options["precision"] = native_precision(options["accelerator"])
+    place = {"run_dir": str(run_dir.path), "first_step": first_step}
+    callbacks = _build_all(config["callbacks"], "callbacks", trusted)
+    checkpoints = _build_all(config["checkpoint"], "checkpoint", trusted, dirpath=str(run_dir.checkpoints))
+    loggers = _build_all(config["logger"], "logger", trusted, **place)
+    try:
+        return instantiate(
+            options,
+            "trainer",
+            trusted=trusted,
+            default_root_dir=str(run_dir.path),
+            callbacks=callbacks + checkpoints,
+            logger=loggers or False,
+            enable_progress_bar="progress" in (config["callbacks"] or {}),
+        )
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
+
+
+def _build_all(nodes: dict[str, Any] | None, key: str, trusted: tuple[str, ...] | None, **extra: Any) -> list[Any]:
+    return [
+        instantiate(node, f"{key}.{name}", trusted=trusted, **extra) for name, node in (nodes or {}).items() if node
+    ]
+
+
+def _check_optimizer(module: VAEModule) -> None:
+    try:
+        module.configure_optimizers()
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"optimizer: {str(error).splitlines()[0]}") from error
+
+
+def _check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir) -> int:
+    """The step after the last checkpoint's; a UserError where it can't be gone on from."""
+    if not run_dir.last.is_file():
+        raise UserError(f"resume={run_dir.path}: no checkpoint there (checkpoints/last.ckpt); start a new run")
+    try:
+        checkpoint = torch.load(run_dir.last, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"resume={run_dir.path}: last.ckpt can't be read ({str(error).splitlines()[0]})") from error
+    shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    stored = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+    different = [name for name in sorted(shapes | stored) if shapes.get(name) != stored.get(name)]
+    if different:
+        raise UserError(f"resume={run_dir.path}: last.ckpt is of another model (it differs in {different[0]})")
+    epochs, wanted = checkpoint["epoch"] + 1, config["trainer"]["max_epochs"]
+    if wanted is not None and 0 <= wanted <= epochs:
+        raise UserError(
+            f"trainer.max_epochs={wanted}: the run has trained {epochs} epochs already; choose more to go on"
+        )
+    return checkpoint["global_step"] + 1
+
+
+@contextmanager
+def _recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
+    """Keep the status file true, whatever happens inside."""
+    if trainer.is_global_zero:
+        run_dir.write_status("running")
+    try:
+        yield
+    except BaseException as error:
+        # Lightning turns Ctrl-C into SystemExit, and SIGTERM into an exception of its own kind.
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            reason = "SIGTERM" if isinstance(error, SIGTERMException) else "Ctrl-C"
+            run_dir.write_status("interrupted", reason)
+            way_on = f"go on with resume={run_dir.path}" if run_dir.last.is_file() else "before the first checkpoint"
+            raise KeyboardInterrupt(way_on) from error
+        run_dir.write_status("failed", f"{type(error).__name__}: {error}".replace("UserError: ", "").splitlines()[0])
+        raise
+    if trainer.is_global_zero:
+        run_dir.write_status("finished")
+
+
+@contextmanager
+def _log_file(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
+    """Send what is logged, warnings too, to train.log as well."""
+    if not trainer.is_global_zero:
+        yield
+        return
+    handler = logging.FileHandler(run_dir.path / "train.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    loggers = [log, logging.getLogger("lightning.pytorch"), logging.getLogger("py.warnings")]
+    logging.captureWarnings(True)
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+        logging.captureWarnings(False)
+        handler.close()
+
+
+def _final_metrics(trainer: Trainer, module: VAEModule, seconds: float) -> dict[str, Any]:
+    metrics: dict[str, Any] = {}
+    for name, mean in module.results.items():
+        metrics |= {name: mean.value, f"{name}_stderr": mean.stderr}
+    metrics["test/kind"] = _kind(module, trainer.datamodule)
+    metrics["test/num_images"] = module.results["test/elbo"].count
+    best = trainer.checkpoint_callback.best_model_score if trainer.checkpoint_callback else None
+    metrics["val/elbo"] = float(best) if best is not None else None
+    metrics |= {"epochs": trainer.current_epoch, "steps": trainer.global_step, "seconds": round(seconds, 1)}
+    throughput = [callback for callback in trainer.callbacks if isinstance(callback, Throughput)]
+    if throughput:
+        metrics["train/images_per_s"] = throughput[0].mean_images_per_second
+    return metrics
+
+
+def _kind(module: VAEModule, data: ImageDataModule) -> str:
+    """What the figures are: a density must not be taken for a probability, nor a cross-entropy for either."""
+    if not module.vae.likelihood.is_discrete:
+        return "log-density of pixels in [0, 1]"
+    return (
+        "log-likelihood of binary images" if data.binarize != "none" else "cross-entropy of grey levels, no likelihood"
+    )
