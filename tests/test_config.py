@@ -51,11 +51,11 @@ def test_several_callbacks_can_be_chosen():
     assert not composed("callbacks=none")["callbacks"]
 
 
-def test_fused_optimizer_unless_fp16_gradients_are_clipped():
+def test_optimizers_are_fused_where_lightning_can_clip_their_gradients():
     assert composed()["optimizer"]["fused"] is True
-    assert composed("trainer.precision=16-mixed")["optimizer"]["fused"] is True
+    assert composed("optimizer=adamw")["optimizer"]["fused"] is True
+    assert composed("trainer.precision=32-true", "trainer.gradient_clip_val=1")["optimizer"]["fused"] is True
     assert composed("trainer.precision=16-mixed", "trainer.gradient_clip_val=1")["optimizer"]["fused"] is False
-    assert composed("trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1")["optimizer"]["fused"] is True
 
 
 @pytest.mark.parametrize(

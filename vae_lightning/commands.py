@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -17,31 +18,30 @@ from vae_lightning.config import CONF_DIR, register, unknown_key
 from vae_lightning.console import reporting_errors
 from vae_lightning.errors import UserError
 
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+
 
 def run_command(config_name: str, task: Callable[[DictConfig], None]) -> None:
     """Compose `conf/<config_name>.yaml` with the command line and run the task on it, once or once a job of a sweep."""
     register()
-    wanted = os.environ.get("HYDRA_FULL_ERROR")
+    wanted = os.environ.get(_FULL_ERROR)
     failures: list[UserError] = []
 
     def guarded(config: DictConfig) -> None:
-        _restore("HYDRA_FULL_ERROR", wanted)
         try:
-            task(config)
+            with _environment(_FULL_ERROR, wanted):
+                task(config)
         except UserError as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise  # Hydra records it as this job's failure and goes on with the next
+            if is_sweep():  # Hydra records it as this job's failure and goes on with the next
+                raise UserError(f"job {HydraConfig.get().job.num}: {error}") from error
             failures.append(error)
 
-    with reporting_errors():
-        # Hydra would print its errors itself, over many lines and with advice for its own users.
-        os.environ["HYDRA_FULL_ERROR"] = "1"
+    # Hydra would print its errors itself, over many lines and with advice for its own users.
+    with reporting_errors(), _environment(_FULL_ERROR, "1"):
         try:
             hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(guarded)()
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(_explain(error, config_name)) from error
-        finally:
-            _restore("HYDRA_FULL_ERROR", wanted)
         if failures:
             raise failures[0]
 
@@ -51,7 +51,18 @@ def is_sweep() -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def _restore(name: str, value: str | None) -> None:
+@contextmanager
+def _environment(name: str, value: str | None) -> Iterator[None]:
+    """Set an environment variable for a while, or unset it for None."""
+    before = os.environ.get(name)
+    _set(name, value)
+    try:
+        yield
+    finally:
+        _set(name, before)
+
+
+def _set(name: str, value: str | None) -> None:
     if value is None:
         os.environ.pop(name, None)
     else:

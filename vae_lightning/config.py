@@ -53,11 +53,20 @@ def register() -> None:
     """Make the schema and the resolvers known to Hydra; harmless when repeated."""
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
     OmegaConf.register_new_resolver("fused_optimizer", _fused_optimizer, replace=True)
+    OmegaConf.register_new_resolver("choice", _choice, replace=True)
+
+
+def _choice(group: str, *, _root_: Any) -> str:
+    """The option chosen in a config group; unlike `hydra:runtime.choices` it is known where a sweep is named, too."""
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra_config = _root_.hydra if "hydra" in _root_ else HydraConfig.get()
+    return hydra_config.runtime.choices[group]
 
 
 def _fused_optimizer(precision: Any, gradient_clip_val: float | None) -> bool:
-    """Whether an optimizer can run fused: Lightning can't clip gradients that a fused step would unscale itself."""
-    return not (str(precision).startswith("16") and gradient_clip_val is not None)
+    """Whether an optimizer can run fused: Lightning clips no gradients of a fused one under mixed precision."""
+    return gradient_clip_val is None or str(precision) in ("32", "32-true")
 
 
 def plain(config: Any) -> Any:

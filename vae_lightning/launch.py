@@ -6,6 +6,7 @@
 import logging
 import os
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def _run_in_children(run_dir: RunDir, num_ranks: int, resume: bool) -> None:
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=num_ranks,
+        run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         max_restarts=0,

@@ -1,0 +1,127 @@
+"""What the README tells a user to type works as typed."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vae_lightning.run_dir import RunDir
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+LINES = [line.split("#")[0].strip() for language, text in BLOCKS if language == "bash" for line in text.splitlines()]
+TRAINING = [
+    line.removeprefix("python -m vae_lightning.train").strip() for line in LINES if "vae_lightning.train" in line
+]
+# Small enough for a test, and never a download; all else is as the README has it.
+SMALL = ["debug=fast", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "data.eval_batch_size=32"]
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch, real_data):
+    """A data folder with MNIST and the first faces, which the commands find by the environment variable."""
+    faces = tmp_path / "data/anime-faces"
+    faces.mkdir(parents=True)
+    for number in range(600):
+        shutil.copy(real_data / f"anime-faces/{number}.jpg", faces)
+    (tmp_path / "data/MNIST").symlink_to(real_data / "MNIST")
+    monkeypatch.setenv("VAE_LIGHTNING_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return faces
+
+
+def options(text: str) -> list[str]:
+    sizes = ["data.batch_size=16"] if "ddp" not in text else ["data.batch_size=8"]
+    return shlex.split(text) + SMALL + sizes
+
+
+@pytest.mark.parametrize(
+    "text", [t for t in TRAINING if not re.search(r"-m |resume|ddp|compile|archive|folder|linear", t)]
+)
+def test_training_commands(command, data, tmp_path, text):
+    command(*options(text), f"run_dir={tmp_path / 'run'}")
+    assert RunDir(tmp_path / "run").status()["status"] == "finished"
+
+
+@pytest.mark.parametrize("text", [t for t in TRAINING if "archive" in t or "folder" in t])
+def test_commands_on_ones_own_images(command, data, tmp_path, text):
+    shutil.make_archive(str(tmp_path / "archive"), "zip", data)
+    shutil.copytree(data, tmp_path / "holiday/photos")
+    command(*options(text), f"run_dir={tmp_path / 'run'}")
+    assert RunDir(tmp_path / "run").status()["status"] == "finished"
+
+
+@pytest.mark.parametrize("text", [t for t in TRAINING if "resume" in t])
+def test_resuming_commands(command, tmp_path, text):
+    path, *more = re.search(r"resume=(\S+)\s*(.*)", text).groups()
+    first = ["data=digits", "model=mlp", "trainer=cpu", "callbacks=none"]
+    command(*first, "trainer.max_epochs=1", f"run_dir={tmp_path / path}")
+    more = more if more != [""] else ["trainer.max_epochs=2"]
+    command(f"resume={path}", *more)
+    assert RunDir(tmp_path / path).metrics()["epochs"] == int(more[0].rpartition("=")[2])
+
+
+def test_the_sweep_is_nine_jobs(tmp_path):
+    (text,) = [t for t in TRAINING if t.startswith("-m")]
+    script = """
+from vae_lightning import console, launch
+launch.launch = lambda config, *_, **__: print("job", config["model"]["latent_dim"], config["objective"]["beta"])
+console.print_run = lambda *args: None
+from vae_lightning.train import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *shlex.split(text)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    jobs = {line for line in done.stdout.splitlines() if line.startswith("job")}
+    assert jobs == {f"job {dim} {beta}" for dim in (2, 8, 32) for beta in ("0.5", "1.0", "4.0")}
+
+
+def test_every_command_is_covered():
+    shapes = ("archive", "folder", "resume", "-m ", "ddp", "compile")
+    assert len(TRAINING) >= 12
+    assert all(any(t.startswith(s) or s in t for s in shapes) or "=" in t or t == "" for t in TRAINING)
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in re.findall(r"`?make ([a-z]+)`?", README):
+        assert target in targets
+
+
+def test_an_own_network_is_one_file_and_one_yaml(command, tmp_path, monkeypatch):
+    (source,) = [text for language, text in BLOCKS if language == "python"]
+    (config,) = [text for language, text in BLOCKS if language == "yaml"]
+    (tmp_path / "my_networks.py").write_text(source)
+    (tmp_path / "my_conf/model").mkdir(parents=True)
+    config = config.replace("vae_lightning.models.networks.linear", "my_networks")
+    (tmp_path / "my_conf/model/linear.yaml").write_text(config)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = tmp_path / "run"
+    small = ["data=digits", "trainer=cpu", "trainer.max_epochs=1"]
+    command(
+        "--config-dir", str(tmp_path / "my_conf"), *small, "model=linear", "model.encoder.width=32", f"run_dir={run}"
+    )
+    assert RunDir(run).config()["model"]["encoder"]["width"] == 32
+    with pytest.raises(SystemExit, match=r"trust=\[my_networks\]"):
+        command(f"resume={run}", "trainer.max_epochs=2")
+    command(f"resume={run}", "trainer.max_epochs=2", "trust=[my_networks]")
+    assert RunDir(run).metrics()["epochs"] == 2
+
+
+def test_pictures_are_there_and_small():
+    pictures = [ROOT / path for path in re.findall(r"!\[.*?\]\((.*?)\)", README)]
+    assert len(pictures) >= 6
+    for picture in pictures:
+        with Image.open(picture) as image:
+            image.verify()
+    assert sum(picture.stat().st_size for picture in (ROOT / "docs").iterdir()) < 3_000_000
+
+
+def test_the_map_names_every_room():
+    for entry in (ROOT / "vae_lightning").iterdir():
+        if entry.name not in ("__init__.py", "__pycache__"):
+            assert re.search(rf"\b{re.escape(entry.name)}\b", README), entry.name

@@ -1,0 +1,1 @@
+"""Variational autoencoders on images: PyTorch Lightning experiments with Hydra configs."""
