@@ -1,6 +1,11 @@
 """What the machine at hand can do."""
 
-import torch
+import os
+
+
+def num_cpus() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def native_precision(accelerator: str) -> str:
@@ -8,6 +13,8 @@ def native_precision(accelerator: str) -> str:
 
     That is CUDA from compute capability 8.0 on, and CPUs with AVX-512-BF16 or AMX.
     """
+    import torch
+
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         native = torch.cuda.get_device_capability() >= (8, 0)
     elif accelerator in ("auto", "cpu") and not (accelerator == "auto" and torch.backends.mps.is_available()):
@@ -19,6 +26,8 @@ def native_precision(accelerator: str) -> str:
 
 def device_name() -> str:
     """The GPU's name where there is one, else the CPU's."""
+    import torch
+
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     return f"CPU, {torch.get_num_threads()} threads"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_lightning.errors import UserError
+from vae_lightning.hardware import num_cpus
 from vae_lightning.run_dir import RunDir
 
 
@@ -39,16 +40,19 @@ def launch(
     from vae_lightning.hardware import device_name
     from vae_lightning.training import build, run
 
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise UserError("start one process, without torchrun: trainer=ddp trainer.devices=N starts the ranks itself")
     try:
         parts = build(config, run_dir, resume=resume, trusted=trusted)
     except UserError as error:
-        if run_dir.path.is_dir() and not resume:  # a sweep's job, whose place Hydra has made: its failure is a result
+        if fresh_process and not resume:  # a sweep's job: its failure is one of the sweep's results
+            run_dir.path.mkdir(parents=True, exist_ok=True)
             run_dir.write_config(config, overrides)
             run_dir.write_status("failed", str(error))
         raise
     num_ranks = parts.trainer.num_devices
     run_dir.make(parts.needed_bytes)
-    run_dir.write_config(config, overrides)
+    run_dir.write_config(config, run_dir.overrides() + overrides if resume else overrides)
     run_dir.write_environment(device=device_name(), precision=parts.trainer.precision, num_ranks=num_ranks)
     if num_ranks == 1 and not fresh_process:
         run(parts)
@@ -74,7 +78,7 @@ def _run_in_children(run_dir: RunDir, num_ranks: int, resume: bool) -> None:
     )
     arguments = ["-m", "vae_lightning.launch", str(run_dir.path), *(["--resume"] if resume else [])]
     if num_ranks > 1:
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // num_ranks)))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, num_cpus() // num_ranks)))
     try:
         elastic_launch(config, sys.executable)(*arguments)
     except ChildFailedError as error:

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from vae_lightning.errors import UserError
+from vae_lightning.hardware import num_cpus
 
 _PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy", "pillow")
 
@@ -68,6 +69,10 @@ class RunDir:
         self._write("config.yaml", yaml.safe_dump(config, sort_keys=False))
         self._write("overrides.yaml", yaml.safe_dump(overrides))
 
+    def overrides(self) -> list[str]:
+        """What was typed, that of every resumption included."""
+        return yaml.safe_load((self.path / "overrides.yaml").read_text())
+
     def write_environment(self, **facts: Any) -> None:
         """Record versions, machine, commit and command line, with further facts of the caller's."""
         versions = {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
@@ -76,7 +81,7 @@ class RunDir:
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "host": socket.gethostname(),
             "platform": platform.platform(),
-            "num_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "num_cpus": num_cpus(),
             "git_commit": _git_commit(),
             "versions": versions,
         }
@@ -103,8 +108,12 @@ class RunDir:
     def _write(self, name: str, text: str) -> None:
         # Beside the target and then renamed, so that a reader never finds half a file.
         temporary = self.path / f".{name}.{os.getpid()}"
-        temporary.write_text(text)
-        os.replace(temporary, self.path / name)
+        try:
+            temporary.write_text(text)
+            os.replace(temporary, self.path / name)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def plan(path: Path) -> RunDir:

@@ -1,9 +1,10 @@
 """One run, from its resolved config: build the parts, fit, test the best checkpoint, write the figures."""
 
+import errno
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,16 +163,26 @@ def _recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # Lightning turns Ctrl-C into SystemExit, and SIGTERM into an exception of its own kind.
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            reason = "SIGTERM" if isinstance(error, SIGTERMException) else "Ctrl-C"
-            run_dir.write_status("interrupted", reason)
-            way_on = f"go on with resume={run_dir.path}" if run_dir.last.is_file() else "before the first checkpoint"
-            raise KeyboardInterrupt(way_on) from error
-        run_dir.write_status("failed", f"{type(error).__name__}: {error}".replace("UserError: ", "").splitlines()[0])
-        raise
+        status, told = _ending(error, run_dir)
+        with suppress(OSError):  # a full disk takes no status either
+            run_dir.write_status(status, str(told) or type(told).__name__)
+        if told is error:
+            raise
+        raise told from error
     if trainer.is_global_zero:
         run_dir.write_status("finished")
+
+
+def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
+    """The status of a run that ended with an error, and what its user is to be told."""
+    way_on = f"go on with resume={run_dir.path}" if run_dir.last.is_file() else "before the first checkpoint"
+    # Lightning turns Ctrl-C into SystemExit, and SIGTERM into an exception of its own kind.
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        signal = "SIGTERM" if isinstance(error, SIGTERMException) else "Ctrl-C"
+        return "interrupted", KeyboardInterrupt(f"{signal}; {way_on}")
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "failed", UserError(f"output_dir: the disk of {run_dir.path} is full; {way_on}")
+    return "failed", error
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from vae_lightning.data.cache import build_once, cache_key
 from vae_lightning.data.decode import EXTENSIONS, decode_image
 from vae_lightning.errors import UserError
+from vae_lightning.hardware import num_cpus
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class FolderDecoder:
         """The pixels, or the reason why there are none, in the order of the files."""
         blocks = (files[start : start + _BLOCK] for start in range(0, len(files), _BLOCK))
         progress = tqdm(total=len(files), desc="decoding images", unit="img", disable=None)
-        with progress, ThreadPoolExecutor(_num_cores()) as pool:  # threads: Pillow releases the GIL
+        with progress, ThreadPoolExecutor(num_cpus()) as pool:  # threads: Pillow releases the GIL
             for block in blocks:
                 yield from pool.map(self._decode, block)
                 progress.update(len(block))
@@ -164,9 +165,3 @@ def _find(folder: str, prefix: str, ancestors: frozenset[str]) -> Iterator[Pictu
             elif entry.name.lower().endswith(EXTENSIONS) and entry.is_file():
                 status = entry.stat()
                 yield PictureFile(prefix + entry.name, status.st_size, status.st_mtime_ns)
-
-
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
