@@ -29,6 +29,11 @@ MISTAKES = {
     "optimizer=sgdd": "optimizer=sgdd: no such option; valid here: adam, adamw",
     "model.encoder._target_=no.such.Class": "model.encoder._target_=no.such.Class: can't be imported",
     "model.latent_dim=[1": "no viable alternative at input '[1'",
+    "seed=-1": "seed=-1: choose 0 to 4294967295",
+    "trainer.precision=bf16-true": "trainer.precision=bf16-true: the weights stay float32; choose one of auto",
+    "trainer.max_epochs=0": "trainer.max_epochs=0: a run trains and then tests; choose at least 1",
+    "trainer.limit_test_batches=0": "trainer.limit_test_batches=0: a run trains and then tests",
+    "+trainer.fast_dev_run=true": "debug=fast does the same",
     "resume=nowhere": "resume=nowhere: no such directory",
 }
 

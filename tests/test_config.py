@@ -59,13 +59,31 @@ def test_optimizers_are_fused_where_lightning_can_clip_their_gradients():
 
 
 @pytest.mark.parametrize(
-    "target", ["os.system", "vae_lightning.run_dir.os.system", "torch.hub.load", "subprocess.run", "builtins.eval"]
+    "target",
+    [
+        "os.system",
+        "vae_lightning.run_dir.os.system",
+        "torch.hub.load",
+        "subprocess.run",
+        "builtins.eval",
+        "lightning.pytorch.core.saving._load_from_checkpoint",
+    ],
 )
 def test_a_stored_config_runs_no_foreign_code(target, tmp_path):
     node = {"_target_": target, "_args_": [f"touch {tmp_path / 'owned'}"]}
     with pytest.raises(UserError, match="a stored config may only build classes of vae_lightning and torch"):
         instantiate({"_target_": "torch.nn.Sequential", "_args_": [node]}, "model", trusted=())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stored_config_does_not_even_import_foreign_modules(tmp_path, monkeypatch):
+    (tmp_path / "foreign_module.py").write_text(f"open({str(tmp_path / 'owned')!r}, 'w')\nclass Net: ...")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"trust=\[foreign_module\]"):
+        instantiate({"_target_": "foreign_module.Net"}, "model", trusted=())
+    assert not (tmp_path / "owned").exists()
+    instantiate({"_target_": "foreign_module.Net"}, "model", trusted=("foreign_module",))
+    assert (tmp_path / "owned").exists()
 
 
 def test_a_trusted_package_may_be_built():

@@ -24,8 +24,8 @@ _TRUSTED = (
     "vae_lightning.loggers",
     "torch.nn",
     "torch.optim",
-    "lightning.pytorch",
-    "torchmetrics",
+    "lightning.pytorch.callbacks",
+    "lightning.pytorch.trainer",
 )
 
 
@@ -112,31 +112,36 @@ def _check_node(node: Any, key: str, trusted: tuple[str, ...] | None, given: fro
     if not isinstance(node, dict):
         return
     if "_target_" in node:
-        target = _locate(node["_target_"], key)
-        if trusted is not None:
-            _check_trusted(target, node["_target_"], key, trusted)
+        target = _locate(node["_target_"], key, trusted)
         _check_arguments(target, node, key, given)
     for name, value in node.items():
         _check_node(value, f"{key}.{name}", trusted, frozenset())
 
 
-def _locate(path: str, key: str) -> Any:
+def _locate(path: str, key: str, trusted: tuple[str, ...] | None) -> Any:
     from hydra.utils import get_object
 
+    packages = None if trusted is None else tuple(f"{name}." for name in (*_TRUSTED, *trusted))
+    # By its name first: importing a module runs it. Lightning shows its Trainer one level up.
+    if packages and not path.startswith((*packages, "lightning.pytorch.Trainer")):
+        raise UserError(_distrust(path, key))
     try:
-        return get_object(path)
+        target = get_object(path)
     except Exception as error:
-        raise UserError(f"{key}._target_={path}: can't be imported ({_first_line(error)})") from error
-
-
-def _check_trusted(target: Any, path: str, key: str, trusted: tuple[str, ...]) -> None:
-    # The home of the object counts, not the path it was reached by: vae_lightning.x.os.system is os.system.
-    home = f"{getattr(target, '__module__', '')}."
-    if not home.startswith(tuple(f"{prefix}." for prefix in (*_TRUSTED, *trusted))):
         raise UserError(
-            f"{key}._target_={path}: a stored config may only build classes of vae_lightning and torch; "
-            f"if you trust it, add its package: trust=[{path.split('.')[0]}]"
-        )
+            f"{key}._target_={path}: can't be imported ({_first_line(error.__cause__ or error)})"
+        ) from error
+    # Then by its home: vae_lightning.models.x.os.system is os.system.
+    if packages and not f"{getattr(target, '__module__', '')}.".startswith(packages):
+        raise UserError(_distrust(path, key))
+    return target
+
+
+def _distrust(path: str, key: str) -> str:
+    return (
+        f"{key}._target_={path}: a stored config may only build classes of vae_lightning and torch; "
+        f"if you trust it, add its package: trust=[{path.split('.')[0]}]"
+    )
 
 
 def _check_arguments(target: Any, node: dict[str, Any], key: str, given: frozenset[str]) -> None:

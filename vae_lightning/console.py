@@ -33,8 +33,8 @@ def configure_logging() -> None:
         logger.propagate = False
     for library in ("pytorch", "fabric"):
         logging.getLogger(f"lightning.{library}.utilities.rank_zero").setLevel(logging.WARNING)
-    # Lightning's own use of a deprecated torch name, and its guess at a model's size on disk.
-    for message in (".*LeafSpec.*", ".*not supported by the model summary.*"):
+    # Lightning's own use of a deprecated torch name, its guess at a model's size, and what VAEModule mends.
+    for message in (".*LeafSpec.*", ".*not supported by the model summary.*", ".*the logging interval.*"):
         warnings.filterwarnings("ignore", message=message)
 
 

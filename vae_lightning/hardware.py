@@ -24,10 +24,12 @@ def native_precision(accelerator: str) -> str:
     return "bf16-mixed" if native else "32-true"
 
 
-def device_name() -> str:
-    """The GPU's name where there is one, else the CPU's."""
+def device_name(accelerator: str) -> str:
+    """The GPU's name where the accelerator (`cpu`, `cuda`, `mps`) is one, else the CPU's threads."""
     import torch
 
-    if torch.cuda.is_available():
+    if accelerator == "cuda":
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    if accelerator == "mps":
+        return "Apple GPU"
     return f"CPU, {torch.get_num_threads()} threads"

@@ -40,7 +40,7 @@ class MetricsCSV(Logger):
         self._file = Path(run_dir) / "metrics.csv"
         self._columns = ["epoch", "step"]
         self._rows: list[dict[str, Any]] = []
-        self._num_written = 0
+        self._num_written = 0  # of the rows; 0 also means that the file is to be written anew
         if first_step and self._file.is_file():
             self._read(first_step)
 
@@ -69,7 +69,7 @@ class MetricsCSV(Logger):
         """Write what is new: append, or write anew when there are new columns."""
         new_columns = [name for row in self._rows[self._num_written :] for name in row if name not in self._columns]
         self._columns += dict.fromkeys(new_columns)
-        if new_columns or not self._file.is_file():
+        if new_columns or not self._num_written:
             temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}")
             self._write(temporary, "w", self._rows)
             os.replace(temporary, self._file)
@@ -94,4 +94,3 @@ class MetricsCSV(Logger):
             self._columns = list(reader.fieldnames or self._columns)
             rows = [{name: value for name, value in row.items() if value not in ("", None)} for row in reader]
         self._rows = [row for row in rows if int(row["step"]) < first_step]
-        self._file.unlink()

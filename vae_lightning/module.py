@@ -1,5 +1,6 @@
 """The LightningModule: one shared step, logging, optimizers; the mathematics lives in models/ and objectives/."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +53,11 @@ class VAEModule(LightningModule):
 
     # Training
 
+    def on_train_start(self) -> None:
+        # At least one training figure an epoch, however few steps it has.
+        steps = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        self.trainer.log_every_n_steps = min(self.trainer.log_every_n_steps, max(steps, 1))
+
     def on_train_epoch_start(self) -> None:
         # The random state is a function of the epoch, so that a resumed run repeats an uninterrupted one.
         torch.manual_seed(derive_seed(self.seed, self.current_epoch, self.global_rank))
@@ -87,6 +93,9 @@ class VAEModule(LightningModule):
                 f"the loss was not finite at step {int(step)} (epoch {self.current_epoch + 1}); the last good "
                 "checkpoint is kept; try a smaller optimizer.lr or trainer.gradient_clip_val=1"
             )
+
+    def on_train_epoch_end(self) -> None:
+        self._check_finite()  # before the checkpoint is saved, also where nothing is validated
 
     # Evaluation
 

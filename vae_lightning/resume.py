@@ -6,11 +6,11 @@ from vae_lightning.errors import UserError
 from vae_lightning.run_dir import RunDir
 
 _PLACES = ("resume", "run_dir", "output_dir", "trust", "name")
-_WHOLE = ("experiment", "debug")
+_REPLACEABLE = ("callbacks", "logger")
 
 
 def resumed_config(run: RunDir, composed: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """The stored config with what was typed put in, each key at a time.
+    """The stored config with the keys that were typed put in; what was typed when the run began may be repeated.
 
     Args:
         run: the run to go on with.
@@ -18,22 +18,22 @@ def resumed_config(run: RunDir, composed: dict[str, Any], overrides: list[str]) 
         overrides: what was typed.
 
     Raises:
-        UserError: an override that would make another model of it.
+        UserError: an override that would make another model or another setting of it.
     """
-    stored = run.config()
+    stored, known = run.config(), run.overrides()
     for override in overrides:
-        key = override.partition("=")[0].lstrip("+~").partition("@")[0].replace("/", ".")
-        if key in _PLACES:
+        key = override.partition("=")[0].lstrip("+~").partition("@")[0]
+        if key in _PLACES or override in known:
             continue
-        changed = key in _WHOLE or key.split(".")[0] in ("model", "seed")
-        for path in stored if key in _WHOLE else [key]:
-            if changed and path not in _PLACES and _get(stored, path) != _get(composed, path):
-                raise UserError(
-                    f"{override}: {path} was {_short(_get(stored, path))} in {run.path}, and a resumed run keeps it; "
-                    "leave it out, or start a new run"
-                )
-        if not changed:
-            _set(stored, key, _get(composed, key))
+        path = key.replace("/", ".")
+        value, group = _get(composed, path), path.split(".")[0]
+        if group in ("model", "seed") and value != _get(stored, path):
+            raise UserError(f"{override}: {run.path} was trained with another, which a resumed run keeps")
+        if path not in _REPLACEABLE and (path in ("experiment", "debug") or isinstance(_get(stored, path), dict)):
+            raise UserError(
+                f"{override}: a resumed run keeps its {path}; give single keys, such as trainer.max_epochs=40"
+            )
+        _set(stored, path, value)
     return stored
 
 
@@ -50,10 +50,3 @@ def _set(config: dict[str, Any], path: str, value: Any) -> None:
     for parent in parents:
         node = node.setdefault(parent, {})
     node[name] = value
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, dict):
-        target = (value.get("encoder") or value).get("_target_", "another")
-        return str(target).rpartition(".")[2]
-    return str(value)

@@ -7,6 +7,8 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -41,21 +43,11 @@ class RunDir:
     def last(self) -> Path:
         return self.checkpoints / "last.ckpt"
 
-    def make(self, needed_bytes: int) -> None:
-        """Make the directory.
-
-        Raises:
-            UserError: the place can't be written to, or its disk has less than `needed_bytes` left.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(self.path).free
-        except OSError as error:
-            raise UserError(f"output_dir: {self.path} can't be made ({error.strerror})") from error
+    def check_space(self, needed_bytes: int) -> None:
+        """Raise a UserError unless the disk has `needed_bytes` left."""
+        free = shutil.disk_usage(self.path).free
         if free < needed_bytes:
             needed, left = needed_bytes / 1e6, free / 1e6
-            if not any(self.path.iterdir()):
-                self.path.rmdir()
             raise UserError(
                 f"output_dir: the disk of {self.path} has {left:.0f} MB left, the run needs about {needed:.0f} MB"
             )
@@ -89,8 +81,10 @@ class RunDir:
 
     def write_status(self, status: str, reason: str | None = None) -> None:
         """Record running, finished, failed or interrupted, and why."""
-        record = {"status": status, "reason": reason, "time": datetime.now().astimezone().isoformat(timespec="seconds")}
-        self._write("status.json", json.dumps(record | {"pid": os.getpid()}, indent=2))
+        record: dict[str, Any] = {"status": status, "reason": reason}
+        record["time"] = datetime.now().astimezone().isoformat(timespec="seconds")
+        record |= {"host": socket.gethostname(), "pid": os.getpid()}
+        self._write("status.json", json.dumps(record, indent=2))
 
     def status(self) -> dict[str, Any]:
         """What `write_status` wrote last; empty when it never did."""
@@ -116,14 +110,40 @@ class RunDir:
             raise
 
 
-def plan(path: Path) -> RunDir:
-    """The run directory to be made at `path`, with a number behind its name when that is taken; makes nothing."""
+@contextmanager
+def reserved(path: Path) -> Iterator[RunDir]:
+    """A new run directory, taken at once so that no other run gets it, and removed again if the block fails.
+
+    A path that is taken gets a number behind its name; an empty directory, as Hydra makes for a sweep's jobs, is not.
+
+    Raises:
+        UserError: the place can't be written to.
+    """
+    missing = [parent for parent in path.parents if not parent.exists()]
+    try:
+        run = _take(path)
+    except OSError as error:
+        raise UserError(f"output_dir: {path} can't be made ({error.strerror})") from error
+    try:
+        yield run
+    except BaseException:
+        shutil.rmtree(run.path)
+        for parent in missing:
+            with suppress(OSError):  # another run has moved in
+                parent.rmdir()
+        raise
+
+
+def _take(path: Path) -> RunDir:
     number, candidate = 1, path
-    # An empty directory was made for us beforehand, as Hydra makes those of a sweep's jobs.
-    while candidate.exists() and any(candidate.iterdir()):
+    while True:
+        candidate.mkdir(parents=True, exist_ok=True)
+        if not any(candidate.iterdir()):
+            with suppress(FileExistsError), (candidate / "status.json").open("x") as status:
+                status.write('{"status": "starting"}')
+                return RunDir(candidate)
         number += 1
         candidate = path.with_name(f"{path.name}_{number}")
-    return RunDir(candidate)
 
 
 def open_run(path: str, key: str) -> RunDir:
@@ -141,12 +161,25 @@ def open_run(path: str, key: str) -> RunDir:
         raise UserError(f"{key}={path}: no such directory")
     if not (run.path / "config.yaml").is_file():
         raise UserError(f"{key}={path}: not a run directory (it has no config.yaml)")
+    status = run.status()
+    if status.get("status") == "running" and status.get("host") == socket.gethostname() and _is_alive(status["pid"]):
+        raise UserError(f"{key}={path}: process {status['pid']} is still training it")
     return run
 
 
 def _git_commit() -> str | None:
     source = Path(__file__).resolve().parent.parent
-    if not (source / ".git").exists():
+    if not (source / ".git").exists() or shutil.which("git") is None:
         return None
     done = subprocess.run(["git", "-C", source, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return done.stdout.strip() or None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True

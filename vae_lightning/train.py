@@ -16,23 +16,21 @@ def _train(config: DictConfig) -> None:
     # Imported here: `--help` must answer without torch.
     from hydra.core.hydra_config import HydraConfig
 
-    from vae_lightning import launch, run_dir
+    from vae_lightning import launch
     from vae_lightning.config import plain
     from vae_lightning.console import print_run
     from vae_lightning.resume import resumed_config
+    from vae_lightning.run_dir import open_run
 
-    hydra_config = HydraConfig.get()
-    settings, overrides = plain(config), list(hydra_config.overrides.task)
-    trusted = None
-    if settings["resume"] is not None:
-        run = run_dir.open_run(settings["resume"], "resume")
-        settings, trusted = resumed_config(run, settings, overrides), tuple(settings["trust"])
-    elif is_sweep():
-        run = run_dir.plan(Path(hydra_config.runtime.output_dir))
+    typed, overrides = plain(config), list(HydraConfig.get().overrides.task)
+    if typed["resume"] is not None:
+        run = open_run(typed["resume"], "resume")
+        stored = resumed_config(run, typed, overrides)
+        launch.resume(stored, overrides, run, trusted=tuple(typed["trust"]), fresh_process=is_sweep())
     else:
-        run = run_dir.plan(Path(settings["run_dir"]))
-    launch.launch(settings, overrides, run, resume=trusted is not None, fresh_process=is_sweep(), trusted=trusted)
-    print_run(run, settings["output_dir"])
+        path = HydraConfig.get().runtime.output_dir if is_sweep() else typed["run_dir"]
+        run = launch.start(typed, overrides, Path(path), fresh_process=is_sweep())
+    print_run(run, typed["output_dir"])
 
 
 if __name__ == "__main__":

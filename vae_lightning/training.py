@@ -13,6 +13,7 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from vae_lightning.callbacks.throughput import Throughput
+from vae_lightning.checkpoints import AtomicCheckpointIO
 from vae_lightning.config import instantiate
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
@@ -61,6 +62,7 @@ def build(
     Raises:
         UserError: anything in the config that can't work.
     """
+    check_settings(config)
     seed_everything(config["seed"], verbose=False)
     data = instantiate(config["data"], "data", trusted=trusted)
     module = VAEModule(
@@ -71,13 +73,12 @@ def build(
         config=config,
     )
     _check_optimizer(module)
+    _check_image_shape(config, data)
     first_step = _check_resumable(config, module, run_dir) if resume else 0
     trainer = _build_trainer(config, run_dir, first_step, trusted)
     data.trainer = trainer  # as Lightning will do: the number of ranks decides whether the batch size fits
     data.prepare_data()
     data.setup()
-    # At least once an epoch, however small the data.
-    trainer.log_every_n_steps = min(trainer.log_every_n_steps, len(data.train_dataloader()))
     return Parts(config, run_dir, resume, data, module, trainer)
 
 
@@ -88,9 +89,14 @@ def run(parts: Parts) -> dict[str, Any]:
         started = time.perf_counter()
         if parts.config["trainer"]["compile"]:
             module.vae.compile()
-        log.info("%s on %s, precision %s", run_dir.path, device_name(), trainer.precision)
+        log.info(
+            "%s on %s, precision %s", run_dir.path, device_name(trainer.strategy.root_device.type), trainer.precision
+        )
         trainer.fit(module, parts.data, ckpt_path=run_dir.last if parts.resume else None, weights_only=True)
-        trainer.test(module, parts.data, ckpt_path=run_dir.best, weights_only=True, verbose=False)
+        # Not by ckpt_path, which would restore callbacks too: EMA would put the weights it averages in place again.
+        best = torch.load(run_dir.best, map_location="cpu", weights_only=True)
+        module.load_state_dict(best["state_dict"])
+        trainer.test(module, parts.data, verbose=False)
         metrics = _final_metrics(trainer, module, time.perf_counter() - started)
         if trainer.is_global_zero:
             run_dir.write_metrics(metrics)
@@ -107,24 +113,49 @@ def _build_trainer(
     callbacks = _build_all(config["callbacks"], "callbacks", trusted)
     checkpoints = _build_all(config["checkpoint"], "checkpoint", trusted, dirpath=str(run_dir.checkpoints))
     loggers = _build_all(config["logger"], "logger", trusted, **place)
-    try:
-        return instantiate(
-            options,
-            "trainer",
-            trusted=trusted,
-            default_root_dir=str(run_dir.path),
-            callbacks=callbacks + checkpoints,
-            logger=loggers or False,
-            enable_progress_bar="progress" in (config["callbacks"] or {}),
-        )
-    except MisconfigurationException as error:
-        raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
+    return instantiate(
+        options,
+        "trainer",
+        trusted=trusted,
+        default_root_dir=str(run_dir.path),
+        callbacks=callbacks + checkpoints,
+        plugins=[AtomicCheckpointIO()],
+        logger=loggers or False,
+        enable_progress_bar=bool((config["callbacks"] or {}).get("progress")),
+    )
 
 
 def _build_all(nodes: dict[str, Any] | None, key: str, trusted: tuple[str, ...] | None, **extra: Any) -> list[Any]:
     return [
         instantiate(node, f"{key}.{name}", trusted=trusted, **extra) for name, node in (nodes or {}).items() if node
     ]
+
+
+def check_settings(config: dict[str, Any]) -> None:
+    """Refuse what Lightning would accept and trip over later.
+
+    Raises:
+        UserError: a seed out of range, a precision that can't work, a run with nothing to train on or to test.
+    """
+    trainer = config["trainer"]
+    if not 0 <= config["seed"] < 2**32:
+        raise UserError(f"seed={config['seed']}: choose 0 to {2**32 - 1}")
+    if str(trainer["precision"]) in ("16-true", "bf16-true", "64-true", "64"):
+        valid = "auto, 32-true, bf16-mixed, 16-mixed"
+        raise UserError(f"trainer.precision={trainer['precision']}: the weights stay float32; choose one of {valid}")
+    if trainer.get("fast_dev_run"):
+        raise UserError("trainer.fast_dev_run leaves no checkpoint to test; debug=fast does the same and leaves one")
+    for key in ("max_epochs", "max_steps", "limit_train_batches", "limit_test_batches"):
+        if trainer.get(key) == 0:
+            raise UserError(f"trainer.{key}=0: a run trains and then tests; choose at least 1")
+    if trainer.get("limit_val_batches") == 0 and (config["callbacks"] or {}).get("early_stopping"):
+        raise UserError("callbacks: early_stopping watches val/elbo, and trainer.limit_val_batches=0 gives it none")
+
+
+def _check_image_shape(config: dict[str, Any], data: ImageDataModule) -> None:
+    built_for = config["model"].get("image_shape")
+    if built_for is not None and tuple(built_for) != data.image_shape:
+        raise UserError(f"data: images of shape {list(data.image_shape)}, but the model is for {built_for}")
 
 
 def _check_optimizer(module: VAEModule) -> None:
@@ -135,7 +166,7 @@ def _check_optimizer(module: VAEModule) -> None:
 
 
 def _check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir) -> int:
-    """The step after the last checkpoint's; a UserError where it can't be gone on from."""
+    """The first step after the last checkpoint, counted from 0; a UserError where it can't be gone on from."""
     if not run_dir.last.is_file():
         raise UserError(f"resume={run_dir.path}: no checkpoint there (checkpoints/last.ckpt); start a new run")
     try:
@@ -148,11 +179,12 @@ def _check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir)
     if different:
         raise UserError(f"resume={run_dir.path}: last.ckpt is of another model (it differs in {different[0]})")
     epochs, wanted = checkpoint["epoch"] + 1, config["trainer"]["max_epochs"]
-    if wanted is not None and 0 <= wanted <= epochs:
+    tested = (run_dir.path / "metrics.json").is_file()  # else it was ended during its test, which is still to be made
+    if wanted is not None and (0 <= wanted < epochs or (wanted == epochs and tested)):
         raise UserError(
             f"trainer.max_epochs={wanted}: the run has trained {epochs} epochs already; choose more to go on"
         )
-    return checkpoint["global_step"] + 1
+    return checkpoint["global_step"]
 
 
 @contextmanager
@@ -165,7 +197,9 @@ def _recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
     except BaseException as error:
         status, told = _ending(error, run_dir)
         with suppress(OSError):  # a full disk takes no status either
-            run_dir.write_status(status, str(told) or type(told).__name__)
+            # Ranks fail after one another: the first one knows why.
+            if run_dir.status().get("status") == "running":
+                run_dir.write_status(status, (str(told) or type(told).__name__).splitlines()[0])
         if told is error:
             raise
         raise told from error
@@ -182,6 +216,8 @@ def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
         return "interrupted", KeyboardInterrupt(f"{signal}; {way_on}")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "failed", UserError(f"output_dir: the disk of {run_dir.path} is full; {way_on}")
+    if isinstance(error, MisconfigurationException):
+        return "failed", UserError(f"trainer: {str(error).splitlines()[0]}")
     return "failed", error
 
 

@@ -60,12 +60,6 @@ def test_draws_the_last_epoch_of_a_training_that_was_stopped(fit, tmp_path):
     assert epochs_drawn(tmp_path, "samples") == ["epoch_0003.png"]
 
 
-def test_nothing_is_drawn_in_a_fast_dev_run(fit, tmp_path):
-    fit(*[callback() for callback in ALL], fast_dev_run=True)
-    assert not (tmp_path / "images").exists()
-    assert not (tmp_path / "training.gif").exists()
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_tensorboard_and_disk_have_the_same_pictures(fit, tmp_path, tensorboard, channels):
     fit(Reconstructions(), Samples(), channels=channels)

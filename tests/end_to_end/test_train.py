@@ -38,7 +38,9 @@ def test_a_run_directory_tells_everything(train, capsys):
     assert run.config()["seed"] == 3
     assert "model.latent_dim=4" in yaml.safe_load((run.path / "overrides.yaml").read_text())
     environment = json.loads((run.path / "environment.json").read_text())
-    assert environment["versions"]["torch"] == torch.__version__.split("+")[0] or environment["versions"]["torch"]
+    assert torch.__version__.startswith(environment["versions"]["torch"])
+    assert environment["device"].startswith("CPU")
+    assert environment["num_ranks"] == 1
     assert (run.path / "training.gif").is_file()
     for name in ("reconstructions", "samples"):
         assert sorted(file.name for file in (run.path / "images" / name).iterdir()) == [
@@ -103,9 +105,14 @@ def test_a_resumed_run_repeats_an_uninterrupted_one_bitwise(train, command, tmp_
 
 def test_resume_refuses_what_it_cannot_do(train, error_of, tmp_path):
     run = train()
+    rows = (run.path / "metrics.csv").read_text()
     assert "trainer.max_epochs=2: the run has trained 2 epochs already" in error_of(f"resume={run.path}")
-    assert "a resumed run keeps it" in error_of(f"resume={run.path}", "model=conv", "trainer.max_epochs=3")
-    assert "model.latent_dim was 4" in error_of(f"resume={run.path}", "model.latent_dim=8", "trainer.max_epochs=3")
+    more = (f"resume={run.path}", "trainer.max_epochs=3")
+    assert "was trained with another, which a resumed run keeps" in error_of(*more, "model=conv")
+    assert "was trained with another, which a resumed run keeps" in error_of(*more, "model.latent_dim=8")
+    assert "give single keys" in error_of(*more, "trainer=ddp_cpu")
+    assert "images of shape [1, 32, 32], but the model is for [1, 28, 28]" in error_of(*more, "data.image_size=32")
+    assert (run.path / "metrics.csv").read_text() == rows
     torn = run.path / "checkpoints/last.ckpt"
     torn.write_bytes(torn.read_bytes()[:1000])
     assert "last.ckpt can't be read" in error_of(f"resume={run.path}", "trainer.max_epochs=3")
@@ -115,24 +122,67 @@ def test_resume_refuses_what_it_cannot_do(train, error_of, tmp_path):
     assert "not a run directory" in error_of(f"resume={tmp_path / 'empty'}")
 
 
+def test_a_moved_run_still_knows_its_best(train, command, tmp_path):
+    run = train(name="before")
+    best = run.metrics()["val/elbo"]
+    moved = RunDir(run.path.rename(tmp_path / "after"))
+    command(f"resume={moved.path}", "trainer.max_epochs=3", "optimizer.lr=0.0001", "data.batch_size=1000")
+    assert moved.metrics()["val/elbo"] >= best
+    state = torch.load(moved.last, weights_only=True)["callbacks"]
+    paths = [path for values in state.values() for path in values.get("best_k_models", {})]
+    assert paths
+    assert all(path.startswith(str(tmp_path / "after")) for path in paths)
+
+
+def test_the_command_that_began_a_run_may_be_repeated_to_resume_it(train, command):
+    run = train()
+    command(*TINY, f"resume={run.path}", "trainer.max_epochs=3")
+    assert run.metrics()["epochs"] == 3
+
+
+def test_runs_that_start_at_once_do_not_share_a_directory(tmp_path):
+    from vae_lightning.run_dir import reserved
+
+    with reserved(tmp_path / "a/run") as first, reserved(tmp_path / "a/run") as second:
+        assert (first.path.name, second.path.name) == ("run", "run_2")
+    with pytest.raises(RuntimeError), reserved(tmp_path / "b/c/run"):
+        raise RuntimeError
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_checkpoint_of_another_model_is_refused(train, error_of):
     run, other = train(name="run"), train("model.latent_dim=5", name="other")
     run.last.write_bytes(other.last.read_bytes())
     assert "last.ckpt is of another model" in error_of(f"resume={run.path}", "trainer.max_epochs=3")
 
 
+def test_early_stopping_stops(train):
+    metrics = train(
+        "callbacks=[default,early_stopping]",
+        "callbacks.early_stopping.patience=1",
+        "callbacks.early_stopping.min_delta=1e6",
+        "trainer.max_epochs=9",
+    ).metrics()
+    assert metrics["epochs"] == 2
+
+
+def test_accumulation_makes_fewer_steps_and_still_logs(train):
+    run = train("trainer.accumulate_grad_batches=3")
+    assert run.metrics()["steps"] == 2 * 3
+    with (run.path / "metrics.csv").open() as stream:
+        assert sum(row["train/loss"] != "" for row in csv.DictReader(stream)) == 2
+
+
 @pytest.mark.parametrize(
     "option",
     [
         "trainer.gradient_clip_val=1",
-        "trainer.accumulate_grad_batches=3",
         "callbacks=[default,ema]",
-        "callbacks=[default,early_stopping]",
         "trainer.precision=bf16-mixed",
         "trainer.precision=32-true",
         "data.binarize=dynamic",
         "debug=overfit trainer.max_epochs=2",
-        "debug=limit trainer.limit_train_batches=2 trainer.limit_val_batches=1 trainer.limit_test_batches=1",
+        "debug=limit",
     ],
 )
 def test_options_of_training(train, option):

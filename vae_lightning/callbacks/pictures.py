@@ -36,8 +36,7 @@ class PictureCallback(Callback, ABC):
 
     What is drawn is chosen when training starts and kept in the checkpoint. Training is left as it was:
     module modes, BatchNorm statistics and random states. Every rank computes, rank zero writes
-    `<run>/images/<name>/epoch_0001.png` and the TensorBoard image `images/<name>`. A fast_dev_run draws
-    nothing.
+    `<run>/images/<name>/epoch_0001.png` and the TensorBoard image `images/<name>`.
 
     Args:
         name: of the folder and of the TensorBoard tag.
@@ -84,13 +83,11 @@ class PictureCallback(Callback, ABC):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._undrawn_epoch = None
-        if self.fixed is None and not trainer.fast_dev_run:
+        if self.fixed is None:
             with undisturbed(pl_module):
                 self.fixed = self.choose(trainer, pl_module.vae).cpu()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.fast_dev_run:
-            return
         epoch = trainer.current_epoch + 1
         due = epoch % self.every_n_epochs == 0
         self._undrawn_epoch = None if due else epoch

@@ -4,10 +4,10 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.model_summary import ModelSummary
 from torch.utils.tensorboard.summary import hparams
 
+from vae_lightning.callbacks.pictures import tensorboard_loggers
 from vae_lightning.callbacks.steps import current_step
 
 # The same in every run, whatever its model: TensorBoard compares runs by these names.
@@ -18,18 +18,22 @@ class RunDescription(Callback):
     """Writes the config and the model's summary as text, and after the test an entry of the hparams tab."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
         summary = str(ModelSummary(pl_module, max_depth=3))
-        for logger in _tensorboards(trainer):
+        for logger in tensorboard_loggers(trainer):
             logger.experiment.add_text("config", _code_block(yaml.safe_dump(pl_module.config, sort_keys=False)))
             logger.experiment.add_text("model", _code_block(summary))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
         values = {name: mean.value for name, mean in pl_module.results.items()}
         best = trainer.checkpoint_callback and trainer.checkpoint_callback.best_model_score
         if best is not None:
             values["val/elbo"] = float(best)
         metrics = {f"final/{name.replace('/', '_')}": values.get(name, float("nan")) for name in METRICS}
-        for logger in _tensorboards(trainer):
+        for logger in tensorboard_loggers(trainer):
             writer = logger.experiment._get_file_writer()
             for summary in hparams(hyperparameters(pl_module.config), metrics):
                 writer.add_summary(summary)
@@ -44,12 +48,6 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
     flat |= {f"{group}.{key}": value for group in groups for key, value in config.get(group, {}).items()}
     scalars = {key: value for key, value in flat.items() if isinstance(value, bool | int | float | str)}
     return {key: value for key, value in scalars.items() if not key.endswith(("_target_", "_partial_"))}
-
-
-def _tensorboards(trainer: Trainer) -> list[TensorBoardLogger]:
-    if not trainer.is_global_zero:
-        return []
-    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
 
 def _code_block(text: str) -> str:

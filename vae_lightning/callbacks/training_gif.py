@@ -72,8 +72,6 @@ class TrainingGif(PictureCallback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
-        if trainer.fast_dev_run:
-            return
         resumed = trainer.global_step > 0
         if trainer.is_global_zero:
             self._frames = self._kept_frames(trainer, last_epoch=trainer.current_epoch if resumed else -1)

@@ -27,7 +27,8 @@ class ExactMeans:
     def update(self, terms: dict[str, Float[Tensor, " B"]]) -> None:
         """Add one batch of terms, by name."""
         for name, values in terms.items():
-            values = values.detach().double()
+            values = values.detach()
+            values = (values.cpu() if values.device.type == "mps" else values).double()  # MPS has no float64
             count = torch.full_like(values[0], len(values))
             moments = torch.stack([count, values.sum(), values.square().sum()])
             self._moments[name] = self._moments[name] + moments if name in self._moments else moments
