@@ -13,7 +13,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Lightning itself writes to the system's temporary folder first, which may be another disk.
     """
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str, storage_options: Any | None = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         temporary = f"{path}.part"
         try:
             super().save_checkpoint(checkpoint, temporary)
@@ -22,7 +22,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             Path(temporary).unlink(missing_ok=True)
             raise
 
-    def load_checkpoint(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         checkpoint = super().load_checkpoint(path, *args, **kwargs)
         for state in checkpoint.get("callbacks", {}).values():
             if "best_k_models" in state:

@@ -13,6 +13,13 @@ from tqdm import tqdm
 from vae_lightning.errors import UserError
 from vae_lightning.run_dir import RunDir
 
+_NO_NEWS = (  # Lightning's warnings of what is so on purpose, or its own affair
+    "LeafSpec",
+    "not supported by the model summary",
+    "the logging interval",
+    "exists and is not empty",
+)
+
 
 class _Terminal(logging.Handler):
     """Writes to stdout, above a progress bar where there is one."""
@@ -33,9 +40,8 @@ def configure_logging() -> None:
         logger.propagate = False
     for library in ("pytorch", "fabric"):
         logging.getLogger(f"lightning.{library}.utilities.rank_zero").setLevel(logging.WARNING)
-    # Lightning's own use of a deprecated torch name, its guess at a model's size, and what VAEModule mends.
-    for message in (".*LeafSpec.*", ".*not supported by the model summary.*", ".*the logging interval.*"):
-        warnings.filterwarnings("ignore", message=message)
+    for message in _NO_NEWS:
+        warnings.filterwarnings("ignore", message=f".*{message}.*")
 
 
 @contextmanager

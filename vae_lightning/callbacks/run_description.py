@@ -43,11 +43,20 @@ class RunDescription(Callback):
 
 def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
     """The settings that runs differ by, flat, as numbers, booleans and strings; the same names for every model."""
-    groups = ("data", "model", "objective", "optimizer", "trainer")
-    flat = {"seed": config.get("seed", 0), "name": config.get("name", "")}
-    flat |= {f"{group}.{key}": value for group in groups for key, value in config.get(group, {}).items()}
-    scalars = {key: value for key, value in flat.items() if isinstance(value, bool | int | float | str)}
-    return {key: value for key, value in scalars.items() if not key.endswith(("_target_", "_partial_"))}
+    flat = {
+        "name": config.get("name", ""),
+        "seed": config.get("seed", 0),
+        "data": _class_name(config.get("data", {})),
+        "model": _class_name(config.get("model", {}).get("encoder", {})),
+    }
+    for group in ("data", "model", "objective", "optimizer"):
+        flat |= {f"{group}.{key}": value for key, value in config.get(group, {}).items() if not key.startswith("_")}
+    flat |= {f"trainer.{key}": config.get("trainer", {}).get(key) for key in ("max_epochs", "precision")}
+    return {key: value for key, value in flat.items() if isinstance(value, bool | int | float | str)}
+
+
+def _class_name(node: dict[str, Any]) -> str:
+    return str(node.get("_target_", "")).rpartition(".")[2]
 
 
 def _code_block(text: str) -> str:
