@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.test_config import composed
 from vae_lightning.run_dir import RunDir
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +20,9 @@ LINES = [line.split("#")[0].strip() for language, text in BLOCKS if language == 
 TRAINING = [
     line.removeprefix("python -m vae_lightning.train").strip() for line in LINES if "vae_lightning.train" in line
 ]
+KINDS = {"own": "archive|folder", "resume": "resume", "sweep": "^-m", "ddp": "trainer=ddp ", "ranks": "ddp_cpu"}
+OF_KIND = {kind: [text for text in TRAINING if re.search(pattern, text)] for kind, pattern in KINDS.items()}
+PLAIN = [text for text in TRAINING if not any(text in texts for texts in OF_KIND.values())]
 # Small enough for a test, and never a download; all else is as the README has it.
 SMALL = ["debug=fast", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "data.eval_batch_size=32"]
 
@@ -41,15 +45,13 @@ def options(text: str) -> list[str]:
     return shlex.split(text) + SMALL + sizes
 
 
-@pytest.mark.parametrize(
-    "text", [t for t in TRAINING if not re.search(r"-m |resume|ddp|compile|archive|folder|linear", t)]
-)
+@pytest.mark.parametrize("text", PLAIN)
 def test_training_commands(command, data, tmp_path, text):
     command(*options(text), f"run_dir={tmp_path / 'run'}")
     assert RunDir(tmp_path / "run").status()["status"] == "finished"
 
 
-@pytest.mark.parametrize("text", [t for t in TRAINING if "archive" in t or "folder" in t])
+@pytest.mark.parametrize("text", OF_KIND["own"])
 def test_commands_on_ones_own_images(command, data, tmp_path, text):
     shutil.make_archive(str(tmp_path / "archive"), "zip", data)
     shutil.copytree(data, tmp_path / "holiday/photos")
@@ -57,7 +59,7 @@ def test_commands_on_ones_own_images(command, data, tmp_path, text):
     assert RunDir(tmp_path / "run").status()["status"] == "finished"
 
 
-@pytest.mark.parametrize("text", [t for t in TRAINING if "resume" in t])
+@pytest.mark.parametrize("text", OF_KIND["resume"])
 def test_resuming_commands(command, tmp_path, text):
     path, *more = re.search(r"resume=(\S+)\s*(.*)", text).groups()
     first = ["data=digits", "model=mlp", "trainer=cpu", "callbacks=none"]
@@ -68,10 +70,10 @@ def test_resuming_commands(command, tmp_path, text):
 
 
 def test_the_sweep_is_nine_jobs(tmp_path):
-    (text,) = [t for t in TRAINING if t.startswith("-m")]
+    (text,) = OF_KIND["sweep"]
     script = """
 from vae_lightning import console, launch
-launch.launch = lambda config, *_, **__: print("job", config["model"]["latent_dim"], config["objective"]["beta"])
+launch.start = lambda config, *_, **__: print("job", config["model"]["latent_dim"], config["objective"]["beta"])
 console.print_run = lambda *args: None
 from vae_lightning.train import main
 main()
@@ -80,16 +82,33 @@ main()
         [sys.executable, "-c", script, *shlex.split(text)], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     jobs = {line for line in done.stdout.splitlines() if line.startswith("job")}
-    assert jobs == {f"job {dim} {beta}" for dim in (2, 8, 32) for beta in ("0.5", "1.0", "4.0")}
+    assert jobs == {f"job {dim} {beta}" for dim in (2, 8, 32) for beta in (0.5, 1, 4)}
 
 
-def test_every_command_is_covered():
-    shapes = ("archive", "folder", "resume", "-m ", "ddp", "compile")
-    assert len(TRAINING) >= 12
-    assert all(any(t.startswith(s) or s in t for s in shapes) or "=" in t or t == "" for t in TRAINING)
+def test_two_ranks(tmp_path):
+    (text,) = OF_KIND["ranks"]
+    arguments = [*shlex.split(text), "debug=fast", f"run_dir={tmp_path / 'run'}"]
+    done = subprocess.run([sys.executable, "-m", "vae_lightning.train", *arguments], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    assert RunDir(tmp_path / "run").metrics()["test/num_images"] > 0
+
+
+def test_four_gpus_are_asked_for():
+    (text,) = OF_KIND["ddp"]
+    trainer = composed(*shlex.split(text))["trainer"]
+    assert (trainer["accelerator"], trainer["devices"], trainer["strategy"]) == ("gpu", 4, "ddp")
+
+
+def test_every_kind_of_command_is_there():
+    assert len(PLAIN) >= 5
+    assert all(OF_KIND.values())
+
+
+def test_make_targets_exist():
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for target in re.findall(r"`?make ([a-z]+)`?", README):
-        assert target in targets
+    named = re.findall(r"`make ([a-z]+)`|^make ([a-z]+) ", README, re.MULTILINE)
+    assert named
+    assert {one or other for one, other in named} <= set(targets)
 
 
 def test_an_own_network_is_one_file_and_one_yaml(command, tmp_path, monkeypatch):
