@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -71,10 +72,19 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
         value, stderr = metrics[f"test/{name}"], metrics[f"test/{name}_stderr"]
         lines.append((f"test {name}", f"{value:,.2f} +- {stderr:.2f} nats per image"))
     lines.append(("", f"({metrics['test/kind']})"))
-    lines.append(("TensorBoard", f"vae-tensorboard --logdir {output_dir}"))
+    lines.append(("TensorBoard", f"{_tensorboard()} --logdir {output_dir}"))
     print()
     for name, text in lines:
         print(f"{name:<16}{text}")
+
+
+def _tensorboard() -> str:
+    """The command that starts TensorBoard, as it can be typed here: the virtual environment may not be active."""
+    if shutil.which("vae-tensorboard"):
+        return "vae-tensorboard"
+    python = Path(sys.executable)
+    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    return f"{shown} -m vae_lightning.dashboard"
 
 
 def pictures(path: Path) -> list[Path]:

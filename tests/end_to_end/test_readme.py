@@ -20,7 +20,7 @@ LINES = [line.split("#")[0].strip() for language, text in BLOCKS if language == 
 TRAINING = [
     line.removeprefix("python -m vae_lightning.train").strip() for line in LINES if "vae_lightning.train" in line
 ]
-KINDS = {"own": "archive|folder", "resume": "resume", "sweep": "^-m", "ddp": "trainer=ddp ", "ranks": "ddp_cpu"}
+KINDS = {"own": "archive|folder", "resume": "resume", "sweep": "^-m", "ddp": "trainer=ddp ", "child": "ddp_cpu|compile"}
 OF_KIND = {kind: [text for text in TRAINING if re.search(pattern, text)] for kind, pattern in KINDS.items()}
 PLAIN = [text for text in TRAINING if not any(text in texts for texts in OF_KIND.values())]
 # Small enough for a test, and never a download; all else is as the README has it.
@@ -85,8 +85,8 @@ main()
     assert jobs == {f"job {dim} {beta}" for dim in (2, 8, 32) for beta in (0.5, 1, 4)}
 
 
-def test_two_ranks(tmp_path):
-    (text,) = OF_KIND["ranks"]
+@pytest.mark.parametrize("text", OF_KIND["child"])  # where the test's shape checks are not, as torch.compile needs it
+def test_commands_in_a_process_of_their_own(data, tmp_path, text):
     arguments = [*shlex.split(text), "debug=fast", f"run_dir={tmp_path / 'run'}"]
     done = subprocess.run([sys.executable, "-m", "vae_lightning.train", *arguments], cwd=tmp_path, check=False)
     assert done.returncode == 0
