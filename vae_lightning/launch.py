@@ -152,13 +152,20 @@ def _threads_shared_by(num_ranks: int) -> Iterator[None]:
 
 
 def main() -> None:
-    """Train the prepared run directory that the command line names."""
-    from vae_lightning.console import reporting_errors
+    """Train the prepared run directory that the command line names; why it failed stands in its status file."""
+    from vae_lightning.console import configure_logging
     from vae_lightning.training import build, run
 
-    with reporting_errors():
-        run_dir = RunDir(Path(sys.argv[1]))
-        run(build(run_dir.config(), run_dir, resume="--resume" in sys.argv, trusted=None))
+    configure_logging()
+    run_dir = RunDir(Path(sys.argv[1]))
+    try:
+        run(build(run_dir.config(), run_dir, resume="--resume" in sys.argv))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except UserError as error:
+        if run_dir.status().get("status") == "running":
+            run_dir.write_status("failed", str(error))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import errno
 import logging
+import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -143,6 +145,9 @@ def check_settings(config: dict[str, Any]) -> None:
     if str(trainer["precision"]) in ("16-true", "bf16-true", "64-true", "64"):
         valid = "auto, 32-true, bf16-mixed, 16-mixed"
         raise UserError(f"trainer.precision={trainer['precision']}: the weights stay float32; choose one of {valid}")
+    compilers = (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")
+    if trainer["compile"] and trainer["accelerator"] == "cpu" and not any(map(shutil.which, compilers)):
+        raise UserError("trainer.compile=true needs a C++ compiler on the CPU, and there is no g++ or clang++")
     if trainer.get("fast_dev_run"):
         raise UserError("trainer.fast_dev_run leaves no checkpoint to test; debug=fast does the same and leaves one")
     for key in ("max_epochs", "max_steps", "limit_train_batches", "limit_test_batches"):

@@ -238,6 +238,27 @@ def test_two_ranks_on_cpu_find_the_metrics_of_one(train, tmp_path):
     assert ranks.metrics()["test/num_images"] == 360
 
 
+def test_ranks_can_be_resumed(tmp_path):
+    arguments = [*TINY, "trainer=ddp_cpu", f"run_dir={tmp_path / 'run'}"]
+    assert run_command(*arguments, "trainer.max_epochs=1", cwd=tmp_path).returncode == 0
+    done = run_command(f"resume={tmp_path / 'run'}", "trainer.max_epochs=2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = RunDir(tmp_path / "run")
+    assert run.metrics()["epochs"] == 2
+    with (run.path / "metrics.csv").open() as stream:
+        assert [row["epoch"] for row in csv.DictReader(stream) if row["val/elbo"]] == ["0", "1"]
+    assert len(list((run.path / "images/training").iterdir())) == 3
+
+
+def test_a_failing_rank_tells_why_once(tmp_path):
+    arguments = [*TINY, "trainer=ddp_cpu", "trainer.max_epochs=3", "optimizer.lr=1e30", f"run_dir={tmp_path / 'run'}"]
+    done = run_command(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("the loss was not finite at step") == 1
+    assert "Traceback" not in done.stderr
+    assert RunDir(tmp_path / "run").status()["status"] == "failed"
+
+
 def evaluate(run: RunDir) -> dict[str, float]:
     from vae_lightning.training import build
 
