@@ -31,6 +31,7 @@ MISTAKES = {
     "model.latent_dim=[1": "no viable alternative at input '[1'",
     "seed=-1": "seed=-1: choose 0 to 4294967295",
     "trainer.precision=bf16-true": "trainer.precision=bf16-true: the weights stay float32; choose one of auto",
+    "trainer.precision=16-mixed trainer.accelerator=cpu": "trainer.precision=16-mixed: fp16 needs a GPU",
     "trainer.max_epochs=0": "trainer.max_epochs=0: a run trains and then tests; choose at least 1",
     "trainer.limit_test_batches=0": "trainer.limit_test_batches=0: a run trains and then tests",
     "+trainer.fast_dev_run=true": "debug=fast does the same",
@@ -40,7 +41,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("override", MISTAKES)
 def test_mistakes_are_told_in_one_line(error_of, tmp_path, override):
-    assert MISTAKES[override] in error_of(*SMALL, override)
+    assert MISTAKES[override] in error_of(*SMALL, *override.split())
     assert list(tmp_path.iterdir()) == []
 
 

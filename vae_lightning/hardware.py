@@ -8,6 +8,17 @@ def num_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def native_accelerator(accelerator: str) -> str:
+    """What Lightning's accelerator `auto` or `gpu` means here: cuda, mps or cpu."""
+    import torch
+
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "cuda"
+    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        return "mps"
+    return "cpu" if accelerator == "auto" else accelerator
+
+
 def native_precision(accelerator: str) -> str:
     """Lightning's `bf16-mixed` where the hardware computes in bfloat16 itself, else `32-true`.
 
@@ -15,12 +26,12 @@ def native_precision(accelerator: str) -> str:
     """
     import torch
 
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+    device = native_accelerator(accelerator)
+    native = False
+    if device == "cuda":
         native = torch.cuda.get_device_capability() >= (8, 0)
-    elif accelerator in ("auto", "cpu") and not (accelerator == "auto" and torch.backends.mps.is_available()):
+    elif device == "cpu":
         native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    else:
-        native = False
     return "bf16-mixed" if native else "32-true"
 
 

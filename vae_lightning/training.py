@@ -19,7 +19,7 @@ from vae_lightning.checkpoints import AtomicCheckpointIO
 from vae_lightning.config import instantiate
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
-from vae_lightning.hardware import device_name, native_precision
+from vae_lightning.hardware import device_name, native_accelerator, native_precision
 from vae_lightning.module import VAEModule
 from vae_lightning.run_dir import RunDir
 
@@ -111,6 +111,8 @@ def _build_trainer(
     options = {key: value for key, value in config["trainer"].items() if key != "compile"}
     if options["precision"] == "auto":
         options["precision"] = native_precision(options["accelerator"])
+    elif str(options["precision"]) in ("16", "16-mixed") and native_accelerator(options["accelerator"]) == "cpu":
+        raise UserError("trainer.precision=16-mixed: fp16 needs a GPU; choose bf16-mixed, 32-true or auto")
     place = {"run_dir": str(run_dir.path), "first_step": first_step}
     callbacks = _build_all(config["callbacks"], "callbacks", trusted)
     checkpoints = _build_all(config["checkpoint"], "checkpoint", trusted, dirpath=str(run_dir.checkpoints))
@@ -146,7 +148,11 @@ def check_settings(config: dict[str, Any]) -> None:
         valid = "auto, 32-true, bf16-mixed, 16-mixed"
         raise UserError(f"trainer.precision={trainer['precision']}: the weights stay float32; choose one of {valid}")
     compilers = (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")
-    if trainer["compile"] and trainer["accelerator"] == "cpu" and not any(map(shutil.which, compilers)):
+    if (
+        trainer["compile"]
+        and native_accelerator(trainer["accelerator"]) == "cpu"
+        and not any(map(shutil.which, compilers))
+    ):
         raise UserError("trainer.compile=true needs a C++ compiler on the CPU, and there is no g++ or clang++")
     if trainer.get("fast_dev_run"):
         raise UserError("trainer.fast_dev_run leaves no checkpoint to test; debug=fast does the same and leaves one")
