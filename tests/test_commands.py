@@ -32,6 +32,8 @@ MISTAKES = {
     "seed=-1": "seed=-1: choose 0 to 4294967295",
     "trainer.precision=bf16-true": "trainer.precision=bf16-true: the weights stay float32; choose one of auto",
     "trainer.precision=16-mixed trainer.accelerator=cpu": "trainer.precision=16-mixed: fp16 needs a GPU",
+    "trainer.sync_batchnorm=true trainer=ddp_cpu": "trainer.sync_batchnorm=true needs GPUs",
+    "sweep=nowhere": "sweep=nowhere: a sweep is gone on with by -m and what was typed to start it",
     "trainer.max_epochs=0": "trainer.max_epochs=0: a run trains and then tests; choose at least 1",
     "trainer.limit_test_batches=0": "trainer.limit_test_batches=0: a run trains and then tests",
     "+trainer.fast_dev_run=true": "debug=fast does the same",
@@ -42,6 +44,12 @@ MISTAKES = {
 @pytest.mark.parametrize("override", MISTAKES)
 def test_mistakes_are_told_in_one_line(error_of, tmp_path, override):
     assert MISTAKES[override] in error_of(*SMALL, *override.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_that_is_not_there(error_of, tmp_path):
+    message = error_of("-m", *SMALL, "sweep=nowhere", "seed=1,2")
+    assert message == "sweep=nowhere: no such directory; sweep_dir= names the place of a new sweep"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -24,7 +24,7 @@ def test_evaluation_does_not_depend_on_the_batch_size(train):
 
 @pytest.mark.parametrize("callbacks", ["none", "[default,ema]"])
 def test_the_test_is_of_what_best_ckpt_holds(train, callbacks):
-    from tests.end_to_end.test_train import evaluate
+    from tests.end_to_end.runs import evaluate
 
     run = train(f"callbacks={callbacks}", "trainer.max_epochs=3")
     assert torch.load(run.best, weights_only=True)["config"] == run.config()

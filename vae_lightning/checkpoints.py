@@ -26,7 +26,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         checkpoint = super().load_checkpoint(path, *args, **kwargs)
         for state in checkpoint.get("callbacks", {}).values():
             if "best_k_models" in state:
-                _move(state, Path(path).parent)
+                _move(state, Path(os.path.realpath(path)).parent)  # as ModelCheckpoint has its own
         return checkpoint
 
 

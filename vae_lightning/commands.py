@@ -2,48 +2,105 @@
 
 import os
 import re
+import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vae_lightning.children import environment
 from vae_lightning.config import CONF_DIR, register, unknown_key
-from vae_lightning.console import reporting_errors
+from vae_lightning.console import configure_logging, reporting_errors
 from vae_lightning.errors import UserError
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
+_UNKNOWN_KEY = r"is not in struct|not in '\w+Config'|No match in the defaults list"
 
 
-def run_command(config_name: str, task: Callable[[DictConfig], None]) -> None:
-    """Compose `conf/<config_name>.yaml` with the command line and run the task on it, once or once a job of a sweep."""
+def run_command(
+    config_name: str,
+    task: Callable[[DictConfig], Any],
+    *,
+    check: Callable[[bool], None] = lambda is_sweep: None,
+    after_sweep: Callable[[Path], None] = lambda sweep: None,
+) -> None:
+    """Compose `conf/<config_name>.yaml` with the command line and run the task on it, once or once a job of a sweep.
+
+    Args:
+        config_name: of the top-level config.
+        task: what it returns is what a sweeper is told of the job.
+        check: called first, with whether a sweep is asked for.
+        after_sweep: called with the sweep's directory once all jobs have ended, whether well or not.
+    """
     register()
     wanted = os.environ.get(_FULL_ERROR)
     failures: list[UserError] = []
+    RememberSweep.directories.clear()
 
-    def guarded(config: DictConfig) -> None:
+    def guarded(config: DictConfig) -> Any:
+        configure_logging()  # a launcher may have brought the task to another process
         try:
-            with _environment(_FULL_ERROR, wanted):
-                task(config)
+            with environment(HYDRA_FULL_ERROR=wanted):
+                return task(config)
         except UserError as error:
-            if is_sweep():  # Hydra records it as this job's failure and goes on with the next
+            if is_sweep():  # Hydra goes on with the next job and raises it at the end
                 raise UserError(f"job {HydraConfig.get().job.num}: {error}") from error
             failures.append(error)
+            return None
 
     # Hydra would print its errors itself, over many lines and with advice for its own users.
-    with reporting_errors(), _environment(_FULL_ERROR, "1"):
+    with reporting_errors(), environment(HYDRA_FULL_ERROR="1"):
+        check(not {"-m", "--multirun"}.isdisjoint(sys.argv))
+        # conf/hydra/launcher/submitit_slurm.yaml: its plugin's schema has the same name, and is meant to check it.
+        warnings.filterwarnings("ignore", message=".*is validated against ConfigStore schema with the same name")
         try:
             hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(guarded)()
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(_explain(error, config_name)) from error
+        except UserError as error:
+            failures.append(error)
+        except KeyboardInterrupt as interrupt:
+            raise (_interrupted_sweep(interrupt) if RememberSweep.directories else interrupt) from None
+        try:
+            for directory in RememberSweep.directories:
+                after_sweep(directory)
+        except UserError as error:
+            failures.append(error)
         if failures:
             raise failures[0]
+
+
+class RememberSweep(Callback):
+    """Tells `run_command` where the sweep is; Hydra makes it from the config and lets no one else know."""
+
+    directories: ClassVar[list[Path]] = []
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        try:
+            directory = str(config.hydra.sweep.dir)
+        except OmegaConfBaseException:  # is raised again where it is told
+            return
+        # Each job would read the place anew, with its own choices in the name and its own time.
+        quoted = directory.replace("'", "\\'")
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")
+        RememberSweep.directories[:] = [Path(directory)]
+
+
+def _interrupted_sweep(interrupt: KeyboardInterrupt) -> KeyboardInterrupt:
+    signal = str(interrupt).partition(";")[0] or "Ctrl-C"
+    typed = [argument for argument in sys.argv[1:] if not argument.startswith("sweep=")]
+    again = shlex.join(["python", "-m", "vae_lightning.train", *typed, f"sweep={RememberSweep.directories[0]}"])
+    return KeyboardInterrupt(f"{signal}; go on with {again}")
 
 
 def is_sweep() -> bool:
@@ -51,25 +108,20 @@ def is_sweep() -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-@contextmanager
-def _environment(name: str, value: str | None) -> Iterator[None]:
-    """Set an environment variable for a while, or unset it for None."""
-    before = os.environ.get(name)
-    _set(name, value)
-    try:
-        yield
-    finally:
-        _set(name, before)
+def jobs_at_once() -> int:
+    """How many jobs of this sweep its launcher runs at a time on one machine."""
+    launcher = HydraConfig.get().launcher
+    if not launcher["_target_"].endswith(".JoblibLauncher"):
+        return 1
+    from joblib import effective_n_jobs
 
-
-def _set(name: str, value: str | None) -> None:
-    if value is None:
-        os.environ.pop(name, None)
-    else:
-        os.environ[name] = value
+    return effective_n_jobs(launcher.n_jobs)
 
 
 def _explain(error: Exception, config_name: str) -> str:
+    resolver = re.search(r"UserError raised while resolving interpolation: (.*)", str(error))
+    if resolver:
+        return resolver[1]
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
         return unknown_key(f"{group}={option}", list(error.options)).replace("no such key", "no such option")
@@ -78,7 +130,7 @@ def _explain(error: Exception, config_name: str) -> str:
         options = sorted(file.stem for file in (CONF_DIR / unloaded[1]).glob("*.yaml"))
         return f"{unloaded[1]}={unloaded[2]}: no such option; valid here: {', '.join(options)}"
     key = re.search(r"Could not override '([^']+)'", str(error))
-    if key and ("is not in struct" in _whole(error) or "not in 'TrainConfig'" in _whole(error)):
+    if key and re.search(_UNKNOWN_KEY, _whole(error)):
         return unknown_key(key[1], _siblings(key[1], config_name))
     value = re.search(r"(Value '.*?'.*)", _whole(error))
     if key and value:
@@ -95,11 +147,12 @@ def _whole(error: BaseException) -> str:
 
 def _siblings(key: str, config_name: str) -> list[str]:
     """The keys that exist beside a key that does not, in the config that the chosen groups compose."""
-    choices = [argument for argument in sys.argv[1:] if (CONF_DIR / re.split("[=@]", argument)[0]).is_dir()]
+    typed = sys.argv[1:] if config_name == "train" else []  # a report's config has no groups to choose from
+    choices = [argument for argument in typed if (CONF_DIR / re.split("[=@]", argument)[0]).is_dir()]
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            config = hydra.compose(config_name, overrides=choices)
+            config = hydra.compose(config_name, overrides=choices, return_hydra_config=True)
     except HydraException:
         return []
     parent = key
@@ -108,5 +161,6 @@ def _siblings(key: str, config_name: str) -> list[str]:
         node = OmegaConf.select(config, parent)
         if isinstance(node, DictConfig):
             return [str(name) for name in node]
-    groups = [entry.name for entry in CONF_DIR.iterdir() if entry.is_dir() and entry.name != "hydra"]
-    return sorted({str(name) for name in config} | set(groups))
+    folders = CONF_DIR.iterdir() if config_name == "train" else []
+    groups = [entry.name for entry in folders if entry.is_dir() and entry.name != "hydra"]
+    return sorted({str(name) for name in config if name != "hydra"} | set(groups))

@@ -1,5 +1,6 @@
 """What a command prints: its log, its one-line errors, and what a finished run leaves to look at."""
 
+import io
 import logging
 import os
 import shutil
@@ -8,17 +9,20 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from tqdm import tqdm
 
 from vae_lightning.errors import UserError
 from vae_lightning.run_dir import RunDir
+from vae_lightning.world import given_world
 
 _NO_NEWS = (  # Lightning's warnings of what is so on purpose, or its own affair
     "LeafSpec",
     "not supported by the model summary",
     "the logging interval",
     "exists and is not empty",
+    "`srun` command is available",
 )
 
 
@@ -39,10 +43,33 @@ def configure_logging() -> None:
         logger.handlers = [terminal]
         logger.setLevel(level)
         logger.propagate = False
-    for library in ("pytorch", "fabric"):
-        logging.getLogger(f"lightning.{library}.utilities.rank_zero").setLevel(logging.WARNING)
+    for module in ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.distributed"):
+        logging.getLogger(f"lightning.{module}").setLevel(logging.WARNING)
     for message in _NO_NEWS:
         warnings.filterwarnings("ignore", message=f".*{message}.*")
+
+
+class _Labelled(io.TextIOBase):
+    """Puts a label before every line on its way to a stream, which is a terminal to nobody."""
+
+    def __init__(self, stream: TextIO, label: str):
+        self._stream = stream
+        self._label = label
+        self._unfinished = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._unfinished = (self._unfinished + text).split("\n")
+        if lines:  # in one call, so that lines of several processes don't mix
+            self._stream.write("".join(f"{self._label}{line}\n" for line in lines))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def labelled_output(label: str) -> None:
+    """Put the label before every line that this process prints from here on; there are no progress bars then."""
+    sys.stdout, sys.stderr = _Labelled(sys.stdout, label), _Labelled(sys.stderr, label)
 
 
 @contextmanager
@@ -57,7 +84,7 @@ def reporting_errors() -> Iterator[None]:
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(1 if given_world().rank else f"error: {error}")  # every rank has the error, one tells it
     except KeyboardInterrupt as interrupt:
         print(": ".join(["interrupted", *map(str, interrupt.args)]), file=sys.stderr)
         sys.exit(130)

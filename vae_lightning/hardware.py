@@ -43,4 +43,5 @@ def device_name(accelerator: str) -> str:
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     if accelerator == "mps":
         return "Apple GPU"
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} {'thread' if threads == 1 else 'threads'}"

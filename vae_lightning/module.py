@@ -101,6 +101,10 @@ class VAEModule(LightningModule):
 
     def on_validation_start(self) -> None:
         self._check_finite()
+        if self.trainer.world_size > 1:
+            # Each rank's BatchNorm has seen other images; the checkpoint keeps rank zero's statistics.
+            for buffer in self.buffers():
+                torch.distributed.broadcast(buffer, src=0)
 
     def on_validation_epoch_start(self) -> None:
         self._means = ExactMeans()

@@ -5,7 +5,7 @@ from typing import Any
 from vae_lightning.errors import UserError
 from vae_lightning.run_dir import RunDir
 
-_PLACES = ("resume", "run_dir", "output_dir", "trust", "name")
+PLACES = ("resume", "run_dir", "output_dir", "sweep", "sweep_dir", "trust", "name")  # change nothing that is trained
 _REPLACEABLE = ("callbacks", "logger")
 
 
@@ -23,7 +23,7 @@ def resumed_config(run: RunDir, composed: dict[str, Any], overrides: list[str]) 
     stored, known = run.config(), run.overrides()
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~").partition("@")[0]
-        if key in _PLACES or override in known:
+        if key in PLACES or override in known:
             continue
         path = key.replace("/", ".")
         value, group = _get(composed, path), path.split(".")[0]

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,35 @@ class RunDir:
         self._write("environment.json", json.dumps(environment | facts, indent=2))
 
     def write_status(self, status: str, reason: str | None = None) -> None:
-        """Record running, finished, failed or interrupted, and why."""
-        record: dict[str, Any] = {"status": status, "reason": reason}
-        record["time"] = datetime.now().astimezone().isoformat(timespec="seconds")
-        record |= {"host": socket.gethostname(), "pid": os.getpid()}
-        self._write("status.json", json.dumps(record, indent=2))
+        """Record running, finished, failed or interrupted, and why; in TensorBoard's hparams tab, too."""
+        self._write("status.json", json.dumps(_now(status, reason), indent=2))
+        config = self.config()
+        if any("TensorBoard" in str((node or {}).get("_target_")) for node in (config.get("logger") or {}).values()):
+            from vae_lightning.hparams import write_entry
+
+            write_entry(self.path, config, status, self.metrics() if status == "finished" else {})
 
     def status(self) -> dict[str, Any]:
         """What `write_status` wrote last; empty when it never did."""
         file = self.path / "status.json"
         return json.loads(file.read_text()) if file.is_file() else {}
+
+    def real_status(self) -> dict[str, Any]:
+        """`status`, but a run whose process is no longer there is told as interrupted: a killed one can't say so."""
+        status = self.status()
+        if status.get("status") not in ("starting", "running") or self.is_training():
+            return status
+        return status | {"status": "interrupted", "reason": "killed"}
+
+    def is_training(self) -> bool:
+        """Whether the process that the status file names still runs; of another machine's it is believed."""
+        status = self.status()
+        if status.get("status") not in ("starting", "running"):
+            return False
+        if status.get("host") == socket.gethostname():
+            return _is_alive(status["pid"])
+        # Slurm requeues a job under its own number, maybe on another node.
+        return status.get("slurm_job") is None or status["slurm_job"] != os.environ.get("SLURM_JOB_ID")
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Record the final figures, one flat object."""
@@ -135,15 +155,34 @@ def reserved(path: Path) -> Iterator[RunDir]:
 
 
 def _take(path: Path) -> RunDir:
-    number, candidate = 1, path
-    while True:
-        candidate.mkdir(parents=True, exist_ok=True)
-        if not any(candidate.iterdir()):
-            with suppress(FileExistsError), (candidate / "status.json").open("x") as status:
-                status.write('{"status": "starting"}')
-                return RunDir(candidate)
-        number += 1
-        candidate = path.with_name(f"{path.name}_{number}")
+    numbered = (path.with_name(f"{path.name}_{number}") for number in count(2))
+    return next(run for run in map(_taken, chain([path], numbered)) if run)
+
+
+def take_job(sweep: Path, number: int) -> RunDir:
+    """A new run directory in a sweep's: that of the job's number, or the first free number after all that are there.
+
+    Raises:
+        UserError: the place can't be written to.
+    """
+    try:
+        run = _taken(sweep / str(number))
+        while run is None:
+            number = 1 + max(int(path.name) for path in sweep.iterdir() if path.name.isdigit())
+            run = _taken(sweep / str(number))
+    except OSError as error:
+        raise UserError(f"sweep_dir: {sweep / str(number)} can't be made ({error.strerror})") from error
+    return run
+
+
+def _taken(path: Path) -> RunDir | None:
+    """The run directory at this path if it was free: absent, or empty, as Hydra makes those of jobs."""
+    path.mkdir(parents=True, exist_ok=True)
+    if not any(path.iterdir()):
+        with suppress(FileExistsError), (path / "status.json").open("x") as status:
+            json.dump(_now("starting", None), status)
+            return RunDir(path)
+    return None
 
 
 def open_run(path: str, key: str) -> RunDir:
@@ -161,10 +200,22 @@ def open_run(path: str, key: str) -> RunDir:
         raise UserError(f"{key}={path}: no such directory")
     if not (run.path / "config.yaml").is_file():
         raise UserError(f"{key}={path}: not a run directory (it has no config.yaml)")
-    status = run.status()
-    if status.get("status") == "running" and status.get("host") == socket.gethostname() and _is_alive(status["pid"]):
-        raise UserError(f"{key}={path}: process {status['pid']} is still training it")
+    check_idle(run, f"{key}={path}")
     return run
+
+
+def check_idle(run: RunDir, what: str) -> None:
+    """Raise a UserError, which begins with `what`, if a process is training the run."""
+    if run.is_training():
+        status = run.status()
+        place = f"{run.path}: process {status['pid']} on {status['host']} is still training it"
+        raise UserError(f"{what}: {place} (if it is not, remove its status.json)")
+
+
+def _now(status: str, reason: str | None) -> dict[str, Any]:
+    time = datetime.now().astimezone().isoformat(timespec="seconds")
+    process = {"host": socket.gethostname(), "pid": os.getpid(), "slurm_job": os.environ.get("SLURM_JOB_ID")}
+    return {"status": status, "reason": reason, "time": time} | process
 
 
 def _git_commit() -> str | None:

@@ -1,36 +1,70 @@
 """Entry point: `python -m vae_lightning.train data=anime model=conv5`, or `vae-train`."""
 
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
-from vae_lightning.commands import is_sweep, run_command
+from vae_lightning.commands import is_sweep, jobs_at_once, run_command
+from vae_lightning.errors import UserError
+from vae_lightning.world import given_world
 
 
 def main() -> None:
     """Compose the config from the command line, train, and tell what there is to look at."""
-    run_command("train", _train)
+    run_command("train", _train, check=_refuse_many_sweeps, after_sweep=_summarize)
 
 
-def _train(config: DictConfig) -> None:
+def _refuse_many_sweeps(is_sweep: bool) -> None:
+    world = given_world()
+    if is_sweep and world.size > 1:
+        how = "start the sweep once; trainer=ddp trainer.devices=N gives each of its jobs N ranks"
+        raise UserError(f"{world.launcher} has started {world.size} processes, and each would run the sweep: {how}")
+
+
+def _train(config: DictConfig) -> dict[str, Any] | None:
     # Imported here: `--help` must answer without torch.
     from hydra.core.hydra_config import HydraConfig
 
-    from vae_lightning import launch
     from vae_lightning.config import plain
+
+    typed, overrides = plain(config), list(HydraConfig.get().overrides.task)
+    return _train_job(typed, overrides) if is_sweep() else _train_run(typed, overrides)
+
+
+def _train_run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None:
+    from vae_lightning import launch
     from vae_lightning.console import print_run
     from vae_lightning.resume import resumed_config
     from vae_lightning.run_dir import open_run
 
-    typed, overrides = plain(config), list(HydraConfig.get().overrides.task)
-    if typed["resume"] is not None:
-        run = open_run(typed["resume"], "resume")
-        stored = resumed_config(run, typed, overrides)
-        launch.resume(stored, overrides, run, trusted=tuple(typed["trust"]), fresh_process=is_sweep())
+    if config["sweep"] is not None:
+        raise UserError(f"sweep={config['sweep']}: a sweep is gone on with by -m and what was typed to start it")
+    if config["resume"] is not None:
+        run = open_run(config["resume"], "resume")
+        stored = resumed_config(run, config, overrides)
+        done = launch.resume(stored, overrides, run, trusted=tuple(config["trust"]))
     else:
-        path = HydraConfig.get().runtime.output_dir if is_sweep() else typed["run_dir"]
-        run = launch.start(typed, overrides, Path(path), fresh_process=is_sweep())
-    print_run(run, typed["output_dir"])
+        done = launch.start(config, overrides, Path(config["run_dir"]))
+    if done is None:
+        return None
+    print_run(done, config["output_dir"])
+    return done.metrics()
+
+
+def _train_job(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None:
+    from hydra.core.hydra_config import HydraConfig
+
+    from vae_lightning.sweeps import Job, run_job
+
+    hydra = HydraConfig.get()
+    return run_job(Job(config, overrides, Path(hydra.sweep.dir), int(hydra.job.num), jobs_at_once()))
+
+
+def _summarize(sweep: Path) -> None:
+    from vae_lightning.sweeps import summarize
+
+    summarize(sweep)
 
 
 if __name__ == "__main__":

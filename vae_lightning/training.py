@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
+from vae_lightning.callbacks.pruning import PruneTrial
 from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.checkpoints import AtomicCheckpointIO
 from vae_lightning.config import instantiate
@@ -22,6 +23,7 @@ from vae_lightning.errors import UserError
 from vae_lightning.hardware import device_name, native_accelerator, native_precision
 from vae_lightning.module import VAEModule
 from vae_lightning.run_dir import RunDir
+from vae_lightning.world import given_world
 
 log = logging.getLogger("vae_lightning")
 
@@ -88,12 +90,10 @@ def run(parts: Parts) -> dict[str, Any]:
     """Fit and test in this process and return the final figures; the run's status file tells how it ended."""
     run_dir, trainer, module = parts.run_dir, parts.trainer, parts.module
     with _recorded(run_dir, trainer), _log_file(run_dir, trainer):
+        _describe(parts)
         started = time.perf_counter()
         if parts.config["trainer"]["compile"]:
             module.vae.compile()
-        log.info(
-            "%s on %s, precision %s", run_dir.path, device_name(trainer.strategy.root_device.type), trainer.precision
-        )
         trainer.fit(module, parts.data, ckpt_path=run_dir.last if parts.resume else None, weights_only=True)
         # Not by ckpt_path, which would restore callbacks too: EMA would put the weights it averages in place again.
         best = torch.load(run_dir.best, map_location="cpu", weights_only=True)
@@ -105,10 +105,20 @@ def run(parts: Parts) -> dict[str, Any]:
         return metrics
 
 
+def _describe(parts: Parts) -> None:
+    trainer = parts.trainer
+    if trainer.is_global_zero:
+        device = device_name(trainer.strategy.root_device.type)
+        parts.run_dir.write_environment(device=device, precision=trainer.precision, num_ranks=trainer.world_size)
+        ranks = f"{trainer.world_size} ranks, " if trainer.world_size > 1 else ""
+        log.info("%s on %s%s, precision %s", parts.run_dir.path, ranks, device, trainer.precision)
+
+
 def _build_trainer(
     config: dict[str, Any], run_dir: RunDir, first_step: int, trusted: tuple[str, ...] | None
 ) -> Trainer:
-    options = {key: value for key, value in config["trainer"].items() if key != "compile"}
+    world = given_world()
+    options = {key: value for key, value in world.trainer_settings(config["trainer"]).items() if key != "compile"}
     if options["precision"] == "auto":
         options["precision"] = native_precision(options["accelerator"])
     elif str(options["precision"]) in ("16", "16-mixed") and native_accelerator(options["accelerator"]) == "cpu":
@@ -123,7 +133,7 @@ def _build_trainer(
         trusted=trusted,
         default_root_dir=str(run_dir.path),
         callbacks=callbacks + checkpoints,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), world.cluster_environment()],
         logger=loggers or False,
         enable_progress_bar=bool((config["callbacks"] or {}).get("progress")),
     )
@@ -154,6 +164,8 @@ def check_settings(config: dict[str, Any]) -> None:
         and not any(map(shutil.which, compilers))
     ):
         raise UserError("trainer.compile=true needs a C++ compiler on the CPU, and there is no g++ or clang++")
+    if trainer["sync_batchnorm"] and native_accelerator(trainer["accelerator"]) == "cpu":
+        raise UserError("trainer.sync_batchnorm=true needs GPUs: PyTorch's SyncBatchNorm has no version for the CPU")
     if trainer.get("fast_dev_run"):
         raise UserError("trainer.fast_dev_run leaves no checkpoint to test; debug=fast does the same and leaves one")
     for key in ("max_epochs", "max_steps", "limit_train_batches", "limit_test_batches"):
@@ -215,7 +227,8 @@ def _recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
             raise
         raise told from error
     if trainer.is_global_zero:
-        run_dir.write_status("finished")
+        reasons = [callback.reason for callback in trainer.callbacks if isinstance(callback, PruneTrial)]
+        run_dir.write_status("finished", next(iter(reasons), None))
 
 
 def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
@@ -229,6 +242,10 @@ def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
         return "failed", UserError(f"output_dir: the disk of {run_dir.path} is full; {way_on}")
     if isinstance(error, MisconfigurationException):
         return "failed", UserError(f"trainer: {str(error).splitlines()[0]}")
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return "failed", UserError(f"out of memory; try a smaller data.batch_size; {way_on}")
+    if isinstance(error, torch.distributed.DistError) or "gloo/transport" in str(error):
+        return "failed", UserError(f"another rank was lost; {way_on}")
     return "failed", error
 
 

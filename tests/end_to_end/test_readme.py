@@ -72,9 +72,8 @@ def test_resuming_commands(command, tmp_path, text):
 def test_the_sweep_is_nine_jobs(tmp_path):
     (text,) = OF_KIND["sweep"]
     script = """
-from vae_lightning import console, launch
-launch.start = lambda config, *_, **__: print("job", config["model"]["latent_dim"], config["objective"]["beta"])
-console.print_run = lambda *args: None
+from vae_lightning import sweeps
+sweeps.run_job = lambda job: print("job", job.config["model"]["latent_dim"], job.config["objective"]["beta"])
 from vae_lightning.train import main
 main()
 """

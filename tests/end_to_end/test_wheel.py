@@ -45,3 +45,6 @@ def test_carries_its_configs_and_console_scripts(installed, tmp_path):
     scripts = entry_points.read_text()
     assert "vae-train = vae_lightning.train:main" in scripts
     assert "vae-tensorboard = vae_lightning.dashboard:main" in scripts
+    assert "vae-report = vae_lightning.report:main" in scripts
+    page = {file.name for file in (installed / "vae_lightning/reports").iterdir() if file.suffix != ".py"}
+    assert {"page.html.j2", "page.css", "page.js"} <= page

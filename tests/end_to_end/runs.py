@@ -1,0 +1,77 @@
+"""Starting commands as a user does, and looking at what they leave."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from vae_lightning.run_dir import RunDir
+
+TRAIN = [sys.executable, "-m", "vae_lightning.train"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "vae_lightning.train"]
+
+
+def run_command(*arguments: str, cwd: Path, program: list[str] = TRAIN, **options) -> subprocess.CompletedProcess:
+    options = {"capture_output": True, "text": True, "check": False, "timeout": 300} | options
+    return subprocess.run([*program, *arguments], cwd=cwd, **options)
+
+
+def started(*arguments: str, cwd: Path, program: list[str] = TRAIN) -> subprocess.Popen:
+    """The command as a shell starts it: in a process group of its own, which Ctrl-C reaches as a whole."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*program, *arguments], cwd=cwd, start_new_session=True, **pipes)
+
+
+def wait_for(happened: Callable[[], object], within_s: float = 120) -> None:
+    deadline = time.monotonic() + within_s
+    while not happened():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.1)
+
+
+def processes_of(folder: Path) -> dict[int, list[str]]:
+    """The processes whose command line names the folder, by process id."""
+    found: dict[int, list[str]] = {}
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = file.read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        if any(str(folder) in word for word in words):
+            found[int(file.parent.name)] = words
+    return found
+
+
+def rank_of(pid: int) -> int:
+    variables = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    return next(int(variable[5:]) for variable in variables if variable.startswith("RANK="))
+
+
+def ranks_of(run: RunDir) -> dict[int, int]:
+    """The process ids of a run's ranks, by rank."""
+    return {rank_of(pid): pid for pid, words in processes_of(run.path).items() if "vae_lightning.children" in words}
+
+
+def weights(run: RunDir) -> dict[str, torch.Tensor]:
+    return torch.load(run.last, weights_only=True)["state_dict"]
+
+
+def assert_equal_weights(one: RunDir, other: RunDir) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def evaluate(run: RunDir, split: str = "test", checkpoint: Path | None = None) -> dict[str, float]:
+    """The figures of a run's best checkpoint, or of another, evaluated by this one process."""
+    from vae_lightning.training import build
+
+    config = run.config() | {"callbacks": None, "logger": None}
+    config["trainer"] |= {"devices": 1, "strategy": "auto"}
+    parts = build(config, run)
+    act = parts.trainer.test if split == "test" else parts.trainer.validate
+    act(parts.module, parts.data, ckpt_path=checkpoint or run.best, weights_only=True, verbose=False)
+    return {name: mean.value for name, mean in parts.module.results.items()}

@@ -1,0 +1,157 @@
+"""Several ranks do what one does: the same shards, gradients and figures, and one end for all."""
+
+import csv
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import TINY
+from tests.end_to_end.runs import (
+    TORCHRUN,
+    evaluate,
+    processes_of,
+    ranks_of,
+    run_command,
+    started,
+    wait_for,
+    weights,
+)
+from vae_lightning.run_dir import RunDir
+
+SGD = """
+_target_: torch.optim.SGD
+_partial_: true
+lr: 1.0e-4
+"""
+# Noise by the image's index instead of the rank's stream, so that both ways train on the same z.
+INDEXED_NOISE = """
+_target_: tests.end_to_end.indexed_noise.IndexedNoise
+"""
+
+
+def rows(run: RunDir, column: str) -> list[dict[str, str]]:
+    with (run.path / "metrics.csv").open() as stream:
+        return [row for row in csv.DictReader(stream) if row.get(column)]
+
+
+@pytest.fixture(scope="module")
+def odd_folder(tmp_path_factory):
+    """Images of which two ranks can't take equal shares."""
+    folder = tmp_path_factory.mktemp("odd")
+    generator = np.random.default_rng(0)
+    for number in range(203):
+        Image.fromarray(generator.integers(0, 256, (8, 8), np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+def test_two_ranks_count_every_image_once(tmp_path, odd_folder):
+    # With BatchNorm, of whose running statistics each rank has its own.
+    arguments = ["data=folder", f"data.root={odd_folder}", f"data.cache_dir={tmp_path / 'cache'}", "data.channels=1"]
+    arguments += ["data.image_size=28", "model=conv", "data.batch_size=16", "trainer=ddp_cpu", "trainer.max_epochs=1"]
+    done = run_command(*arguments, f"run_dir={tmp_path / 'run'}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = RunDir(tmp_path / "run")
+    assert run.metrics()["test/num_images"] % 2 == 1
+    alone = evaluate(run)
+    for name in ("test/elbo", "test/rate", "test/distortion"):
+        assert run.metrics()[name] == pytest.approx(alone[name], rel=1e-6)
+    validated = evaluate(run, "val", run.last)
+    (row,) = rows(run, "val/elbo")
+    for name in ("val/elbo", "val/rate", "val/distortion"):
+        assert float(row[name]) == pytest.approx(validated[name], rel=1e-6)
+
+
+def test_ranks_leave_one_run_directory_that_can_be_resumed(tmp_path):
+    arguments = [*TINY, "trainer=ddp_cpu", f"run_dir={tmp_path / 'run'}"]
+    done = run_command(*arguments, "trainer.max_epochs=1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = RunDir(tmp_path / "run")
+    assert run.status()["status"] == "finished"
+    assert run.metrics()["test/num_images"] == 360
+    assert len(list(run.path.glob("images/samples/*.png"))) == 1
+    done = run_command("resume=run", "trainer.max_epochs=2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert run.metrics()["epochs"] == 2
+    assert [row["epoch"] for row in rows(run, "val/elbo")] == ["0", "1"]
+    assert len(list((run.path / "images/training").iterdir())) == 3
+
+
+def test_one_step_of_two_ranks_is_one_step_of_one_on_the_joined_batch(tmp_path, monkeypatch):
+    for folder, text in {"optimizer/sgd": SGD, "callbacks/indexed_noise": INDEXED_NOISE}.items():
+        file = tmp_path / f"conf/{folder}.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(text if "optimizer" in folder else f"indexed_noise:\n  {text.strip()}\n")
+    monkeypatch.setenv("PYTHONPATH", os.getcwd())
+    one_step = ["--config-dir", "conf", *TINY, "trainer.precision=32-true", "trainer.max_epochs=1"]
+    one_step += ["trainer.limit_train_batches=1", "optimizer=sgd", "callbacks=indexed_noise"]
+    for name, options in {"one": ["data.batch_size=64"], "two": ["data.batch_size=32", "trainer=ddp_cpu"]}.items():
+        done = run_command(*one_step, *options, f"run_dir={name}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    begin = run_command(*one_step, "optimizer.lr=0", "data.batch_size=64", "run_dir=begin", cwd=tmp_path)
+    assert begin.returncode == 0, begin.stderr
+    before, one, two = (weights(RunDir(tmp_path / name)) for name in ("begin", "one", "two"))
+    for name in before:
+        step = one[name] - before[name]
+        assert step.norm() > 0
+        assert torch.linalg.vector_norm(two[name] - one[name]) <= 1e-5 * step.norm() + 1e-7 * before[name].norm()
+
+
+def test_a_failing_rank_tells_why_once(tmp_path):
+    arguments = [*TINY, "trainer=ddp_cpu", "trainer.max_epochs=3", "optimizer.lr=1e30", f"run_dir={tmp_path / 'run'}"]
+    done = run_command(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("the loss was not finite at step") == 1
+    assert "Traceback" not in done.stderr
+    assert RunDir(tmp_path / "run").status()["status"] == "failed"
+
+
+def listening_ports() -> set[str]:
+    with open("/proc/net/tcp") as table:
+        return {line.split()[1] for line in table if line.split()[3] == "0A"}
+
+
+def test_a_killed_rank_ends_the_run_and_leaves_nothing(tmp_path):
+    run, before = RunDir(tmp_path / "run"), listening_ports()
+    process = started(*TINY, "trainer=ddp_cpu", "trainer.max_epochs=5000", f"run_dir={run.path}", cwd=tmp_path)
+    wait_for(run.last.is_file)
+    killed = time.monotonic()
+    os.kill(ranks_of(run)[1], signal.SIGKILL)
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - killed < 30
+    assert process.returncode == 1
+    assert "rank 1 was killed by SIGKILL" in errors
+    assert "Traceback" not in errors
+    assert run.status()["status"] == "failed"
+    assert "rank 1 was killed by SIGKILL" in run.status()["reason"]
+    wait_for(lambda: not processes_of(run.path), within_s=5)
+    assert listening_ports() <= before
+    assert not list(tmp_path.rglob("*.lock"))
+
+
+def test_a_run_joins_the_world_of_torchrun(tmp_path):
+    arguments = [*TINY, "trainer.max_epochs=1"]
+    done = run_command(*arguments, "trainer.devices=1", cwd=tmp_path, program=TORCHRUN)
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "outputs").glob("*/*")
+    run = RunDir(path)
+    assert '"num_ranks": 2' in (path / "environment.json").read_text()
+    assert run.metrics()["test/num_images"] == 360
+    assert run.config()["trainer"]["devices"] == 1  # as typed: resumed elsewhere, it trains there
+    resumed = run_command(f"resume={path}", "trainer.max_epochs=2", cwd=tmp_path, program=TORCHRUN)
+    assert resumed.returncode == 0, resumed.stderr
+    assert run.metrics()["epochs"] == 2
+
+
+def test_a_mistake_under_torchrun_is_told_once_and_leaves_nothing(tmp_path):
+    done = run_command(*TINY, "model.latent_dim=0", cwd=tmp_path, program=TORCHRUN)
+    assert done.returncode != 0
+    assert done.stderr.count("error: model.latent_dim must be at least 1, got 0") == 1
+    assert list(tmp_path.iterdir()) == []
+    done = run_command("-m", *TINY, "seed=1,2", cwd=tmp_path, program=TORCHRUN)
+    assert done.stderr.count("torchrun has started 2 processes, and each would run the sweep") == 1
+    assert list(tmp_path.iterdir()) == []

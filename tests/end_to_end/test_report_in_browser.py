@@ -1,0 +1,276 @@
+"""The report's page in a real browser, opened from the disk and with no way to the network."""
+
+import base64
+import io
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageColor
+
+from tests.reports.runs_on_disk import DENSITY, figures, write_picture, write_run, write_sweep
+from vae_lightning.reports.report import write_report
+from vae_lightning.reports.runs import find_runs
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open the page with")
+ATTACK = "</script><script>window.owned = 1</script><img src=x onerror='window.owned = 2'>\"<b>bold</b>"
+COLOURS = ["red", "lime", "blue", "yellow", "cyan", "magenta"]
+
+
+@dataclass
+class Opened:
+    """A page, with what it asked for and what went wrong in it."""
+
+    page: "playwright.Page"
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def rows(self, column: str) -> list[str]:
+        """What stands in a column of the table, from above."""
+        cells = self.page.locator(f"#table tbody tr td:nth-child({self._place(column)})")
+        return [text.strip() for text in cells.all_inner_texts()]
+
+    def expect(self, column: str, texts: list[str]) -> None:
+        """Wait until that is what stands in a column, since the table is drawn a moment after a click."""
+        playwright.expect(self.page.locator(f"#table tbody tr td:nth-child({self._place(column)})")).to_have_text(texts)
+
+    def sort(self, column: str) -> None:
+        self.page.locator(f"#table thead tr:first-child th:nth-child({self._place(column)})").click()
+
+    def filter(self, column: str):
+        return self.page.locator(f"#table thead tr:nth-child(2) td:nth-child({self._place(column)})")
+
+    def _place(self, column: str) -> int:
+        headings = self.page.locator("#table thead tr:first-child th").all_inner_texts()
+        return [heading.strip() for heading in headings].index(column) + 1
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Write the report on a sweep and open it; at the end the page must have been content, and to itself."""
+    pages = []
+
+    def call(sweep: Path) -> Opened:
+        report = write_report(find_runs(sweep), sweep, "Sweep")
+        page = browser.new_context(offline=True, viewport={"width": 1366, "height": 768}).new_page()
+        one = Opened(page)
+        pages.append(one)
+        page.on("request", lambda request: one.requests.append(request.url))
+        page.on("console", lambda message: one.complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: one.complaints.append(str(error)))
+        page.goto(report.page.as_uri())
+        page.wait_for_selector("html[data-ready]", timeout=60_000)
+        return one
+
+    yield call
+    for one in pages:
+        one.page.context.close()
+        assert one.complaints == []
+        assert len([url for url in one.requests if url.startswith("file:")]) == 1
+        assert [url for url in one.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def sweep_of(path: Path, *elbos: float) -> Path:
+    for number, elbo in enumerate(elbos):
+        typed = [f"model.latent_dim={2**number}", f"objective.beta={number % 3}"]
+        changes = {"model__latent_dim": 2**number, "objective__beta": number % 3}
+        write_run(
+            path / str(number), changes, typed, figures(elbo, **{"test/elbo_stderr": 1.5}), curve=[elbo - 9, elbo]
+        )
+    return path
+
+
+def test_a_click_on_a_heading_sorts_numbers_as_numbers(opened, tmp_path):
+    one = opened(sweep_of(tmp_path, 980.0, 7580.2, -3.5, 40775.0, 12.0))
+    one.expect("run", ["3", "1", "0", "4", "2"])
+    one.sort("test ELBO")
+    one.expect("test ELBO", ["-3.50 ± 1.50", "12.00 ± 1.50", "980.00 ± 1.50", "7,580.20 ± 1.50", "40,775 ± 2"])
+    one.sort("test ELBO")
+    one.expect("run", ["3", "1", "0", "4", "2"])
+    one.sort("latent_dim")
+    one.expect("latent_dim", ["1", "2", "4", "8", "16"])
+    one.sort("run")
+    one.expect("run", ["0", "1", "2", "3", "4"])
+
+
+def test_filters_leave_the_rows_that_were_asked_for(opened, tmp_path):
+    sweep = sweep_of(tmp_path, 980.0, 7580.2, -3.5, 40775.0, 12.0)
+    write_run(sweep / "7", {"model__latent_dim": 77}, ["model.latent_dim=77"], status="failed", reason="why")
+    one = opened(sweep)
+    search = one.page.get_by_label("Search:")
+    search.fill("failed")
+    playwright.expect(one.page.locator("#table tbody tr")).to_have_count(1)
+    one.expect("run", ["7"])
+    assert one.page.locator(".dt-info").inner_text() == "1 of 6 runs"
+    search.fill("")
+    playwright.expect(one.page.locator("#table tbody tr")).to_have_count(6)
+    one.filter("test ELBO").locator("select").select_option("greater")
+    one.filter("test ELBO").locator("input").fill("1000")
+    playwright.expect(one.page.locator("#table tbody tr")).to_have_count(2)
+    one.expect("run", ["3", "1"])
+    one.filter("latent_dim").locator("input").fill("8")
+    playwright.expect(one.page.locator("#table tbody tr")).to_have_count(1)
+    one.expect("run", ["3"])
+    for column in ("test ELBO", "latent_dim"):
+        one.filter(column).locator("input").fill("")
+    one.filter("status").locator("button").click()
+    one.page.locator(".dtcc-list-buttons button", has_text="finished").click()
+    playwright.expect(one.page.locator("#table tbody tr")).to_have_count(5)
+    assert "7" not in one.rows("run")
+
+
+def test_pointing_at_a_point_tells_its_run_and_a_click_in_the_legend_hides_a_curve(opened, tmp_path):
+    one = opened(write_sweep(tmp_path, [2, 8], [1, 4]))
+    point = one.page.locator("#plane-1 .scatterlayer .trace").nth(1).locator("path.point").first
+    point.scroll_into_view_if_needed()
+    point.hover(force=True)
+    label = one.page.locator("#plane-1 .hoverlayer")
+    playwright.expect(label).to_contain_text("run 2")
+    assert "latent_dim = 8" in (label.text_content() or "")
+    assert "-160.52" in (label.text_content() or "")
+    curves = one.page.locator("#curve-1 .scatterlayer .trace")
+    assert curves.count() == 4
+    one.page.locator("#curve-1 .legendtoggle").first.click()
+    playwright.expect(curves).to_have_count(3)
+
+
+def colour_shown(cell) -> tuple[int, ...]:
+    """The colour of the picture in a cell, an animation's at its end, as the browser was given it."""
+    source = cell.locator("img:visible").first.get_attribute("src")
+    image = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+    image.seek(getattr(image, "n_frames", 1) - 1)
+    return image.convert("RGB").getpixel((10, 10))
+
+
+def test_each_cell_of_the_grid_has_its_own_picture(opened, tmp_path):
+    sweep = write_sweep(tmp_path, [2, 8, 32], [0.5, 4], COLOURS)
+    one = opened(sweep)
+    for kind in ("reconstructions", "samples", "training"):
+        one.page.locator(f"label[for=show-{kind}]").click()
+        grid = one.page.locator(f"#{kind} table.grid")
+        assert grid.is_visible()
+        assert one.page.locator("table.grid:visible").count() == 1
+        assert [text.strip() for text in grid.locator("thead th").all_inner_texts()[1:]] == ["0.5", "4"]
+        assert [text.strip() for text in grid.locator("tbody th").all_inner_texts()] == ["2", "8", "32"]
+        shown = [colour_shown(cell) for cell in grid.locator("td").all()]
+        assert shown == [ImageColor.getrgb(colour) for colour in COLOURS]
+    for width in (500, 1366):
+        one.page.set_viewport_size({"width": width, "height": 768})
+        one.page.wait_for_timeout(200)
+        assert one.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_what_a_run_calls_itself_is_only_text(opened, tmp_path):
+    for number, elbo in enumerate([-100.0, -110.0]):
+        note = f"{ATTACK}{number}"
+        write_run(
+            tmp_path / f"<b>{number}<|b>", {"model__note": note}, [f"model.note={note}"], figures(elbo), curve=[elbo]
+        )
+    write_run(tmp_path / "9", {"model__note": ATTACK}, [f"model.note={ATTACK}"], status=ATTACK, reason=ATTACK)
+    one = opened(tmp_path)
+    assert one.page.evaluate("window.owned") is None
+    assert ATTACK in one.page.locator("#failures dd").inner_text()
+    assert one.rows("note")[0].startswith("</script><script>window.owned = 1</script>")
+    assert one.rows("run")[0] == "<b>0<|b>"
+    point = one.page.locator("#plane-1 .scatterlayer .trace").nth(1).locator("path.point").first
+    point.scroll_into_view_if_needed()
+    point.hover(force=True)
+    label = one.page.locator("#plane-1 .hoverlayer")
+    playwright.expect(label).to_contain_text("run <b>0<|b>")
+    assert "</script><script>window.owned" in (label.text_content() or "")
+    one.filter("status").locator("button").click()
+    playwright.expect(one.page.locator(".dtcc-list-buttons button").first).to_be_visible()
+    assert one.page.evaluate("window.owned") is None
+
+
+def test_the_policy_stops_what_would_get_through(opened, tmp_path):
+    one = opened(sweep_of(tmp_path, 1.0, 2.0))
+    assert one.page.evaluate(
+        """async () => {
+            const script = document.createElement("script");
+            script.textContent = "window.owned = 1";
+            document.body.append(script);
+            const asked = fetch("https://example.org/").then(() => "reached", () => "refused");
+            return [window.owned ?? "did not run", await asked];
+        }"""
+    ) == ["did not run", "refused"]
+    assert len(one.complaints) >= 2
+    assert all("Content Security Policy" in complaint for complaint in one.complaints)
+    one.complaints.clear()
+
+
+def test_a_mixed_sweep_shows_what_there_is(opened, tmp_path):
+    sweep = write_sweep(tmp_path, [2, 8], [1, 4], COLOURS[:4])
+    write_run(
+        sweep / "4",
+        {"model__latent_dim": 0, "objective__beta": 1},
+        ["model.latent_dim=0"],
+        status="failed",
+        reason="too few",
+    )
+    write_run(
+        sweep / "6",
+        {"model__latent_dim": 8, "objective__beta": 9},
+        ["model.latent_dim=8"],
+        status="running",
+        curve=[-300],
+    )
+    write_run(sweep / "7", {"model__latent_dim": 3, "objective__beta": 1}, [], figures(7000, **{"test/kind": DENSITY}))
+    (sweep / "3/config.yaml").write_text("{[")
+    one = opened(sweep)
+    assert one.rows("run") == ["2", "0", "1", "3", "7", "6", "4"]
+    assert one.rows("set") == ["A", "A", "A", "A", "B", "C", "C"]
+    assert "too few" in one.page.locator("#failures").inner_text()
+    assert "too few" in one.page.locator("#reconstructions .card.failed", has_text="too few").inner_text()
+    assert "config.yaml can't be read" in one.page.locator("#failures").inner_text()
+    assert one.page.locator("text=Not all figures compare.").is_visible()
+
+
+def test_on_paper_all_rows_and_both_kinds_of_pictures_are_there_without_controls(opened, tmp_path):
+    for number in range(60):
+        write_run(tmp_path / str(number), {"seed": number}, [f"seed={number}"], figures(-100.0 - number))
+    write_picture(tmp_path / "0", "reconstructions", "red")
+    write_picture(tmp_path / "0", "samples", "red")
+    one = opened(tmp_path)
+    assert len(one.rows("run")) == 50
+    one.page.emulate_media(media="print")
+    one.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert len(one.rows("run")) == 60
+    assert one.page.locator("#plane-1 svg.main-svg").first.get_attribute("width") == "980"
+    assert one.page.locator("#reconstructions").is_visible()
+    assert one.page.locator("#samples").is_visible()
+    assert not one.page.locator(".dt-search").is_visible()
+    assert not one.page.locator("#table thead tr:nth-child(2)").is_visible()
+    one.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    one.page.emulate_media(media="screen")
+    playwright.expect(one.page.locator("#table tbody tr")).to_have_count(50)
+    assert one.page.locator("#plane-1 svg.main-svg").first.get_attribute("width") != "980"
+
+
+def test_five_hundred_runs_stay_usable(opened, tmp_path):
+    for number in range(500):
+        typed = [f"optimizer.lr={10 ** (-2 - number / 200)}", f"model.latent_dim={2 ** (number % 6)}"]
+        changes = {"optimizer__lr": 10 ** (-2 - number / 200), "model__latent_dim": 2 ** (number % 6)}
+        elbo = -100.0 - abs(number - 250) / 10
+        colours = {"reconstructions": COLOURS[number % 6], "samples": "grey"}
+        curve = [elbo - 100 / (epoch + 1) for epoch in range(20)]
+        write_run(tmp_path / str(number), changes, typed, figures(elbo), curve=curve, colours=colours)
+    one = opened(tmp_path)
+    assert len(one.rows("run")) == 50
+    assert one.rows("run")[0] == "250"
+    assert one.page.locator("#reconstructions .card img").count() == 500
+    assert one.page.locator("#curve-1 .scatterlayer .trace").count() == 500
+    one.page.get_by_label("Search:").fill("0.000316228")
+    playwright.expect(one.page.locator("#table tbody tr")).to_have_count(1)
+    assert (tmp_path / "index.html").stat().st_size < 25_000_000

@@ -1,0 +1,137 @@
+"""Sweeps as a user starts them: whatever happens to one job, the others finish, and what is missing can be made up."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.conftest import TINY
+from tests.end_to_end.runs import (
+    assert_equal_weights,
+    processes_of,
+    ranks_of,
+    run_command,
+    started,
+    wait_for,
+)
+from vae_lightning.run_dir import RunDir
+
+JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+QUICK = ["trainer.max_epochs=2", "callbacks=none"]
+LONG = ["trainer.max_epochs=3000", "callbacks=none"]
+
+
+def jobs(tmp_path, *numbers: int) -> list[RunDir]:
+    return [RunDir(tmp_path / f"sweep/{number}") for number in numbers]
+
+
+def sweep(tmp_path, *arguments: str, **options) -> subprocess.CompletedProcess:
+    return run_command("-m", *TINY, *arguments, f"sweep_dir={tmp_path / 'sweep'}", cwd=tmp_path, **options)
+
+
+def statuses(tmp_path) -> list[str]:
+    return [RunDir(path).status()["status"] for path in sorted((tmp_path / "sweep").glob("[0-9]*"))]
+
+
+@pytest.mark.parametrize("launcher", [[], JOBLIB], ids=["basic", "joblib"])
+def test_a_failing_job_leaves_the_others_alone_and_is_told(tmp_path, launcher):
+    done = sweep(tmp_path, *QUICK, *launcher, "model.latent_dim=2,0,3")
+    assert done.returncode == 1
+    assert statuses(tmp_path) == ["finished", "failed", "finished"]
+    assert "latent_dim must be at least 1" in jobs(tmp_path, 1)[0].status()["reason"]
+    assert "error: 1 of 3 jobs have not finished: 1" in done.stderr
+    assert "Traceback" not in done.stderr
+    # Best first, then what failed.
+    table = done.stdout[done.stdout.index("val ELBO") :]
+    assert table.index("finished") < table.index("failed: ")
+    assert (tmp_path / "sweep/index.html").is_file()
+    assert len((tmp_path / "sweep/summary.csv").read_text().splitlines()) == 4
+
+
+def test_a_job_gives_the_same_weights_alone_in_another_order_and_beside_others(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # else it would depend on how many cores a job is given
+    assert sweep(tmp_path, *QUICK, "model.latent_dim=2,3,5").returncode == 0
+    (tmp_path / "sweep").rename(tmp_path / "one_by_one")
+    assert sweep(tmp_path, *QUICK, *JOBLIB, "model.latent_dim=5,2").returncode == 0
+    alone = run_command(*TINY, *QUICK, "model.latent_dim=5", "run_dir=alone", cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    third = RunDir(tmp_path / "one_by_one/2")
+    assert third.config()["model"]["latent_dim"] == 5
+    assert_equal_weights(third, RunDir(tmp_path / "alone"))
+    assert_equal_weights(third, RunDir(tmp_path / "sweep/0"))
+
+
+def test_three_jobs_of_two_ranks_are_three_run_directories(tmp_path):
+    done = sweep(tmp_path, "trainer=ddp_cpu", "trainer.max_epochs=1", "model.latent_dim=2,3,5")
+    assert done.returncode == 0, done.stderr
+    assert statuses(tmp_path) == ["finished"] * 3
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1", "2"]
+    for run in jobs(tmp_path, 0, 1, 2):
+        assert json.loads((run.path / "environment.json").read_text())["num_ranks"] == 2
+        assert run.metrics()["test/num_images"] == 360
+
+
+def test_a_swept_model_stays_in_one_directory(tmp_path):
+    done = run_command(
+        "-m", "data=digits", "model=mlp,conv", "trainer=cpu", "debug=fast", "callbacks=none", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    (directory,) = (tmp_path / "outputs/sweeps").glob("*/*")
+    assert sorted(path.name for path in directory.iterdir() if path.is_dir()) == ["0", "1"]
+
+
+def test_a_killed_job_fails_alone_and_is_made_up_for(tmp_path):
+    first, second = jobs(tmp_path, 0, 1)
+    arguments = ["callbacks=none", "model.latent_dim=2,3", "trainer.max_epochs=40"]
+    process = started("-m", *TINY, *arguments, f"sweep_dir={tmp_path / 'sweep'}", cwd=tmp_path)
+    wait_for(first.last.is_file)
+    os.kill(ranks_of(first)[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "1 of 2 jobs have not finished: 0" in errors
+    assert statuses(tmp_path) == ["failed", "finished"]
+    assert "was killed by SIGKILL" in first.status()["reason"]
+    ended = second.status()["time"]
+
+    again = run_command("-m", *TINY, *arguments, "sweep=sweep", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "(resumed)" in again.stdout
+    assert "(finished before)" in again.stdout
+    assert statuses(tmp_path) == ["finished", "finished"]
+    assert second.status()["time"] == ended
+    whole = run_command(*TINY, *arguments[::2], "model.latent_dim=2", "run_dir=whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    assert_equal_weights(first, RunDir(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("launcher", [[], JOBLIB], ids=["basic", "joblib"])
+def test_ctrl_c_stops_every_process_and_says_how_to_go_on(tmp_path, launcher):
+    process = started("-m", *TINY, *LONG, *launcher, "seed=1,2,3", f"sweep_dir={tmp_path / 'sweep'}", cwd=tmp_path)
+    wait_for(lambda: len(list(tmp_path.glob("sweep/*/checkpoints/last.ckpt"))) == (2 if launcher else 1))
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: Ctrl-C; go on with python -m vae_lightning.train -m" in errors
+    assert f"sweep={tmp_path / 'sweep'}" in errors
+    assert "Traceback" not in errors
+    wait_for(lambda: not processes_of(tmp_path), within_s=15)
+    assert set(statuses(tmp_path)) == {"interrupted"}
+
+
+def test_a_killed_sweep_leaves_no_process_behind(tmp_path):
+    process = started("-m", *TINY, *LONG, *JOBLIB, "seed=1,2,3", f"sweep_dir={tmp_path / 'sweep'}", cwd=tmp_path)
+    wait_for(lambda: len(list(tmp_path.glob("sweep/*/checkpoints/last.ckpt"))) == 2)
+    process.kill()
+    process.communicate(timeout=60)
+    wait_for(lambda: not processes_of(tmp_path), within_s=40)
+
+
+def test_submitit_runs_a_sweep(tmp_path):
+    # What the Slurm launcher does, without Slurm: pickled to other processes, with results sent back.
+    pytest.importorskip("submitit")
+    done = sweep(tmp_path, *QUICK, "hydra/launcher=submitit_local", "model.latent_dim=2,0")
+    assert done.returncode == 1
+    assert statuses(tmp_path) == ["finished", "failed"]
+    assert "1 of 2 jobs have not finished: 1" in done.stderr

@@ -1,0 +1,79 @@
+import csv
+import io
+
+from tests.reports.runs_on_disk import DENSITY, figures, write_run, write_sweep
+from vae_lightning.reports.comparison import Comparison
+from vae_lightning.reports.runs import find_runs, read_runs
+from vae_lightning.reports.summary import summary_csv, terminal_table
+
+
+def test_summary_has_a_line_a_run_with_unrounded_figures(tmp_path):
+    sweep = write_sweep(tmp_path / "sweep", [2, 8], [1.0])
+    write_run(sweep / "2", {"model__latent_dim": 0}, ["model.latent_dim=0"], status="failed", reason='no, "never"\nso')
+    text = summary_csv(Comparison(read_runs(find_runs(sweep))), sweep)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["rank"], row["run"], row["status"], row["path"]) for row in rows] == [
+        ("1", "1", "finished", "1"),
+        ("2", "0", "finished", "0"),
+        ("", "2", "failed", "2"),
+    ]
+    assert [row["model.latent_dim"] for row in rows] == ["8", "2", "0"]
+    assert float(rows[0]["test/elbo"]) == -160.51
+    assert (rows[0]["epochs"], rows[0]["seconds"], rows[2]["test/elbo"]) == ("4", "439.2", "")
+    assert rows[2]["reason"] == 'no, "never"\nso'
+
+
+def test_paths_hold_from_where_the_summary_lies(tmp_path):
+    run = write_run(tmp_path / "a/run", {})
+    (row,) = csv.DictReader(io.StringIO(summary_csv(Comparison(read_runs([run])), tmp_path / "b")))
+    assert row["path"] == "../a/run"
+
+
+def test_the_printed_table_is_narrow_and_best_first(tmp_path):
+    sweep = write_sweep(tmp_path, [2, 8, 32], [0.5, 1, 4])
+    write_run(
+        sweep / "9", {"model__latent_dim": 0}, ["model.latent_dim=0"], status="failed", reason="\x1b[2J" + "why " * 99
+    )
+    table = terminal_table(read_runs(find_runs(sweep)))
+    header, _, *lines = table.splitlines()
+    assert header.split() == [
+        *("#", "run", "latent_dim", "beta", "val", "ELBO", "test", "ELBO", "rate"),
+        *("distortion", "images/s", "time", "status"),
+    ]
+    assert lines[0].split() == [
+        *("1", "6", "32", "0.5", "-155.69", "-154.69", "+-", "0.25", "45.94", "108.74", "2,059"),
+        *("7", "min", "19", "s", "finished"),
+    ]
+    assert max(map(len, table.splitlines())) <= 140
+    assert "failed: [2Jwhy why" in lines[9]
+    assert "\x1b" not in table
+    assert "nats per image; cross-entropy of grey levels, no likelihood" in table
+
+
+def test_many_settings_do_not_make_it_wider(tmp_path):
+    runs = [
+        write_run(
+            tmp_path / f"{n}_with_a_long_name_that_somebody_chose",
+            {f"model__setting_{letter}": f"{letter}{n}" * 20 for letter in "abcdefgh"},
+            [],
+            figures(-100 - n),
+        )
+        for n in range(2)
+    ]
+    table = terminal_table(read_runs(runs))
+    assert max(map(len, table.splitlines())) <= 140
+    assert "setting_a" in table.splitlines()[0]
+    assert "also varied: " in table
+    assert "model.setting_h" in table
+
+
+def test_kinds_that_do_not_compare_have_tables_of_their_own(tmp_path):
+    write_run(tmp_path / "0", {"seed": 0}, ["seed=0"], figures(-100))
+    write_run(
+        tmp_path / "1", {"seed": 1}, ["seed=1"], figures(40775, **{"test/kind": DENSITY, "test/elbo_stderr": 414.0})
+    )
+    table = terminal_table(read_runs(find_runs(tmp_path)))
+    assert table.count("images/s") == 2
+    assert "nats per image; log-density of pixels in [0, 1]" in table
+    assert "40,775 +- 414" in table
+    assert "can't be compared" in table

@@ -1,0 +1,89 @@
+"""The report command: what it accepts, what it prints, and how it tells a mistake."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.reports.runs_on_disk import figures, write_run, write_sweep
+from vae_lightning.report import main
+
+
+@pytest.fixture
+def report(monkeypatch, tmp_path, capsys):
+    """Call the report command in an empty folder and return what it printed."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["vae-report", *arguments])
+        main()
+        return capsys.readouterr().out
+
+    return call
+
+
+@pytest.fixture
+def error_of(report):
+    """The one line with which the report command refuses."""
+
+    def call(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as exit_info:
+            report(*arguments)
+        message = str(exit_info.value.code)
+        assert message.startswith("error: ")
+        assert "\n" not in message
+        assert list(Path.cwd().iterdir()) == []
+        return message.removeprefix("error: ")
+
+    return call
+
+
+def test_a_sweep_gets_its_report_inside_and_nothing_else_is_written(report, tmp_path):
+    sweep = write_sweep(tmp_path / "sweep", [2, 8], [1, 4])
+    printed = report(f"sweep={sweep}")
+    assert "latent_dim" in printed.splitlines()[0]
+    assert f"report    {sweep / 'index.html'}" in printed
+    assert (sweep / "summary.csv").is_file()
+    assert "<h1>Sweep sweep</h1>" in (sweep / "index.html").read_text(encoding="utf-8")
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_any_runs_get_theirs_where_it_is_wanted(report, tmp_path):
+    for name in ("1_mlp", "2_mlp", "conv"):
+        write_run(tmp_path / name, {"seed": len(name)}, [], figures(-100))
+    printed = report(f"runs=[{tmp_path}/*_mlp,{tmp_path}/conv]")
+    assert "report    outputs/report/index.html" in printed
+    assert all(name in printed for name in ("1_mlp", "2_mlp", "conv"))
+    report(f"runs={tmp_path}/conv", f"output={tmp_path / 'there'}")
+    assert (tmp_path / "there/index.html").is_file()
+
+
+def test_mistakes_are_told_in_one_line(error_of, tmp_path):
+    (tmp_path / "empty").mkdir()
+    run = write_run(tmp_path / "run", {})
+    either = "give either sweep=<a sweep's directory> or runs=[<run directory>,...]"
+    assert error_of() == either
+    assert error_of(f"sweep={tmp_path}", f"runs=[{run}]") == either
+    assert error_of("sweep=nowhere") == "sweep=nowhere: no such directory"
+    assert error_of(f"sweep={tmp_path / 'empty'}").endswith("there is no run in it (a folder with a config.yaml)")
+    assert "this is a run, not a sweep" in error_of(f"sweep={run}")
+    assert error_of("runs=[nowhere]") == "runs=nowhere: no such directory"
+    assert error_of("swep=x") == "swep: no such key; did you mean sweep? valid here: output, runs, sweep"
+    assert error_of("data=mnist") == "data: no such key; valid here: output, runs, sweep"
+    assert error_of(f"sweep={tmp_path}", "+outptu=x").startswith("outptu: no such key; did you mean output?")
+    assert error_of("-m", "sweep=a,b").startswith("-m: a report is made once")
+    assert error_of(f"sweep={tmp_path}", f"output={run / 'config.yaml'}").endswith("can't be written to (File exists)")
+
+
+def test_help_and_a_report_need_no_torch(tmp_path):
+    sweep = write_sweep(tmp_path / "sweep", [2, 8], [1])
+    program = "import sys; from vae_lightning.report import main; main(); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, f"sweep={sweep}"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "False"
+    told = subprocess.run([sys.executable, "-m", "vae_lightning.report", "--help"], capture_output=True, text=True)
+    assert "python -m vae_lightning.report sweep=" in told.stdout

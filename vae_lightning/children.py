@@ -1,0 +1,166 @@
+"""Fresh processes that train a prepared run directory: the ranks of DDP, and the jobs of a sweep.
+
+`python -m vae_lightning.children <run directory>` is what they run.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vae_lightning.errors import UserError
+from vae_lightning.hardware import num_cpus
+from vae_lightning.run_dir import RunDir
+
+_SIGNALS = {signal.SIGINT: "Ctrl-C"}
+
+
+def train_in_children(run_dir: RunDir, num_ranks: int, *, resume: bool, label: str = "", num_jobs: int = 1) -> None:
+    """Train the run directory in `num_ranks` processes under torch's elastic launcher, and wait for them.
+
+    Args:
+        run_dir: holds the config.
+        num_ranks: how many processes; the first that fails ends the others.
+        resume: go on from its last checkpoint.
+        label: put before each line that they print, where several jobs print at once.
+        num_jobs: how many such calls share this machine's cores.
+
+    Raises:
+        UserError: training failed, with the reason that its status file has.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the processes are gone.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("torch.distributed.elastic"):  # each has a level of its own
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # the run's own status says it shorter
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=num_ranks,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.2,
+    )
+    arguments = ["-m", "vae_lightning.children", str(run_dir.path), f"--label={label}"]
+    run_dir.write_status("running")
+    try:
+        with _handlers_restored(), _threads_divided_by(num_ranks * num_jobs):
+            elastic_launch(config, sys.executable)(*arguments, *(["--resume"] if resume else []))
+    except SignalException as error:
+        reason = f"{_SIGNALS.get(error.sigval, error.sigval.name)}; go on with resume={run_dir.path}"
+        if run_dir.status().get("status") == "running":
+            run_dir.write_status("interrupted", reason)
+        raise KeyboardInterrupt(reason) from error
+    except ChildFailedError as error:
+        raise UserError(f"{run_dir.path}: {_reason(run_dir, error.failures, num_ranks)}") from None
+
+
+def _reason(run_dir: RunDir, failures: dict[int, Any], num_ranks: int) -> str:
+    """Why training failed: who was killed if anyone was, else what the first failing rank wrote down itself."""
+    exit_codes = {rank: failure.exitcode for rank, failure in failures.items()}
+    # Elastic itself ends the ranks that are left by SIGTERM.
+    killed = {rank: code for rank, code in exit_codes.items() if code < 0 and code != -signal.SIGTERM}
+    status = run_dir.status()
+    if not killed and status.get("status") != "running":
+        return str(status.get("reason"))
+    rank, code = min((killed or exit_codes).items())
+    reason = f"rank {rank} " if num_ranks > 1 else "the training process "
+    reason += _how_it_ended(code)
+    run_dir.write_status("failed", reason)
+    return reason
+
+
+def _how_it_ended(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"ended with exit code {exit_code}"
+    hint = " (the system does so when memory runs out)" if exit_code == -signal.SIGKILL else ""
+    return f"was killed by {signal.Signals(-exit_code).name}{hint}"
+
+
+@contextmanager
+def _handlers_restored() -> Iterator[None]:
+    """Put the signal handlers back that elastic replaces with its own and leaves there."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _threads_divided_by(num_processes: int) -> Iterator[None]:
+    """Divide the cores among the processes of one machine, unless the user has set OMP_NUM_THREADS."""
+    if num_processes == 1 or "OMP_NUM_THREADS" in os.environ:
+        yield
+        return
+    with environment(OMP_NUM_THREADS=str(max(1, num_cpus() // num_processes))):
+        yield
+
+
+@contextmanager
+def environment(**variables: str | None) -> Iterator[None]:
+    """Set environment variables for a while, or unset those that are None; processes started meanwhile inherit them."""
+    before = {name: os.environ.get(name) for name in variables}
+    _set(variables)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def main() -> None:
+    """Train the prepared run directory that the command line names; why it failed stands in its status file."""
+    from vae_lightning.lifeline import end_with_parent
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--label", default="")
+    parser.add_argument("--resume", action="store_true")
+    arguments = parser.parse_args()
+    run_dir = RunDir(arguments.run_dir)
+    sys.argv = ["vae-train", *run_dir.overrides()]  # for environment.json: what trains this run alone
+    end_with_parent()
+    try:
+        _train(run_dir, arguments.label, arguments.resume)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except UserError as error:
+        if run_dir.status().get("status") == "running":
+            run_dir.write_status("failed", str(error))
+        sys.exit(1)
+
+
+def _train(run_dir: RunDir, label: str, resume: bool) -> None:
+    from vae_lightning.console import configure_logging, labelled_output
+    from vae_lightning.training import build, run
+
+    if label:
+        labelled_output(label)
+    configure_logging()
+    parts = build(run_dir.config(), run_dir, resume=resume)
+    run_dir.check_space(parts.needed_bytes)
+    run(parts)
+
+
+if __name__ == "__main__":
+    main()

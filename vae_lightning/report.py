@@ -1,0 +1,54 @@
+"""Entry point: `python -m vae_lightning.report sweep=outputs/sweeps/<date>/<time>_<name>`, or `vae-report`."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from vae_lightning.commands import run_command
+from vae_lightning.config import plain, unknown_key
+from vae_lightning.errors import UserError
+
+_KEYS = ["sweep", "runs", "output"]
+
+
+def main() -> None:
+    """Compose the config from the command line, write the report, and print its table."""
+    run_command("report", _report, check=_refuse_sweep)
+
+
+def _refuse_sweep(is_sweep: bool) -> None:
+    if is_sweep:
+        raise UserError("-m: a report is made once; several runs are given as runs=[first,second]")
+
+
+def _report(config: DictConfig) -> None:
+    # Imported here: `--help` must answer without plotly.
+    from vae_lightning.reports.report import write_report
+    from vae_lightning.reports.summary import terminal_table
+
+    directories, output, title = _wanted(plain(config))
+    report = write_report(directories, output, title)
+    print(terminal_table(report.records))
+    print(f"\n{'summary':<10}{report.summary}\n{'report':<10}{report.page}")
+
+
+def _wanted(config: dict[str, Any]) -> tuple[list[Path], Path, str]:
+    """The run directories, where the report goes, and its title."""
+    from vae_lightning.reports.runs import given_runs, runs_of_sweep
+
+    unknown = config.keys() - _KEYS
+    if unknown:  # Hydra lets a plus sign add any key
+        raise UserError(unknown_key(min(unknown), _KEYS))
+    sweep, output = config["sweep"], config["output"]
+    given = config["runs"] or []
+    runs = [str(run) for run in (given if isinstance(given, list) else [given])]
+    if (sweep is None) == (not runs):
+        raise UserError("give either sweep=<a sweep's directory> or runs=[<run directory>,...]")
+    if sweep is not None:
+        return runs_of_sweep(Path(sweep)), Path(output or sweep), f"Sweep {Path(sweep).resolve().name}"
+    return given_runs(runs), Path(output or "outputs/report"), "Comparison of runs"
+
+
+if __name__ == "__main__":
+    main()

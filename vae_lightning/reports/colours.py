@@ -1,0 +1,79 @@
+"""Which colour a run has: that of its value of one setting, the same in every chart."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from vae_lightning.reports.comparison import Comparison, setting_of
+from vae_lightning.reports.runs import RunRecord
+from vae_lightning.reports.settings import Setting, setting_text
+
+# Of Paul Tol's and Okabe and Ito's, for texts: told apart by the colour-blind, and on paper.
+_DISTINCT = ("#4477aa", "#ee6677", "#228833", "#aa7700", "#66ccee", "#aa3377", "#777777", "#000000")
+# Viridis without its yellow end, which is lost on white, for numbers: from small to large.
+_SCALE = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 190, 88), (170, 200, 40))
+_UNKNOWN = "#9aa5b1"
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours by the values of a setting.
+
+    Attributes:
+        key: the setting; None where there is none to tell the runs apart by, and all have the same colour.
+    """
+
+    comparison: Comparison
+    key: str | None
+
+    @property
+    def label(self) -> str:
+        """The setting's short name."""
+        return self.comparison.labels[self.key] if self.key else ""
+
+    def of(self, run: RunRecord) -> str:
+        """The colour of a run."""
+        return self._colours.get(setting_of(run, self.key), _UNKNOWN) if self.key else distinct(0)
+
+    def value_text(self, run: RunRecord) -> str:
+        """The run's value of the setting, as the legend has it."""
+        return setting_text(setting_of(run, self.key)) if self.key else ""
+
+    def legend(self, runs: list[RunRecord]) -> list[tuple[str, str]]:
+        """The runs' values as text with their colours; of many numbers a few, of many texts none."""
+        present = {setting_of(run, self.key) for run in runs} if self.key else set()
+        colours = {setting_text(value): colour for value, colour in self._colours.items() if value in present}
+        if len(colours) <= _MOST_NAMED:
+            return list(colours.items())
+        if not self._are_numbers:
+            return []
+        return [list(colours.items())[round(step * (len(colours) - 1) / 4)] for step in range(5)]
+
+    @cached_property
+    def _colours(self) -> dict[Setting | None, str]:
+        values = self.comparison.values(self.key) if self.key else []
+        if self._are_numbers:
+            return {value: _scaled(place / max(len(values) - 1, 1)) for place, value in enumerate(values)}
+        return {value: distinct(place) for place, value in enumerate(values)}
+
+    @cached_property
+    def _are_numbers(self) -> bool:
+        return self.key is not None and not any(isinstance(value, str) for value in self.comparison.values(self.key))
+
+
+def distinct(place: int) -> str:
+    """One of a few colours that are told apart well; they begin again where there are no more."""
+    return _DISTINCT[place % len(_DISTINCT)]
+
+
+def most_varied(comparison: Comparison, besides: str | None = None) -> str | None:
+    """The setting with the most values, which tells the most runs apart; None where none varies."""
+    keys = [key for key in comparison.varied if key != besides]
+    return max(keys, key=lambda key: len(comparison.values(key)), default=None)
+
+
+def _scaled(position: float) -> str:
+    place = position * (len(_SCALE) - 1)
+    left = min(int(place), len(_SCALE) - 2)
+    mixed = (round(a + (b - a) * (place - left)) for a, b in zip(_SCALE[left], _SCALE[left + 1], strict=True))
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)

@@ -1,0 +1,136 @@
+"""Pictures as data: URIs, within so many bytes altogether, so that a page of them can be opened and sent."""
+
+import base64
+import io
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageSequence
+
+from vae_lightning.hardware import num_cpus
+
+BUDGET = 12_000_000  # of all pictures of a page; base64 adds a third to it
+_ANIMATION_WEIGHT = 3  # a GIF's share against a still's
+_MOST_OF_ONE = 1_500_000
+_MOST_FRAMES = 40
+_SMALLEST = 40  # pixels a side: smaller than that nothing can be seen
+# Bytes a pixel that WebP takes at the qualities below, measured on grids of faces: where the search for a size begins.
+_STILL_BYTES, _FRAME_BYTES = 0.25, 0.07
+
+Encoder = Callable[[float], bytes]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it stands in a page.
+
+    Attributes:
+        uri: a data: URI.
+        size: its width and height in pixels.
+        is_reduced: whether it was made smaller, coarser or shorter than its file to fit.
+    """
+
+    uri: str
+    size: tuple[int, int]
+    is_reduced: bool
+
+
+def embed(files: list[Path], budget: int = BUDGET) -> dict[Path, Picture]:
+    """PNG files as WebP and GIF files as they are or as animated WebP, each within its share of the budget.
+
+    A file that can't be read, or would be too small to see anything, is left out.
+    """
+    shares = _shares({file: file.stat().st_size for file in files}, budget)
+    with ThreadPoolExecutor(num_cpus()) as pool:
+        pictures = pool.map(_embed, shares, shares.values())
+    return {file: picture for file, picture in zip(shares, pictures, strict=True) if picture is not None}
+
+
+def _shares(sizes: dict[Path, int], budget: int) -> dict[Path, int]:
+    """How many bytes each file may take: what small ones don't need is left to the others."""
+    weights = {file: _ANIMATION_WEIGHT if file.suffix == ".gif" else 1 for file in sizes}
+    left, weight_left, shares = budget, sum(weights.values()), {}
+    for file in sorted(sizes, key=lambda file: sizes[file] / weights[file]):
+        shares[file] = min(left * weights[file] // weight_left, _MOST_OF_ONE)
+        left, weight_left = left - min(shares[file], sizes[file]), weight_left - weights[file]
+    return shares
+
+
+def _embed(file: Path, share: int) -> Picture | None:
+    try:
+        with Image.open(file) as image:
+            return _animation(file, image, share) if file.suffix == ".gif" else _still(file, image, share)
+    except Exception:  # whatever a damaged file makes Pillow trip over: the run is shown without it
+        return None
+
+
+def _still(file: Path, image: Image.Image, share: int) -> Picture | None:
+    colours = image.convert("RGB")
+    if file.stat().st_size < 1.5 * share:  # WebP's lossless takes less than PNG
+        lossless = _webp(colours, lossless=True)
+        if len(lossless) <= share:
+            return _picture(lossless, "webp", is_reduced=False)
+    return _fitted(lambda scale: _webp(_scaled(colours, scale), quality=82), colours.size, _STILL_BYTES, share)
+
+
+def _animation(file: Path, image: Image.Image, share: int) -> Picture | None:
+    if file.stat().st_size <= share:
+        image.load()
+        return _picture(file.read_bytes(), "gif", is_reduced=False)
+    frames, durations = _thinned(image, max(5, min(_MOST_FRAMES, share // 8000)))
+
+    def encoded(scale: float) -> bytes:
+        first, *rest = (_scaled(frame, scale) for frame in frames)
+        return _webp(first, save_all=True, append_images=rest, duration=durations, loop=0, quality=70)
+
+    return _fitted(encoded, image.size, _FRAME_BYTES * len(frames), share)
+
+
+def _thinned(image: Image.Image, most: int) -> tuple[list[Image.Image], list[int]]:
+    """At most so many frames, evenly spread, the first and the last among them, shown as long as all were."""
+    number = getattr(image, "n_frames", 1)
+    kept = sorted({round(index * (number - 1) / (most - 1)) for index in range(most)}) if number > most else None
+    frames, durations = [], []
+    for index, frame in enumerate(ImageSequence.Iterator(image)):
+        duration = int(frame.info.get("duration", 100))
+        if kept is None or index in kept:
+            frames.append(frame.convert("RGB"))
+            durations.append(duration)
+        else:
+            durations[-1] += duration
+    return frames, durations
+
+
+def _fitted(encode: Encoder, size: tuple[int, int], bytes_a_pixel: float, share: int) -> Picture | None:
+    """The encoding at the largest scale that fits, by a few trials from a guess on; None below what can be seen."""
+    scale = min(1.0, 1.2 * math.sqrt(share / (bytes_a_pixel * math.prod(size))))
+    for _ in range(6):
+        if scale * min(size) < _SMALLEST:
+            break
+        data = encode(scale)
+        if len(data) <= share:
+            return _picture(data, "webp", is_reduced=True)
+        scale *= 0.92 * math.sqrt(share / len(data))
+    return None
+
+
+def _scaled(image: Image.Image, scale: float) -> Image.Image:
+    if scale == 1.0:
+        return image
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _webp(image: Image.Image, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "WEBP", method=2, **options)
+    return stream.getvalue()
+
+
+def _picture(data: bytes, kind: str, *, is_reduced: bool) -> Picture:
+    with Image.open(io.BytesIO(data)) as image:
+        size = image.size
+    return Picture(f"data:image/{kind};base64,{base64.b64encode(data).decode()}", size, is_reduced)

@@ -1,0 +1,53 @@
+"""A report on a set of runs: summary.csv and index.html, written from what their directories hold."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from vae_lightning.errors import UserError
+from vae_lightning.reports.comparison import Comparison
+from vae_lightning.reports.page import page_html
+from vae_lightning.reports.runs import RunRecord, read_runs
+from vae_lightning.reports.summary import summary_csv
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `write_report` has written.
+
+    Attributes:
+        records: the runs, best first.
+        summary: the file with their figures, for other programs.
+        page: the file to open in a browser.
+    """
+
+    records: list[RunRecord]
+    summary: Path
+    page: Path
+
+
+def write_report(directories: list[Path], output: Path, title: str) -> Report:
+    """Read the run directories, in whatever state they are, and write summary.csv and index.html into `output`.
+
+    Raises:
+        UserError: `output` can't be written to.
+    """
+    comparison = Comparison(read_runs(directories))
+    summary, page = output / "summary.csv", output / "index.html"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        _write(summary, summary_csv(comparison, output))
+        _write(page, page_html(comparison, title, output))
+    except OSError as error:
+        raise UserError(f"output={output}: can't be written to ({error.strerror or error})") from error
+    return Report(comparison.records, summary, page)
+
+
+def _write(file: Path, text: str) -> None:
+    # Renamed into place, so that a browser never finds half a page; a name that is no UTF-8 must not stop it.
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

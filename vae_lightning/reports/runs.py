@@ -1,0 +1,218 @@
+"""Reads run directories into records; what is missing or damaged is told in the record and never stops the others."""
+
+import csv
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from vae_lightning.errors import UserError
+from vae_lightning.reports.settings import Setting, flatten, typed_settings
+from vae_lightning.run_dir import RunDir
+
+CURVES = ("val/elbo", "train/loss")
+PICTURES = ("reconstructions", "samples", "training")
+_FILES = ("config.yaml", "status.json", "overrides.yaml", "metrics.json", "metrics.csv")
+_Curve = list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What one run directory tells.
+
+    Attributes:
+        name: the directory's name, for a job of a sweep its number; unique among the runs of a report.
+        status: starting, running, finished, failed, interrupted; unknown where no file says it, unreadable where
+            a file that was to say something is damaged.
+        reason: why it is not finished, or what is damaged; empty where there is nothing to say.
+        settings: the config as dotted keys and plain values, without places.
+        typed: what was typed on the command line, None where that is not known.
+        metrics: the finite figures of metrics.json, by name.
+        kind: what the test figures are (a log-likelihood, a log-density, ...), None where there was no test.
+        curves: metric -> (epoch, value) of what was logged while training, in order of the epochs.
+        pictures: reconstructions, samples, training -> the newest file of that kind.
+    """
+
+    path: Path
+    name: str
+    status: str
+    reason: str
+    settings: Mapping[str, Setting]
+    typed: Mapping[str, Setting] | None
+    metrics: Mapping[str, float]
+    kind: str | None
+    curves: Mapping[str, _Curve]
+    pictures: Mapping[str, Path]
+
+    @cached_property
+    def groups(self) -> frozenset[str]:
+        """The keys that hold other keys: `model` and `model.encoder` where there is a `model.encoder.hidden`."""
+        parts = (key.split(".") for key in self.settings)
+        return frozenset(".".join(names[:depth]) for names in parts for depth in range(1, len(names)))
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether there is nothing to expect of it."""
+        return self.status in ("failed", "unreadable")
+
+    @property
+    def val_elbo(self) -> float | None:
+        """The highest plain validation ELBO: of the whole run, or as far as a run that was cut short came."""
+        if "val/elbo" in self.metrics:
+            return self.metrics["val/elbo"]
+        return max((value for _, value in self.curves.get("val/elbo", [])), default=None)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a directory holds anything that a run leaves; an empty one, as Hydra makes for a job, does not."""
+    return any((path / name).is_file() for name in _FILES)
+
+
+def find_runs(sweep: Path) -> list[Path]:
+    """The run directories in a sweep's directory, by job number, then those with other names."""
+    runs = [entry for entry in sweep.iterdir() if entry.is_dir() and is_run(entry)]
+    return sorted(runs, key=lambda run: (not run.name.isdecimal(), int(run.name) if run.name.isdecimal() else 0, run))
+
+
+def runs_of_sweep(sweep: Path) -> list[Path]:
+    """`find_runs` for a directory that a user named.
+
+    Raises:
+        UserError: no such directory, a run's instead of a sweep's, or one without any run.
+    """
+    if not sweep.is_dir():
+        raise UserError(f"sweep={sweep}: no such directory")
+    runs = find_runs(sweep)
+    if not runs and is_run(sweep):
+        raise UserError(f"sweep={sweep}: this is a run, not a sweep; runs=[{sweep}] makes a report on it")
+    if not runs:
+        raise UserError(f"sweep={sweep}: there is no run in it (a folder with a config.yaml)")
+    return runs
+
+
+def given_runs(patterns: list[str]) -> list[Path]:
+    """The run directories that a user named, a pattern's in the order of their names.
+
+    Raises:
+        UserError: a name that is no directory or no run's, or a pattern that no run's directory fits.
+    """
+    runs: list[Path] = []
+    for pattern in patterns:
+        found = [Path(match) for match in sorted(glob(pattern, recursive=True))]
+        kept = [path for path in found if path.is_dir() and is_run(path)]
+        if not kept:
+            problem = "there is no run directory by that name" if found else "no such directory"
+            raise UserError(f"runs={pattern}: {problem}")
+        runs += kept
+    return runs
+
+
+def read_runs(directories: list[Path]) -> list[RunRecord]:
+    """One record a directory, in the given order; a directory that was given twice counts once."""
+    unique = list({path.resolve(): path for path in directories}.values())
+    return [_read(path, name) for path, name in zip(unique, _names(unique), strict=True)]
+
+
+def _names(directories: list[Path]) -> list[str]:
+    paths = [path.resolve() for path in directories]
+    names = [path.name for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    shared = os.path.commonpath([path.parent for path in paths])
+    return [Path(os.path.relpath(path, shared)).as_posix() for path in paths]
+
+
+def _read(path: Path, name: str) -> RunRecord:
+    run, problems = RunDir(path), _Problems()
+    config = problems.read("config.yaml", run.config, dict)
+    status = problems.read("status.json", run.real_status, dict)
+    metrics = problems.read("metrics.json", run.metrics, dict) or {}
+    unreadable = bool(problems.messages)  # what follows can be done without
+    overrides = problems.read("overrides.yaml", run.overrides, list)
+    curves = problems.read("metrics.csv", lambda: _curves(path / "metrics.csv"), dict) or {}
+    kind = metrics.get("test/kind")
+    return RunRecord(
+        path=path,
+        name=name,
+        status="unreadable" if unreadable else str((status or {}).get("status") or "unknown"),
+        reason="; ".join([*problems.messages, *_reasons(path, status)]),
+        settings=flatten(config or {}),
+        typed=None if overrides is None else typed_settings([str(override) for override in overrides]),
+        metrics={key: float(value) for key, value in metrics.items() if _is_figure(value)},
+        kind=kind if isinstance(kind, str) else None,
+        curves=curves,
+        pictures=_pictures(path),
+    )
+
+
+def _reasons(path: Path, status: dict[str, Any] | None) -> list[str]:
+    if not path.is_dir():
+        return ["no such directory"]
+    if not (path / "status.json").is_file():
+        return ["no status.json"]
+    return [str(status["reason"])] if status and status.get("reason") else []
+
+
+class _Problems:
+    """Collects what is wrong with the files of one run."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def read(self, file: str, reader: Callable[[], Any], expected: type) -> Any:
+        """What the reader returns; None where there is no such file, or it is damaged, which is noted."""
+        try:
+            value = reader()
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # a damaged file raises whatever its parser trips over
+            told = (str(error).strip() or type(error).__name__).splitlines()[0]
+            self.messages.append(f"{file} can't be read ({told})")
+            return None
+        if isinstance(value, expected):
+            return value
+        self.messages.append(f"{file} can't be read (it holds no {'list' if expected is list else 'keys'})")
+        return None
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _curves(file: Path) -> dict[str, _Curve]:
+    """Of each metric the last value of each epoch, which the file counts from 0 and people from 1."""
+    points: dict[str, dict[int, float]] = {name: {} for name in CURVES}
+    with file.open(newline="", errors="replace") as stream:
+        for row in csv.DictReader(stream):
+            epoch = _finite(row.get("epoch"))
+            for name in CURVES:
+                value = _finite(row.get(name))
+                if epoch is not None and value is not None:
+                    points[name][int(epoch) + 1] = value
+    return {name: sorted(values.items()) for name, values in points.items() if values}
+
+
+def _finite(text: Any) -> float | None:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):  # an empty cell, or the torn last line of a killed run
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _pictures(path: Path) -> dict[str, Path]:
+    newest = {name: max((path / "images" / name).glob("*.png"), key=_epoch, default=None) for name in PICTURES[:2]}
+    gif = path / "training.gif"
+    found = newest | {"training": gif if gif.is_file() else None}
+    return {name: file for name, file in found.items() if file is not None}
+
+
+def _epoch(picture: Path) -> tuple[int, str]:
+    # As a number: epoch_10000 is newer than epoch_9999.
+    digits = re.findall(r"\d+", picture.stem)
+    return (int(digits[-1]) if digits else -1, picture.name)

@@ -1,0 +1,39 @@
+"""How figures and reasons read, on the terminal and on the page."""
+
+_LARGE = 10_000
+
+
+def nats(value: float | None, missing: str = "-") -> str:
+    """Nats per image: two decimals below 10,000, none above, where the standard error is larger than they are."""
+    if value is None:
+        return missing
+    return f"{value:,.2f}" if abs(value) < _LARGE else f"{value:,.0f}"
+
+
+def with_stderr(value: float | None, stderr: float | None, sign: str = "±") -> str:
+    """A figure with its standard error, as in `-97.15 ± 0.25`."""
+    if value is None or stderr is None:
+        return nats(value)
+    return f"{nats(value)} {sign} {stderr:,.{0 if abs(value) >= _LARGE else 2}f}"
+
+
+def whole(value: float | None) -> str:
+    """A count or a speed, with thousands separators."""
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """A time as it is told: `33 s`, `7 min 19 s`, `2 h 05 min`."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def shortened(text: str, length: int) -> str:
+    """At most so many characters, on one line, without control characters, which could drive a terminal."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= length else f"{line[: max(length - 3, 0)].rstrip()}..."
