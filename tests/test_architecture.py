@@ -14,6 +14,7 @@ ALLOWED = {
     "data": {"data"},
     "figures": {"figures"},
     "evaluation": {"models", "objectives", "evaluation"},
+    "reports": {"reports", "run_dir"},
     "callbacks": {"models", "objectives", "evaluation", "figures", "callbacks"},
 }
 LEAVES = {"errors", "hardware", "noise"}
@@ -45,9 +46,9 @@ def test_hydra_and_lightning_stay_in_their_rooms(file):
     libraries = {name.split(".")[0] for name in imports(file)}
     room = file.relative_to(PACKAGE).parts[0]
     if "hydra" in libraries:
-        assert room in {"config.py", "commands.py", "train.py"}
+        assert room in {"config.py", "commands.py", "search.py", "search_space.py", "train.py"}
     if "lightning" in libraries:
-        assert room in {"data", "callbacks", "module.py", "loggers.py", "training.py", "checkpoints.py"}
+        assert room in {"data", "callbacks", "module.py", "loggers.py", "training.py", "checkpoints.py", "world.py"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=ids)
@@ -59,3 +60,8 @@ def test_files_stay_readable(file):
 def test_only_config_instantiates():
     callers = {file.name for file in FILES if "hydra.utils" in imports(file)}
     assert callers == {"config.py"}
+
+
+@pytest.mark.parametrize("file", sorted((PACKAGE / "reports").rglob("*.py")), ids=ids)
+def test_reports_do_without_torch(file):
+    assert {name.split(".")[0] for name in imports(file)}.isdisjoint({"torch", "torchvision", "hydra", "lightning"})

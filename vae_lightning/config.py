@@ -24,6 +24,7 @@ _TRUSTED = (
     "vae_lightning.loggers",
     "torch.nn",
     "torch.optim",
+    "optuna.pruners",
     "lightning.pytorch.callbacks",
     "lightning.pytorch.trainer",
 )
@@ -38,6 +39,9 @@ class TrainConfig:
     output_dir: str = "outputs"
     run_dir: str = MISSING
     resume: str | None = None
+    sweep_dir: str = MISSING
+    sweep: str | None = None
+    trial: int | None = None
     trust: list[str] = field(default_factory=list)
     data: Any = MISSING
     model: Any = MISSING
@@ -49,11 +53,32 @@ class TrainConfig:
     checkpoint: Any = None
 
 
+@dataclass
+class ReportConfig:
+    """The top level of a report's config: one of `sweep` and `runs` says what it is on."""
+
+    sweep: str | None = None
+    runs: Any = field(default_factory=list)  # a list of names; a single one will do
+    output: str | None = None
+
+
 def register() -> None:
-    """Make the schema and the resolvers known to Hydra; harmless when repeated."""
+    """Make the schema, the resolvers and the sweeper known to Hydra; harmless when repeated."""
+    from vae_lightning.search import register as register_sweeper
+
+    register_sweeper()
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
+    ConfigStore.instance().store(name="report_schema", node=ReportConfig)
     OmegaConf.register_new_resolver("fused_optimizer", _fused_optimizer, replace=True)
     OmegaConf.register_new_resolver("choice", _choice, replace=True)
+    OmegaConf.register_new_resolver("sweep_place", _sweep_place, replace=True)
+
+
+def _sweep_place(sweep: str | None, sweep_dir: str) -> str:
+    """Where the jobs of `-m` go: into the sweep that is gone on with, else into a new one."""
+    if sweep is not None and not Path(sweep).is_dir():
+        raise UserError(f"sweep={sweep}: no such directory; sweep_dir= names the place of a new sweep")
+    return sweep_dir if sweep is None else sweep
 
 
 def _choice(group: str, *, _root_: Any) -> str:

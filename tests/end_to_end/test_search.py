@@ -1,0 +1,93 @@
+"""The search command as a user calls it, on the digits: its trials are ordinary jobs of a sweep."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+
+from tests.conftest import TINY
+from vae_lightning.callbacks.pruning import open_storage
+from vae_lightning.run_dir import RunDir
+
+SEARCH = ["hparams_search=optuna", "callbacks=none", "optimizer.lr=tag(log,interval(1e-4,1e-2))"]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "vae_lightning.train", "-m", *SEARCH, *arguments]
+
+
+def run(cwd: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+
+
+def trials_in(sweep: Path) -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name="search", storage=open_storage(None, sweep)).trials
+
+
+@pytest.mark.parametrize(
+    "launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]], ids=["basic", "joblib"]
+)
+def test_trials_are_jobs_of_a_sweep(tmp_path, launcher):
+    arguments = ["data=digits", "trainer=cpu", "debug=fast", "model=mlp,conv", "optimizer=adam,adamw"]
+    done = run(tmp_path, *arguments, "hydra.sweeper.n_trials=3", *launcher)
+    assert done.returncode == 0, done.stderr
+    (sweep,) = (tmp_path / "outputs/sweeps").glob("*/*")  # though it is named for the model, which the trials vary
+    trials = trials_in(sweep)
+    assert {trial.params["model"] for trial in trials} == {"mlp", "conv"}
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
+    for trial in trials:
+        job = RunDir(sweep / str(trial.number))
+        assert job.status()["status"] == "finished"
+        assert job.config()["optimizer"]["lr"] == trial.params["optimizer.lr"]
+        assert f"model={trial.params['model']}" in job.overrides()
+        assert trial.value == job.metrics()["val/elbo"]
+        assert trial.intermediate_values == {0: pytest.approx(trial.value)}
+    best = max(trials, key=lambda trial: trial.value)
+    overrides = yaml.safe_load((sweep / "best_params.yaml").read_text())
+    assert f"optimizer.lr={best.params['optimizer.lr']!r}" in overrides
+    assert f"trial {best.number}: val/elbo" in done.stdout
+
+
+def test_an_interrupted_search_goes_on_in_a_directory_that_was_moved(tmp_path):
+    settings = [*TINY, "trainer.max_epochs=60", "hydra.sweeper.n_trials=1"]
+    process = subprocess.Popen(
+        command(*settings, f"sweep_dir={tmp_path / 'sweep'}"), cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    job = RunDir(tmp_path / "sweep/0")
+    deadline = time.monotonic() + 120
+    while not job.last.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    (before,) = trials_in(tmp_path / "sweep")
+    assert before.state.name == "RUNNING"
+    (tmp_path / "sweep").rename(tmp_path / "moved")
+    done = run(tmp_path, *settings, f"sweep={tmp_path / 'moved'}")
+    assert done.returncode == 0, done.stderr
+    (after,) = trials_in(tmp_path / "moved")
+    assert (after.state.name, after.params) == ("COMPLETE", before.params)
+    assert list(after.intermediate_values) == list(range(60))
+    assert json.loads((tmp_path / "moved/0/metrics.json").read_text())["epochs"] == 60
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_all_ranks_of_a_pruned_trial_stop(tmp_path):
+    below = ["hydra.sweeper.pruner._target_=optuna.pruners.ThresholdPruner", "+hydra.sweeper.pruner.lower=0.0"]
+    settings = [*TINY, "trainer=ddp_cpu", "trainer.max_epochs=5", "hydra.sweeper.n_trials=1"]
+    done = run(tmp_path, *settings, "hydra/sweeper/pruner=none", *below, f"sweep_dir={tmp_path / 'sweep'}")
+    (trial,) = trials_in(tmp_path / "sweep")
+    assert trial.state.name == "PRUNED", done.stderr
+    assert trial.user_attrs["pruned_after_epoch"] == 1
+    job = RunDir(tmp_path / "sweep/0")
+    assert job.status()["status"] == "finished"
+    assert job.metrics()["epochs"] == 1
+    assert trial.value == pytest.approx(job.metrics()["val/elbo"])
+    assert done.returncode == 1
+    assert "none of the search's 1 trials has finished" in done.stderr
