@@ -23,7 +23,7 @@ train: install  ## train with ARGS, as in make train ARGS="data=anime model=conv
 	$(BIN)/python -m vae_lightning.train $(ARGS)
 
 test: install  ## run every test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: install  ## check style and types
 	$(BIN)/ruff check .

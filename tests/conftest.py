@@ -10,6 +10,10 @@ import torch
 from tests import typecheck  # noqa: F401  (jaxtyping's import hook looks it up)
 from vae_lightning.run_dir import RunDir
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core slow each other down
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+
 TINY = [
     "data=digits",
     "model=mlp",

@@ -75,6 +75,18 @@ def test_a_nan_stops_the_run_and_names_the_step(error_of, tmp_path, monkeypatch,
     assert all(value.isfinite().all() for value in weights["state_dict"].values())
 
 
+def test_too_little_memory_is_told_in_one_line(error_of, tmp_path, monkeypatch):
+    from tests.conftest import TINY
+
+    def hungry(self, output, x, step):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n2 GiB")
+
+    monkeypatch.setattr(ELBO, "__call__", hungry)
+    message = error_of(*TINY, f"run_dir={tmp_path / 'run'}")
+    assert message == "out of memory; try a smaller data.batch_size; before the first checkpoint"
+    assert json.loads((tmp_path / "run/status.json").read_text())["reason"] == message
+
+
 def test_log_probabilities_are_float32_under_autocast():
     shape = (1, 8, 8)
     vae = build_vae(shape, 3, MLPEncoder, DiagonalGaussian, StandardNormal, MLPDecoder, BernoulliLikelihood())

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -91,8 +92,8 @@ class RememberSweep(Callback):
         except OmegaConfBaseException:  # is raised again where it is told
             return
         # Each job would read the place anew, with its own choices in the name and its own time.
-        quoted = directory.replace("'", "\\'")
-        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")
+        quoted = QuotedString(directory, Quote.single).with_quotes()
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted}")
         RememberSweep.directories[:] = [Path(directory)]
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.sweeper import Sweeper
@@ -128,9 +127,7 @@ class OptunaSweeper(Sweeper):
 
     def _launch(self, study: "SearchStudy", trials: list["Trial"]) -> Sequence[JobReturn]:
         assert self.launcher is not None
-        # The jobs' own idea of the directory may hold the name of a model or of data that they vary.
-        place = f"hydra.sweep.dir={QuotedString(str(study.directory), Quote.single).with_quotes()}"
-        jobs = [[*study.overrides(trial), place] for trial in trials]
+        jobs = [study.overrides(trial) for trial in trials]
         results = self.launcher.launch(jobs, initial_job_idx=trials[0].number)
         for trial, result in zip(trials, results, strict=True):
             study.tell(trial.number, _metrics(trial.number, result))

@@ -58,16 +58,18 @@ def run_job(job: Job) -> dict[str, Any] | None:
         run_dir, step = world.agree(lambda: _place(job))
         if world.rank == 0:
             log.info("job %s: %s%s", run_dir.path.name, " ".join(job.overrides), step and f" ({step})")
-        if step != _FINISHED and not _succeeds(job, world, run_dir, resume=step == _RESUMED):
+        if step == _FINISHED:
+            return run_dir.metrics()
+        if not _succeeds(job, world, run_dir, resume=step == _RESUMED) or world.rank > 0:
             return None
-        return _told(run_dir) if world.rank == 0 else None
+        metrics = run_dir.metrics()
+        log.info("job %s finished: %s", run_dir.path.name, _in_words(metrics))
+        return metrics
 
 
-def _told(run_dir: RunDir) -> dict[str, Any]:
-    metrics = run_dir.metrics()
+def _in_words(metrics: dict[str, Any]) -> str:
     figures = [f"{name} {metrics[name]:,.2f}" for name in ("val/elbo", "test/elbo") if metrics.get(name) is not None]
-    log.info("job %s finished: %s nats per image, %.0f s", run_dir.path.name, ", ".join(figures), metrics["seconds"])
-    return metrics
+    return f"{', '.join(figures)} nats per image, {metrics['seconds']:.0f} s"
 
 
 def _place(job: Job) -> tuple[RunDir, str]:
@@ -148,9 +150,12 @@ def summarize(sweep: Path) -> None:
     print(f"\n{terminal_table(report.records)}\n")
     for name, path in {"sweep": sweep, "table": report.summary, "report": report.page}.items():
         print(f"{name:<16}{path}")
-    unfinished = [path.name for path in directories if RunDir(path).status().get("status") != "finished"]
+    unfinished = [record for record in report.records if record.status != "finished"]
+    for record in unfinished:
+        print(f"{f'job {record.name}':<16}{record.status}: {record.reason}")
     if unfinished:
-        raise UserError(f"{len(unfinished)} of {len(directories)} jobs have not finished: {', '.join(unfinished)}")
+        names = ", ".join(record.name for record in unfinished)
+        raise UserError(f"{len(unfinished)} of {len(directories)} jobs have not finished: {names}")
 
 
 def runs_of(sweep: Path) -> list[RunDir]:

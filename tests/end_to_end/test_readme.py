@@ -1,26 +1,42 @@
 """What the README tells a user to type works as typed."""
 
+import itertools
+import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import hydra
 import pytest
 from PIL import Image
 
+from tests.conftest import TINY
+from tests.end_to_end.runs import run_command
+from tests.reports.runs_on_disk import figures, write_run, write_sweep
 from tests.test_config import composed
+from vae_lightning import report
+from vae_lightning.config import CONF_DIR, register
 from vae_lightning.run_dir import RunDir
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 LINES = [line.split("#")[0].strip() for language, text in BLOCKS if language == "bash" for line in text.splitlines()]
-TRAINING = [
-    line.removeprefix("python -m vae_lightning.train").strip() for line in LINES if "vae_lightning.train" in line
-]
-KINDS = {"own": "archive|folder", "resume": "resume", "sweep": "^-m", "ddp": "trainer=ddp ", "child": "ddp_cpu|compile"}
+TRAIN = "python -m vae_lightning.train"
+TRAINING = [line.removeprefix(TRAIN).strip() for line in LINES if line.startswith(TRAIN)]
+KINDS = {
+    "own": "archive|folder",
+    "resume": "resume",
+    "sweep": "^-m (?!.*(hparams_search|submitit))",
+    "search": "hparams_search",
+    "cluster": "submitit",
+    "ddp": "trainer=ddp ",
+    "child": "ddp_cpu|compile",
+}
 OF_KIND = {kind: [text for text in TRAINING if re.search(pattern, text)] for kind, pattern in KINDS.items()}
 PLAIN = [text for text in TRAINING if not any(text in texts for texts in OF_KIND.values())]
 # Small enough for a test, and never a download; all else is as the README has it.
@@ -69,19 +85,100 @@ def test_resuming_commands(command, tmp_path, text):
     assert RunDir(tmp_path / path).metrics()["epochs"] == int(more[0].rpartition("=")[2])
 
 
-def test_the_sweep_is_nine_jobs(tmp_path):
-    (text,) = OF_KIND["sweep"]
+@pytest.mark.parametrize("text", OF_KIND["sweep"])
+def test_sweeps_are_these_jobs(tmp_path, text):
+    # One after another, in this process: tests/end_to_end/test_sweeps.py has joblib's.
+    words = [word for word in shlex.split(text) if not word.startswith("hydra")]
+    for word in words:
+        if word.startswith("sweep="):
+            (tmp_path / word.removeprefix("sweep=")).mkdir(parents=True)
     script = """
 from vae_lightning import sweeps
-sweeps.run_job = lambda job: print("job", job.config["model"]["latent_dim"], job.config["objective"]["beta"])
+sweeps.run_job = lambda job: print("job", *(word for word in job.overrides if not word.startswith("sweep=")))
 from vae_lightning.train import main
 main()
 """
     done = subprocess.run(
-        [sys.executable, "-c", script, *shlex.split(text)], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    jobs = {line for line in done.stdout.splitlines() if line.startswith("job")}
-    assert jobs == {f"job {dim} {beta}" for dim in (2, 8, 32) for beta in (0.5, 1, 4)}
+    swept = [word.partition("=") for word in words if "," in word]
+    expected = itertools.product(*([f"{key}={value}" for value in values.split(",")] for key, _, values in swept))
+    assert {line for line in done.stdout.splitlines() if line.startswith("job")} == {
+        " ".join(["job", *overrides]) for overrides in expected
+    }
+
+
+@pytest.mark.parametrize("text", OF_KIND["search"])
+def test_searches(data, tmp_path, text):
+    small = ["data=digits", "debug=fast", "callbacks=none", "hydra.sweeper.n_trials=2", "sweep_dir=sweep"]
+    done = run_command(*shlex.split(text), *small, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("sweep/*/metrics.json"))) == 2
+    assert (tmp_path / "sweep/best_params.yaml").is_file()
+
+
+def test_jobs_of_a_cluster_get_what_they_are_to_have():
+    (text,) = OF_KIND["cluster"]
+    words = [word for word in shlex.split(text) if word != "-m" and "," not in word]
+    register()
+    with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        launcher = hydra.compose("train", overrides=words, return_hydra_config=True).hydra.launcher
+    assert launcher["_target_"] == "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
+    assert (launcher.partition, launcher.gpus_per_node, launcher.timeout_min) == ("gpu", 1, 120)
+    assert launcher.additional_parameters.requeue
+
+
+@pytest.mark.parametrize("text", [line for line in LINES if "vae_lightning.report" in line])
+def test_reports(monkeypatch, tmp_path, text):
+    sweep = re.search(r"outputs/sweeps/[^,\]/]+/[^,\]/]+", text)[0]
+    write_sweep(tmp_path / sweep, [2, 8, 32], [0.5, 1, 4])
+    write_run(tmp_path / "outputs/2026-11-20/single", {}, [], figures(-100))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", shlex.split(text)[2:])
+    report.main()
+    (page,) = tmp_path.rglob("index.html")
+    assert "The rate-distortion plane" in page.read_text()
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("localhost", 0))
+        return server.getsockname()[1]
+
+
+def test_two_nodes_under_torchrun(tmp_path):
+    (line,) = [line for line in LINES if line.startswith("torchrun")]
+    here = {"--nproc-per-node 4": "--nproc-per-node 1", "node1:29400": f"localhost:{free_port()}", "=ddp": "=ddp_cpu"}
+    for old, new in here.items():
+        assert old in line
+        line = line.replace(old, new)
+    command = [sys.executable, "-m", "torch.distributed.run", *shlex.split(line)[1:], *TINY[:2], *TINY[3:]]
+    agents = [subprocess.Popen([*command, "debug=fast"], cwd=tmp_path) for _ in range(2)]
+    assert [agent.wait(timeout=200) for agent in agents] == [0, 0]
+    (run,) = (tmp_path / "outputs").glob("*/*")
+    assert '"num_ranks": 2' in (run / "environment.json").read_text()
+
+
+def test_two_nodes_under_srun(tmp_path):
+    (line,) = [line for line in LINES if line.startswith("srun")]
+    words = shlex.split(line.partition(" python ")[2].replace("=ddp", "=ddp_cpu"))
+    job = {"SLURM_JOB_ID": str(free_port()), "SLURM_NODELIST": "localhost", "SLURM_NNODES": "2", "SLURM_NTASKS": "2"}
+    job |= {
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_NUM_NODES": "2",
+        "SLURM_LOCALID": "0",
+        "SLURM_NTASKS_PER_NODE": "1",
+    }
+    command = [sys.executable, *words, *TINY[:2], *TINY[3:], "debug=fast"]
+    tasks = [
+        subprocess.Popen(
+            command, cwd=tmp_path, env=os.environ | job | {"SLURM_PROCID": str(rank), "SLURM_NODEID": str(rank)}
+        )
+        for rank in range(2)
+    ]
+    assert [task.wait(timeout=200) for task in tasks] == [0, 0]
+    (run,) = (tmp_path / "outputs").glob("*/*")
+    assert '"num_ranks": 2' in (run / "environment.json").read_text()
 
 
 @pytest.mark.parametrize("text", OF_KIND["child"])  # where the test's shape checks are not, as torch.compile needs it

@@ -42,6 +42,7 @@ def test_a_failing_job_leaves_the_others_alone_and_is_told(tmp_path, launcher):
     assert statuses(tmp_path) == ["finished", "failed", "finished"]
     assert "latent_dim must be at least 1" in jobs(tmp_path, 1)[0].status()["reason"]
     assert "error: 1 of 3 jobs have not finished: 1" in done.stderr
+    assert "failed: model.latent_dim must be at least 1, got 0" in done.stdout
     assert "Traceback" not in done.stderr
     # Best first, then what failed.
     table = done.stdout[done.stdout.index("val ELBO") :]
@@ -131,7 +132,8 @@ def test_a_killed_sweep_leaves_no_process_behind(tmp_path):
 def test_submitit_runs_a_sweep(tmp_path):
     # What the Slurm launcher does, without Slurm: pickled to other processes, with results sent back.
     pytest.importorskip("submitit")
-    done = sweep(tmp_path, *QUICK, "hydra/launcher=submitit_local", "model.latent_dim=2,0")
+    done = sweep(tmp_path, *QUICK, "hydra/launcher=submitit_local", "optimizer.lr=0.001,1e30")
     assert done.returncode == 1
     assert statuses(tmp_path) == ["finished", "failed"]
+    assert "the loss was not finite at step" in jobs(tmp_path, 1)[0].status()["reason"]
     assert "1 of 2 jobs have not finished: 1" in done.stderr

@@ -51,7 +51,7 @@ def test_tensorboard_holds_curves_pictures_and_hyperparameters(train):
     scalars = set(events.Tags()["scalars"])
     for split in ("train", "val"):
         assert {f"{split}/{name}" for name in ("loss", "elbo", "rate", "distortion")} <= scalars
-    assert {"learning_rate", "beta", "train/images_per_s", "final/test_elbo"} <= scalars
+    assert {"learning_rate", "beta", "train/images_per_s", "Final/elbo"} <= scalars
     assert "hp_metric" not in scalars
     # 9 steps an epoch: training and validation figures of one epoch stand at the same step.
     assert [event.step for event in events.Scalars("train/elbo")] == [
