@@ -47,6 +47,39 @@ def test_mistakes_are_told_in_one_line(error_of, tmp_path, override):
     assert list(tmp_path.iterdir()) == []
 
 
+SWEEP_MISTAKES = {
+    "resume=nowhere seed=1,2": "resume=nowhere: a sweep trains runs of its own; sweep=<its directory> goes on with one",
+    "run_dir=here seed=1,2": "run_dir=here: the jobs of a sweep lie in its directory, sweep_dir",
+    "name=a,b": "name=a,b: name can't be swept, for it changes nothing that is trained",
+    "seed=1,2,1": "seed=1,2,1: a value is given twice",
+    "model.latent_dmi=2,3": "model.latent_dmi: no such key; did you mean latent_dim?",
+}
+
+
+@pytest.mark.parametrize("overrides", SWEEP_MISTAKES)
+def test_sweeps_that_cannot_be(error_of, tmp_path, overrides):
+    words = overrides.split()
+    message = error_of("-m", *SMALL, *words, f"sweep_dir={tmp_path / 'sweep'}")
+    assert message.startswith(SWEEP_MISTAKES[overrides])
+    assert not list(tmp_path.glob("sweep/0"))
+
+
+def test_a_sweep_directory_that_cannot_be_made(error_of, tmp_path):
+    (tmp_path / "file").touch()
+    message = error_of("-m", *SMALL, "seed=1,2", f"sweep_dir={tmp_path / 'file/sweep'}")
+    assert message == f"sweep_dir: {tmp_path / 'file/sweep'} can't be made (Not a directory)"
+
+
+def test_a_folder_that_is_no_sweep(error_of, tmp_path):
+    (tmp_path / "other").mkdir()
+    message = error_of("-m", *SMALL, "seed=1,2", f"sweep={tmp_path / 'other'}")
+    assert message == f"sweep={tmp_path / 'other'}: not a sweep's directory (it has no multirun.yaml)"
+
+
+def test_nodes_without_a_launcher_for_them(error_of):
+    assert "torchrun or srun starts the ranks of several nodes" in error_of(*SMALL, "+trainer.num_nodes=2")
+
+
 def test_a_sweep_that_is_not_there(error_of, tmp_path):
     message = error_of("-m", *SMALL, "sweep=nowhere", "seed=1,2")
     assert message == "sweep=nowhere: no such directory; sweep_dir= names the place of a new sweep"

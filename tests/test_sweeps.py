@@ -120,6 +120,36 @@ def test_a_job_that_slurm_requeued_goes_on_on_another_node(tmp_path, trained, mo
     assert trained == [("0", False), ("0", True)]
 
 
+def test_the_same_settings_in_other_words_are_the_same_job(tmp_path, trained):
+    run_job(job(tmp_path, 0, "seed=2", "objective.beta=1", "optimizer.lr=1e-3", "seed=1"))
+    run_job(job(tmp_path, 0, "optimizer.lr=0.001", "++objective.beta=1.0", "seed=1"))
+    assert trained == [("0", False)]
+
+
+def test_what_a_full_disk_left_is_made_up_for(tmp_path, trained):
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0/status.json").touch()
+    run_job(job(tmp_path, 0, "seed=1"))
+    assert RunDir(tmp_path / "0").status()["status"] == "finished"
+    assert trained == [("0", False)]
+
+
+def test_a_damaged_job_is_named(tmp_path, trained):
+    run_job(job(tmp_path, 0, "seed=1"))
+    (tmp_path / "0/overrides.yaml").write_text("[seed=1")
+    with pytest.raises(UserError, match=r"0/overrides.yaml: can't be read; remove"):
+        run_job(job(tmp_path, 0, "seed=1"))
+
+
+def test_a_full_disk_fails_the_job_only(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunDir, "write_config", full)
+    with pytest.raises(UserError, match=r"can't be written to \(No space left on device\)"):
+        run_job(job(tmp_path, 0, "seed=1"))
+
+
 @pytest.mark.parametrize(
     ("devices", "num_at_once", "expected"), [(1, 2, (1, "2")), (1, 1, (1, "2,5,6,7")), (-1, 2, (2, "2,5"))]
 )

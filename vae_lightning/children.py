@@ -10,13 +10,13 @@ import signal
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from vae_lightning.errors import UserError
 from vae_lightning.hardware import num_cpus
-from vae_lightning.run_dir import RunDir
+from vae_lightning.run_dir import RunDir, typed
 
 _SIGNALS = {signal.SIGINT: "Ctrl-C"}
 
@@ -51,18 +51,21 @@ def train_in_children(run_dir: RunDir, num_ranks: int, *, resume: bool, label: s
         rdzv_endpoint="localhost:0",
         max_restarts=0,
         monitor_interval=0.2,
+        signals_to_handle=",".join(number.name for number in _heeded()),
     )
-    arguments = ["-m", "vae_lightning.children", str(run_dir.path), f"--label={label}"]
+    arguments = ["-m", "vae_lightning.children", str(run_dir.path), f"--label={label}", f"--parent={os.getpid()}"]
     run_dir.write_status("running")
     try:
         with _handlers_restored(), _threads_divided_by(num_ranks * num_jobs):
             elastic_launch(config, sys.executable)(*arguments, *(["--resume"] if resume else []))
     except SignalException as error:
-        reason = f"{_SIGNALS.get(error.sigval, error.sigval.name)}; go on with resume={run_dir.path}"
+        reason = f"{_SIGNALS.get(error.sigval, error.sigval.name)}; go on with {typed('resume', run_dir.path)}"
         if run_dir.status().get("status") == "running":
             run_dir.write_status("interrupted", reason)
         raise KeyboardInterrupt(reason) from error
     except ChildFailedError as error:
+        if run_dir.status().get("status") == "finished":  # and stumbled only as it went
+            return
         raise UserError(f"{run_dir.path}: {_reason(run_dir, error.failures, num_ranks)}") from None
 
 
@@ -77,7 +80,8 @@ def _reason(run_dir: RunDir, failures: dict[int, Any], num_ranks: int) -> str:
     rank, code = min((killed or exit_codes).items())
     reason = f"rank {rank} " if num_ranks > 1 else "the training process "
     reason += _how_it_ended(code)
-    run_dir.write_status("failed", reason)
+    with suppress(OSError):  # a full disk takes no status either
+        run_dir.write_status("failed", reason)
     return reason
 
 
@@ -88,10 +92,16 @@ def _how_it_ended(exit_code: int) -> str:
     return f"was killed by {signal.Signals(-exit_code).name}{hint}"
 
 
+def _heeded() -> list[signal.Signals]:
+    """The signals that are to end the training; under nohup SIGHUP is not."""
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    return [number for number in ending if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 @contextmanager
 def _handlers_restored() -> Iterator[None]:
     """Put the signal handlers back that elastic replaces with its own and leaves there."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in _heeded()}
     try:
         yield
     finally:
@@ -135,18 +145,20 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--label", default="")
+    parser.add_argument("--parent", type=int)
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
     run_dir = RunDir(arguments.run_dir)
     sys.argv = ["vae-train", *run_dir.overrides()]  # for environment.json: what trains this run alone
-    end_with_parent()
+    end_with_parent(arguments.parent)
     try:
         _train(run_dir, arguments.label, arguments.resume)
     except KeyboardInterrupt:
         sys.exit(130)
     except UserError as error:
         if run_dir.status().get("status") == "running":
-            run_dir.write_status("failed", str(error))
+            with suppress(OSError):
+                run_dir.write_status("failed", str(error))
         sys.exit(1)
 
 

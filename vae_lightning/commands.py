@@ -2,19 +2,17 @@
 
 import os
 import re
-import shlex
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException
-from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -23,6 +21,7 @@ from vae_lightning.children import environment
 from vae_lightning.config import CONF_DIR, register, unknown_key
 from vae_lightning.console import configure_logging, reporting_errors
 from vae_lightning.errors import UserError
+from vae_lightning.multirun import PrepareSweep, RefusedSweep, go_on, sigterm_interrupts
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _UNKNOWN_KEY = r"is not in struct|not in '\w+Config'|No match in the defaults list"
@@ -46,7 +45,7 @@ def run_command(
     register()
     wanted = os.environ.get(_FULL_ERROR)
     failures: list[UserError] = []
-    RememberSweep.directories.clear()
+    PrepareSweep.directories.clear()
 
     def guarded(config: DictConfig) -> Any:
         configure_logging()  # a launcher may have brought the task to another process
@@ -59,49 +58,54 @@ def run_command(
             failures.append(error)
             return None
 
-    # Hydra would print its errors itself, over many lines and with advice for its own users.
-    with reporting_errors(), environment(HYDRA_FULL_ERROR="1"):
-        check(not {"-m", "--multirun"}.isdisjoint(sys.argv))
-        # conf/hydra/launcher/submitit_slurm.yaml: its plugin's schema has the same name, and is meant to check it.
-        warnings.filterwarnings("ignore", message=".*is validated against ConfigStore schema with the same name")
+    with reporting_errors():
+        wants_sweep = not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(sys.argv)
+        check(wants_sweep)
         try:
-            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(guarded)()
-        except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(_explain(error, config_name)) from error
-        except UserError as error:
-            failures.append(error)
+            with sigterm_interrupts() if wants_sweep else nullcontext():
+                failures += _run(guarded, config_name)
         except KeyboardInterrupt as interrupt:
-            raise (_interrupted_sweep(interrupt) if RememberSweep.directories else interrupt) from None
+            raise (_interrupted_sweep(interrupt) if PrepareSweep.directories else interrupt) from None
         try:
-            for directory in RememberSweep.directories:
+            for directory in PrepareSweep.directories:
                 after_sweep(directory)
         except UserError as error:
             failures.append(error)
         if failures:
-            raise failures[0]
+            raise UserError("; ".join(map(str, failures))) from failures[0]
 
 
-class RememberSweep(Callback):
-    """Tells `run_command` where the sweep is; Hydra makes it from the config and lets no one else know."""
-
-    directories: ClassVar[list[Path]] = []
-
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]:
+    """Call the task through Hydra, and return what a sweep failed of."""
+    # conf/hydra/launcher/submitit_slurm.yaml: its plugin's schema has the same name, and is meant to check it.
+    warnings.filterwarnings("ignore", message="(?s).*is validated against ConfigStore schema with the same name")
+    # Hydra would print its errors itself, over many lines and with advice for its own users.
+    with environment(HYDRA_FULL_ERROR="1"):
         try:
-            directory = str(config.hydra.sweep.dir)
-        except OmegaConfBaseException:  # is raised again where it is told
-            return
-        # Each job would read the place anew, with its own choices in the name and its own time.
-        quoted = QuotedString(directory, Quote.single).with_quotes()
-        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted}")
-        RememberSweep.directories[:] = [Path(directory)]
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(task)()
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(_explain(error, config_name)) from error
+        except RefusedSweep as refusal:
+            raise refusal.error from None
+        except UserError as error:
+            return [error]
+        except Exception as error:
+            if not PrepareSweep.directories:
+                raise
+            return [_failed_launcher(error)]
+    return []
+
+
+def _failed_launcher(error: Exception) -> UserError:
+    reason = (str(error).strip() or "no reason given").splitlines()[0]
+    told = UserError(f"the sweep's launcher failed: {type(error).__name__}: {reason}; go on with {go_on()}")
+    told.__cause__ = error
+    return told
 
 
 def _interrupted_sweep(interrupt: KeyboardInterrupt) -> KeyboardInterrupt:
     signal = str(interrupt).partition(";")[0] or "Ctrl-C"
-    typed = [argument for argument in sys.argv[1:] if not argument.startswith("sweep=")]
-    again = shlex.join(["python", "-m", "vae_lightning.train", *typed, f"sweep={RememberSweep.directories[0]}"])
-    return KeyboardInterrupt(f"{signal}; go on with {again}")
+    return KeyboardInterrupt(f"{signal}; go on with {go_on()}")
 
 
 def is_sweep() -> bool:

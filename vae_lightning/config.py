@@ -78,6 +78,8 @@ def _sweep_place(sweep: str | None, sweep_dir: str) -> str:
     """Where the jobs of `-m` go: into the sweep that is gone on with, else into a new one."""
     if sweep is not None and not Path(sweep).is_dir():
         raise UserError(f"sweep={sweep}: no such directory; sweep_dir= names the place of a new sweep")
+    if sweep is not None and not (Path(sweep) / "multirun.yaml").is_file():
+        raise UserError(f"sweep={sweep}: not a sweep's directory (it has no multirun.yaml)")
     return sweep_dir if sweep is None else sweep
 
 

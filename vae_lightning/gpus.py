@@ -29,7 +29,7 @@ def num_ranks(trainer: dict, num_jobs: int = 1) -> int:
     if isinstance(devices, str) and "," in devices:
         return len([name for name in devices.split(",") if name])
     if str(devices) not in ("auto", "-1"):
-        return int(devices)
+        return int(devices) if str(devices).isdigit() and int(devices) > 0 else 1  # what else it is, Lightning refuses
     if native_accelerator(trainer["accelerator"]) != "cuda":
         return 1
     return max(1, len(visible_gpus()) // num_jobs)

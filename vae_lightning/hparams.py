@@ -29,7 +29,7 @@ def write_entry(run_dir: Path, config: dict[str, Any], status: str, metrics: dic
     Args:
         run_dir: where the event files are.
         config: the resolved config as plain data.
-        status: running, finished, failed or interrupted.
+        status: starting, running, finished, failed or interrupted.
         metrics: the final figures there are.
     """
     from tensorboard.compat.proto.event_pb2 import Event
@@ -41,7 +41,7 @@ def write_entry(run_dir: Path, config: dict[str, Any], status: str, metrics: dic
     # Else runs of the same settings would be one trial.
     trial = "/".join(run_dir.absolute().parts[-2:])
     summaries = [summary_v2.hparams_pb(hyperparameters(config), trial_id=trial), *_figures(metrics)]
-    if status != "running":
+    if status not in ("starting", "running"):
         summaries.append(_session_end(status))
     writer = EventFileWriter(str(run_dir), filename_suffix=_SUFFIX)
     for content in summaries:

@@ -11,11 +11,14 @@ _GRACE_S = 10.0  # for the main thread to write the status down; it can't while 
 _POLL_S = 0.5
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int | None = None) -> None:
     """End this process soon after its parent has died or SIGTERM or SIGINT has come, even stuck in a collective.
 
     The parent's death is turned into SIGTERM, which training answers by writing down that it was interrupted; a
     process that is still there ten seconds later is ended at once. Call it from the main thread, once or more.
+
+    Args:
+        parent: the parent's process id, None for that of the process that is the parent now.
     """
     if any(thread.name == _NAME for thread in threading.enumerate()):
         return
@@ -24,7 +27,7 @@ def end_with_parent() -> None:
         end.setblocking(False)
     # The interpreter's own handler runs only when the main thread gets back to Python; this file is written at once.
     signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-    arguments = (os.getppid(), told, woken)
+    arguments = (parent or os.getppid(), told, woken)
     threading.Thread(target=_watch, args=arguments, name=_NAME, daemon=True).start()
 
 

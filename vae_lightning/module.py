@@ -89,9 +89,10 @@ class VAEModule(LightningModule):
         """Raise a UserError that names the first step of this epoch whose loss was NaN or infinite."""
         step = self._first_bad_step.item()
         if step != torch.inf:
+            kept = "the last good checkpoint is kept; " if self.current_epoch else ""
             raise UserError(
-                f"the loss was not finite at step {int(step)} (epoch {self.current_epoch + 1}); the last good "
-                "checkpoint is kept; try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+                f"the loss was not finite at step {int(step)} (epoch {self.current_epoch + 1}); {kept}"
+                "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
             )
 
     def on_train_epoch_end(self) -> None:

@@ -3,10 +3,13 @@
 import json
 import os
 import platform
+import re
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -90,13 +93,19 @@ class RunDir:
             write_entry(self.path, config, status, self.metrics() if status == "finished" else {})
 
     def status(self) -> dict[str, Any]:
-        """What `write_status` wrote last; empty when it never did."""
-        file = self.path / "status.json"
-        return json.loads(file.read_text()) if file.is_file() else {}
+        """What `write_status` wrote last; empty when it never did, or what is there can't be read."""
+        try:
+            return self._status()
+        except (OSError, ValueError):  # cut short by a full disk
+            return {}
 
     def real_status(self) -> dict[str, Any]:
-        """`status`, but a run whose process is no longer there is told as interrupted: a killed one can't say so."""
-        status = self.status()
+        """`status`, but a run whose process is no longer there is told as interrupted: a killed one can't say so.
+
+        Raises:
+            OSError, ValueError: what is there can't be read.
+        """
+        status = self._status()
         if status.get("status") not in ("starting", "running") or self.is_training():
             return status
         return status | {"status": "interrupted", "reason": "killed"}
@@ -118,6 +127,10 @@ class RunDir:
     def metrics(self) -> dict[str, Any]:
         """The final figures."""
         return json.loads((self.path / "metrics.json").read_text())
+
+    def _status(self) -> dict[str, Any]:
+        file = self.path / "status.json"
+        return json.loads(file.read_text()) if file.is_file() else {}
 
     def _write(self, name: str, text: str) -> None:
         # Beside the target and then renamed, so that a reader never finds half a file.
@@ -163,26 +176,30 @@ def take_job(sweep: Path, number: int) -> RunDir:
     """A new run directory in a sweep's: that of the job's number, or the first free number after all that are there.
 
     Raises:
-        UserError: the place can't be written to.
+        OSError: the place can't be written to.
     """
-    try:
+    run = _taken(sweep / str(number))
+    while run is None:
+        number = 1 + max(int(path.name) for path in sweep.iterdir() if path.name.isdigit())
         run = _taken(sweep / str(number))
-        while run is None:
-            number = 1 + max(int(path.name) for path in sweep.iterdir() if path.name.isdigit())
-            run = _taken(sweep / str(number))
-    except OSError as error:
-        raise UserError(f"sweep_dir: {sweep / str(number)} can't be made ({error.strerror})") from error
     return run
 
 
 def _taken(path: Path) -> RunDir | None:
     """The run directory at this path if it was free: absent, or empty, as Hydra makes those of jobs."""
     path.mkdir(parents=True, exist_ok=True)
-    if not any(path.iterdir()):
-        with suppress(FileExistsError), (path / "status.json").open("x") as status:
-            json.dump(_now("starting", None), status)
-            return RunDir(path)
-    return None
+    if any(path.iterdir()):
+        return None
+    # Linked into place once it is whole: on a full disk an empty file would take the place for good.
+    claim = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}"
+    try:
+        claim.write_text(json.dumps(_now("starting", None)))
+        os.link(claim, path / "status.json")
+    except FileExistsError:  # another run was faster
+        return None
+    finally:
+        claim.unlink(missing_ok=True)
+    return RunDir(path)
 
 
 def open_run(path: str, key: str) -> RunDir:
@@ -202,6 +219,14 @@ def open_run(path: str, key: str) -> RunDir:
         raise UserError(f"{key}={path}: not a run directory (it has no config.yaml)")
     check_idle(run, f"{key}={path}")
     return run
+
+
+def typed(key: str, path: Path | str) -> str:
+    """The override `key=path` as it can be typed: quoted for Hydra and for the shell where it needs to be."""
+    text = str(path)
+    if not re.fullmatch(r"[\w./:@%+-]+", text, re.ASCII):
+        text = "'" + text.replace("'", "\\'") + "'"
+    return shlex.quote(f"{key}={text}")
 
 
 def check_idle(run: RunDir, what: str) -> None:

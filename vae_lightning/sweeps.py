@@ -2,9 +2,14 @@
 
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
+from filelock import FileLock
 
 from vae_lightning.children import environment, train_in_children
 from vae_lightning.errors import UserError
@@ -17,7 +22,7 @@ from vae_lightning.world import World, joined_world
 
 log = logging.getLogger("vae_lightning")
 
-LOCKS = ".gpus"  # the folder in a sweep's that says which GPU is whose
+_LOCKS = ".gpus"  # the folder in a sweep's that says which GPU is whose
 _NEW, _RESUMED, _FINISHED = "", "resumed", "finished before"
 
 
@@ -40,9 +45,13 @@ class Job:
     num_at_once: int = 1
 
     @property
-    def settings(self) -> frozenset[str]:
-        """What makes it this job and no other, wherever the sweep lies."""
+    def settings(self) -> dict[str, float | str]:
+        """What makes it this job and no other, wherever the sweep lies: the last value of each key."""
         return _settings(self.overrides)
+
+
+class _FailedError(Exception):
+    """The job has failed, which is recorded and told."""
 
 
 def run_job(job: Job) -> dict[str, Any] | None:
@@ -52,19 +61,29 @@ def run_job(job: Job) -> dict[str, Any] | None:
         its final figures; None where it failed, of which its status file has the reason, and on ranks other than zero.
 
     Raises:
-        UserError: its directory can't be made, or another process is training it.
+        UserError: its directory can't be made or read, or another process is training it.
     """
-    with joined_world(job.config["trainer"]["accelerator"]) as world:
-        run_dir, step = world.agree(lambda: _place(job))
-        if world.rank == 0:
-            log.info("job %s: %s%s", run_dir.path.name, " ".join(job.overrides), step and f" ({step})")
-        if step == _FINISHED:
-            return run_dir.metrics()
-        if not _succeeds(job, world, run_dir, resume=step == _RESUMED) or world.rank > 0:
-            return None
-        metrics = run_dir.metrics()
-        log.info("job %s finished: %s", run_dir.path.name, _in_words(metrics))
-        return metrics
+    with suppress(_FailedError), joined_world(job.config["trainer"]["accelerator"]) as world:
+        return _run(job, world)
+    return None
+
+
+def _run(job: Job, world: World) -> dict[str, Any] | None:
+    run_dir, step = world.agree(lambda: _place(job))
+    if world.rank == 0:
+        log.info("job %s: %s%s", run_dir.path.name, " ".join(job.overrides), step and f" ({step})")
+    if step == _FINISHED:
+        return run_dir.metrics()
+    with _recorded(run_dir):
+        if world.size > 1:
+            _train_here(world, run_dir, step == _RESUMED)
+        else:
+            _train_in_children(job, run_dir, step == _RESUMED)
+    if world.rank > 0:
+        return None
+    metrics = run_dir.metrics()
+    log.info("job %s finished: %s", run_dir.path.name, _in_words(metrics))
+    return metrics
 
 
 def _in_words(metrics: dict[str, Any]) -> str:
@@ -73,17 +92,24 @@ def _in_words(metrics: dict[str, Any]) -> str:
 
 
 def _place(job: Job) -> tuple[RunDir, str]:
-    """The job's run directory with its config in it, and what is to be done there."""
-    run, step = _own_directory(job)
-    if step != _FINISHED:
-        (run.path / "metrics.json").unlink(missing_ok=True)  # of a test that was made, but of a run that wasn't ended
-        run.write_config(job.config | {"run_dir": str(run.path)}, job.overrides)
+    """The job's run directory with its config in it, taken by this process, and what is to be done there."""
+    try:
+        job.sweep.mkdir(parents=True, exist_ok=True)
+        with FileLock(job.sweep / ".jobs.lock"):
+            run, step = _own_directory(job)
+            if step != _FINISHED:
+                # The figures are of a test that was made, but of a run that wasn't ended.
+                (run.path / "metrics.json").unlink(missing_ok=True)
+                run.write_config(job.config | {"run_dir": str(run.path)}, job.overrides)
+                run.write_status("starting")
+    except OSError as error:
+        raise UserError(f"sweep_dir: {job.sweep} can't be written to ({error.strerror})") from error
     return run, step
 
 
 def _own_directory(job: Job) -> tuple[RunDir, str]:
     for run in runs_of(job.sweep):
-        if (run.path / "overrides.yaml").is_file() and _settings(run.overrides()) == job.settings:
+        if _settings_of(run) == job.settings:
             check_idle(run, f"sweep={job.sweep}")
             if run.status().get("status") == "finished":
                 return run, _FINISHED
@@ -91,27 +117,38 @@ def _own_directory(job: Job) -> tuple[RunDir, str]:
                 return run, _RESUMED
             shutil.rmtree(run.path)  # it came to nothing
             return take_job(job.sweep, int(run.path.name)), _NEW
+    own = RunDir(job.sweep / str(job.number))
+    if not (own.path / "overrides.yaml").is_file() and not own.is_training():
+        shutil.rmtree(own.path, ignore_errors=True)  # a full disk let it come no further
     return take_job(job.sweep, job.number), _NEW
 
 
-def _succeeds(job: Job, world: World, run_dir: RunDir, *, resume: bool) -> bool:
-    """Whether the training ends well; what it failed of is recorded and told."""
+def _settings_of(run: RunDir) -> dict[str, float | str] | None:
     try:
-        if world.size > 1:
-            _train_here(world, run_dir, resume)
-        else:
-            _train_in_children(job, run_dir, resume)
+        return _settings(run.overrides())
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        place = run.path / "overrides.yaml"
+        raise UserError(f"{place}: can't be read; remove {run.path} to have its job trained anew") from error
+
+
+@contextmanager
+def _recorded(run_dir: RunDir) -> Iterator[None]:
+    """Record and tell what the training fails of, and raise `_FailedError`."""
+    try:
+        yield
+        return
     except UserError as error:
         reason = str(error)
     except Exception as error:
         log.exception("job %s", run_dir.path.name)
         reason = str(error) or type(error).__name__
-    else:
-        return True
-    if run_dir.status().get("status") in ("starting", "running"):
-        run_dir.write_status("failed", reason.splitlines()[0])
+    with suppress(OSError):  # a full disk takes no status
+        if run_dir.status().get("status") in ("starting", "running"):
+            run_dir.write_status("failed", reason.splitlines()[0])
     log.error("job %s failed: %s", run_dir.path.name, reason)
-    return False
+    raise _FailedError
 
 
 def _train_here(world: World, run_dir: RunDir, resume: bool) -> None:
@@ -126,7 +163,7 @@ def _train_in_children(job: Job, run_dir: RunDir, resume: bool) -> None:
     if num_jobs > 1:
         end_with_parent()  # this is one of the launcher's processes, which would outlive it
     ranks = num_ranks(trainer, num_jobs)
-    with own_gpus(trainer, num_jobs, job.sweep / LOCKS) as gpus:
+    with own_gpus(trainer, num_jobs, job.sweep / _LOCKS) as gpus:
         visible = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
         with environment(**visible):
             train_in_children(run_dir, ranks, resume=resume, label=label, num_jobs=num_jobs)
@@ -141,8 +178,8 @@ def summarize(sweep: Path) -> None:
     from vae_lightning.reports.report import write_report
     from vae_lightning.reports.runs import find_runs
     from vae_lightning.reports.summary import terminal_table
+    from vae_lightning.reports.wording import shortened
 
-    shutil.rmtree(sweep / LOCKS, ignore_errors=True)
     directories = find_runs(sweep) if sweep.is_dir() else []
     if not directories:  # no job came so far
         return
@@ -152,7 +189,7 @@ def summarize(sweep: Path) -> None:
         print(f"{name:<16}{path}")
     unfinished = [record for record in report.records if record.status != "finished"]
     for record in unfinished:
-        print(f"{f'job {record.name}':<16}{record.status}: {record.reason}")
+        print(f"{f'job {record.name}':<16}{record.status}: {shortened(record.reason, 300)}")
     if unfinished:
         names = ", ".join(record.name for record in unfinished)
         raise UserError(f"{len(unfinished)} of {len(directories)} jobs have not finished: {names}")
@@ -164,5 +201,14 @@ def runs_of(sweep: Path) -> list[RunDir]:
     return [RunDir(path) for path in sorted(folders, key=lambda path: int(path.name))]
 
 
-def _settings(overrides: list[str]) -> frozenset[str]:
-    return frozenset(override for override in overrides if override.partition("=")[0].lstrip("+~") not in PLACES)
+def _settings(overrides: list[str]) -> dict[str, float | str]:
+    pairs = (override.lstrip("+~").partition("=") for override in overrides)
+    return {key: _value(value) for key, _, value in pairs if key not in PLACES}
+
+
+def _value(text: str) -> float | str:
+    """A number as one, so that 1, 1.0 and 1e0 are the same setting."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -22,7 +22,7 @@ from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
 from vae_lightning.hardware import device_name, native_accelerator, native_precision
 from vae_lightning.module import VAEModule
-from vae_lightning.run_dir import RunDir
+from vae_lightning.run_dir import RunDir, typed
 from vae_lightning.world import given_world
 
 log = logging.getLogger("vae_lightning")
@@ -166,6 +166,10 @@ def check_settings(config: dict[str, Any]) -> None:
         raise UserError("trainer.compile=true needs a C++ compiler on the CPU, and there is no g++ or clang++")
     if trainer["sync_batchnorm"] and native_accelerator(trainer["accelerator"]) == "cpu":
         raise UserError("trainer.sync_batchnorm=true needs GPUs: PyTorch's SyncBatchNorm has no version for the CPU")
+    if trainer.get("num_nodes", 1) not in (1, given_world().num_nodes):
+        raise UserError(
+            f"trainer.num_nodes={trainer['num_nodes']}: torchrun or srun starts the ranks of several nodes; see README"
+        )
     if trainer.get("fast_dev_run"):
         raise UserError("trainer.fast_dev_run leaves no checkpoint to test; debug=fast does the same and leaves one")
     for key in ("max_epochs", "max_steps", "limit_train_batches", "limit_test_batches"):
@@ -233,7 +237,7 @@ def _recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
 
 def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
     """The status of a run that ended with an error, and what its user is to be told."""
-    way_on = f"go on with resume={run_dir.path}" if run_dir.last.is_file() else "before the first checkpoint"
+    way_on = f"go on with {typed('resume', run_dir.path)}" if run_dir.last.is_file() else "before the first checkpoint"
     # Lightning turns Ctrl-C into SystemExit, and SIGTERM into an exception of its own kind.
     if isinstance(error, KeyboardInterrupt | SystemExit):
         signal = "SIGTERM" if isinstance(error, SIGTERMException) else "Ctrl-C"

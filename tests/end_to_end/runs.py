@@ -1,9 +1,12 @@
 """Starting commands as a user does, and looking at what they leave."""
 
+import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -50,9 +53,29 @@ def rank_of(pid: int) -> int:
     return next(int(variable[5:]) for variable in variables if variable.startswith("RANK="))
 
 
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def ranks_of(run: RunDir) -> dict[int, int]:
     """The process ids of a run's ranks, by rank."""
     return {rank_of(pid): pid for pid, words in processes_of(run.path).items() if "vae_lightning.children" in words}
+
+
+def listening(pids: Iterable[int]) -> set[str]:
+    """The sockets, by inode, on which any of these processes listens."""
+    held: set[str] = set()
+    for pid in pids:
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                held |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(file)))
+    return held & all_listening()
+
+
+def all_listening() -> set[str]:
+    tables = [Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
+    return {row[9] for row in rows if row[3] == "0A"}
 
 
 def weights(run: RunDir) -> dict[str, torch.Tensor]:

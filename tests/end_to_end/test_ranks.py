@@ -13,7 +13,9 @@ from PIL import Image
 from tests.conftest import TINY
 from tests.end_to_end.runs import (
     TORCHRUN,
+    all_listening,
     evaluate,
+    listening,
     processes_of,
     ranks_of,
     run_command,
@@ -110,15 +112,12 @@ def test_a_failing_rank_tells_why_once(tmp_path):
     assert RunDir(tmp_path / "run").status()["status"] == "failed"
 
 
-def listening_ports() -> set[str]:
-    with open("/proc/net/tcp") as table:
-        return {line.split()[1] for line in table if line.split()[3] == "0A"}
-
-
 def test_a_killed_rank_ends_the_run_and_leaves_nothing(tmp_path):
-    run, before = RunDir(tmp_path / "run"), listening_ports()
+    run = RunDir(tmp_path / "run")
     process = started(*TINY, "trainer=ddp_cpu", "trainer.max_epochs=5000", f"run_dir={run.path}", cwd=tmp_path)
     wait_for(run.last.is_file)
+    sockets = listening(processes_of(run.path))
+    assert sockets
     killed = time.monotonic()
     os.kill(ranks_of(run)[1], signal.SIGKILL)
     _, errors = process.communicate(timeout=30)
@@ -129,7 +128,7 @@ def test_a_killed_rank_ends_the_run_and_leaves_nothing(tmp_path):
     assert run.status()["status"] == "failed"
     assert "rank 1 was killed by SIGKILL" in run.status()["reason"]
     wait_for(lambda: not processes_of(run.path), within_s=5)
-    assert listening_ports() <= before
+    assert not sockets & all_listening()
     assert not list(tmp_path.rglob("*.lock"))
 
 

@@ -92,6 +92,7 @@ def test_sweeps_are_these_jobs(tmp_path, text):
     for word in words:
         if word.startswith("sweep="):
             (tmp_path / word.removeprefix("sweep=")).mkdir(parents=True)
+            (tmp_path / word.removeprefix("sweep=") / "multirun.yaml").touch()
     script = """
 from vae_lightning import sweeps
 sweeps.run_job = lambda job: print("job", *(word for word in job.overrides if not word.startswith("sweep=")))

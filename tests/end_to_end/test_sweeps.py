@@ -4,12 +4,15 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
 from tests.conftest import TINY
 from tests.end_to_end.runs import (
+    TRAIN,
     assert_equal_weights,
+    parent_of,
     processes_of,
     ranks_of,
     run_command,
@@ -32,7 +35,7 @@ def sweep(tmp_path, *arguments: str, **options) -> subprocess.CompletedProcess:
 
 
 def statuses(tmp_path) -> list[str]:
-    return [RunDir(path).status()["status"] for path in sorted((tmp_path / "sweep").glob("[0-9]*"))]
+    return [RunDir(path).real_status()["status"] for path in sorted((tmp_path / "sweep").glob("[0-9]*"))]
 
 
 @pytest.mark.parametrize("launcher", [[], JOBLIB], ids=["basic", "joblib"])
@@ -121,12 +124,41 @@ def test_ctrl_c_stops_every_process_and_says_how_to_go_on(tmp_path, launcher):
     assert set(statuses(tmp_path)) == {"interrupted"}
 
 
+def test_sighup_ends_a_sweep_but_under_nohup(tmp_path):
+    arguments = ["-m", *TINY, *LONG, "seed=1,2", f"sweep_dir={tmp_path / 'sweep'}"]
+    process = started(*arguments, cwd=tmp_path, program=["nohup", *TRAIN])
+    first = jobs(tmp_path, 0)[0]
+    wait_for(first.last.is_file)
+    os.killpg(process.pid, signal.SIGHUP)
+    time.sleep(2)
+    assert process.poll() is None
+    assert first.status()["status"] == "running"
+    os.killpg(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: SIGTERM; go on with" in errors
+
+
 def test_a_killed_sweep_leaves_no_process_behind(tmp_path):
     process = started("-m", *TINY, *LONG, *JOBLIB, "seed=1,2,3", f"sweep_dir={tmp_path / 'sweep'}", cwd=tmp_path)
     wait_for(lambda: len(list(tmp_path.glob("sweep/*/checkpoints/last.ckpt"))) == 2)
     process.kill()
     process.communicate(timeout=60)
     wait_for(lambda: not processes_of(tmp_path), within_s=40)
+
+
+def test_a_launcher_that_fails_is_told_and_what_there_is_is_summarized(tmp_path):
+    process = started("-m", *TINY, *LONG, *JOBLIB, "seed=1,2", f"sweep_dir={tmp_path / 'sweep'}", cwd=tmp_path)
+    wait_for(lambda: len(list(tmp_path.glob("sweep/*/checkpoints/last.ckpt"))) == 2)
+    (first,) = ranks_of(jobs(tmp_path, 0)[0]).values()
+    os.kill(parent_of(first), signal.SIGKILL)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: the sweep's launcher failed: TerminatedWorkerError" in errors
+    assert "Traceback" not in errors
+    assert "val ELBO" in printed
+    wait_for(lambda: not processes_of(tmp_path), within_s=40)
+    assert statuses(tmp_path) == ["interrupted"] * 2
 
 
 def test_submitit_runs_a_sweep(tmp_path):

@@ -173,7 +173,7 @@ def _order(run: RunRecord) -> tuple[int, float]:
 
 
 def _is_ranked(run: RunRecord) -> bool:
-    return "val/elbo" in run.metrics and not run.has_failed
+    return "val/elbo" in run.metrics and run.status == "finished"  # else the figures are of before it was resumed
 
 
 def _importance(key: str) -> tuple[int, int, str]:

@@ -103,7 +103,8 @@ def given_runs(patterns: list[str]) -> list[Path]:
     """
     runs: list[Path] = []
     for pattern in patterns:
-        found = [Path(match) for match in sorted(glob(pattern, recursive=True))]
+        literal = Path(pattern).is_dir()  # its name may hold a bracket or a star
+        found = [Path(pattern)] if literal else [Path(match) for match in sorted(glob(pattern, recursive=True))]
         kept = [path for path in found if path.is_dir() and is_run(path)]
         if not kept:
             problem = "there is no run directory by that name" if found else "no such directory"

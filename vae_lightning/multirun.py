@@ -1,0 +1,124 @@
+"""The start of a sweep: what can't be swept is refused, and every job is told the same place."""
+
+import math
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, flag_override
+from omegaconf.errors import OmegaConfBaseException
+
+from vae_lightning.errors import UserError
+from vae_lightning.resume import PLACES
+from vae_lightning.run_dir import typed
+
+_OF_ONE_RUN = {
+    "resume": "a sweep trains runs of its own; sweep=<its directory> goes on with one",
+    "run_dir": "the jobs of a sweep lie in its directory, sweep_dir",
+}
+
+
+class RefusedSweep(BaseException):
+    """Carries an error past Hydra, which makes a mere warning of an Exception that a callback raises."""
+
+    def __init__(self, error: UserError):
+        super().__init__(error)
+        self.error = error
+
+
+class PrepareSweep(Callback):
+    """Hydra's callback at the start of a sweep; `directories` has the sweep's directory from then on."""
+
+    directories: ClassVar[list[Path]] = []
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Check the sweep and pin what each job would otherwise find out anew.
+
+        Raises:
+            RefusedSweep: an override that can't be swept, or a directory that can't be made.
+        """
+        try:
+            directory = Path(config.hydra.sweep.dir)
+        except OmegaConfBaseException:  # is raised again where it is told
+            return
+        overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+        try:
+            _check(overrides)
+            _check_place(directory)
+        except UserError as error:
+            raise RefusedSweep(error) from error
+        # The jobs would read the place with their own choices in the name, and their own time.
+        quoted = QuotedString(str(directory), Quote.single).with_quotes()
+        pinned = [f"hydra.sweep.dir={quoted}"]
+        if config.hydra.launcher["_target_"].endswith(".JoblibLauncher"):
+            pinned.append(f"hydra.launcher.n_jobs={_at_once(config, overrides)}")
+        with flag_override(config, ["readonly", "struct"], False):
+            config.hydra.overrides.hydra.extend(pinned)
+        PrepareSweep.directories[:] = [directory]
+
+
+def _check(overrides: list[Override]) -> None:
+    for override in overrides:
+        key = override.get_key_element()
+        if key in _OF_ONE_RUN:
+            raise UserError(f"{override.input_line}: {_OF_ONE_RUN[key]}")
+        if override.is_sweep_override() and key in PLACES:
+            raise UserError(f"{override.input_line}: {key} can't be swept, for it changes nothing that is trained")
+        if override.is_choice_sweep() and len(set(_values(override))) < len(_values(override)):
+            raise UserError(f"{override.input_line}: a value is given twice")
+
+
+def _values(override: Override) -> list[str]:
+    return list(override.sweep_string_iterator())
+
+
+def _check_place(directory: Path) -> None:
+    """Make it and take it away again: a sweep that is refused further on leaves nothing behind."""
+    missing = [place for place in (directory, *directory.parents) if not place.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"sweep_dir: {directory} can't be made ({error.strerror})") from error
+    for place in missing:
+        with suppress(OSError):  # another sweep has moved in
+            place.rmdir()
+
+
+def _at_once(config: DictConfig, overrides: list[Override]) -> int:
+    """How many jobs joblib will run at a time: no more than there are, or cores would wait for none."""
+    from joblib import effective_n_jobs
+
+    wanted = effective_n_jobs(config.hydra.launcher.n_jobs)
+    swept = [override for override in overrides if override.is_sweep_override()]
+    if not all(override.is_choice_sweep() for override in swept):  # a search, or what only Hydra can count
+        return wanted
+    return min(wanted, math.prod(len(_values(override)) for override in swept))
+
+
+def go_on() -> str:
+    """The command that goes on with the sweep, as it can be typed."""
+    again = [argument for argument in sys.argv[1:] if not argument.startswith("sweep=")]
+    return (
+        f"{shlex.join(['python', '-m', 'vae_lightning.train', *again])} {typed('sweep', PrepareSweep.directories[0])}"
+    )
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Have SIGTERM end a sweep as Ctrl-C does: the launcher stops its processes then."""
+
+    def interrupt(number: int, _: Any) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
