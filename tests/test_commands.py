@@ -76,6 +76,10 @@ def test_a_folder_that_is_no_sweep(error_of, tmp_path):
     assert message == f"sweep={tmp_path / 'other'}: not a sweep's directory (it has no multirun.yaml)"
 
 
+def test_flags_that_do_not_go_together(error_of):
+    assert error_of("-m", *SMALL, "seed=1,2", "--cfg", "job") == "-m, --cfg and --info: choose one of them"
+
+
 def test_nodes_without_a_launcher_for_them(error_of):
     assert "torchrun or srun starts the ranks of several nodes" in error_of(*SMALL, "+trainer.num_nodes=2")
 

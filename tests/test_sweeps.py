@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -108,6 +111,18 @@ def test_a_killed_job_is_told_as_interrupted_and_resumed(tmp_path, trained):
     assert RunDir(tmp_path / "0").real_status()["status"] == "interrupted"
     run_job(job(tmp_path, 0, "seed=1"))
     assert trained == [("0", False), ("0", True)]
+
+
+def test_a_process_that_ended_and_is_not_taken_note_of_trains_nothing(tmp_path, trained):
+    ended = subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.PIPE)
+    ended.stdout.read()  # until its end closes the pipe; nobody waits for it
+    run_job(job(tmp_path, 0, "seed=1"))
+    status_of(tmp_path, status="running", pid=ended.pid)
+    deadline = time.monotonic() + 10
+    while RunDir(tmp_path / "0").is_training() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert RunDir(tmp_path / "0").real_status()["status"] == "interrupted"
+    ended.wait()
 
 
 def test_a_job_that_slurm_requeued_goes_on_on_another_node(tmp_path, trained, monkeypatch):

@@ -90,6 +90,8 @@ def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]
         except UserError as error:
             return [error]
         except Exception as error:
+            if str(error).startswith("Only one of --"):
+                raise UserError("-m, --cfg and --info: choose one of them") from error
             if not PrepareSweep.directories:
                 raise
             return [_failed_launcher(error)]

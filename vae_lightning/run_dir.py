@@ -258,4 +258,13 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:  # another user's
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether the process has ended and waits for its parent to take note; in a container that may be never."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):  # no such place but on Linux
+        return False
+    return state == "Z"
