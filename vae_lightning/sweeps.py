@@ -95,7 +95,7 @@ def _place(job: Job) -> tuple[RunDir, str]:
     """The job's run directory with its config in it, taken by this process, and what is to be done there."""
     try:
         job.sweep.mkdir(parents=True, exist_ok=True)
-        with FileLock(job.sweep / ".jobs.lock"):
+        with _alone_in(job.sweep):
             run, step = _own_directory(job)
             if step != _FINISHED:
                 # The figures are of a test that was made, but of a run that wasn't ended.
@@ -105,6 +105,20 @@ def _place(job: Job) -> tuple[RunDir, str]:
     except OSError as error:
         raise UserError(f"sweep_dir: {job.sweep} can't be written to ({error.strerror})") from error
     return run, step
+
+
+@contextmanager
+def _alone_in(sweep: Path) -> Iterator[None]:
+    """Hold the sweep's directory while a job's is looked for, so that no two processes take the same one."""
+    lock = FileLock(sweep / ".jobs.lock")
+    try:
+        lock.acquire()
+    except NotImplementedError:  # some clusters' file systems
+        log.warning("%s: its file system has no locks; start one command at a time on this sweep", sweep)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _own_directory(job: Job) -> tuple[RunDir, str]:
