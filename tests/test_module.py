@@ -112,6 +112,22 @@ def test_evaluation_is_float32_whatever_the_training_precision():
     assert module._means.compute()["elbo"].value == plain
 
 
+def test_synchronized_batchnorm_takes_the_place_of_each_and_keeps_the_checkpoint_keys():
+    # What Lightning does for trainer.sync_batchnorm=true; PyTorch computes it on GPUs only.
+    from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
+
+    from vae_lightning.models.networks.conv5 import Conv5Decoder, Conv5Encoder
+
+    vae = build_vae((3, 32, 32), 3, Conv5Encoder, DiagonalGaussian, StandardNormal, Conv5Decoder, BernoulliLikelihood())
+    module = VAEModule(vae, ELBO(), torch.optim.Adam)
+    keys = list(module.state_dict())
+    converted = TorchSyncBatchNorm().apply(module)
+    kinds = {type(part).__name__ for part in converted.modules()}
+    assert "SyncBatchNorm" in kinds
+    assert "BatchNorm2d" not in kinds
+    assert list(converted.state_dict()) == keys
+
+
 def test_conv_weights_are_channels_last():
     from vae_lightning.models.networks.conv5 import Conv5Decoder, Conv5Encoder
 
