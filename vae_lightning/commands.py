@@ -21,7 +21,7 @@ from vae_lightning.children import environment
 from vae_lightning.config import CONF_DIR, register, unknown_key
 from vae_lightning.console import configure_logging, reporting_errors
 from vae_lightning.errors import UserError
-from vae_lightning.multirun import PrepareSweep, RefusedSweep, go_on, sigterm_interrupts
+from vae_lightning.multirun import PrepareSweep, RefusedSweep, forget_sweep, go_on, sigterm_interrupts
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _UNKNOWN_KEY = r"is not in struct|not in '\w+Config'|No match in the defaults list"
@@ -84,6 +84,7 @@ def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]
         try:
             hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(task)()
         except (HydraException, OmegaConfBaseException) as error:
+            forget_sweep()
             raise UserError(_explain(error, config_name)) from error
         except RefusedSweep as refusal:
             raise refusal.error from None

@@ -34,9 +34,13 @@ class RefusedSweep(BaseException):
 
 
 class PrepareSweep(Callback):
-    """Hydra's callback at the start of a sweep; `directories` has the sweep's directory from then on."""
+    """Hydra's callback at the start of a sweep; `directories` has the sweep's directory from then on.
+
+    `missing` are those folders of its path, the deepest first, that were not there before.
+    """
 
     directories: ClassVar[list[Path]] = []
+    missing: ClassVar[list[Path]] = []
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Check the sweep and pin what each job would otherwise find out anew.
@@ -51,7 +55,7 @@ class PrepareSweep(Callback):
         overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
         try:
             _check(overrides)
-            _check_place(directory)
+            PrepareSweep.missing[:] = _check_place(directory)
         except UserError as error:
             raise RefusedSweep(error) from error
         # The jobs would read the place with their own choices in the name, and their own time.
@@ -79,16 +83,29 @@ def _values(override: Override) -> list[str]:
     return list(override.sweep_string_iterator())
 
 
-def _check_place(directory: Path) -> None:
-    """Make it and take it away again: a sweep that is refused further on leaves nothing behind."""
+def _check_place(directory: Path) -> list[Path]:
+    """Make it and take it away again, and return what was missing."""
     missing = [place for place in (directory, *directory.parents) if not place.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"sweep_dir: {directory} can't be made ({error.strerror})") from error
-    for place in missing:
+    _remove(missing)
+    return missing
+
+
+def _remove(places: list[Path]) -> None:
+    for place in places:
         with suppress(OSError):  # another sweep has moved in
             place.rmdir()
+
+
+def forget_sweep() -> None:
+    """Remove what Hydra has made for a sweep of which no job could be composed."""
+    for directory in PrepareSweep.directories:
+        if directory in PrepareSweep.missing and [path.name for path in directory.glob("*")] == ["multirun.yaml"]:
+            (directory / "multirun.yaml").unlink()
+            _remove(PrepareSweep.missing)
 
 
 def _at_once(config: DictConfig, overrides: list[Override]) -> int:
