@@ -1,7 +1,9 @@
 """What all tests share."""
 
+import functools
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,19 +57,20 @@ def train(command, tmp_path):
     return call
 
 
+def refusal(call: Callable[..., object], *arguments: str) -> str:
+    """The one line with which a command refuses its arguments."""
+    with pytest.raises(SystemExit) as exit_info:
+        call(*arguments)
+    message = str(exit_info.value.code)
+    assert message.startswith("error: ")
+    assert "\n" not in message
+    return message.removeprefix("error: ")
+
+
 @pytest.fixture
-def error_of(command, capsys):
+def error_of(command):
     """Call the train command, which must fail with exit code 1, and return its one-line message."""
-
-    def call(*overrides: str) -> str:
-        with pytest.raises(SystemExit) as exit_info:
-            command(*overrides)
-        message = str(exit_info.value.code)
-        assert message.startswith("error: ")
-        assert "\n" not in message
-        return message.removeprefix("error: ")
-
-    return call
+    return functools.partial(refusal, command)
 
 
 @pytest.fixture(scope="session")

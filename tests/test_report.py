@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import refusal
 from tests.reports.runs_on_disk import figures, write_run, write_sweep
 from vae_lightning.report import main
 
@@ -29,13 +30,9 @@ def error_of(report):
     """The one line with which the report command refuses."""
 
     def call(*arguments: str) -> str:
-        with pytest.raises(SystemExit) as exit_info:
-            report(*arguments)
-        message = str(exit_info.value.code)
-        assert message.startswith("error: ")
-        assert "\n" not in message
+        message = refusal(report, *arguments)
         assert list(Path.cwd().iterdir()) == []
-        return message.removeprefix("error: ")
+        return message
 
     return call
 

@@ -37,6 +37,13 @@ class Opened:
         """Wait until that is what stands in a column, since the table is drawn a moment after a click."""
         playwright.expect(self.page.locator(f"#table tbody tr td:nth-child({self._place(column)})")).to_have_text(texts)
 
+    def point_at_first_run(self) -> "playwright.Locator":
+        """Move the pointer to the first point of the rate-distortion plane, and return what is then shown."""
+        point = self.page.locator("#plane-1 .scatterlayer .trace").nth(1).locator("path.point").first
+        point.scroll_into_view_if_needed()
+        point.hover(force=True)
+        return self.page.locator("#plane-1 .hoverlayer")
+
     def sort(self, column: str) -> None:
         self.page.locator(f"#table thead tr:first-child th:nth-child({self._place(column)})").click()
 
@@ -132,10 +139,7 @@ def test_filters_leave_the_rows_that_were_asked_for(opened, tmp_path):
 
 def test_pointing_at_a_point_tells_its_run_and_a_click_in_the_legend_hides_a_curve(opened, tmp_path):
     one = opened(write_sweep(tmp_path, [2, 8], [1, 4]))
-    point = one.page.locator("#plane-1 .scatterlayer .trace").nth(1).locator("path.point").first
-    point.scroll_into_view_if_needed()
-    point.hover(force=True)
-    label = one.page.locator("#plane-1 .hoverlayer")
+    label = one.point_at_first_run()
     playwright.expect(label).to_contain_text("run 2")
     assert "latent_dim = 8" in (label.text_content() or "")
     assert "-160.52" in (label.text_content() or "")
@@ -183,10 +187,7 @@ def test_what_a_run_calls_itself_is_only_text(opened, tmp_path):
     assert ATTACK in one.page.locator("#failures dd").inner_text()
     assert one.rows("note")[0].startswith("</script><script>window.owned = 1</script>")
     assert one.rows("run")[0] == "<b>0<|b>"
-    point = one.page.locator("#plane-1 .scatterlayer .trace").nth(1).locator("path.point").first
-    point.scroll_into_view_if_needed()
-    point.hover(force=True)
-    label = one.page.locator("#plane-1 .hoverlayer")
+    label = one.point_at_first_run()
     playwright.expect(label).to_contain_text("run <b>0<|b>")
     assert "</script><script>window.owned" in (label.text_content() or "")
     one.filter("status").locator("button").click()

@@ -3,8 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import optuna
@@ -12,18 +10,15 @@ import pytest
 import yaml
 
 from tests.conftest import TINY
+from tests.end_to_end.runs import run_command, started, wait_for
 from vae_lightning.callbacks.pruning import open_storage
 from vae_lightning.run_dir import RunDir
 
 SEARCH = ["hparams_search=optuna", "callbacks=none", "optimizer.lr=tag(log,interval(1e-4,1e-2))"]
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "vae_lightning.train", "-m", *SEARCH, *arguments]
-
-
 def run(cwd: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+    return run_command("-m", *SEARCH, *arguments, cwd=cwd)
 
 
 def trials_in(sweep: Path) -> list[optuna.trial.FrozenTrial]:
@@ -56,13 +51,8 @@ def test_trials_are_jobs_of_a_sweep(tmp_path, launcher):
 
 def test_an_interrupted_search_goes_on_in_a_directory_that_was_moved(tmp_path):
     settings = [*TINY, "trainer.max_epochs=60", "hydra.sweeper.n_trials=1"]
-    process = subprocess.Popen(
-        command(*settings, f"sweep_dir={tmp_path / 'sweep'}"), cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
-    job = RunDir(tmp_path / "sweep/0")
-    deadline = time.monotonic() + 120
-    while not job.last.is_file() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = started("-m", *SEARCH, *settings, f"sweep_dir={tmp_path / 'sweep'}", cwd=tmp_path)
+    wait_for(RunDir(tmp_path / "sweep/0").last.is_file)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130

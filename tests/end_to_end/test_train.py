@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.conftest import TINY
-from tests.end_to_end.runs import assert_equal_weights, run_command, weights
+from tests.end_to_end.runs import assert_equal_weights, run_command, started, wait_for, weights
 from vae_lightning.run_dir import RunDir
 
 
@@ -211,13 +210,11 @@ def test_overfit_learns_its_batches_by_heart(train):
 
 def test_killed_and_resumed(tmp_path):
     arguments = [*TINY, "trainer.max_epochs=200", "callbacks=training_gif", f"run_dir={tmp_path / 'run'}"]
-    process = subprocess.Popen([sys.executable, "-m", "vae_lightning.train", *arguments], cwd=tmp_path)
+    process = started(*arguments, cwd=tmp_path)
     run = RunDir(tmp_path / "run")
-    deadline = time.monotonic() + 120
-    while not run.last.is_file() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    wait_for(run.last.is_file)
+    process.kill()
+    process.communicate()
     reached = torch.load(run.last, weights_only=True)["epoch"] + 1
     assert reached < 200
     done = run_command(f"resume={run.path}", f"trainer.max_epochs={reached + 2}", cwd=tmp_path)
@@ -228,13 +225,9 @@ def test_killed_and_resumed(tmp_path):
 
 def test_ctrl_c_leaves_a_run_that_says_so(tmp_path):
     arguments = [*TINY, "trainer.max_epochs=500", "callbacks=none", f"run_dir={tmp_path / 'run'}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vae_lightning.train", *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
+    process = started(*arguments, cwd=tmp_path)
     run = RunDir(tmp_path / "run")
-    deadline = time.monotonic() + 120
-    while not run.last.is_file() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(run.last.is_file)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
