@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests import typecheck  # noqa: F401  (jaxtyping's import hook looks it up)
+from tests.trained import colour, colour_run, digits, digits_run, generate, moved, plane, plane_run  # noqa: F401
 from vae_lightning.run_dir import RunDir
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core slow each other down
@@ -23,6 +24,7 @@ TINY = [
     "model.encoder.hidden=[16]",
     "model.decoder.hidden=[16]",
     "model.latent_dim=4",
+    "callbacks=basic",
 ]
 
 

@@ -9,7 +9,7 @@ MISTAKES = {
     "sed=1": "sed: no such key; did you mean seed?",
     "modle=conv": "modle: no such key; did you mean model?",
     "data=minst": "data=minst: no such option; did you mean mnist? valid here: anime, digits, folder, mnist",
-    "callbacks=[default,emma]": "callbacks=emma: no such option; valid here: all, default",
+    "callbacks=[default,emma]": "callbacks=emma: no such option; valid here: aggregated_posterior, all, basic, default",
     "model/likelihood=gausian": "model/likelihood=gausian: no such option; did you mean gaussian?",
     "seed=abc": "seed: Value 'abc' of type 'str' could not be converted to Integer",
     "model.latent_dim=abc": "model.latent_dim='abc': expected int",

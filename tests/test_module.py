@@ -32,6 +32,33 @@ def test_the_test_is_of_what_best_ckpt_holds(train, callbacks):
     assert run.metrics()["test/num_images"] == 360
 
 
+def test_each_checkpoint_holds_the_units_of_its_own_validation(train):
+    from vae_lightning.evaluation.latents import encode
+    from vae_lightning.evaluation.units import unit_statistics
+    from vae_lightning.trained_run import open_trained
+
+    run = train("callbacks=none", "optimizer.lr=0.01", "trainer.max_epochs=3", "data.eval_batch_size=70")
+    stored = {}
+    for checkpoint in ("best", "last"):
+        opened = open_trained(str(run.path), checkpoint, "cpu")
+        images = torch.cat([batch.images for batch in opened.data.stream("val")])
+        expected = unit_statistics(encode(opened.vae, images), opened.vae.prior())
+        assert opened.units is not None
+        torch.testing.assert_close(opened.units.rate, expected.rate, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(opened.units.variance, expected.variance, rtol=1e-4, atol=1e-5)
+        stored[checkpoint] = torch.load(getattr(run, checkpoint), weights_only=True)["units"]
+    assert set(stored["last"]) == {"rate", "variance"}
+    assert all(type(figure) is float for figure in stored["last"]["rate"])
+    with (run.path / "metrics.csv").open() as stream:
+        rates = [float(row["val/rate"]) for row in csv.DictReader(stream) if row["val/rate"]]
+    assert sum(stored["last"]["rate"]) == pytest.approx(rates[-1], rel=1e-4)
+
+
+def test_a_run_without_validation_has_no_units(train):
+    run = train("callbacks=none", "trainer.max_epochs=1", "trainer.limit_val_batches=0")
+    assert torch.load(run.last, weights_only=True)["units"] is None
+
+
 def test_ema_tests_the_average(train):
     run = train("callbacks=[default,ema]", "trainer.max_epochs=3")
     checkpoint = torch.load(run.best, weights_only=True)

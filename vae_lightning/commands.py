@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
@@ -155,8 +156,8 @@ def _whole(error: BaseException) -> str:
 
 def _siblings(key: str, config_name: str) -> list[str]:
     """The keys that exist beside a key that does not, in the config that the chosen groups compose."""
-    typed = sys.argv[1:] if config_name == "train" else []  # a report's config has no groups to choose from
-    choices = [argument for argument in typed if (CONF_DIR / re.split("[=@]", argument)[0]).is_dir()]
+    groups = _groups(config_name)
+    choices = [argument for argument in sys.argv[1:] if re.split("[=@]", argument)[0].partition("/")[0] in groups]
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
@@ -169,6 +170,11 @@ def _siblings(key: str, config_name: str) -> list[str]:
         node = OmegaConf.select(config, parent)
         if isinstance(node, DictConfig):
             return [str(name) for name in node]
-    folders = CONF_DIR.iterdir() if config_name == "train" else []
-    groups = [entry.name for entry in folders if entry.is_dir() and entry.name != "hydra"]
-    return sorted({str(name) for name in config if name != "hydra"} | set(groups))
+    return sorted({str(name) for name in config if name != "hydra"} - {"_target_"} | groups)
+
+
+def _groups(config_name: str) -> set[str]:
+    """The config groups that a command chooses from."""
+    defaults = yaml.safe_load((CONF_DIR / f"{config_name}.yaml").read_text())["defaults"]
+    named = {name for entry in defaults if isinstance(entry, dict) for name in entry}
+    return {name for name in named if (CONF_DIR / name).is_dir()} - {"hydra"}

@@ -108,7 +108,7 @@ def instantiate(node: Any, key: str, *, trusted: tuple[str, ...] | None = None, 
 
     Args:
         node: the config node.
-        key: its place in the config, for the messages.
+        key: its place in the config, for the messages; empty for the top level.
         trusted: module prefixes that may be built besides this project's own, for a config that was found in a
             file; None for a config that the user typed, which may build anything.
         extra: further keyword arguments of the outermost target.
@@ -128,7 +128,12 @@ def instantiate(node: Any, key: str, *, trusted: tuple[str, ...] | None = None, 
             raise error.__cause__ from None
         raise UserError(_construction_message(error, key)) from error
     except (ValueError, TypeError) as error:
-        raise UserError(f"{key}: {_first_line(error)}") from error
+        raise UserError(f"{key}: {_first_line(error)}" if key else _first_line(error)) from error
+
+
+def _below(key: str, name: str) -> str:
+    """The key of a part; the config's top level has none itself."""
+    return ".".join(part for part in (key, name) if part)
 
 
 def _check_node(node: Any, key: str, trusted: tuple[str, ...] | None, given: frozenset[str]) -> None:
@@ -142,7 +147,7 @@ def _check_node(node: Any, key: str, trusted: tuple[str, ...] | None, given: fro
         target = _locate(node["_target_"], key, trusted)
         _check_arguments(target, node, key, given)
     for name, value in node.items():
-        _check_node(value, f"{key}.{name}", trusted, frozenset())
+        _check_node(value, _below(key, name), trusted, frozenset())
 
 
 def _locate(path: str, key: str, trusted: tuple[str, ...] | None) -> Any:
@@ -156,7 +161,7 @@ def _locate(path: str, key: str, trusted: tuple[str, ...] | None) -> Any:
         target = get_object(path)
     except Exception as error:
         raise UserError(
-            f"{key}._target_={path}: can't be imported ({_first_line(error.__cause__ or error)})"
+            f"{_below(key, '_target_')}={path}: can't be imported ({_first_line(error.__cause__ or error)})"
         ) from error
     # Then by its home: vae_lightning.models.x.os.system is os.system.
     if packages and not f"{getattr(target, '__module__', '')}.".startswith(packages):
@@ -166,7 +171,7 @@ def _locate(path: str, key: str, trusted: tuple[str, ...] | None) -> Any:
 
 def _distrust(path: str, key: str) -> str:
     return (
-        f"{key}._target_={path}: a stored config may only build classes of vae_lightning and torch; "
+        f"{_below(key, '_target_')}={path}: a stored config may only build classes of vae_lightning and torch; "
         f"if you trust it, add its package: trust=[{path.split('.')[0]}]"
     )
 
@@ -182,14 +187,14 @@ def _check_arguments(target: Any, node: dict[str, Any], key: str, given: frozens
         if name not in parameters:
             if open_ended:
                 continue
-            raise UserError(unknown_key(f"{key}.{name}", [p for p in parameters if p != "self" and p not in given]))
+            raise UserError(unknown_key(_below(key, name), [p for p in parameters if p != "self" and p not in given]))
         hint = parameters[name].annotation
         if value == "???":
-            raise UserError(f"{key}.{name} must be given: {key}.{name}=...")
+            raise UserError(f"{_below(key, name)} must be given: {_below(key, name)}=...")
         if (isinstance(value, dict) and "_target_" in value) or isinstance(hint, str):
             continue  # becomes an object first; or an annotation that is only text
         if hint is not inspect.Parameter.empty and not _fits(value, hint):
-            raise UserError(f"{key}.{name}={value!r}: expected {_describe(hint)}")
+            raise UserError(f"{_below(key, name)}={value!r}: expected {_describe(hint)}")
     _check_required(parameters, node, key, given)
 
 
@@ -199,7 +204,7 @@ def _check_required(parameters: Any, node: dict[str, Any], key: str, given: froz
     for name, parameter in parameters.items():
         variadic = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         if parameter.default is parameter.empty and not variadic and name not in node and name not in given:
-            raise UserError(f"{key}.{name} must be given: {key}.{name}=...")
+            raise UserError(f"{_below(key, name)} must be given: {_below(key, name)}=...")
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -239,11 +244,13 @@ def _construction_message(error: Exception, key: str) -> str:
     """One line out of Hydra's InstantiationException; constructors begin a ValueError with the parameter's name."""
     cause = error.__cause__ or error
     inner = str(error).rpartition("full_key: ")[2].strip() if "full_key: " in str(error) else ""
-    place = f"{key}.{inner}" if inner else key
+    place = _below(key, inner)
     message = _first_line(cause)
     if message.startswith("image_size"):  # networks are told the image's shape, which the data's keys set
         return f"data.{message}"
-    return f"{place}.{message}" if " must " in message.split(",")[0] and " " in message else f"{place}: {message}"
+    if " must " in message.split(",")[0]:
+        return _below(place, message)
+    return f"{place}: {message}" if place else message
 
 
 def _first_line(error: BaseException) -> str:

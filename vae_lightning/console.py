@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from vae_lightning.errors import UserError
-from vae_lightning.run_dir import RunDir
+from vae_lightning.run_dir import RunDir, typed
 from vae_lightning.world import given_world
 
 _NO_NEWS = (  # Lightning's warnings of what is so on purpose, or its own affair
@@ -94,28 +95,30 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
     """Tell where a finished run's figures and pictures are; `output_dir` holds all runs."""
     metrics = run_dir.metrics()
     lines = [("run directory", str(run_dir.path))]
-    lines += [("picture", str(picture)) for picture in pictures(run_dir.path)]
+    lines += [("" if number else "pictures", line) for number, line in enumerate(_pictures(run_dir.path))]
     for name in ("elbo", "rate", "distortion"):
         value, stderr = metrics[f"test/{name}"], metrics[f"test/{name}_stderr"]
         lines.append((f"test {name}", f"{value:,.2f} +- {stderr:.2f} nats per image"))
     lines.append(("", f"({metrics['test/kind']})"))
-    lines.append(("TensorBoard", f"{_tensorboard()} --logdir {output_dir}"))
+    lines.append(("TensorBoard", f"{_command('vae-tensorboard', 'dashboard')} --logdir {output_dir}"))
+    lines.append(("more pictures", f"{_command('vae-generate', 'generate')} {typed('run', run_dir.path)} mode=samples"))
     print()
     for name, text in lines:
         print(f"{name:<16}{text}")
 
 
-def _tensorboard() -> str:
-    """The command that starts TensorBoard, as it can be typed here: the virtual environment may not be active."""
-    if shutil.which("vae-tensorboard"):
-        return "vae-tensorboard"
+def _command(script: str, module: str) -> str:
+    """A command as it can be typed here: the virtual environment may not be active."""
+    if shutil.which(script):
+        return script
     python = Path(sys.executable)
     shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
-    return f"{shown} -m vae_lightning.dashboard"
+    return f"{shown} -m vae_lightning.{module}"
 
 
-def pictures(path: Path) -> list[Path]:
-    """The newest picture of each kind in a run directory, the training GIF first."""
-    folders = sorted(folder for folder in (path / "images").glob("*") if folder.is_dir())
-    newest = [max(folder.glob("*.png"), default=None) for folder in folders if folder.name != "training"]
-    return [file for file in [path / "training.gif", *newest] if file is not None and file.is_file()]
+def _pictures(path: Path) -> list[str]:
+    """Where the pictures of a run directory lie, and of what kinds there are."""
+    gif, folder = path / "training.gif", path / "images"
+    kinds = ", ".join(sorted(kind.name for kind in folder.glob("*") if kind.name != "training"))
+    lines = [str(gif)] if gif.is_file() else []
+    return [*lines, *textwrap.wrap(f"{folder}/: {kinds}", 100, break_on_hyphens=False)] if kinds else lines

@@ -12,7 +12,8 @@ from torch.optim import Optimizer
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.errors import UserError
 from vae_lightning.evaluation.means import ExactMeans, Mean
-from vae_lightning.models.vae import VAE
+from vae_lightning.evaluation.units import UnitMeter, UnitStatistics
+from vae_lightning.models.vae import VAE, VAEOutput
 from vae_lightning.noise import derive_seed, indexed_normal
 from vae_lightning.objectives.terms import Objective, Terms
 
@@ -45,7 +46,9 @@ class VAEModule(LightningModule):
         self.seed = seed
         self.config = config or {}
         self.results: dict[str, Mean] = {}  # of the last evaluation, by metric name
+        self.units: UnitStatistics | None = None  # of the last validation
         self._means = ExactMeans()
+        self._unit_meter = UnitMeter()
         self._first_bad_step = torch.tensor(torch.inf)
 
     def configure_optimizers(self) -> Optimizer:
@@ -109,23 +112,26 @@ class VAEModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._means = ExactMeans()
+        self._unit_meter = UnitMeter()
 
     def on_test_epoch_start(self) -> None:
         self._means = ExactMeans()
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
-        self._evaluate(batch, "val")
+        output = self._evaluate(batch, "val")
+        self._unit_meter.update(output.posterior, output.prior)
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
         self._evaluate(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
         self._log_means("val")
+        self.units = self._unit_meter.compute(self._summed_over_ranks)
 
     def on_test_epoch_end(self) -> None:
         self._log_means("test")
 
-    def _evaluate(self, batch: ImageBatch, split: str) -> None:
+    def _evaluate(self, batch: ImageBatch, split: str) -> VAEOutput:
         seed = derive_seed(self.seed, _EVALUATION_STREAM[split])
         noise = indexed_normal(seed, batch.indices, tuple(self.vae.prior().event_shape)).to(self.device)
         # In float32 whatever the training precision, so that metrics of different runs can be compared.
@@ -133,12 +139,17 @@ class VAEModule(LightningModule):
             output = self.vae(batch.images, noise=noise.unsqueeze(0))
             terms = self.objective(output, batch.images, self.global_step)
         self._means.update(vars(terms))
+        return output
 
     def _log_means(self, split: str) -> None:
-        means = self._means.compute(lambda moments: self.trainer.strategy.reduce(moments, reduce_op="sum"))
+        means = self._means.compute(self._summed_over_ranks)
         self.results = {f"{split}/{name}": mean for name, mean in means.items()}
         # Already summed over the ranks; sync_dist only tells Lightning so.
         self.log_dict({name: mean.value for name, mean in self.results.items()}, sync_dist=True)
 
+    def _summed_over_ranks(self, moments: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(moments, reduce_op="sum")
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config
+        checkpoint["units"] = None if self.units is None else self.units.as_dict()

@@ -202,22 +202,24 @@ def _taken(path: Path) -> RunDir | None:
     return RunDir(path)
 
 
-def open_run(path: str, key: str) -> RunDir:
+def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
     """Open an existing run directory.
 
     Args:
         path: the directory.
         key: the config key that named it, for the messages.
+        idle: whether no process may be training it.
 
     Raises:
-        UserError: no such directory, or not a run's.
+        UserError: no such directory, or not a run's; or one that is being trained where it has to be idle.
     """
     run = RunDir(Path(path))
     if not run.path.is_dir():
         raise UserError(f"{key}={path}: no such directory")
     if not (run.path / "config.yaml").is_file():
         raise UserError(f"{key}={path}: not a run directory (it has no config.yaml)")
-    check_idle(run, f"{key}={path}")
+    if idle:
+        check_idle(run, f"{key}={path}")
     return run
 
 

@@ -1,20 +1,56 @@
 """What holds for every callback that draws: when, where, and without a trace in the training."""
 
-import io
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback
-from PIL import Image
+from lightning.pytorch import Callback, Trainer
 
-from vae_lightning.callbacks.pictures import write_atomically
+from tests.callbacks.fakes import FakeData, captured, evaluated, events, pixels, train
+from vae_lightning.callbacks import projector
+from vae_lightning.callbacks.embedding import Embedding
+from vae_lightning.callbacks.latent_units import AggregatedPosterior, LatentUnits
+from vae_lightning.callbacks.manifold import Manifold
+from vae_lightning.callbacks.neighbours import Neighbours
+from vae_lightning.callbacks.periodic import PeriodicCallback
+from vae_lightning.callbacks.pictures import FixedPictureCallback, write_atomically
+from vae_lightning.callbacks.projector import Projector
+from vae_lightning.callbacks.reconstruction_history import ReconstructionHistory
 from vae_lightning.callbacks.reconstructions import Reconstructions
 from vae_lightning.callbacks.samples import Samples
 from vae_lightning.callbacks.training_gif import TrainingGif
+from vae_lightning.callbacks.transition import Transition
+from vae_lightning.callbacks.traversals import Traversals
+from vae_lightning.figures.captions import with_caption
 from vae_lightning.figures.grids import comparison_grid, image_grid
 
-ALL = [Reconstructions, Samples, TrainingGif]
+EVERY_NTH = {
+    "reconstructions": partial(Reconstructions, num_images=4),
+    "samples": partial(Samples, num_images=4),
+    "training": partial(TrainingGif, num_images=4),
+    "transition": partial(Transition, num_images=3, num_frames=3),
+    "traversals": partial(Traversals, num_dims=2, num_columns=3),
+    "manifold": partial(Manifold, num_points=3),
+    "latent_units": LatentUnits,
+    "aggregated_posterior": partial(AggregatedPosterior, num_dims=2),
+    "neighbours": partial(Neighbours, num_images=2, num_nearest=2),
+    "tsne": partial(Embedding, "tsne"),
+    "pca": partial(Embedding, "pca"),
+    "plane": partial(Embedding, "plane"),
+    "projector": Projector,
+}
+NAMES = [*EVERY_NTH, "reconstruction_history"]
+PICTURES = [name for name in NAMES if name != "projector"]
+ANIMATED = ["transition", "traversals"]
+OWN_SCHEDULE = ["training", "reconstruction_history"]
+
+
+def every_callback(every_n_epochs):
+    periodic = {name: make(every_n_epochs=every_n_epochs) for name, make in EVERY_NTH.items()}
+    return periodic | {"reconstruction_history": ReconstructionHistory(num_images=2)}
 
 
 class StopAfter(Callback):
@@ -26,112 +62,195 @@ class StopAfter(Callback):
 
 
 class Witness(Callback):
-    """Records module modes and random states before the other callbacks see an epoch's end, and after."""
+    """Records modes, weights, statistics and random states before the other callbacks see an epoch's end, and after."""
 
     def __init__(self):
         self.records = []
 
     def record(self, trainer, pl_module):
         modes = [module.training for module in pl_module.modules()]
-        buffers = [buffer.clone() for buffer in pl_module.buffers()]
-        states = (torch.get_rng_state(), *buffers)
+        states = [torch.get_rng_state(), *(state.clone() for state in pl_module.state_dict().values())]
         # Python's own random state is left out: beartype, at work in the tests, draws from it.
         self.records.append((modes, np.random.get_state()[1].tolist(), states))
 
     on_train_start = on_train_epoch_end = on_train_end = record
 
 
-def epochs_drawn(tmp_path, name):
-    return [path.name for path in sorted((tmp_path / "images" / name).iterdir())]
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """A run of three epochs with all callbacks, which draw after epoch 2 and the last; a witness between any two."""
+    run_dir = tmp_path_factory.mktemp("everything")
+    callbacks, witnesses = every_callback(2), [Witness()]
+    order = list(witnesses)
+    for callback in callbacks.values():
+        witnesses.append(Witness())
+        order += [callback, witnesses[-1]]
+    trainer = train(run_dir, *order, latent_dim=2)
+    trainer.save_checkpoint(run_dir / "run.ckpt")
+    return trainer, callbacks, dict(zip(callbacks, pairwise(witnesses), strict=True))
+
+
+def epochs_of(run_dir, name):
+    folder = run_dir / "projector" if name == "projector" else run_dir / "images" / name
+    return sorted({int(path.stem.removeprefix("epoch_")) for path in folder.glob("epoch_*")})
+
+
+@pytest.fixture
+def run_dir(everything):
+    return Path(everything[0].default_root_dir)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_nth_epoch_and_the_last(run_dir, name):
+    expected = {"training": [0, 2, 3], "reconstruction_history": [1, 2, 3]}.get(name, [2, 3])
+    assert epochs_of(run_dir, name) == expected
+
+
+@pytest.mark.parametrize("name", [name for name in PICTURES if name != "training"])
+def test_tensorboard_has_the_files_at_the_steps_of_their_epochs(run_dir, name):
+    written = events(run_dir)
+    for tab, suffix in [("images", "png"), *([("animations", "gif")] if name in ANIMATED else [])]:
+        logged = {event.step: event for event in written.Images(f"{tab}/{name}")}
+        assert list(logged) == [6 * epoch - 1 for epoch in epochs_of(run_dir, name)]
+        for epoch in epochs_of(run_dir, name):
+            event = logged[6 * epoch - 1]
+            on_disk = (run_dir / "images" / name / f"epoch_{epoch:04d}.{suffix}").read_bytes()
+            assert event.encoded_image_string == on_disk
+            assert pixels(on_disk).shape[:2] == (event.height, event.width)
+
+
+def test_only_what_moves_is_an_animation(run_dir):
+    gifs = {path.parent.name for path in (run_dir / "images").rglob("*.gif")}
+    tags = {tag for tag in events(run_dir).Tags()["images"] if tag.startswith("animations/")}
+    assert gifs == set(ANIMATED)
+    assert tags == {"animations/training", *(f"animations/{name}" for name in ANIMATED)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_modes_weights_statistics_and_random_states_are_left_alone(everything, name):
+    before, after = everything[2][name]
+    assert len(before.records) == 5
+    for (modes, numpy, states), (modes_then, numpy_then, then) in zip(before.records, after.records, strict=True):
+        assert modes == modes_then
+        assert numpy == numpy_then
+        assert all(torch.equal(one, other) for one, other in zip(states, then, strict=True))
+    training_modes = before.records[1][0]
+    assert True in training_modes
+    assert False in training_modes
+
+
+def test_training_is_bit_identical_with_and_without_pictures(everything, fit):
+    drawn, plain = everything[0].lightning_module.state_dict(), fit(latent_dim=2).lightning_module.state_dict()
+    assert any("running_mean" in name for name in plain)
+    assert all(torch.equal(plain[name], drawn[name]) for name in plain)
+
+
+def test_the_checkpoint_keeps_what_is_drawn_as_plain_tensors(everything, run_dir):
+    trainer, callbacks, _ = everything
+    states = torch.load(run_dir / "run.ckpt", weights_only=True)["callbacks"]
+    vae, levels = trainer.lightning_module.vae, trainer.datamodule.levels["val"]
+    expected = {
+        "reconstructions": levels[:4],
+        "samples": vae.sample_prior(4, seed=0),
+        "training": vae.sample_prior(4, seed=0),
+        "transition": levels[:3],
+        "traversals": levels[:1],
+        "neighbours": vae.sample_prior(2, seed=0),
+        "reconstruction_history": levels[:2],
+    }
+    kept = {name for name, callback in callbacks.items() if isinstance(callback, FixedPictureCallback)}
+    assert kept == set(expected)
+    for name, fixed in expected.items():
+        [state] = [state for key, state in states.items() if key.startswith(type(callbacks[name]).__name__)]
+        restored = every_callback(None)[name]
+        restored.load_state_dict(state)
+        assert restored.fixed.dtype == fixed.dtype
+        assert torch.equal(restored.fixed, fixed)
+
+
+def test_no_interval_is_after_the_last_epoch_only(fit, tmp_path):
+    fit(*every_callback(None).values(), latent_dim=2, max_epochs=2)
+    epochs = {name: epochs_of(tmp_path, name) for name in NAMES}
+    assert epochs == {name: [2] for name in NAMES} | {"training": [0, 2], "reconstruction_history": [1, 2]}
 
 
 @pytest.mark.parametrize(
     ("every_n_epochs", "max_epochs", "epochs"),
     [(1, 3, [1, 2, 3]), (2, 5, [2, 4, 5]), (3, 3, [3]), (9, 2, [2])],
 )
-def test_draws_every_nth_epoch_and_the_last(fit, tmp_path, tensorboard, every_n_epochs, max_epochs, epochs):
+def test_an_epoch_is_drawn_once(fit, tmp_path, tensorboard, every_n_epochs, max_epochs, epochs):
     fit(Samples(every_n_epochs), max_epochs=max_epochs)
-    assert epochs_drawn(tmp_path, "samples") == [f"epoch_{epoch:04d}.png" for epoch in epochs]
+    assert epochs_of(tmp_path, "samples") == epochs
     assert [event.step for event in tensorboard().Images("images/samples")] == [6 * epoch - 1 for epoch in epochs]
 
 
-def test_draws_the_last_epoch_of_a_training_that_was_stopped(fit, tmp_path):
-    fit(Samples(every_n_epochs=5), StopAfter(epoch=3), max_epochs=10)
-    assert epochs_drawn(tmp_path, "samples") == ["epoch_0003.png"]
+@pytest.mark.parametrize("every_n_epochs", [5, None])
+def test_the_last_epoch_of_a_training_that_was_stopped(fit, tmp_path, every_n_epochs):
+    fit(Samples(every_n_epochs), StopAfter(epoch=3), max_epochs=10)
+    assert epochs_of(tmp_path, "samples") == [3]
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_tensorboard_and_disk_have_the_same_pictures(fit, tmp_path, tensorboard, channels):
-    fit(Reconstructions(), Samples(), channels=channels)
-    events = tensorboard()
-    for name in ("reconstructions", "samples"):
-        for epoch, event in enumerate(events.Images(f"images/{name}"), start=1):
-            on_disk = np.asarray(Image.open(tmp_path / "images" / name / f"epoch_{epoch:04d}.png"))
-            logged = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
-            assert np.array_equal(on_disk, logged)
+def test_only_rank_zero_draws_but_every_rank_looks(fit, tmp_path, monkeypatch):
+    looks = []
+
+    def noted(name, function):
+        return lambda *args: looks.append(name) or function(*args)
+
+    callbacks = every_callback(1)
+    for name, callback in callbacks.items():
+        if name != "projector":
+            monkeypatch.setattr(callback, "look", noted(name, callback.look))
+            monkeypatch.setattr(callback, "draw", lambda *_: pytest.fail("drawn"))
+            monkeypatch.setattr(callback, "publish", lambda *_: pytest.fail("published"))
+    monkeypatch.setattr(projector, "encoded_examples", noted("projector", projector.encoded_examples))
+    monkeypatch.setattr(Trainer, "is_global_zero", False)
+    fit(*callbacks.values(), latent_dim=2, max_epochs=2, enable_checkpointing=False)
+    assert looks == ["training"] + NAMES * 2
+    assert {path.name for path in tmp_path.iterdir() if "tfevents" not in path.name} <= {"hparams.yaml"}
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_show_what_the_model_makes(fit, tmp_path, channels):
-    trainer = fit(Reconstructions(num_images=5), Samples(num_images=9, seed=3), channels=channels)
-    vae, originals = trainer.lightning_module.vae.eval(), trainer.datamodule.example_images(5)
-    with torch.no_grad():
-        expected = {
-            "samples": image_grid(vae.generate(vae.sample_prior(9, seed=3)), columns=3),
-            "reconstructions": comparison_grid(originals, vae.reconstruct(originals), columns=8),
-        }
-    for name, picture in expected.items():
-        assert np.array_equal(np.asarray(Image.open(tmp_path / "images" / name / "epoch_0003.png")), picture)
+@pytest.mark.parametrize("failing", ["look", "draw", "publish"])
+def test_modes_are_restored_when_drawing_fails(fit, monkeypatch, failing):
+    def fail(*_):
+        raise RuntimeError("no picture today")
 
+    witness = Witness()
+    callback = Samples()
+    monkeypatch.setattr(callback, failing, fail)
 
-def test_training_is_bit_identical_with_and_without_pictures(fit, tmp_path):
-    plain = fit(run_dir=tmp_path / "plain").lightning_module.state_dict()
-    drawn = fit(*[callback() for callback in ALL], run_dir=tmp_path / "drawn").lightning_module.state_dict()
-    assert any("running_mean" in name for name in plain)
-    assert all(torch.equal(plain[name], drawn[name]) for name in plain)
+    class AtTheEnd(Callback):
+        def on_exception(self, trainer, pl_module, exception):
+            witness.record(trainer, pl_module)
 
-
-@pytest.mark.parametrize("callback", ALL)
-def test_drawing_leaves_modes_statistics_and_random_states_alone(fit, callback):
-    before, after = Witness(), Witness()
-    fit(before, callback(), after)
-    assert len(before.records) == 5
-    for (modes, numpy, states), (modes_then, numpy_then, states_then) in zip(
-        before.records, after.records, strict=True
-    ):
-        assert modes == modes_then
-        assert numpy == numpy_then
-        assert all(torch.equal(state, then) for state, then in zip(states, states_then, strict=True))
-    training_modes = before.records[1][0]
-    assert True in training_modes
-    assert False in training_modes
-
-
-def test_modes_are_restored_when_drawing_fails(fit):
-    class Failing(Samples):
-        def draw(self, vae, fixed):
-            self.vae = vae
-            raise RuntimeError("no picture today")
-
-    callback = Failing()
     with pytest.raises(RuntimeError, match="no picture today"):
-        fit(callback)
-    assert all(module.training for module in callback.vae.modules())
+        fit(witness, callback, AtTheEnd())
+    (modes, _, states), (modes_then, _, then) = witness.records[-2:]
+    assert modes == modes_then
+    assert all(torch.equal(one, other) for one, other in zip(states, then, strict=True))
 
 
-@pytest.mark.parametrize("callback", ALL)
-def test_what_is_drawn_is_kept_in_the_checkpoint_as_plain_tensors(fit, tmp_path, callback):
-    trainer = fit(callback(num_images=4), max_epochs=1)
-    trainer.save_checkpoint(tmp_path / "run.ckpt")
-    states = torch.load(tmp_path / "run.ckpt", weights_only=True)["callbacks"]
-    [state] = [state for key, state in states.items() if callback.__name__ in key]
-    restored = callback(num_images=4)
-    restored.load_state_dict(state)
-    if callback is Reconstructions:
-        assert restored.fixed.dtype == torch.uint8
-        assert torch.equal(restored.fixed / 255, trainer.datamodule.example_images(4))
-    else:
-        assert torch.equal(restored.fixed, trainer.lightning_module.vae.sample_prior(4, seed=0))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_show_what_the_model_makes_and_where_it_comes_from(fit, tmp_path, channels):
+    trainer = fit(Reconstructions(num_images=5), Samples(num_images=9, seed=3), channels=channels)
+    vae, originals = evaluated(trainer), FakeData(channels).example_images(5)
+    with torch.no_grad():
+        samples, reconstructions = vae.generate(vae.sample_prior(9, seed=3)), vae.reconstruct(originals)
+    for epoch, is_equal in [(3, True), (2, False)]:
+        origin = f"fake · epoch {epoch}"
+        expected = {
+            "samples": with_caption(image_grid(samples, columns=3), "samples from the prior", origin),
+            "reconstructions": comparison_grid(originals, reconstructions, columns=8, context=origin),
+        }
+        for name, picture in expected.items():
+            drawn = pixels(tmp_path / "images" / name / f"epoch_{epoch:04d}.png")
+            assert np.array_equal(drawn, picture) == is_equal
+
+
+@pytest.mark.parametrize(("folder", "run"), [("run", "fake"), ("7", "fake, job 7")])
+def test_a_job_of_a_sweep_is_told_from_the_others(fit, tmp_path, monkeypatch, folder, run):
+    captions = captured(monkeypatch, "vae_lightning.callbacks.samples.with_caption")
+    fit(Samples(), max_epochs=2, run_dir=tmp_path / folder)
+    assert [context for _, _, context in captions] == [f"{run} · epoch 1", f"{run} · epoch 2"]
 
 
 def test_a_resumed_run_draws_what_it_drew_before(fit, tmp_path):
@@ -140,27 +259,33 @@ def test_a_resumed_run_draws_what_it_drew_before(fit, tmp_path):
     resumed = Samples(num_images=4, seed=2)
     fit(resumed, max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
     assert torch.equal(resumed.fixed, trainer.lightning_module.vae.sample_prior(4, seed=1))
-    assert epochs_drawn(tmp_path, "samples") == ["epoch_0001.png", "epoch_0002.png"]
+    assert epochs_of(tmp_path, "samples") == [1, 2]
 
 
-def test_only_rank_zero_writes_but_every_rank_computes(fit, tmp_path, monkeypatch):
-    from lightning.pytorch import Trainer
+AT_LEAST = [
+    *((name, "every_n_epochs", 1) for name in EVERY_NTH),
+    *((name, "num_images", 1) for name in NAMES if name not in ("tsne", "pca", "plane", "manifold", "transition")),
+    *((name, "num_images", 4) for name in ("tsne", "pca", "plane")),
+    ("transition", "num_images", 2),
+    ("transition", "num_frames", 2),
+    ("transition", "frame_ms", 20),
+    ("traversals", "num_dims", 1),
+    ("traversals", "num_columns", 2),
+    ("traversals", "frame_ms", 20),
+    ("manifold", "num_points", 1),
+    ("aggregated_posterior", "num_dims", 1),
+    ("neighbours", "num_nearest", 1),
+    ("training", "frame_ms", 20),
+    ("training", "hold_last_ms", 20),
+]
+MAKERS = EVERY_NTH | {"reconstruction_history": ReconstructionHistory}
 
-    drawn = []
-    monkeypatch.setattr(Trainer, "is_global_zero", False)
-    monkeypatch.setattr(Samples, "draw", lambda self, vae, fixed: drawn.append("samples"))
-    monkeypatch.setattr(TrainingGif, "draw", lambda self, vae, fixed: drawn.append("training"))
-    fit(Samples(), TrainingGif(), max_epochs=2, enable_checkpointing=False)
-    assert drawn == ["training"] + ["samples", "training"] * 2
-    assert not (tmp_path / "images").exists()
-    assert not (tmp_path / "training.gif").exists()
 
-
-@pytest.mark.parametrize("callback", ALL)
-@pytest.mark.parametrize("name", ["every_n_epochs", "num_images"])
-def test_bad_arguments_are_named(callback, name):
-    with pytest.raises(ValueError, match=f"^{name} must be at least 1, got 0$"):
-        callback(**{name: 0})
+@pytest.mark.parametrize(("name", "argument", "least"), AT_LEAST)
+def test_an_argument_that_is_too_small_is_named(name, argument, least):
+    with pytest.raises(ValueError, match=f"^{argument} must be at least {least}, got {least - 1}$"):
+        MAKERS[name](**{argument: least - 1})
+    assert isinstance(MAKERS[name](**{argument: least}), PeriodicCallback)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -124,7 +124,7 @@ def test_a_run_of_a_search_that_is_over_trains_on(fit, place):
 
 def test_nan_is_not_reported(fit, place, monkeypatch):
     place.begin(0.0, 0.0, 0.0)
-    from tests.callbacks.conftest import FakeModule
+    from tests.callbacks.fakes import FakeModule
 
     monkeypatch.setattr(FakeModule, "validation_step", lambda self, batch, _: self.log("val/elbo", torch.nan))
     assert fit(place.callback(), run_dir=place.run_dir).current_epoch == 3

@@ -1,11 +1,11 @@
-import io
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from lightning.pytorch import Callback
-from PIL import Image, ImageSequence
 
+from tests.callbacks.fakes import frames, pixels
+from vae_lightning.callbacks.pictures import Drawing
 from vae_lightning.callbacks.training_gif import TrainingGif
 
 
@@ -29,23 +29,18 @@ class SaveEveryEpoch(Callback):
         trainer.save_checkpoint(f"{trainer.default_root_dir}/epoch{trainer.current_epoch + 1}.ckpt")
 
 
-def frames_of(file):
-    image = Image.open(file)
-    return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
-
-
 def frames_on_disk(folder):
     paths = sorted((folder / "images" / "training").glob("*.png"))
-    return {path.stem: np.asarray(Image.open(path)) for path in paths}
+    return {path.stem: pixels(path) for path in paths}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_frame_an_epoch_from_before_training(fit, tmp_path, channels):
     fit(TrainingGif(num_images=4, frame_ms=200, hold_last_ms=1000), channels=channels)
-    frames, pictures = frames_of(tmp_path / "training.gif"), frames_on_disk(tmp_path)
+    (shown, durations), pictures = frames(tmp_path / "training.gif"), frames_on_disk(tmp_path)
     assert list(pictures) == ["epoch_0000", "epoch_0001", "epoch_0002", "epoch_0003"]
-    assert len(frames) == 4
-    for frame, picture in zip(frames, pictures.values(), strict=True):
+    assert durations == [200, 200, 200, 1000]
+    for frame, picture in zip(shown, pictures.values(), strict=True):
         error = np.abs(frame.astype(int) - picture)
         assert error.max() == 0 if channels == 1 else error.mean() < 1
     bodies = [picture[-190:] for picture in pictures.values()]  # without the captions
@@ -55,20 +50,20 @@ def test_a_frame_an_epoch_from_before_training(fit, tmp_path, channels):
 def test_the_gif_is_whole_when_training_is_killed(fit, tmp_path):
     with pytest.raises(KilledError):
         fit(TrainingGif(), KillIn(epoch=3), max_epochs=5)
-    assert len(frames_of(tmp_path / "training.gif")) == 3
+    assert len(frames(tmp_path / "training.gif")[0]) == 3
 
 
 def test_every_nth_epoch_and_the_last(fit, tmp_path):
     fit(TrainingGif(every_n_epochs=2), max_epochs=5)
     assert list(frames_on_disk(tmp_path)) == ["epoch_0000", "epoch_0002", "epoch_0004", "epoch_0005"]
-    assert len(frames_of(tmp_path / "training.gif")) == 4
+    assert len(frames(tmp_path / "training.gif")[0]) == 4
 
 
 def test_a_model_that_does_not_change_still_gets_its_frames(fit, tmp_path, monkeypatch):
     monkeypatch.setattr("vae_lightning.callbacks.training_gif.with_caption", lambda picture, text: picture)
-    monkeypatch.setattr(TrainingGif, "draw", lambda *_: np.full((40, 40, 3), 90, dtype=np.uint8))
+    monkeypatch.setattr(TrainingGif, "draw", lambda *_: Drawing(np.full((40, 40, 3), 90, dtype=np.uint8)))
     fit(TrainingGif())
-    assert len(frames_of(tmp_path / "training.gif")) == 4
+    assert len(frames(tmp_path / "training.gif")[0]) == 4
 
 
 def test_a_resumed_run_goes_on_with_the_same_frames(fit, tmp_path):
@@ -84,15 +79,15 @@ def test_a_resumed_run_goes_on_with_the_same_frames(fit, tmp_path):
     fit(TrainingGif(seed=2), run_dir=parted, max_epochs=4, ckpt_path=parted / "epoch2.ckpt")
     after, uninterrupted = frames_on_disk(parted), frames_on_disk(whole)
     assert list(after) == list(uninterrupted)
-    assert len(frames_of(parted / "training.gif")) == 5
+    assert len(frames(parted / "training.gif")[0]) == 5
     for epoch in ("epoch_0000", "epoch_0001", "epoch_0002"):
         assert np.array_equal(after[epoch], uninterrupted[epoch])
     # The same z: a frame after resuming is close to the uninterrupted one; other z give another picture.
     other = tmp_path / "other"
     fit(TrainingGif(seed=2), run_dir=other, max_epochs=3)
     distance, distance_of_other_z = (
-        np.abs(frames["epoch_0003"].astype(int) - uninterrupted["epoch_0003"]).mean()
-        for frames in (after, frames_on_disk(other))
+        np.abs(pictures["epoch_0003"].astype(int) - uninterrupted["epoch_0003"]).mean()
+        for pictures in (after, frames_on_disk(other))
     )
     assert distance < distance_of_other_z / 3
 
@@ -105,10 +100,9 @@ def test_old_frames_are_dropped_when_a_run_starts_anew(fit, tmp_path):
 
 def test_tensorboard_gets_the_gif(fit, tmp_path, tensorboard):
     trainer = fit(TrainingGif())
-    [event] = tensorboard().Images("images/training")
+    [event] = tensorboard().Images("animations/training")
     assert event.encoded_image_string == (tmp_path / "training.gif").read_bytes()
-    image = Image.open(io.BytesIO(event.encoded_image_string))
-    assert (event.width, event.height) == image.size
+    assert (event.height, event.width) == pixels(event.encoded_image_string).shape[:2]
     assert event.step == trainer.global_step - 1
 
 

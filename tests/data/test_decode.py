@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from vae_lightning.data.decode import _to_8_bit, decode_image
+from vae_lightning.data.decode import _to_8_bit, decode_grey_square, decode_image
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -184,3 +184,35 @@ def test_damaged_files_raise(tmp_path):
     path.write_bytes(b"not a picture")
     with pytest.raises(OSError, match="cannot identify"):
         decode_image(path, 20, 3)
+
+
+# Grey squares
+
+
+def test_a_grey_square_keeps_every_level(tmp_path):
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    for suffix in ("png", "bmp", "gif"):
+        path = saved(Image.fromarray(levels), tmp_path / f"picture.{suffix}")
+        assert np.array_equal(decode_grey_square(path), levels)
+
+
+@pytest.mark.parametrize("size", [(60, 20), (20, 60), (37, 20)])
+def test_of_a_longer_side_the_middle_is_kept_at_its_own_size(tmp_path, size):
+    levels = np.random.default_rng(0).integers(0, 256, size[::-1], dtype=np.uint8)
+    square = decode_grey_square(saved(Image.fromarray(levels), tmp_path / "picture.png"))
+    assert square.shape == (20, 20)
+    left, top = (size[0] - 20) // 2, (size[1] - 20) // 2
+    assert np.array_equal(square, levels[top : top + 20, left : left + 20])
+
+
+def test_a_grey_square_is_upright_opaque_and_of_colours_their_luminance(tmp_path):
+    image = quadrants()
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    turned = saved(image.transpose(Image.Transpose.ROTATE_180), tmp_path / "turned.png", exif=exif)
+    assert is_close(corners(decode_grey_square(turned)[..., None]), [(76,), (150,), (29,), (255,)], 1)
+    clear = saved(quadrants(), tmp_path / "clear.png", transparency=RED)
+    assert corners(decode_grey_square(clear)[..., None])[0] == (255,)
+    ramp = np.tile(np.linspace(0, 65535, 64).round().astype(np.uint16), (64, 1))
+    deep = decode_grey_square(saved(Image.fromarray(ramp), tmp_path / "deep.png"))
+    assert np.abs(deep[0].astype(int) - np.linspace(0, 255, 64)).max() <= 1

@@ -1,7 +1,9 @@
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from PIL import Image
 
+from vae_lightning.data.decode import decode_image
 from vae_lightning.data.image_data import ImageDataModule, randomly_flipped, round_robin
 from vae_lightning.data.loader import ImageBatch, ImageSet
 from vae_lightning.errors import UserError
@@ -20,12 +22,30 @@ class Ramp(ImageDataModule):
     def prepare_data(self):
         pass
 
+    def decode(self, path):
+        return torch.from_numpy(decode_image(path, self.image_size, self.channels).copy())
+
     def load_splits(self):
         self.times_loaded += 1
         pixels = torch.full((600, 6, 6, self.channels), 102, dtype=torch.uint8)
         pixels[:, :, 0] = 0
         splits = zip(("train", "val", "test"), torch.arange(600).split(self.sizes), strict=True)
         return {split: ImageSet(pixels, rows, rows % 3) for split, rows in splits}
+
+
+class Numbered(Ramp):
+    """Image n of all 600 has n in its upper left corner, in two pixels."""
+
+    def load_splits(self):
+        splits = super().load_splits()
+        pixels, rows = splits["train"].pixels, torch.arange(600)
+        pixels[:, 0, 0, 0], pixels[:, 0, 1, 0] = rows // 256, rows % 256
+        return splits
+
+
+def numbers(images: torch.Tensor) -> list[int]:
+    """Which of `Numbered`'s images these are."""
+    return (images[:, 0, 0, 0].long() * 256 + images[:, 0, 0, 1].long()).tolist()
 
 
 class Collector(LightningModule):
@@ -194,6 +214,135 @@ def test_examples_are_what_evaluation_sees(binarize):
 
 def test_there_are_no_more_examples_than_images():
     assert Ramp().example_images(1000, "test").shape == (100, 1, 6, 6)
+
+
+# A few images, chosen
+
+
+@pytest.mark.parametrize(("split", "first"), [("train", 0), ("val", 300), ("test", 500)])
+def test_examples_are_told_with_their_indices_and_labels(split, first):
+    data = Numbered()
+    batch = data.examples(30, split)
+    assert batch.images.dtype == torch.uint8
+    assert [first + index for index in batch.indices.tolist()] == numbers(batch.images)
+    assert len(set(batch.indices.tolist())) == 30
+    assert batch.labels.tolist() == [number % 3 for number in numbers(batch.images)]
+    assert batch.labels.bincount().tolist() == [10, 10, 10]
+    assert torch.equal(data.examples(10, split).indices, batch.indices[:10])
+    assert not torch.equal(Numbered(seed=1).examples(30, split).indices, batch.indices)
+    assert torch.equal(data.example_images(30, split), batch.images.float() / 255)
+
+
+def test_images_come_in_the_order_of_the_indices_as_often_as_they_are_named():
+    data = Numbered()
+    batch = data.images_at(torch.tensor([7, 0, 199, 7]))
+    assert numbers(batch.images) == [307, 300, 499, 307]
+    assert batch.indices.tolist() == [7, 0, 199, 7]
+    assert batch.labels.tolist() == [307 % 3, 0, 499 % 3, 307 % 3]
+    assert numbers(data.images_of_indices([99, 3], "test").images) == [599, 503]
+
+
+@pytest.mark.parametrize(("wrong", "split"), [([3, 200], "val"), ([-1], "val"), ([100, 300], "test")])
+def test_an_index_that_is_not_there_is_named(wrong, split):
+    sizes = {"val": 200, "test": 100}
+    with pytest.raises(UserError) as error:
+        Numbered().images_of_indices(wrong, split)
+    index = next(index for index in wrong if not 0 <= index < sizes[split])
+    expected = f"indices: {index} is none of the {sizes[split]} {split} images; choose 0 to {sizes[split] - 1}"
+    assert str(error.value) == expected
+
+
+def test_each_label_gets_an_image_and_a_repeated_one_another():
+    data = Numbered()
+    batch = data.images_of_labels([2, 0, 2, 2], "test")
+    assert batch.labels.tolist() == [2, 0, 2, 2]
+    assert [number % 3 for number in numbers(batch.images)] == [2, 0, 2, 2]
+    assert len(set(numbers(batch.images))) == 4
+    assert torch.equal(data.images_of_labels([2, 0], "test").indices, batch.indices[:2])
+    assert any(
+        not torch.equal(Numbered(seed=seed).images_of_labels([2], "test").indices, batch.indices[:1]) for seed in (1, 2)
+    )
+
+
+def test_a_label_without_images_is_named_with_the_choices():
+    with pytest.raises(UserError) as error:
+        Numbered().images_of_labels([1, 7], "val")
+    assert str(error.value) == "labels: the val images have no more of label 7; valid here: 0, 1, 2"
+    with pytest.raises(UserError, match="the test images have no more of label 0"):
+        Numbered().images_of_labels([0] * 34, "test")  # of which there are 33
+
+
+@pytest.mark.parametrize("size", [1, 64, 1000])
+@pytest.mark.parametrize("binarize", ["none", "dynamic", "fixed"])
+def test_a_stream_is_all_of_a_split_as_evaluation_sees_it(size, binarize):
+    data = Numbered(binarize=binarize)
+    for split in ("val", "test"):
+        batches = list(data.stream(split, size))
+        assert max(len(batch.images) for batch in batches) == min(size, len(data.splits[split]))
+        loaded = list(data.val_dataloader() if split == "val" else data.test_dataloader())
+        for name in ("images", "indices", "labels"):
+            streamed, expected = (torch.cat([getattr(batch, name) for batch in each]) for each in (batches, loaded))
+            assert torch.equal(streamed, expected)
+            assert streamed.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("binarize", ["dynamic", "fixed"])
+def test_a_training_image_is_binarized_alike_however_it_is_asked_for(binarize):
+    data = Numbered(binarize=binarize)
+    streamed = torch.cat([batch.images for batch in data.stream("train", 70)])
+    assert streamed.unique().tolist() == [0, 255]
+    assert torch.equal(data.images_at(torch.tensor([250, 3]), "train").images, streamed[[250, 3]])
+    examples = data.examples(5, "train")
+    assert torch.equal(examples.images, streamed[examples.indices])
+
+
+# Picture files
+
+
+@pytest.fixture
+def grey_file(tmp_path):
+    Image.new("L", (9, 6), 102).save(tmp_path / "grey.png")
+    return tmp_path / "grey.png"
+
+
+def test_a_file_becomes_one_of_the_images_without_the_data(grey_file):
+    data = Ramp(channels=3)
+    image = data.read_image(grey_file)
+    assert image.shape == data.image_shape
+    assert image.dtype == torch.uint8
+    assert image.unique().tolist() == [102]
+    assert data.times_loaded == 0
+    assert torch.equal(data.read_images([grey_file, str(grey_file)]), torch.stack([image, image]))
+
+
+@pytest.mark.parametrize("binarize", ["dynamic", "fixed"])
+def test_files_are_binarized_by_a_draw_of_the_seed_and_their_place(grey_file, binarize):
+    data = Ramp(binarize=binarize)
+    files = [grey_file] * 200
+    images = data.read_images(files)
+    assert images.unique().tolist() == [0, 255]
+    assert images.float().mean() / 255 == pytest.approx(0.4, abs=0.025)  # 7,200 draws: over 4 sigma
+    assert not torch.equal(images[0], images[1])
+    assert torch.equal(data.read_images(files[:3], first_index=5), images[5:8])
+    assert torch.equal(data.read_image(grey_file, 7), images[7])
+    assert not torch.equal(Ramp(binarize=binarize, seed=1).read_image(grey_file), images[0])
+    drawn = data._drawn(torch.full((1, 1, 6, 6), 102, dtype=torch.uint8), torch.tensor([0]), "val")
+    assert not torch.equal(drawn[0], images[0])  # not the noise of the data's own images
+
+
+def test_a_file_that_cannot_be_read_is_named(grey_file, tmp_path):
+    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "cut.png").write_bytes(grey_file.read_bytes()[:45])
+    for name, reason in (
+        ("missing.png", "no such file"),
+        ("text.png", "can't be read as a picture (cannot identify image file"),
+        ("cut.png", "can't be read as a picture ("),
+        (".", "can't be read as a picture ("),
+    ):
+        with pytest.raises(UserError) as error:
+            Ramp().read_images([grey_file, tmp_path / name])
+        assert str(error.value).startswith(f"images: {tmp_path / name}: {reason}")
+        assert "\n" not in str(error.value)
 
 
 def test_round_robin_takes_the_labels_in_turn():

@@ -134,6 +134,20 @@ def test_impossible_options_are_named(folder, options, message):
         folder(**options)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_file_of_the_folder_is_read_as_it_stands_in_the_cache(folder, pictures, tmp_path, channels):
+    large = np.random.default_rng(1).integers(0, 256, (90, 130, 3), dtype=np.uint8)
+    Image.fromarray(large).save(pictures / "large.jpg", quality=95)  # JPEG is decoded at a part of its size
+    data = folder(channels=channels)
+    files = [pictures / name for split in data.splits.values() for name in split.names]
+    assert pictures / "large.jpg" in files
+    cached = torch.cat([split.images(torch.arange(len(split))) for split in data.splits.values()])
+    away = folder(channels=channels, root="/gone", cache_dir=str(tmp_path / "no cache"))
+    assert torch.equal(away.read_images(files), cached)
+    assert not (tmp_path / "no cache").exists()
+    assert cached.shape[1] == channels
+
+
 def test_real_faces(real_data, tmp_path):
     root = tmp_path / "faces"
     root.mkdir()

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vae_lightning.data.mnist import FILES, MNIST, read_idx
 from vae_lightning.errors import UserError
@@ -184,3 +185,22 @@ def test_real_mnist(real_data):
     assert read_idx(data.raw_folder / FILES[1])[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     train = data.splits["train"].images(torch.arange(55000)).float() / 255
     assert train.mean().item() == pytest.approx(0.1307, abs=0.001)
+
+
+@pytest.mark.parametrize("options", [{}, {"image_size": 32, "channels": 3}, {"image_size": 14}])
+def test_a_digit_in_a_file_becomes_the_very_image_of_the_data(tmp_path, options):
+    write_raw(tmp_path)
+    data = MNIST(root=str(tmp_path), **options)
+    for index in (0, 23):
+        Image.fromarray(ARRAYS[FILES[2]][index]).save(tmp_path / "digit.png")
+        assert torch.equal(
+            data.read_images([tmp_path / "digit.png"]), data.splits["test"].images(torch.tensor([index]))
+        )
+
+
+def test_a_file_is_read_without_the_data_and_without_a_download(tmp_path):
+    Image.new("L", (56, 56), 7).save(tmp_path / "digit.png")
+    image = MNIST(root=str(tmp_path / "nowhere")).read_image(tmp_path / "digit.png")
+    assert image.shape == (1, 28, 28)
+    assert image.unique().tolist() == [7]
+    assert [path.name for path in tmp_path.iterdir()] == ["digit.png"]

@@ -69,13 +69,16 @@ def test_two_ranks_count_every_image_once(tmp_path, odd_folder):
 
 
 def test_ranks_leave_one_run_directory_that_can_be_resumed(tmp_path):
-    arguments = [*TINY, "trainer=ddp_cpu", f"run_dir={tmp_path / 'run'}"]
+    arguments = [*TINY, "trainer=ddp_cpu", "callbacks=default", f"run_dir={tmp_path / 'run'}"]
     done = run_command(*arguments, "trainer.max_epochs=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     run = RunDir(tmp_path / "run")
     assert run.status()["status"] == "finished"
     assert run.metrics()["test/num_images"] == 360
-    assert len(list(run.path.glob("images/samples/*.png"))) == 1
+    kinds = list((run.path / "images").iterdir())
+    assert {"samples", "traversals", "tsne", "neighbours"} <= {kind.name for kind in kinds}
+    assert all(len(list(kind.glob("*.png"))) == 1 for kind in kinds if kind.name != "training")
+    assert [path.name for path in (run.path / "projector").glob("epoch_*")] == ["epoch_0001.tsv"]
     done = run_command("resume=run", "trainer.max_epochs=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert run.metrics()["epochs"] == 2

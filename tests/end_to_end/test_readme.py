@@ -18,7 +18,7 @@ from tests.conftest import TINY
 from tests.end_to_end.runs import run_command
 from tests.reports.runs_on_disk import figures, write_run, write_sweep
 from tests.test_config import composed
-from vae_lightning import report
+from vae_lightning import generate, report
 from vae_lightning.config import CONF_DIR, register
 from vae_lightning.run_dir import RunDir
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 LINES = [line.split("#")[0].strip() for language, text in BLOCKS if language == "bash" for line in text.splitlines()]
-TRAIN = "python -m vae_lightning.train"
+TRAIN, GENERATE = "python -m vae_lightning.train", "python -m vae_lightning.generate"
 TRAINING = [line.removeprefix(TRAIN).strip() for line in LINES if line.startswith(TRAIN)]
 KINDS = {
     "own": "archive|folder",
@@ -141,6 +141,32 @@ def test_reports(monkeypatch, tmp_path, text):
     assert "The rate-distortion plane" in page.read_text()
 
 
+@pytest.fixture(scope="module")
+def generated_from(tmp_path_factory) -> Path:
+    """A folder with a trained run of digits and some pictures, each where the README has it."""
+    folder = tmp_path_factory.mktemp("generate")
+    (run,) = {re.search(r"run=(\S+)", line)[1] for line in LINES if line.startswith(GENERATE)}
+    done = run_command(*TINY[:5], "model.latent_dim=8", "callbacks=none", "debug=fast", f"run_dir={run}", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "holiday/photos").mkdir(parents=True)
+    for name in ("first.png", "second.jpg", "holiday/photos/beach.jpg"):
+        Image.effect_noise((40, 30), 60).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("text", [line for line in LINES if line.startswith(GENERATE)])
+def test_generating_commands(monkeypatch, generated_from, text):
+    monkeypatch.chdir(generated_from)
+    words = shlex.split(text)[2:]
+    monkeypatch.setattr(sys, "argv", [*words, "overwrite=true"])
+    generate.main()
+    chosen = dict(word.split("=", 1) for word in words[1:])
+    folder = Path(chosen.get("out", f"{chosen['run']}/generated/{chosen['mode']}"))
+    assert len(list(folder.iterdir())) >= 3
+    if "num_images" in chosen:
+        assert len(list(folder.glob("sample_*.png"))) == int(chosen["num_images"])
+
+
 def free_port() -> int:
     with socket.socket() as server:
         server.bind(("localhost", 0))
@@ -234,7 +260,7 @@ def test_pictures_are_there_and_small():
     for picture in pictures:
         with Image.open(picture) as image:
             image.verify()
-    assert sum(picture.stat().st_size for picture in (ROOT / "docs").iterdir()) < 3_000_000
+    assert sum(picture.stat().st_size for picture in (ROOT / "docs").iterdir()) < 3_500_000
 
 
 def test_the_map_names_every_room():

@@ -45,7 +45,7 @@ def test_a_run_directory_tells_everything(train, capsys):
 
 
 def test_tensorboard_holds_curves_pictures_and_hyperparameters(train):
-    run = train("objective.warmup_steps=12")
+    run = train("objective.warmup_steps=12", "callbacks=default")
     events = EventAccumulator(str(run.path), size_guidance={"images": 0, "scalars": 0}).Reload()
     scalars = set(events.Tags()["scalars"])
     for split in ("train", "val"):
@@ -57,7 +57,10 @@ def test_tensorboard_holds_curves_pictures_and_hyperparameters(train):
         event.step for event in events.Scalars("val/elbo")
     ]
     assert [round(event.value, 4) for event in events.Scalars("beta")] == [0.75, 1.0]
-    assert {"images/reconstructions", "images/samples", "images/training"} <= set(events.Tags()["images"])
+    kinds = {file.parent.name for file in (run.path / "images").rglob("epoch_*.png")}
+    assert kinds >= {"reconstruction_history", "transition", "traversals", "latent_units", "tsne", "pca", "neighbours"}
+    moving = {"animations/training", "animations/transition", "animations/traversals"}
+    assert set(events.Tags()["images"]) == {f"images/{kind}" for kind in kinds - {"training"}} | moving
     assert {"config/text_summary", "model/text_summary", "_hparams_/session_start_info"} <= set(
         events.summary_metadata
     ) | set(events.Tags()["tensors"])
@@ -67,6 +70,7 @@ def test_seeds_repeat_bitwise_and_pictures_change_nothing(train):
     first, again = train(name="first"), train(name="again")
     assert_equal_weights(first, again)
     assert_equal_weights(first, train("callbacks=none", name="bare"))
+    assert_equal_weights(first, train("callbacks=default", name="full"))
     assert {name: value for name, value in first.metrics().items() if name.startswith("test/")} == {
         name: value for name, value in again.metrics().items() if name.startswith("test/")
     }

@@ -46,5 +46,6 @@ def test_carries_its_configs_and_console_scripts(installed, tmp_path):
     assert "vae-train = vae_lightning.train:main" in scripts
     assert "vae-tensorboard = vae_lightning.dashboard:main" in scripts
     assert "vae-report = vae_lightning.report:main" in scripts
+    assert "vae-generate = vae_lightning.generate:main" in scripts
     page = {file.name for file in (installed / "vae_lightning/reports").iterdir() if file.suffix != ".py"}
     assert {"page.html.j2", "page.css", "page.js"} <= page

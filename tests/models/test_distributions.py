@@ -2,10 +2,16 @@
 
 import math
 
+import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from vae_lightning.models.distributions import DiagonalNormal, bernoulli_image, normal_image
+from vae_lightning.models.distributions import DiagonalNormal, at_least_float32, bernoulli_image, normal_image
+from vae_lightning.models.likelihoods import GaussianLikelihood
+from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
+from vae_lightning.models.posteriors import DiagonalGaussian
+from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.vae import build_vae
 
 
 def test_diagonal_normal_is_the_independent_normal():
@@ -32,6 +38,38 @@ def test_half_precision_inputs_are_computed_in_float32():
     posterior = DiagonalNormal(torch.zeros(2, 3, dtype=torch.bfloat16), torch.ones(2, 3, dtype=torch.bfloat16))
     assert posterior.rsample().dtype == torch.float32
     assert bernoulli_image(torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16)).mean.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("bfloat16", "float32"), ("float16", "float32"), ("float32", "float32"), ("float64", "float64")]
+)
+def test_precision_is_raised_to_float32_and_never_lowered(given, kept):
+    values = torch.rand(2, 3, 4, 4).to(getattr(torch, given))
+    expected = getattr(torch, kept)
+    assert torch.equal(at_least_float32(values), values.to(expected))
+    normal = DiagonalNormal(values, values + 1)
+    drawn = [
+        normal.rsample(),
+        normal.log_prob(values),
+        normal_image(values, 0.1).mean,
+        normal_image(values, 0.1).stddev,
+    ]
+    drawn += [bernoulli_image(values).mean, bernoulli_image(values).log_prob(torch.ones(2, 3, 4, 4, dtype=expected))]
+    assert {result.dtype for result in [at_least_float32(values), *drawn]} == {expected}
+
+
+def test_float64_in_is_float64_out_of_a_whole_model():
+    vae = build_vae(
+        (1, 8, 8), 3, MLPEncoder, DiagonalGaussian, StandardNormal, MLPDecoder, GaussianLikelihood("optimal")
+    )
+    x = torch.rand(4, 1, 8, 8)
+    single = vae.reconstruct(x)
+    double = vae.double().reconstruct(x.double())
+    assert double.dtype == torch.float64
+    assert vae.encode(x.double()).mean.dtype == vae.encode(x.double()).stddev.dtype == torch.float64
+    assert vae.prior().mean.dtype == torch.float64
+    torch.testing.assert_close(double.float(), single, atol=1e-5, rtol=1e-5)
+    assert not torch.equal(double, double.float().double())  # not float32 in disguise
 
 
 def test_bernoulli_mass_sums_to_one_over_all_images():

@@ -9,9 +9,10 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 
 from vae_lightning.models.distributions import DiagonalNormal
 from vae_lightning.models.priors import StandardNormal
-from vae_lightning.models.vae import VAE
+from vae_lightning.models.vae import VAE, VAEOutput
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.objectives.schedules import linear_warmup
+from vae_lightning.objectives.terms import rate, rate_per_dimension
 
 D, PIXELS, SCALE = 3, 6, 0.5
 
@@ -63,6 +64,19 @@ def test_elbo_stays_plain_whatever_is_minimised():
     plain, weighted = ELBO()(output, x, 0), ELBO(beta=4.0)(output, x, 0)
     torch.testing.assert_close(weighted.elbo, plain.elbo)
     torch.testing.assert_close(weighted.loss, plain.distortion + 4 * plain.rate)
+
+
+def test_rate_per_dimension_sums_to_the_rate():
+    prior = DiagonalNormal(torch.randn(5), torch.rand(5) + 0.5)
+    posterior = DiagonalNormal(torch.randn(7, 5), torch.rand(7, 5) + 0.1)
+    output = VAEOutput(posterior, prior, torch.zeros(1, 7, 5), posterior)
+    torch.testing.assert_close(rate_per_dimension(posterior, prior).sum(1), rate(output), atol=1e-5, rtol=1e-5)
+
+
+def test_rate_per_dimension_is_that_of_the_dimension():
+    posterior = DiagonalNormal(torch.tensor([[0.0, 2.0, 0.0]]), torch.tensor([[1.0, 1.0, 0.5]]))
+    rates = rate_per_dimension(posterior, StandardNormal(3)())
+    torch.testing.assert_close(rates, torch.tensor([[0.0, 2.0, math.log(2) - 0.375]]))
 
 
 def test_warmup_is_a_function_of_the_step():

@@ -1,23 +1,25 @@
-"""What all pictures drawn while training share: when to draw, from which fixed tensor, and where it goes."""
+"""What all pictures drawn while training share: when to draw, what they look at, and where they go."""
 
 import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Shaped, UInt8
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
-from vae_lightning.callbacks.arguments import require_at_least
+from vae_lightning.callbacks.periodic import PeriodicCallback, undisturbed
 from vae_lightning.callbacks.steps import current_step
+from vae_lightning.figures.captions import origin
+from vae_lightning.models.distributions import DiagonalNormal
 
 
 @runtime_checkable
@@ -26,78 +28,98 @@ class PictureModel(Protocol):
 
     def sample_prior(self, num_images: int, seed: int) -> Tensor: ...
 
+    def prior(self) -> DiagonalNormal: ...
+
+    def encode(self, x: Tensor) -> DiagonalNormal: ...
+
     def generate(self, z: Tensor) -> Tensor: ...
 
     def reconstruct(self, x: Tensor) -> Tensor: ...
 
 
-class PictureCallback(Callback, ABC):
-    """Draws the same images, or the same z, every few epochs and after the last one.
+@dataclass(frozen=True)
+class Drawing:
+    """A picture, and where it moves too its animation as the bytes of a GIF."""
 
-    What is drawn is chosen when training starts and kept in the checkpoint. Training is left as it was:
-    module modes, BatchNorm statistics and random states. Every rank computes, rank zero writes
-    `<run>/images/<name>/epoch_0001.png` and the TensorBoard image `images/<name>`.
+    picture: UInt8[np.ndarray, "H W 3"]
+    animation: bytes | None = None
+
+
+class PictureCallback(PeriodicCallback, ABC):
+    """Draws every few epochs and after the last one.
+
+    Every rank looks at its model, rank zero draws and writes `<run>/images/<name>/epoch_0001.png` and the TensorBoard
+    image `images/<name>`; of what moves `epoch_0001.gif` and `animations/<name>`, too.
 
     Args:
         name: of the folder and of the TensorBoard tag.
-        every_n_epochs: epochs count from 1; epoch 1 is after the first pass over the training data.
-        num_images: how many images the picture shows.
+        every_n_epochs: that of `PeriodicCallback`.
 
     Raises:
-        ValueError: `every_n_epochs` or `num_images` is below 1.
+        ValueError: `every_n_epochs` is below 1.
     """
 
-    def __init__(self, name: str, every_n_epochs: int, num_images: int):
-        require_at_least("every_n_epochs", every_n_epochs, 1)
-        require_at_least("num_images", num_images, 1)
+    def __init__(self, name: str, every_n_epochs: int | None):
+        super().__init__(every_n_epochs)
         self.name = name
-        self.every_n_epochs = every_n_epochs
-        self.num_images = num_images
+
+    @abstractmethod
+    def look(self, trainer: Trainer, pl_module: LightningModule) -> Any:
+        """What the picture needs to know of the model; None where this model has no such picture."""
+
+    @abstractmethod
+    def draw(self, seen: Any, context: str) -> Drawing:
+        """The picture of what was seen; `context`, the run and the epoch, belongs into it. Called on rank zero only."""
+
+    def publish(self, trainer: Trainer, epoch: int, drawing: Drawing) -> None:
+        """Write the drawing; called on rank zero only."""
+        height, width, _ = drawing.picture.shape
+        self._publish(trainer, epoch, "images", ".png", encode_png(drawing.picture), (width, height))
+        if drawing.animation is not None:
+            with Image.open(io.BytesIO(drawing.animation)) as image:
+                size = image.size
+            self._publish(trainer, epoch, "animations", ".gif", drawing.animation, size)
+
+    def path(self, trainer: Trainer, epoch: int) -> Path:
+        return Path(trainer.default_root_dir) / "images" / self.name / f"epoch_{epoch:04d}.png"
+
+    def act(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
+        seen = self.look(trainer, pl_module)
+        if seen is not None and trainer.is_global_zero:
+            context = origin(pl_module.config["name"], Path(trainer.default_root_dir).name, epoch)
+            self.publish(trainer, epoch, self.draw(seen, context))
+
+    def _publish(
+        self, trainer: Trainer, epoch: int, tab: str, suffix: str, encoded: bytes, size: tuple[int, int]
+    ) -> None:
+        write_atomically(self.path(trainer, epoch).with_suffix(suffix), encoded)
+        log_encoded_image(trainer, f"{tab}/{self.name}", encoded, size)
+
+
+class FixedPictureCallback(PictureCallback, ABC):
+    """A picture of the same images, or of the same z, every time: chosen when training starts, kept in the checkpoint.
+
+    Arguments and errors are those of `PictureCallback`.
+    """
+
+    def __init__(self, name: str, every_n_epochs: int | None):
+        super().__init__(name, every_n_epochs)
         self.fixed: Tensor | None = None
-        self._undrawn_epoch: int | None = None
 
     @abstractmethod
     def choose(self, trainer: Trainer, vae: PictureModel) -> Shaped[Tensor, "N ..."]:
         """The tensor that every picture of this run is drawn from."""
 
-    @abstractmethod
-    def draw(self, vae: PictureModel, fixed: Shaped[Tensor, "N ..."]) -> UInt8[np.ndarray, "H W 3"]:
-        """One picture from the fixed tensor, which is on the model's device."""
-
-    def publish(self, trainer: Trainer, epoch: int, picture: UInt8[np.ndarray, "H W 3"]) -> None:
-        """Write the picture; called on rank zero only."""
-        write_atomically(self.path(trainer, epoch), encode_png(picture))
-        for logger in tensorboard_loggers(trainer):
-            tag, step = f"images/{self.name}", current_step(trainer)
-            logger.experiment.add_image(tag, picture, step, dataformats="HWC")
-
-    def path(self, trainer: Trainer, epoch: int) -> Path:
-        return Path(trainer.default_root_dir) / "images" / self.name / f"epoch_{epoch:04d}.png"
-
-    def draw_and_publish(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
+    def fixed_on(self, device: torch.device) -> Shaped[Tensor, "N ..."]:
+        """What was chosen, on the model's device."""
         assert self.fixed is not None
-        with undisturbed(pl_module):
-            picture = self.draw(pl_module.vae, self.fixed.to(pl_module.device))
-        if trainer.is_global_zero:
-            self.publish(trainer, epoch, picture)
+        return self.fixed.to(device)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._undrawn_epoch = None
+        super().on_train_start(trainer, pl_module)
         if self.fixed is None:
             with undisturbed(pl_module):
                 self.fixed = self.choose(trainer, pl_module.vae).cpu()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        epoch = trainer.current_epoch + 1
-        due = epoch % self.every_n_epochs == 0
-        self._undrawn_epoch = None if due else epoch
-        if due:
-            self.draw_and_publish(trainer, pl_module, epoch)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Only here is it certain which epoch was the last: early stopping and max_time decide as they go.
-        if self._undrawn_epoch is not None:
-            self.draw_and_publish(trainer, pl_module, self._undrawn_epoch)
 
     def state_dict(self) -> dict[str, Any]:
         return {} if self.fixed is None else {"fixed": self.fixed}
@@ -106,23 +128,17 @@ class PictureCallback(Callback, ABC):
         self.fixed = state_dict.get("fixed")
 
 
-@contextmanager
-def undisturbed(module: LightningModule) -> Iterator[None]:
-    """Evaluation mode without gradients or autocast; modes and PyTorch's random state are restored after."""
-    modes = {part: part.training for part in module.modules()}
-    devices = [module.device] if module.device.type == "cuda" else []
-    no_autocast = torch.autocast(module.device.type, enabled=False)
-    module.eval()
-    try:
-        with torch.no_grad(), no_autocast, torch.random.fork_rng(devices):
-            yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-
-
 def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def log_encoded_image(trainer: Trainer, tag: str, encoded: bytes, size: tuple[int, int]) -> None:
+    """Give TensorBoard a PNG or a GIF of (width, height) as it is; its own `add_video` would want moviepy."""
+    width, height = size
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
+    summary = Summary(value=[Summary.Value(tag=tag, image=image)])
+    for logger in tensorboard_loggers(trainer):
+        logger.experiment._get_file_writer().add_summary(summary, current_step(trainer))
 
 
 def encode_png(picture: UInt8[np.ndarray, "H W 3"]) -> bytes:

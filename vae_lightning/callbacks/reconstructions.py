@@ -1,18 +1,17 @@
 """The same validation images beside their reconstructions, epoch after epoch."""
 
-import numpy as np
-import torch
-from jaxtyping import UInt8
-from lightning.pytorch import Trainer
+from jaxtyping import Float, UInt8
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.callbacks.pictures import PictureCallback, PictureModel
+from vae_lightning.arguments import require_at_least
+from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
 from vae_lightning.figures.grids import comparison_grid
 
 _COLUMNS = 8
 
 
-class Reconstructions(PictureCallback):
+class Reconstructions(FixedPictureCallback):
     """Draws fixed validation images above their mean reconstructions; `PictureCallback` says when and where.
 
     Args:
@@ -23,13 +22,19 @@ class Reconstructions(PictureCallback):
         ValueError: `every_n_epochs` or `num_images` is below 1.
     """
 
-    def __init__(self, every_n_epochs: int = 1, num_images: int = 16):
-        super().__init__("reconstructions", every_n_epochs, num_images)
+    def __init__(self, every_n_epochs: int | None = 1, num_images: int = 16):
+        super().__init__("reconstructions", every_n_epochs)
+        require_at_least("num_images", num_images, 1)
+        self.num_images = num_images
 
     def choose(self, trainer: Trainer, vae: PictureModel) -> UInt8[Tensor, "N C H W"]:
-        images = trainer.datamodule.example_images(self.num_images)
-        return images.mul(255).round().to(torch.uint8)
+        return trainer.datamodule.examples(self.num_images).images
 
-    def draw(self, vae: PictureModel, fixed: UInt8[Tensor, "N C H W"]) -> UInt8[np.ndarray, "height width 3"]:
-        originals = fixed.float() / 255
-        return comparison_grid(originals, vae.reconstruct(originals), _COLUMNS)
+    def look(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> tuple[Float[Tensor, "N C H W"], Float[Tensor, "N C H W"]]:
+        originals = self.fixed_on(pl_module.device).float() / 255
+        return originals, pl_module.vae.reconstruct(originals)
+
+    def draw(self, seen: tuple[Tensor, Tensor], context: str) -> Drawing:
+        return Drawing(comparison_grid(*seen, columns=_COLUMNS, context=context))

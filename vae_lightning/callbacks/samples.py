@@ -2,16 +2,17 @@
 
 import math
 
-import numpy as np
-from jaxtyping import Float, UInt8
-from lightning.pytorch import Trainer
+from jaxtyping import Float
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.callbacks.pictures import PictureCallback, PictureModel
+from vae_lightning.arguments import require_at_least
+from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
+from vae_lightning.figures.captions import with_caption
 from vae_lightning.figures.grids import image_grid
 
 
-class Samples(PictureCallback):
+class Samples(FixedPictureCallback):
     """Draws the mean images of fixed z from the prior; `PictureCallback` says when and where.
 
     Args:
@@ -23,12 +24,18 @@ class Samples(PictureCallback):
         ValueError: `every_n_epochs` or `num_images` is below 1.
     """
 
-    def __init__(self, every_n_epochs: int = 1, num_images: int = 64, seed: int = 0):
-        super().__init__("samples", every_n_epochs, num_images)
+    def __init__(self, every_n_epochs: int | None = 1, num_images: int = 64, seed: int = 0):
+        super().__init__("samples", every_n_epochs)
+        require_at_least("num_images", num_images, 1)
+        self.num_images = num_images
         self.seed = seed
 
     def choose(self, trainer: Trainer, vae: PictureModel) -> Float[Tensor, "N D"]:
         return vae.sample_prior(self.num_images, self.seed)
 
-    def draw(self, vae: PictureModel, fixed: Float[Tensor, "N D"]) -> UInt8[np.ndarray, "H W 3"]:
-        return image_grid(vae.generate(fixed), columns=math.ceil(math.sqrt(len(fixed))))
+    def look(self, trainer: Trainer, pl_module: LightningModule) -> Float[Tensor, "N C H W"]:
+        return pl_module.vae.generate(self.fixed_on(pl_module.device))
+
+    def draw(self, seen: Float[Tensor, "N C H W"], context: str) -> Drawing:
+        grid = image_grid(seen, columns=math.ceil(math.sqrt(len(seen))))
+        return Drawing(with_caption(grid, "samples from the prior", context))

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from vae_lightning.callbacks.arguments import require_at_least
+from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks.steps import current_step
 
 _WARM_UP_BATCHES = 5  # they pay for compilation, cuDNN's search and the workers' start

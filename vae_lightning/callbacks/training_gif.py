@@ -4,32 +4,32 @@ import math
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
-from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
-from vae_lightning.callbacks.arguments import require_at_least
+from vae_lightning.arguments import require_at_least
+from vae_lightning.callbacks.periodic import undisturbed
 from vae_lightning.callbacks.pictures import (
-    PictureCallback,
+    Drawing,
+    FixedPictureCallback,
     PictureModel,
     encode_png,
-    tensorboard_loggers,
+    log_encoded_image,
     write_atomically,
 )
-from vae_lightning.callbacks.steps import current_step
 from vae_lightning.figures.captions import with_caption
 from vae_lightning.figures.gifs import GifFrame, gif_frame, join_frames
 from vae_lightning.figures.grids import image_grid
 
 
-class TrainingGif(PictureCallback):
+class TrainingGif(FixedPictureCallback):
     """Keeps `<run>/training.gif` up to date: the mean images of fixed z, from epoch 0, untrained, on.
 
     Each frame is also `<run>/images/training/epoch_0000.png`. The GIF is whole after every epoch, so that it
     plays when training is killed; a resumed run goes on from the frames up to its checkpoint. When training
-    ends, the GIF becomes the TensorBoard image `images/training`, where it plays too.
+    ends, the GIF becomes the TensorBoard image `animations/training`, where it plays too.
 
     Args:
         every_n_epochs: a frame after every n-th epoch, counted from 1, and after the last.
@@ -44,15 +44,17 @@ class TrainingGif(PictureCallback):
 
     def __init__(
         self,
-        every_n_epochs: int = 1,
+        every_n_epochs: int | None = 1,
         num_images: int = 36,
         frame_ms: int = 300,
         hold_last_ms: int = 2500,
         seed: int = 0,
     ):
-        super().__init__("training", every_n_epochs, num_images)
+        super().__init__("training", every_n_epochs)
+        require_at_least("num_images", num_images, 1)
         require_at_least("frame_ms", frame_ms, 20)
         require_at_least("hold_last_ms", hold_last_ms, 20)
+        self.num_images = num_images
         self.frame_ms = frame_ms
         self.hold_last_ms = hold_last_ms
         self.seed = seed
@@ -61,11 +63,15 @@ class TrainingGif(PictureCallback):
     def choose(self, trainer: Trainer, vae: PictureModel) -> Float[Tensor, "N D"]:
         return vae.sample_prior(self.num_images, self.seed)
 
-    def draw(self, vae: PictureModel, fixed: Float[Tensor, "N D"]) -> UInt8[np.ndarray, "H W 3"]:
-        return image_grid(vae.generate(fixed), columns=math.ceil(math.sqrt(len(fixed))))
+    def look(self, trainer: Trainer, pl_module: LightningModule) -> Float[Tensor, "N C H W"]:
+        return pl_module.vae.generate(self.fixed_on(pl_module.device))
 
-    def publish(self, trainer: Trainer, epoch: int, picture: UInt8[np.ndarray, "H W 3"]) -> None:
-        picture = with_caption(picture, f"epoch {epoch}")
+    def draw(self, seen: Float[Tensor, "N C H W"], context: str) -> Drawing:
+        return Drawing(image_grid(seen, columns=math.ceil(math.sqrt(len(seen)))))
+
+    def publish(self, trainer: Trainer, epoch: int, drawing: Drawing) -> None:
+        # Without the run's name: a caption that outgrew the picture would give the frames different sizes.
+        picture = with_caption(drawing.picture, f"epoch {epoch}")
         write_atomically(self.path(trainer, epoch), encode_png(picture))
         self._frames[epoch] = gif_frame(picture)
         write_atomically(Path(trainer.default_root_dir) / "training.gif", self._gif())
@@ -76,18 +82,14 @@ class TrainingGif(PictureCallback):
         if trainer.is_global_zero:
             self._frames = self._kept_frames(trainer, last_epoch=trainer.current_epoch if resumed else -1)
         if not resumed:
-            self.draw_and_publish(trainer, pl_module, epoch=0)
+            with undisturbed(pl_module):
+                self.act(trainer, pl_module, epoch=0)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_end(trainer, pl_module)
         if self._frames:
-            gif, frame = self._gif(), self._frames[min(self._frames)]
-            size = {"height": frame.height, "width": frame.width}
-            image = Summary.Image(**size, colorspace=3, encoded_image_string=gif)
-            summary = Summary(value=[Summary.Value(tag="images/training", image=image)])
-            for logger in tensorboard_loggers(trainer):
-                # add_video would want moviepy; TensorBoard shows the bytes of an image summary as they are.
-                logger.experiment._get_file_writer().add_summary(summary, current_step(trainer))
+            frame = self._frames[min(self._frames)]
+            log_encoded_image(trainer, "animations/training", self._gif(), (frame.width, frame.height))
 
     def _gif(self) -> bytes:
         frames = [self._frames[epoch] for epoch in sorted(self._frames)]

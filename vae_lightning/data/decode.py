@@ -15,14 +15,26 @@ def decode_image(path: str | PathLike[str], image_size: int, channels: int) -> U
     Transparency is laid on white, 16-bit grey scaled to 8, and of an animation the first frame is taken.
     Raises what Pillow raises for a file it cannot read.
     """
-    with Image.open(path) as image:
-        # Lets JPEG be decoded at 1/2, 1/4 or 1/8 of its size, never below twice the wanted one.
-        image.draft(None, (2 * image_size, 2 * image_size))
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-    picture = _opaque(upright).convert("L" if channels == 1 else "RGB")
+    # Lets JPEG be decoded at 1/2, 1/4 or 1/8 of its size, never below twice the wanted one.
+    picture = _upright(path, draft=(2 * image_size, 2 * image_size)).convert("L" if channels == 1 else "RGB")
     fitted = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.LANCZOS)
     return np.asarray(fitted).reshape(image_size, image_size, channels)
+
+
+def decode_grey_square(path: str | PathLike[str]) -> UInt8[np.ndarray, "side side"]:
+    """The picture upright and in grey, the middle of its longer side kept, at its own size; else as `decode_image`."""
+    picture = _upright(path).convert("L")
+    side = min(picture.size)
+    left, top = ((length - side) // 2 for length in picture.size)  # whole pixels: nothing is resampled
+    return np.asarray(picture.crop((left, top, left + side, top + side)))
+
+
+def _upright(path: str | PathLike[str], draft: tuple[int, int] | None = None) -> Image.Image:
+    with Image.open(path) as image:
+        if draft is not None:
+            image.draft(None, draft)
+        image.load()
+        return _opaque(ImageOps.exif_transpose(image))
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -1,9 +1,13 @@
 """scikit-learn's handwritten digits: 1,797 grey images that need no download."""
 
+from pathlib import Path
 from typing import final
 
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
+from vae_lightning.data.decode import decode_grey_square
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet, seeded_generator
 from vae_lightning.data.resize import grey_pixels
@@ -52,3 +56,8 @@ class Digits(ImageDataModule):
         order = torch.randperm(len(labels), generator=seeded_generator("digits", self.seed))
         shares = zip(_SPLIT_SIZES, order.split(list(_SPLIT_SIZES.values())), strict=True)
         return {split: ImageSet(pixels, rows, labels[rows]) for split, rows in shares}
+
+    def decode(self, path: Path) -> UInt8[Tensor, "H W C"]:
+        """One picture file in grey, its middle square resized as this dataset's images are."""
+        grey = torch.from_numpy(decode_grey_square(path).copy())
+        return grey_pixels(grey.unsqueeze(0), self.image_size, self.channels)[0]

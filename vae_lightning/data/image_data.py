@@ -1,7 +1,9 @@
 """The DataModule all datasets share: loaders of uint8 batches, and what becomes of a batch on the device."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -71,6 +73,10 @@ class ImageDataModule(LightningDataModule, ABC):
     def load_splits(self) -> dict[str, ImageSet]:
         """The splits "train", "val" and "test", opened from disk; raises UserError naming the config key."""
 
+    @abstractmethod
+    def decode(self, path: Path) -> UInt8[Tensor, "H W C"]:
+        """One picture file brought to the size of this dataset's images; raises what Pillow raises."""
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one image."""
@@ -108,20 +114,90 @@ class ImageDataModule(LightningDataModule, ABC):
             images = torch.empty_like(images).bernoulli_(images)  # torch.bernoulli would lose channels_last
         return batch._replace(images=images)
 
-    def example_images(self, num_images: int, split: str = "val") -> Float32[Tensor, "n C H W"]:
-        """Images as evaluation sees them, in [0, 1], on the CPU; fewer if the split has not so many.
+    def examples(self, num_images: int, split: str = "val") -> ImageBatch:
+        """Images as evaluation sees them, uint8 on the CPU; fewer if the split has not so many.
 
         They are chosen by the seed, and spread evenly over the labels where there are labels.
         """
+        order, labels = self._shuffled(split), self.splits[split].labels
+        if labels is not None:
+            order = round_robin(order, labels)
+        return self.images_at(order[:num_images], split)
+
+    def example_images(self, num_images: int, split: str = "val") -> Float32[Tensor, "n C H W"]:
+        """The images of `examples` in [0, 1]."""
+        return self.examples(num_images, split).images.float().div_(255)
+
+    def images_at(self, indices: Int64[Tensor, " n"], split: str = "val") -> ImageBatch:
+        """The images of a split with these indices as evaluation sees them, uint8 on the CPU."""
         images = self.splits[split]
-        order = torch.randperm(len(images), generator=seeded_generator("examples", self.seed, split))
-        if images.labels is not None:
-            order = round_robin(order, images.labels)
-        indices = order[:num_images]
         chosen = images.images(indices)
         if self.binarize == "dynamic" and split == "train":
-            chosen = fixed_draw(chosen.permute(0, 2, 3, 1), indices, self.seed, split).permute(0, 3, 1, 2)
-        return chosen.float().div_(255)
+            chosen = self._drawn(chosen, indices, split)
+        return ImageBatch(chosen, indices, None if images.labels is None else images.labels[indices])
+
+    def stream(self, split: str, batch_size: int = 1000) -> Iterator[ImageBatch]:
+        """All images of a split in order, as evaluation sees them, uint8 on the CPU."""
+        for indices in torch.arange(len(self.splits[split])).split(batch_size):
+            yield self.images_at(indices, split)
+
+    def images_of_labels(self, labels: Sequence[int], split: str = "val") -> ImageBatch:
+        """An image of each of these labels, chosen by the seed; a label that is repeated gets another image.
+
+        Raises UserError where there are no labels, or not so many images of one.
+        """
+        known = self.splits[split].labels
+        if known is None:
+            raise UserError(f"labels={list(labels)}: these data have no labels; choose by indices or images")
+        left = self._shuffled(split).tolist()
+        chosen = []
+        for label in labels:
+            found = next((index for index in left if known[index] == label), None)
+            if found is None:
+                valid = ", ".join(map(str, known.unique().tolist()))
+                raise UserError(f"labels: the {split} images have no more of label {label}; valid here: {valid}")
+            left.remove(found)
+            chosen.append(found)
+        return self.images_at(torch.tensor(chosen, dtype=torch.int64), split)
+
+    def images_of_indices(self, indices: Sequence[int], split: str = "val") -> ImageBatch:
+        """The images of a split with these indices; raises UserError for one that it has not."""
+        last = len(self.splits[split]) - 1
+        wrong = [index for index in indices if not 0 <= index <= last]
+        if wrong:
+            raise UserError(f"indices: {wrong[0]} is none of the {last + 1} {split} images; choose 0 to {last}")
+        return self.images_at(torch.tensor(indices, dtype=torch.int64), split)
+
+    def read_images(self, files: Sequence[str | Path], first_index: int = 0) -> UInt8[Tensor, "N C H W"]:
+        """Picture files by `read_image`; raises UserError that names the first one that can't be read."""
+        return torch.stack([self._readable(Path(file), index) for index, file in enumerate(files, first_index)])
+
+    def read_image(self, path: Path, index: int = 0) -> UInt8[Tensor, "C H W"]:
+        """A picture file as if it were one of this dataset's: its crop, size and channels, and binarized as they are.
+
+        Needs none of the dataset's own images. The index is that of the file among those that are read, which the
+        binarization's draw depends on. Raises what Pillow raises for a file it cannot read.
+        """
+        image = self.decode(path).permute(2, 0, 1).unsqueeze(0)
+        return (image if self.binarize == "none" else self._drawn(image, torch.tensor([index]), "given"))[0]
+
+    def _readable(self, path: Path, index: int) -> UInt8[Tensor, "C H W"]:
+        try:
+            return self.read_image(path, index)
+        except FileNotFoundError as error:
+            raise UserError(f"images: {path}: no such file") from error
+        except Exception as error:  # Pillow's plugins raise anything on a damaged file
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"images: {path}: can't be read as a picture ({reason})") from error
+
+    def _shuffled(self, split: str) -> Int64[Tensor, " M"]:
+        generator = seeded_generator("examples", self.seed, split)
+        return torch.randperm(len(self.splits[split]), generator=generator)
+
+    def _drawn(
+        self, images: UInt8[Tensor, "n C H W"], indices: Int64[Tensor, " n"], split: str
+    ) -> UInt8[Tensor, "n C H W"]:
+        return fixed_draw(images.permute(0, 2, 3, 1), indices, self.seed, split).permute(0, 3, 1, 2)
 
     def _loader(self, split: str, batch_size: int, **options: bool) -> BatchLoader:
         self.setup()

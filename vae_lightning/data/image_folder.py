@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vae_lightning.data.archive import ARCHIVE_EXTENSIONS, Unpacker
 from vae_lightning.data.cache import cache_folder
-from vae_lightning.data.decode import EXTENSIONS
+from vae_lightning.data.decode import EXTENSIONS, decode_image
 from vae_lightning.data.decoded_folder import DecodedFolder, FolderDecoder
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet
@@ -84,6 +84,10 @@ class ImageFolder(ImageDataModule):
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             pixels = torch.from_numpy(folder.pixels)
         return {split: self._split(split, folder, pixels) for split in ("train", "val", "test")}
+
+    def decode(self, path: Path) -> UInt8[Tensor, "H W C"]:
+        """One picture file, cropped and resized as this dataset's images are."""
+        return torch.from_numpy(decode_image(path, self.image_size, self.channels).copy())
 
     def _split(self, split: str, folder: DecodedFolder, pixels: UInt8[Tensor, "N H W C"]) -> ImageSet:
         readable = np.flatnonzero(folder.readable).tolist()

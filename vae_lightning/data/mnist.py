@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from vae_lightning.data.cache import locked
+from vae_lightning.data.decode import decode_grey_square
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet
 from vae_lightning.data.resize import grey_pixels
@@ -93,6 +94,11 @@ class MNIST(ImageDataModule):
                 self._pixels(test_images, test_labels), torch.arange(len(test_images)), test_labels.long()
             ),
         }
+
+    def decode(self, path: Path) -> UInt8[Tensor, "H W C"]:
+        """One picture file in grey, its middle square resized as this dataset's images are."""
+        grey = torch.from_numpy(decode_grey_square(path).copy())
+        return grey_pixels(grey.unsqueeze(0), self.image_size, self.channels)[0]
 
     def _read(self, name: str) -> UInt8[Tensor, "..."]:
         path = self.raw_folder / name

@@ -30,8 +30,12 @@ class GifFrame:
 
 
 def encode_gif(frames: Sequence[UInt8[np.ndarray, "H W 3"]], frame_ms: int, hold_last_ms: int) -> bytes:
-    """An endless GIF of the pictures, one frame each; arguments and errors are those of `join_frames`."""
-    return join_frames([gif_frame(frame) for frame in frames], frame_ms, hold_last_ms)
+    """An endless GIF of the pictures, one frame each; arguments and errors are those of `join_frames`.
+
+    A picture that comes again, as on the way back of a walk, is compressed once.
+    """
+    compressed = {place: gif_frame(frame) for place, frame in {id(frame): frame for frame in frames}.items()}
+    return join_frames([compressed[id(frame)] for frame in frames], frame_ms, hold_last_ms)
 
 
 def join_frames(frames: Sequence[GifFrame], frame_ms: int, hold_last_ms: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Distributions over latents and images, as `torch.distributions` objects computed in float32."""
+"""Distributions over latents and images, as `torch.distributions` objects in float32, or float64 if given that."""
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,8 @@ class DiagonalNormal(Independent):
     """Normal over the last axis with independent components: batch shape [...], event shape [D]."""
 
     def __init__(self, loc: Float[Tensor, "... D"], scale: Float[Tensor, "... D"]):
-        super().__init__(Normal(loc.float(), scale.float(), validate_args=False), 1, validate_args=False)
+        base = Normal(at_least_float32(loc), at_least_float32(scale), validate_args=False)
+        super().__init__(base, 1, validate_args=False)
 
     def rsample_from(self, noise: Float[Tensor, "*K D"]) -> Float[Tensor, "*KB D"]:
         """The reparameterized sample `loc + scale * noise` for given standard normal noise, `[K, B, D]` or `[N, D]`.
@@ -25,10 +26,16 @@ def bernoulli_image(logits: Float[Tensor, "*KB C H W"]) -> Independent:
 
     `log_prob` accepts grey levels in [0, 1] too: it is then the negative cross-entropy, not a likelihood.
     """
-    return Independent(Bernoulli(logits=logits.float(), validate_args=False), 3, validate_args=False)
+    return Independent(Bernoulli(logits=at_least_float32(logits), validate_args=False), 3, validate_args=False)
 
 
 def normal_image(loc: Float[Tensor, "*KB C H W"], scale: Float[Tensor, ""] | float) -> Independent:
     """Independent Normal pixels that share one scale (in units of the [0, 1] pixel range): event shape [C, H, W]."""
-    scale = torch.as_tensor(scale, dtype=torch.float32, device=loc.device).expand_as(loc)
-    return Independent(Normal(loc.float(), scale, validate_args=False), 3, validate_args=False)
+    loc = at_least_float32(loc)
+    scale = torch.as_tensor(scale, dtype=loc.dtype, device=loc.device).expand_as(loc)
+    return Independent(Normal(loc, scale, validate_args=False), 3, validate_args=False)
+
+
+def at_least_float32(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Half precision becomes float32; float64, which gives the same picture on every device, stays."""
+    return values if values.dtype == torch.float64 else values.float()

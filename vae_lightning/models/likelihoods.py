@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vae_lightning.models.distributions import bernoulli_image, normal_image
+from vae_lightning.models.distributions import at_least_float32, bernoulli_image, normal_image
 
 
 class BernoulliLikelihood(nn.Module):
@@ -77,7 +77,7 @@ class GaussianLikelihood(nn.Module):
     def forward(
         self, decoded: Float[Tensor, "*KB C H W"], target: Float[Tensor, "B C H W"] | None = None
     ) -> Distribution:
-        loc = torch.sigmoid(decoded.float())
+        loc = torch.sigmoid(at_least_float32(decoded))
         return normal_image(loc, self._scale(loc, target))
 
     def _scale(self, loc: Tensor, target: Tensor | None) -> Tensor | float:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.distributions import DiagonalNormal, at_least_float32
 
 
 class DiagonalGaussian(nn.Module):
@@ -28,5 +28,5 @@ class DiagonalGaussian(nn.Module):
 
     def forward(self, features: Float[Tensor, "B F"]) -> DiagonalNormal:
         bound = self.max_log_variance
-        log_variance = self.log_variance(features).float().clamp(-bound, bound)
+        log_variance = at_least_float32(self.log_variance(features)).clamp(-bound, bound)
         return DiagonalNormal(self.loc(features), torch.exp(0.5 * log_variance))

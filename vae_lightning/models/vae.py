@@ -22,8 +22,8 @@ class VAEOutput:
         likelihood: p(x|z), batch shape [K, B], event shape [C, H, W].
     """
 
-    posterior: Distribution
-    prior: Distribution
+    posterior: DiagonalNormal
+    prior: DiagonalNormal
     z: Float[Tensor, "K B D"]
     likelihood: Distribution
 

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import kl_divergence
 
+from vae_lightning.models.distributions import DiagonalNormal
 from vae_lightning.models.vae import VAEOutput
 
 
@@ -48,3 +49,8 @@ def distortion(output: VAEOutput, x: Float[Tensor, "B C H W"]) -> Float[Tensor, 
 def rate(output: VAEOutput) -> Float[Tensor, " B"]:
     """KL(q(z|x) || p(z)) in the closed form that `torch.distributions` registers for the pair."""
     return kl_divergence(output.posterior, output.prior)
+
+
+def rate_per_dimension(posterior: DiagonalNormal, prior: DiagonalNormal) -> Float[Tensor, "B D"]:
+    """KL(q(z_d|x) || p(z_d)) of each latent dimension, in nats: `rate` is its sum over D, for both factorize."""
+    return kl_divergence(posterior.base_dist, prior.base_dist)

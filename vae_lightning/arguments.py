@@ -1,4 +1,4 @@
-"""What the callbacks check about their arguments."""
+"""What is checked about numbers that a user may give."""
 
 
 def require_at_least(name: str, value: int, least: int) -> None:

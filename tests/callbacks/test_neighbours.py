@@ -1,0 +1,66 @@
+import pytest
+import torch
+
+from tests.callbacks.fakes import FakeData, FakeVAE, captured, evaluated
+from vae_lightning.callbacks.neighbours import Neighbours
+
+PICTURE = "vae_lightning.callbacks.neighbours.neighbours_picture"
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    return captured(monkeypatch, PICTURE)
+
+
+def distances_to_training_images(data, images):
+    """Root mean squared pixel differences `[N, M]`, in float64, from images in [0, 1] to all training images."""
+    training = data.levels["train"].double() / 255
+    return (images.double()[:, None] - training).square().flatten(2).mean(2).sqrt()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_nearest_training_images_of_samples_from_the_prior(fit, pictures, channels):
+    callback = Neighbours(None, num_images=5, num_nearest=3, seed=2)
+    trainer = fit(callback, channels=channels)
+    samples, neighbours, distances, _, title, context = pictures[0]
+    vae = evaluated(trainer)
+    with torch.no_grad():
+        assert torch.allclose(samples, vae.generate(vae.sample_prior(5, seed=2)), atol=1e-6)
+    expected, order = distances_to_training_images(trainer.datamodule, samples).sort(dim=1)
+    assert torch.equal(neighbours, trainer.datamodule.levels["train"][order[:, :3]] / 255)
+    assert torch.allclose(distances.double(), expected[:, :3], atol=1e-6)
+    assert distances.min() > 0
+    assert title == "samples and their nearest training images"
+    assert context == "fake · epoch 3"
+
+
+def test_the_reference_is_the_median_of_validation_images(fit, pictures):
+    trainer = fit(Neighbours(None, num_images=2))
+    reference = pictures[0][3]
+    data = trainer.datamodule
+    nearest = distances_to_training_images(data, data.example_images(24)).min(dim=1).values
+    assert reference == pytest.approx(nearest.sort().values[11].item(), abs=1e-6)  # the lower of two in the middle
+    assert reference > 0.1
+
+
+def test_training_images_learned_by_heart_have_distance_zero(fit, pictures, monkeypatch):
+    learned = FakeData().levels["train"][[17, 3, 8]]
+    monkeypatch.setattr(FakeVAE, "generate", lambda self, z: learned[: len(z)] / 255)
+    fit(Neighbours(None, num_images=3, num_nearest=2), max_epochs=1)
+    _, neighbours, distances, reference, _, _ = pictures[0]
+    assert distances[:, 0].tolist() == [0, 0, 0]
+    assert torch.equal(neighbours[:, 0].mul(255).round(), learned)
+    assert distances[:, 1].min() > 0
+    assert reference > 0.1
+
+
+def test_the_samples_are_the_same_at_every_epoch(fit, pictures):
+    callback = Neighbours(every_n_epochs=1, num_images=2)
+    trainer = fit(callback)
+    assert len(pictures) == 3
+    assert torch.equal(callback.fixed, trainer.lightning_module.vae.sample_prior(2, seed=0))
+
+
+def test_more_neighbours_than_training_images_are_all_of_them(fit, pictures):
+    fit(Neighbours(None, num_images=2, num_nearest=30), max_epochs=1)
+    assert pictures[0][1].shape[1] == 24

@@ -1,0 +1,274 @@
+"""The generate command: what each mode writes and where, and that it needs the run directory alone."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
+from PIL import Image
+
+from tests.conftest import refusal
+from vae_lightning.config import CONF_DIR, instantiate, plain, register
+from vae_lightning.run_dir import RunDir
+
+MODES = sorted(file.stem for file in (CONF_DIR / "mode").glob("*.yaml"))
+# Of each mode, what keeps it short and the files that it writes for two latent dimensions.
+WRITES = {
+    "samples": (["num_images=2"], ["sample_000000.png", "sample_000001.png", "samples.png"]),
+    "reconstructions": (["num_images=1"], ["reconstruction_0000.png", "reconstructions.png"]),
+    "transition": (["num_frames=2"], ["transition.gif", "transition.png"]),
+    "traversal": (["num_columns=2"], ["traversal.gif", "traversal.png"]),
+    "manifold": (["num_points=2"], ["manifold.png"]),
+    "embedding": (["num_images=8"], ["embedding.csv", "pca.png", "plane.png", "tsne.png"]),
+    "units": (["num_images=9"], ["aggregated_posterior.png", "latent_units.png", "units.csv"]),
+    "neighbours": (["num_images=1"], ["neighbours.png"]),
+    "encode": (["split=val"], ["posterior.csv", "posterior.npz"]),
+}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Of all files below the folder but those in `generated`."""
+    files = [path for path in folder.rglob("*") if path.is_file() and "generated" not in path.parts]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def manifest(folder: Path) -> dict:
+    return json.loads((folder / "generate.json").read_text())
+
+
+def edit_config(run: RunDir, change) -> None:
+    config = run.config()
+    change(config)
+    run.write_config(config, [])
+
+
+# Modes
+
+
+def test_every_mode_is_tested():
+    assert sorted(WRITES) == MODES
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode_writes_its_files_into_the_run_and_changes_nothing_there(generate, plane_run, moved, mode):
+    run = moved(plane_run)
+    before = hashes(run.path)
+    settings, files = WRITES[mode]
+    printed = generate(f"run={run.path}", f"mode={mode}", *settings)
+    folder = run.path / "generated" / mode
+    assert names(folder) == sorted(["generate.json", *files])
+    assert names(folder.parent) == [mode]
+    assert hashes(run.path) == before
+    assert list(Path.cwd().iterdir()) == []
+    told = manifest(folder)
+    assert {key: told[key] for key in ("run", "checkpoint", "epoch", "mode")} == {
+        "run": str(run.path),
+        "checkpoint": "best",
+        "epoch": 1,
+        "mode": mode,
+    }
+    assert told["files"] == files
+    name, _, value = settings[0].partition("=")
+    assert str(told["settings"][name]) == value
+    assert "epoch 1" in printed.splitlines()[0]
+    assert printed.splitlines()[1] == str(folder)
+    assert files[-1] in printed
+    for picture in [name for name in files if name.endswith((".png", ".gif"))]:
+        Image.open(folder / picture).verify()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode_documents_the_parameters_of_its_class_with_their_defaults(mode):
+    register()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        composed = plain(compose("generate", overrides=[f"mode={mode}"]))
+    documented = yaml.safe_load((CONF_DIR / "mode" / f"{mode}.yaml").read_text())
+    kind = get_class(documented.pop("_target_"))
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    as_tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in documented.items()}
+    assert as_tuples == defaults
+    assert list(documented) == list(defaults)
+    assert {key: composed[key] for key in documented} == documented
+    built = instantiate({"_target_": composed["_target_"]} | documented, "")
+    assert type(built) is kind
+
+
+# Where to
+
+
+def test_files_go_where_they_are_wanted(generate, digits_run, monkeypatch, tmp_path):
+    before = hashes(digits_run.path)
+    generate(f"run={digits_run.path}", "num_images=1", "out=new/there", "save=png")
+    assert names(Path("new/there")) == ["generate.json", "sample_000000.png"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    generate(f"run={digits_run.path}", "num_images=1", "out='~/album'", "save=grid")
+    assert names(tmp_path / "album") == ["generate.json", "samples.png"]
+    assert hashes(digits_run.path) == before
+    assert not (digits_run.path / "generated").exists()
+
+
+def test_a_folder_that_is_not_empty_is_overwritten_only_on_demand(generate, digits_run):
+    run = f"run={digits_run.path}"
+    generate(run, "num_images=3", "out=there")
+    before = hashes(Path("there"))
+    message = refusal(generate, run, "num_images=1", "out=there")
+    assert message.startswith("out=there: is not empty; overwrite=true ")
+    assert hashes(Path("there")) == before
+    Path("there/notes.txt").write_text("mine")
+    generate(run, "num_images=1", "out=there", "overwrite=true", "seed=1")
+    assert names(Path("there")) == ["generate.json", "notes.txt", "sample_000000.png", "samples.png"]
+    assert hashes(Path("there"))["sample_000000.png"] != before["sample_000000.png"]
+    assert manifest(Path("there"))["settings"]["seed"] == 1
+
+
+def test_a_failure_leaves_no_trace(generate, digits_run):
+    run = f"run={digits_run.path}"
+    assert refusal(generate, run, "mode=reconstructions", "images=missing.png", "out=new/there")
+    assert refusal(generate, run, "mode=reconstructions", "images=missing.png")
+    assert list(Path.cwd().iterdir()) == []
+    assert not (digits_run.path / "generated").exists()
+    generate(run, "num_images=1", "out=there")
+    before = hashes(Path("there"))
+    assert refusal(generate, run, "mode=encode", "images=missing.png", "out=there", "overwrite=true")
+    assert hashes(Path("there")) == before
+    assert names(Path.cwd()) == ["there"]
+
+
+def test_equal_settings_make_equal_files(generate, colour_run):
+    for mode in ("samples", "transition", "embedding"):
+        for out in ("one", "other"):
+            generate(f"run={colour_run.path}", f"mode={mode}", "num_images=6", f"out={mode}_{out}")
+        one, other = hashes(Path(f"{mode}_one")), hashes(Path(f"{mode}_other"))
+        assert one == other
+        assert len(one) > 2
+
+
+# Which weights
+
+
+def test_a_checkpoint_can_be_chosen_and_its_epoch_stands_in_the_pictures(generate, digits_run, moved, monkeypatch):
+    from vae_lightning.generation import samples
+
+    run = moved(digits_run)
+    stored = torch.load(run.last, weights_only=True)
+    stored["epoch"] = 6
+    stored["state_dict"]["vae.decoder.layers.0.weight"].neg_()
+    torch.save(stored, run.last)
+    contexts = []
+    plain_caption = samples.with_caption
+    monkeypatch.setattr(samples, "with_caption", lambda *given: contexts.append(given[2]) or plain_caption(*given))
+    for checkpoint in ("best", "last"):
+        printed = generate(f"run={run.path}", f"checkpoint={checkpoint}", "num_images=1", f"out={checkpoint}")
+        assert printed.splitlines()[0] == contexts[-1]
+    assert contexts[0].endswith("epoch 2")
+    assert contexts[1].endswith("epoch 7")
+    told = manifest(Path("last"))
+    assert (told["checkpoint"], told["epoch"]) == ("last", 7)
+    assert hashes(Path("best"))["sample_000000.png"] != hashes(Path("last"))["sample_000000.png"]
+
+
+def test_a_foreign_class_is_built_only_where_it_is_trusted(generate, digits_run, moved, tmp_path, monkeypatch):
+    (tmp_path / "strange_nets.py").write_text(
+        "from vae_lightning.models.networks import mlp\nclass Net(mlp.MLPDecoder): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    run = moved(digits_run)
+    edit_config(run, lambda config: config["model"]["decoder"].update(_target_="strange_nets.Net"))
+    message = refusal(generate, f"run={run.path}", "out=there")
+    assert message.startswith("model.decoder._target_=strange_nets.Net: a stored config may only build classes")
+    assert message.endswith("trust=[strange_nets]")
+    assert "strange_nets" not in sys.modules
+    generate(f"run={run.path}", "out=there", "num_images=1", "trust=[strange_nets]")
+    assert "samples.png" in names(Path("there"))
+
+
+# The user's own pictures
+
+
+def test_own_pictures_are_given_by_name_or_by_folder(generate, digits_run):
+    Path("my photos").mkdir()
+    for name in ("one.png", "my photos/two words.png", "my photos/three.png"):
+        Image.new("RGB", (30, 50), "red").save(name)
+    run = f"run={digits_run.path}"
+    generate(run, "mode=reconstructions", "images=one.png", "out=a")
+    generate(run, "mode=reconstructions", "images=[one.png,'my photos/two words.png']", "out=b")
+    generate(run, "mode=transition", "images='my photos'", "num_frames=2", "out=c")
+    assert len(names(Path("a"))) == 3
+    assert len(names(Path("b"))) == 4
+    Path("my photos/bad.png").write_bytes(b"not a picture")
+    printed = generate(run, "mode=encode", "images='my photos'", "out=d")
+    assert "1 of 3 pictures can't be read and are left out; see unreadable.txt" in printed
+    assert manifest(Path("d"))["files"] == ["posterior.csv", "posterior.npz", "unreadable.txt"]
+
+
+def test_nothing_but_the_run_directory_is_needed(generate, colour_run, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(colour_run.path.parent / "pictures", home / "pictures")
+    run = RunDir(shutil.copytree(colour_run.path, home / "run"))
+    places = {"root": str(home / "pictures"), "cache_dir": str(tmp_path / "cache")}
+    edit_config(run, lambda config: config["data"].update(places))
+    for path in sorted(home.glob("pictures/*.png"))[:2]:
+        shutil.copy(path, tmp_path / f"own_{path.name}")
+    owned = sorted(map(str, tmp_path.glob("own_*.png")))
+    generate(f"run={run.path}", "mode=units", "num_images=5", "out=at_home")
+    shutil.copytree(home / "run", tmp_path / "new" / "run")
+    shutil.copytree(home / "pictures", tmp_path / "moved_pictures")
+    shutil.rmtree(home)
+    new = f"run={tmp_path / 'new' / 'run'}"
+
+    generate(new, "num_images=2", "out=samples")
+    generate(new, "mode=traversal", "num_columns=3", "out=traversal")
+    generate(new, "mode=traversal", f"images={owned[0]}", "num_columns=3", "out=around_own")
+    generate(new, "mode=reconstructions", f"images=[{','.join(owned)}]", "out=reconstructions")
+    generate(new, "mode=transition", f"images=[{','.join(owned)}]", "num_frames=2", "out=transition")
+    generate(new, "mode=encode", f"images={tmp_path / 'moved_pictures'}", "out=encode")
+
+    own_data = ["mode=units", "mode=neighbours", "mode=embedding", "mode=encode", "mode=reconstructions"]
+    for arguments in [*([mode] for mode in own_data), ["mode=transition", "indices=[0,1]"]]:
+        message = refusal(generate, new, *arguments, "out=data")
+        assert message == f"data.root={home / 'pictures'}: there is no folder {home / 'pictures'}"
+    assert not Path("data").exists()
+    mended = f"data.root={tmp_path / 'moved_pictures'}"
+    generate(new, "mode=units", "num_images=5", mended, "out=mended")
+    assert hashes(Path("mended"))["units.csv"] == hashes(Path("at_home"))["units.csv"]
+
+
+def test_a_manifold_needs_no_data_either(generate, plane_run, moved):
+    run = moved(plane_run)
+    folder = {"_target_": "vae_lightning.data.image_folder.ImageFolder", "root": "/gone", "batch_size": 9}
+    edit_config(run, lambda config: config.update(data=folder))
+    generate(f"run={run.path}", "mode=manifold", "num_points=2")
+    assert "manifold.png" in names(run.path / "generated/manifold")
+
+
+# Help
+
+
+def test_help_answers_without_torch_and_shows_the_keys_of_the_mode():
+    program = (
+        "import atexit, sys\natexit.register(lambda: print('torch' in sys.modules))\n"
+        "from vae_lightning.generate import main\nmain()"
+    )
+    for mode, key in ((None, "temperature: 1.0"), ("encode", "split: test")):
+        arguments = ["--help"] if mode is None else [f"mode={mode}", "--help"]
+        done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert lines[-1] == "False"
+        assert key in lines
+        for known in ("run: null", "checkpoint: best", "out: null", "overwrite: false"):
+            assert known in lines
+        for known in MODES:
+            assert any(line.startswith(f"mode={known} ") for line in lines)

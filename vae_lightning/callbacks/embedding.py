@@ -1,0 +1,57 @@
+"""Where the validation images lie in the latent space, on a plane."""
+
+import logging
+
+from lightning.pytorch import LightningModule, Trainer
+
+from vae_lightning.arguments import require_at_least
+from vae_lightning.callbacks.latents import EncodedExamples, encoded_examples
+from vae_lightning.callbacks.pictures import Drawing, PictureCallback
+from vae_lightning.evaluation.embeddings import FEWEST, METHODS, Method, embed
+from vae_lightning.figures.embeddings import embedding_picture
+
+log = logging.getLogger("vae_lightning")
+
+
+class Embedding(PictureCallback):
+    """Draws the posterior means of validation images on a plane, coloured by label, or as thumbnails without labels.
+
+    `PictureCallback` says when and where; the method is the picture's name.
+
+    Args:
+        method: `tsne`; `pca`, the first two principal components; or `plane`, the latents themselves, which draws
+            nothing unless they have two dimensions.
+        every_n_epochs: draw after every n-th epoch, counted from 1, and after the last; None: after the last only.
+        num_images: at most so many points, equally many of each label.
+        seed: of t-SNE.
+
+    Raises:
+        ValueError: an unknown method, `every_n_epochs` below 1, or `num_images` below 4.
+    """
+
+    def __init__(
+        self, method: Method = "tsne", every_n_epochs: int | None = None, num_images: int = 2000, seed: int = 0
+    ):
+        super().__init__(method, every_n_epochs)
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method}")
+        require_at_least("num_images", num_images, FEWEST)
+        self.method = method
+        self.num_images = num_images
+        self.seed = seed
+
+    def look(self, trainer: Trainer, pl_module: LightningModule) -> EncodedExamples | None:
+        if self.method == "plane" and tuple(pl_module.vae.prior().event_shape) != (2,):
+            return None
+        examples = encoded_examples(trainer, pl_module, self.num_images)
+        if len(examples.latents) < FEWEST:
+            log.warning("callbacks.%s: %d validation images are too few", self.name, len(examples.latents))
+            return None
+        return examples
+
+    def draw(self, seen: EncodedExamples, context: str) -> Drawing:
+        embedding = embed(seen.latents.loc, self.method, self.seed)
+        labels = None if seen.batch.labels is None else seen.batch.labels.numpy()
+        title = f"{embedding.name} of {len(seen.latents):,} validation images"
+        images = seen.batch.images.float() / 255
+        return Drawing(embedding_picture(embedding.points, images, labels, embedding.axes, title, context))

@@ -1,0 +1,79 @@
+"""Which latent dimensions carry something, and how far the aggregated posterior is from the prior."""
+
+from typing import NamedTuple
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+from vae_lightning.arguments import require_at_least
+from vae_lightning.callbacks.latents import encoded_examples
+from vae_lightning.callbacks.pictures import Drawing, PictureCallback
+from vae_lightning.evaluation.latents import Latents, aggregated_posterior
+from vae_lightning.evaluation.units import ACTIVE, UnitStatistics, unit_statistics
+from vae_lightning.figures.plots import aggregated_posteriors, rate_bars
+
+
+class LatentUnits(PictureCallback):
+    """Draws the KL of each latent dimension as sorted bars, with the threshold of active units.
+
+    `PictureCallback` says when and where.
+
+    Args:
+        every_n_epochs: draw after every n-th epoch, counted from 1, and after the last; None: after the last only.
+        num_images: over how many validation images, at most.
+
+    Raises:
+        ValueError: `every_n_epochs` or `num_images` is below 1.
+    """
+
+    def __init__(self, every_n_epochs: int | None = 10, num_images: int = 2000):
+        super().__init__("latent_units", every_n_epochs)
+        require_at_least("num_images", num_images, 1)
+        self.num_images = num_images
+
+    def look(self, trainer: Trainer, pl_module: LightningModule) -> UnitStatistics:
+        latents = encoded_examples(trainer, pl_module, self.num_images).latents
+        return unit_statistics(latents, pl_module.vae.prior())
+
+    def draw(self, seen: UnitStatistics, context: str) -> Drawing:
+        rates, variances = seen.rate.numpy(), seen.variance.numpy()
+        return Drawing(rate_bars(rates, variances, ACTIVE, "KL of each latent dimension", context))
+
+
+class _Aggregate(NamedTuple):
+    latents: Latents
+    statistics: UnitStatistics
+
+
+class AggregatedPosterior(PictureCallback):
+    """Draws the density of q(z_d), the posteriors of all images mixed, against N(0, 1), for the dimensions of most KL.
+
+    `PictureCallback` says when and where.
+
+    Args:
+        every_n_epochs: draw after every n-th epoch, counted from 1, and after the last; None: after the last only.
+        num_dims: at most so many dimensions.
+        num_images: of how many validation images, at most.
+
+    Raises:
+        ValueError: a number below 1.
+    """
+
+    def __init__(self, every_n_epochs: int | None = 10, num_dims: int = 20, num_images: int = 2000):
+        super().__init__("aggregated_posterior", every_n_epochs)
+        require_at_least("num_dims", num_dims, 1)
+        require_at_least("num_images", num_images, 1)
+        self.num_dims = num_dims
+        self.num_images = num_images
+
+    def look(self, trainer: Trainer, pl_module: LightningModule) -> _Aggregate:
+        latents = encoded_examples(trainer, pl_module, self.num_images).latents
+        return _Aggregate(latents, unit_statistics(latents, pl_module.vae.prior()))
+
+    def draw(self, seen: _Aggregate, context: str) -> Drawing:
+        dims = seen.statistics.by_rate[: self.num_dims]
+        grid = torch.linspace(-4, 4, 201)
+        densities = torch.stack([aggregated_posterior(seen.latents, dim, grid) for dim in dims])
+        rates = seen.statistics.rate[dims].tolist()
+        title = "aggregated posterior and prior"
+        return Drawing(aggregated_posteriors(densities.numpy(), grid.numpy(), dims, rates, title, context))

@@ -1,0 +1,69 @@
+"""When something is shown while training, and how the training is left as it was."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from vae_lightning.arguments import require_at_least
+
+
+class PeriodicCallback(Callback, ABC):
+    """Acts every few epochs and after the last one.
+
+    Training is left as it was: module modes, BatchNorm statistics and random states.
+
+    Args:
+        every_n_epochs: epochs count from 1; epoch 1 is after the first pass over the training data. None acts after
+            the last epoch only.
+
+    Raises:
+        ValueError: `every_n_epochs` is below 1.
+    """
+
+    def __init__(self, every_n_epochs: int | None):
+        if every_n_epochs is not None:
+            require_at_least("every_n_epochs", every_n_epochs, 1)
+        self.every_n_epochs = every_n_epochs
+        self._missed_epoch: int | None = None
+
+    @abstractmethod
+    def act(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
+        """Called on every rank, in evaluation mode and without gradients."""
+
+    def is_due(self, epoch: int) -> bool:
+        return self.every_n_epochs is not None and epoch % self.every_n_epochs == 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._missed_epoch = None
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        due = self.is_due(epoch)
+        self._missed_epoch = None if due else epoch
+        if due:
+            with undisturbed(pl_module):
+                self.act(trainer, pl_module, epoch)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Only here is it certain which epoch was the last: early stopping and max_time decide as they go.
+        if self._missed_epoch is not None:
+            with undisturbed(pl_module):
+                self.act(trainer, pl_module, self._missed_epoch)
+
+
+@contextmanager
+def undisturbed(module: LightningModule) -> Iterator[None]:
+    """Evaluation mode without gradients or autocast; modes and PyTorch's random state are restored after."""
+    modes = {part: part.training for part in module.modules()}
+    devices = [module.device] if module.device.type == "cuda" else []
+    no_autocast = torch.autocast(module.device.type, enabled=False)
+    module.eval()
+    try:
+        with torch.no_grad(), no_autocast, torch.random.fork_rng(devices):
+            yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode

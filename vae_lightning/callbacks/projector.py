@@ -1,0 +1,116 @@
+"""TensorBoard's embedding projector: the latents of validation images, to be turned and searched."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from google.protobuf import text_format
+from jaxtyping import Float32
+from lightning.pytorch import LightningModule, Trainer
+from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+from torch import Tensor
+
+from vae_lightning.arguments import require_at_least
+from vae_lightning.callbacks.latents import EncodedExamples, encoded_examples
+from vae_lightning.callbacks.periodic import PeriodicCallback
+from vae_lightning.callbacks.pictures import encode_png, tensorboard_loggers, write_atomically
+from vae_lightning.figures.sprites import sprite_sheet
+
+
+class Projector(PeriodicCallback):
+    """Gives TensorBoard's PROJECTOR tab the posterior means of validation images, with labels and thumbnails.
+
+    Each epoch that is shown is one more tensor to choose there, of the same images. Rank zero writes
+    `<run>/projector/epoch_0005.tsv`, the images' `metadata.tsv` and `sprite.png` beside it, and
+    `<run>/projector_config.pbtxt`, which a resumed run goes on with. Nothing without a TensorBoard logger.
+
+    Args:
+        every_n_epochs: after every n-th epoch, counted from 1, and after the last; None: after the last only.
+        num_images: at most so many points, equally many of each label.
+
+    Raises:
+        ValueError: `every_n_epochs` or `num_images` is below 1.
+    """
+
+    def __init__(self, every_n_epochs: int | None = 10, num_images: int = 2000):
+        super().__init__(every_n_epochs)
+        require_at_least("num_images", num_images, 1)
+        self.num_images = num_images
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if trainer.is_global_zero and tensorboard_loggers(trainer):
+            _forget([path for path in _tensors(_folder(trainer)) if _epoch(path) > trainer.current_epoch])
+
+    def act(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
+        if not tensorboard_loggers(trainer):
+            return
+        examples = encoded_examples(trainer, pl_module, self.num_images)
+        if trainer.is_global_zero:
+            folder = _folder(trainer)
+            write_atomically(folder / f"epoch_{epoch:04d}.tsv", _tsv(examples.latents.loc))
+            thumbnail = _write_images(folder, examples)
+            _write_config(folder, _config(_tensors(folder), thumbnail))
+
+
+def _folder(trainer: Trainer) -> Path:
+    return Path(trainer.default_root_dir) / "projector"
+
+
+def _tensors(folder: Path) -> list[Path]:
+    return sorted(folder.glob("epoch_*.tsv"), key=_epoch, reverse=True)
+
+
+def _epoch(path: Path) -> int:
+    return int(path.stem.removeprefix("epoch_"))
+
+
+def _forget(tensors: list[Path]) -> None:
+    """Remove the tensors of a future given up, first from the list: TensorBoard fails where it names a missing one."""
+    for path in tensors:
+        file = _config_file(path.parent)
+        if file.exists():
+            config = text_format.Parse(file.read_text(), ProjectorConfig())
+            kept = [each for each in config.embeddings if Path(each.tensor_path).name != path.name]
+            _write_config(path.parent, ProjectorConfig(embeddings=kept))
+        path.unlink()
+
+
+def _config_file(folder: Path) -> Path:
+    return folder.parent / "projector_config.pbtxt"
+
+
+def _write_config(folder: Path, config: ProjectorConfig) -> None:
+    write_atomically(_config_file(folder), text_format.MessageToString(config).encode())
+
+
+def _tsv(points: Float32[Tensor, "N D"]) -> bytes:
+    buffer = io.BytesIO()
+    np.savetxt(buffer, points.numpy(), fmt="%.6g", delimiter="\t")
+    return buffer.getvalue()
+
+
+def _write_images(folder: Path, examples: EncodedExamples) -> tuple[int, int]:
+    """What is the same at every epoch; returns the width and height of a thumbnail."""
+    batch = examples.batch
+    rows = [str(index) for index in batch.indices.tolist()]
+    if batch.labels is not None:  # TensorBoard takes the first line for a header only where there are several columns
+        labelled = zip(batch.labels.tolist(), rows, strict=True)
+        rows = ["label\tindex", *(f"{label}\t{index}" for label, index in labelled)]
+    write_atomically(folder / "metadata.tsv", "".join(f"{row}\n" for row in rows).encode())
+    sheet, thumbnail = sprite_sheet(batch.images)
+    write_atomically(folder / "sprite.png", encode_png(sheet))
+    return thumbnail
+
+
+def _config(tensors: list[Path], thumbnail: tuple[int, int]) -> ProjectorConfig:
+    """The newest epoch first, which is the one that TensorBoard shows when it is opened."""
+    config = ProjectorConfig()
+    for path in tensors:
+        embedding = config.embeddings.add()
+        embedding.tensor_name = f"posterior means, epoch {_epoch(path)}"
+        embedding.tensor_path = f"projector/{path.name}"
+        embedding.metadata_path = "projector/metadata.tsv"
+        embedding.sprite.image_path = "projector/sprite.png"
+        embedding.sprite.single_image_dim.extend(thumbnail)
+    return config

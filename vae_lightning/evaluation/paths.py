@@ -1,0 +1,126 @@
+"""Walks through the latent space: between two points, along one dimension, over the plane of a 2-D prior."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def linear(start: Float[Tensor, "*P D"], end: Float[Tensor, "*P D"], num_points: int) -> Float[Tensor, "N *P D"]:
+    """N = `num_points` evenly spaced points of the straight line from `start` to `end`, both included to the bit.
+
+        z(t) = (1 - t) start + t end
+
+    Raises:
+        ValueError: a num_points below 2.
+    """
+    return _between(start, end, torch.lerp(start, end, _inner_weights(start, num_points)))
+
+
+def spherical(start: Float[Tensor, "*P D"], end: Float[Tensor, "*P D"], num_points: int) -> Float[Tensor, "N *P D"]:
+    """N = `num_points` points along the great circle from `start` to `end`, both included to the bit.
+
+        z(t) = ((1 - t) |start| + t |end|) slerp(start / |start|, end / |end|; t)
+
+    The direction turns at a constant rate; the norm changes linearly, so that it stays between its ends also when they
+    differ (slerp of the vectors themselves leaves that range for nearly opposite ones). Exactly opposite points are
+    joined through one fixed perpendicular direction. Where there is no direction to turn (a point at the origin,
+    D = 1) the path is the straight line. Shoemake, Animating rotation with quaternion curves, 1985; for generative
+    models White, Sampling generative networks, arXiv 1609.04468.
+
+    Raises:
+        ValueError: a num_points below 2.
+    """
+    weights = _inner_weights(start, num_points)
+    straight = torch.lerp(start, end, weights)
+    if start.shape[-1] == 1:
+        return _between(start, end, straight)
+    norms = _norm(start), _norm(end)
+    turns = (norms[0] > 0) & (norms[1] > 0)
+    units = [torch.where(turns, point / norm, 0.0) for point, norm in zip((start, end), norms, strict=True)]
+    curved = _great_circle(units[0], units[1], weights) * torch.lerp(*norms, weights)
+    return _between(start, end, torch.where(turns, curved, straight))
+
+
+PATHS: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {"linear": linear, "spherical": spherical}
+
+
+def chain(points: Float[Tensor, "M D"], num_points: int) -> Float[Tensor, "P L N D"]:
+    """The P = M - 1 ways from each of M points to the next, by each of the L `PATHS`, of N = `num_points` points.
+
+    Raises:
+        ValueError: a num_points below 2.
+    """
+    return torch.stack([path(points[:-1], points[1:], num_points).transpose(0, 1) for path in PATHS.values()], dim=1)
+
+
+def traversals(centre: Float[Tensor, " D"], dims: Sequence[int], values: Float[Tensor, " N"]) -> Float[Tensor, "R N D"]:
+    """Latents that vary one dimension at a time: row r runs z_dims[r] over the values, all else stays at the centre.
+
+    Raises:
+        ValueError: a dimension the centre doesn't have.
+    """
+    if wrong := [dim for dim in dims if not 0 <= dim < len(centre)]:
+        raise ValueError(f"dims must be from 0 to {len(centre) - 1}, got {wrong[0]}")
+    rows = centre.repeat(len(dims), len(values), 1)
+    for row, dim in zip(rows, dims, strict=True):
+        row[:, dim] = values
+    return rows
+
+
+def manifold(num_points: int) -> tuple[Float[Tensor, "n n 2"], Float[Tensor, " n"]]:
+    """An n x n grid over a 2-D standard normal prior, spaced evenly in probability, and the n values along its axes.
+
+        q_i = Phi^-1((i + 1/2) / n), ascending
+
+    Row i, column j of the grid is (z_0, z_1) = (q_j, q_{n-1-i}): drawn from the top row down, z_0 grows to the right
+    and z_1 upwards. Kingma & Welling, Auto-Encoding Variational Bayes, arXiv 1312.6114, figure 4.
+
+    Raises:
+        ValueError: a num_points below 1.
+    """
+    if num_points < 1:
+        raise ValueError(f"num_points must be at least 1, got {num_points}")
+    probabilities = (torch.arange(num_points, dtype=torch.float64) + 0.5) / num_points
+    quantiles = torch.special.ndtri(probabilities).float()
+    second, first = torch.meshgrid(quantiles.flip(0), quantiles, indexing="ij")
+    return torch.stack([first, second], -1), quantiles
+
+
+def _inner_weights(point: Tensor, num_points: int) -> Tensor:
+    if num_points < 2:
+        raise ValueError(f"num_points must be at least 2, got {num_points}")
+    weights = torch.linspace(0, 1, num_points, dtype=point.dtype, device=point.device)[1:-1]
+    return weights.view(-1, *[1] * point.dim())
+
+
+def _between(start: Tensor, end: Tensor, inner: Tensor) -> Tensor:
+    return torch.cat([start[None], inner, end[None]])
+
+
+def _norm(points: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(points, dim=-1, keepdim=True)
+
+
+def _great_circle(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:
+    """Unit vectors from one to another: cos(t angle) start + sin(t angle) perpendicular."""
+    # Twice the arctangent, because the arccosine of the inner product loses half the digits near 0 and pi.
+    angle = 2 * torch.atan2(_norm(end - start), _norm(end + start))
+    towards_end = _orthogonal(end, start)
+    # Below this what is left of `end` is rounding, and may point anywhere, along `start` even.
+    is_noise = _norm(towards_end) < 8 * torch.finfo(start.dtype).eps
+    perpendicular = torch.where(is_noise, _fixed_perpendicular(start), towards_end)
+    # Once more, because the first pass leaves rounding that normalizing can make large.
+    perpendicular = torch.nn.functional.normalize(_orthogonal(perpendicular, start), dim=-1)
+    return torch.cos(weights * angle) * start + torch.sin(weights * angle) * perpendicular
+
+
+def _orthogonal(vector: Tensor, unit: Tensor) -> Tensor:
+    return vector - (vector * unit).sum(-1, keepdim=True) * unit
+
+
+def _fixed_perpendicular(unit: Tensor) -> Tensor:
+    """What is left of the axis that the unit vector follows least: never close to zero for D > 1."""
+    axis = torch.zeros_like(unit).scatter_(-1, unit.abs().argmin(-1, keepdim=True), 1.0)
+    return _orthogonal(axis, unit)

@@ -1,0 +1,326 @@
+"""Plots of the latent space: arrays in, picture out, without a display and whatever matplotlib's settings are."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patheffects import AbstractPathEffect
+
+Picture = UInt8[np.ndarray, "height width 3"]
+
+_DPI = 150
+_WIDTH, _HEIGHT = 960, 800
+_LEFT = 18  # of titles, in pixels
+_TEXT, _FAINT, _GRID = "#222222", "#777777", "#e6e6e6"
+_BLUE, _RED, _GREY = "#4477aa", "#ee6677", "#b4b4b4"
+_STYLE = {
+    "font.size": 8,
+    "text.color": _TEXT,
+    "axes.labelsize": 8.5,
+    "axes.edgecolor": _GREY,
+    "axes.labelcolor": _TEXT,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": _GREY,
+    "ytick.color": _GREY,
+    "xtick.labelcolor": _TEXT,
+    "ytick.labelcolor": _TEXT,
+    "legend.frameon": False,
+}
+_style_lock = Lock()
+_NAMED_LABELS = 40
+
+
+def label_scatter(
+    points: Float[np.ndarray, "N 2"],
+    labels: Int[np.ndarray, " N"] | None,
+    title: str,
+    context: str,
+    axes: tuple[str, str] | None,
+) -> Picture:
+    """Points coloured by their labels, each label written at the median of its points.
+
+    Args:
+        points: in the plane; those that are not finite are left out.
+        labels: of the points; None draws all in one colour.
+        title: of the picture.
+        context: what it was made from, such as "mnist_conv · epoch 15".
+        axes: what the coordinates are; None, as for t-SNE, leaves out ticks and units.
+    """
+    finite = np.isfinite(points).all(axis=1)
+    points, labels = points[finite], None if labels is None else labels[finite]
+
+    def paint(figure: "Figure") -> None:
+        panel = figure.add_subplot()
+        panel.set_aspect("equal", adjustable="datalim")
+        _name_axes(panel, axes)
+        if labels is None or not len(labels):
+            _scatter(panel, points, _BLUE)
+        else:
+            _scatter_by_label(panel, points, labels)
+
+    return _picture(paint, title, context)
+
+
+def rate_bars(
+    rates: Float[np.ndarray, " D"], variances: Float[np.ndarray, " D"], threshold: float, title: str, context: str
+) -> Picture:
+    """KL per dimension as sorted bars, and below, in the same order, how active each unit is.
+
+    A unit is active if the variance over images of its posterior mean exceeds the threshold (Burda et al.,
+    arXiv 1509.00519, with 0.01).
+
+    Args:
+        rates: KL of each latent dimension, in nats.
+        variances: over images, of each dimension's posterior mean.
+        threshold: of activity.
+        title: of the picture.
+        context: what it was made from.
+    """
+    order = np.argsort(-rates, kind="stable")
+    active = variances[order] > threshold
+
+    def paint(figure: "Figure") -> None:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+        _paint_rates(above, rates[order], active)
+        _paint_variances(below, variances[order], active, threshold)
+        step = math.ceil(len(order) / 20)
+        below.set_xticks(range(0, len(order), step), [str(dim) for dim in order[::step]])
+        below.set_xlim(-0.75, len(order) - 0.25)
+        below.set_xlabel("latent dimension, largest KL first")
+        figure.align_ylabels()
+
+    return _picture(paint, title, context)
+
+
+def aggregated_posteriors(
+    densities: Float[np.ndarray, "R G"],
+    grid: Float[np.ndarray, " G"],
+    dims: Sequence[int],
+    rates: Sequence[float],
+    title: str,
+    context: str,
+) -> Picture:
+    """The aggregated posterior of each dimension, (1 / N) sum_n q(z | x_n), beside the prior N(0, 1).
+
+    Args:
+        densities: of R dimensions, on the grid.
+        grid: of z.
+        dims: the dimensions' numbers.
+        rates: each dimension's KL in nats.
+        title: of the picture.
+        context: what it was made from.
+
+    Raises:
+        ValueError: there are no densities, or dims or rates are not as many.
+    """
+    if not len(densities) == len(dims) == len(rates) > 0:
+        raise ValueError(f"densities, dims and rates must match, got {len(densities)}, {len(dims)} and {len(rates)}")
+    columns = math.ceil(math.sqrt(len(dims)))
+    rows = math.ceil(len(dims) / columns)
+
+    def paint(figure: "Figure") -> None:
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for panel, density, dim, rate in zip(panels, densities, dims, rates, strict=False):
+            _paint_density(panel, grid, density)
+            panel.set_title(f"z {dim}  KL = {rate:.2f}", fontsize=8 if columns < 5 else 7, loc="left")
+        for lowest in panels[: len(dims)][-columns:]:
+            lowest.tick_params(labelbottom=True)
+            lowest.set_xlabel("z")
+        for first in panels[::columns]:
+            first.set_ylabel("density")
+        for unused in panels[len(dims) :]:
+            unused.set_visible(False)
+        panels[0].set(
+            xlim=(grid[0], grid[-1]), xticks=(-2, 0, 2), ylim=(0, 1.05 * max(densities.max(), _prior(grid).max()))
+        )
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+
+    return _picture(paint, title, context)
+
+
+def _name_axes(panel: "Axes", axes: tuple[str, str] | None) -> None:
+    if axes is None:
+        panel.set(xticks=[], yticks=[])
+        panel.spines[:].set_visible(False)
+    else:
+        panel.set_xlabel(axes[0], parse_math=False)
+        panel.set_ylabel(axes[1], parse_math=False)
+
+
+def _scatter_by_label(panel: "Axes", points: Float[np.ndarray, "N 2"], labels: Int[np.ndarray, " N"]) -> None:
+    names, ranks = np.unique(labels, return_inverse=True)
+    colours = _label_colours(names)
+    # In random order, so that no class lies above all others.
+    order = np.random.default_rng(0).permutation(len(points))
+    _scatter(panel, points[order], colours[ranks[order]])
+    if len(names) <= 20:
+        _legend(panel, names, colours)
+    elif len(names) > _NAMED_LABELS:
+        _colour_bar(panel, names)
+    if len(names) <= _NAMED_LABELS:
+        medians = np.stack([np.median(points[labels == name], axis=0) for name in names])
+        unit = max(np.ptp(points, axis=0) / (_WIDTH - 110, _HEIGHT - 90))  # of the plane, to a pixel
+        room = np.array([16 * max(len(str(name)) for name in names), 24])
+        for name, place in zip(names, _set_apart(medians, unit * room), strict=True):
+            _haloed(panel, place, str(name))
+
+
+def _set_apart(places: Float[np.ndarray, "M 2"], least: Float[np.ndarray, " 2"]) -> Float[np.ndarray, "M 2"]:
+    """The places, pushed up and down until no two are nearer than `least` both across and upwards."""
+    ranks = np.argsort(np.argsort(places[:, 1], kind="stable"))
+    upwards = np.sign(ranks[:, None] - ranks)  # which of two is pushed up, also where both are at one height
+    places = places.copy()
+    for _ in range(100):
+        missing = least - np.abs(places[:, None] - places)
+        push = np.where((missing > 0).all(axis=-1), missing[..., 1] * upwards, 0)
+        places[:, 1] += push.sum(axis=1) / 2
+    return places
+
+
+def _label_colours(names: Int[np.ndarray, " M"]) -> Float[np.ndarray, "M 4"]:
+    """A colour for each label: the same in every picture for labels that count from 0."""
+    from matplotlib import colormaps
+
+    if len(names) > 20:
+        return colormaps["turbo"]((names - names.min()) / np.ptp(names))
+    size = 10 if len(names) <= 10 else 20
+    places = names if names.min() >= 0 and names.max() < size else np.arange(len(names))
+    return colormaps[f"tab{size}"](places)
+
+
+def _legend(panel: "Axes", names: Int[np.ndarray, " M"], colours: Float[np.ndarray, "M 4"]) -> None:
+    handles = [
+        panel.scatter([], [], s=22, color=colour, linewidths=0, label=str(name))
+        for name, colour in zip(names, colours, strict=True)
+    ]
+    panel.legend(handles=handles, title="label", loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.3)
+
+
+def _colour_bar(panel: "Axes", names: Int[np.ndarray, " M"]) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    scale = ScalarMappable(Normalize(int(names.min()), int(names.max())), "turbo")
+    panel.figure.colorbar(scale, ax=panel, label="label", shrink=0.5, aspect=30)
+
+
+def _haloed(panel: "Axes", place: Float[np.ndarray, " 2"], text: str) -> None:
+    x, y = place.tolist()
+    panel.text(x, y, text, fontsize=11, weight="bold", ha="center", va="center", path_effects=_halo(), zorder=5)
+
+
+def _halo() -> list["AbstractPathEffect"]:
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=3, foreground="white")]
+
+
+def _scatter(panel: "Axes", points: Float[np.ndarray, "N 2"], colours: Float[np.ndarray, "N 4"] | str) -> None:
+    size = float(np.clip(250 / math.sqrt(max(1, len(points))), 1, 30))
+    panel.scatter(
+        points[:, 0], points[:, 1], s=size, c=colours, alpha=0.9 if len(points) < 1000 else 0.65, linewidths=0
+    )
+
+
+def _paint_rates(panel: "Axes", rates: Float[np.ndarray, " D"], active: Bool[np.ndarray, " D"]) -> None:
+    from matplotlib.patches import Patch
+
+    places = np.arange(len(rates))
+    width = 0.8 if len(rates) <= 100 else 1.0
+    handles = []
+    for members, colour, name in ((active, _BLUE, "active"), (~active, _RED, "inactive")):
+        panel.bar(places[members], rates[members], width=width, color=colour, linewidth=0)
+        handles.append(Patch(color=colour, label=f"{name} ({members.sum()})"))
+    panel.set_ylabel("KL (nats)")
+    panel.grid(axis="x", visible=False)
+    panel.legend(handles=handles, loc="upper right", title=f"sum: {rates.sum():.2f} nats")
+
+
+def _paint_variances(
+    panel: "Axes", variances: Float[np.ndarray, " D"], active: Bool[np.ndarray, " D"], threshold: float
+) -> None:
+    size = float(np.clip(600 / len(variances), 3, 28))
+    colours = np.where(active, _BLUE, _RED)
+    # A unit that does not move at all would have no place on a logarithmic axis.
+    shown = np.maximum(variances, 1e-6 * threshold)
+    panel.scatter(np.arange(len(shown)), shown, s=size, c=colours.tolist(), linewidths=0)
+    panel.axhline(threshold, color=_TEXT, linewidth=0.9, linestyle=(0, (4, 3)))
+    panel.annotate(
+        f"active above {threshold:g}",
+        xy=(0.995, threshold),
+        xycoords=panel.get_yaxis_transform(),
+        xytext=(0, 3),
+        textcoords="offset points",
+        fontsize=7.5,
+        ha="right",
+        path_effects=_halo(),
+    )
+    panel.set_yscale("log")
+    panel.set_ylabel("variance of the\nposterior mean")
+    panel.grid(axis="x", visible=False)
+
+
+def _paint_density(panel: "Axes", grid: Float[np.ndarray, " G"], density: Float[np.ndarray, " G"]) -> None:
+    panel.fill_between(grid, density, color=_BLUE, alpha=0.45, linewidth=0, label="aggregated posterior")
+    panel.plot(grid, _prior(grid), color=_TEXT, linewidth=1, label="prior N(0, 1)")
+
+
+def _prior(grid: Float[np.ndarray, " G"]) -> Float[np.ndarray, " G"]:
+    return np.exp(-np.square(grid) / 2) / math.sqrt(2 * math.pi)
+
+
+def _picture(paint: Callable[["Figure"], None], title: str, context: str) -> Picture:
+    """What is painted on a figure, under its title and context, as pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with _style():
+        figure = Figure(figsize=(_WIDTH / _DPI, _HEIGHT / _DPI), dpi=_DPI)
+        canvas = FigureCanvasAgg(figure)
+        head = _write_head(figure, title, context)
+        pad = 8 / _DPI
+        figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - head / _HEIGHT), w_pad=pad, h_pad=pad)
+        paint(figure)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _write_head(figure: "Figure", title: str, context: str) -> int:
+    """Title at the left; context in grey at the right where both fit, else below. Returns the height in pixels."""
+    room = _WIDTH - 2 * _LEFT
+    heading = figure.text(_LEFT / _WIDTH, 1 - 14 / _HEIGHT, title, weight="bold")
+    aside = figure.text(1 - _LEFT / _WIDTH, 1 - 17 / _HEIGHT, context, color=_FAINT, ha="right")
+    widths = []
+    for text, size in ((heading, 11), (aside, 9)):
+        text.set(verticalalignment="top", fontsize=size, in_layout=False)
+        text.set_parse_math(False)  # a run's name may hold dollar signs
+        width = text.get_window_extent().width
+        text.set_fontsize(size * min(1, 0.98 * room / max(1, width)))  # widths are not quite in proportion
+        widths.append(min(width, room))
+    if sum(widths) + 30 <= room:
+        return 44
+    aside.set(x=_LEFT / _WIDTH, y=1 - 44 / _HEIGHT, horizontalalignment="left")
+    return 72
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Our own settings of matplotlib, the user's being left as they were."""
+    import matplotlib.style
+
+    # The settings are global: two threads that draw must not restore each other's.
+    with _style_lock, matplotlib.style.context(["default", _STYLE]):
+        yield

@@ -1,0 +1,56 @@
+"""Entry point: `python -m vae_lightning.generate run=outputs/<date>/<time>_<name> mode=samples`, or `vae-generate`."""
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from vae_lightning.commands import run_command
+from vae_lightning.config import instantiate, plain
+from vae_lightning.errors import UserError
+
+_RUN = ("run", "checkpoint", "device", "data", "trust")  # the rest are the mode's own keys
+_OUTPUT = ("out", "overwrite")
+
+
+def main() -> None:
+    """Compose the config from the command line, open the run, and write what the mode makes of it."""
+    run_command("generate", _generate, check=_refuse_sweep)
+
+
+def _refuse_sweep(is_sweep: bool) -> None:
+    if is_sweep:
+        raise UserError("-m: generate takes one run and one mode; start it for each")
+
+
+def _generate(config: DictConfig) -> None:
+    # Imported here: `--help` must answer without torch.
+    from vae_lightning.generation.output import output_folder
+
+    settings, mode = plain(config), HydraConfig.get().runtime.choices["mode"]
+    if settings["run"] is None:
+        raise UserError("run: give a run directory, as in run=outputs/<date>/<time>_<name>")
+    opening = {key: settings.pop(key) for key in _RUN}
+    out, overwrite = (settings.pop(key) for key in _OUTPUT)
+    if not isinstance(overwrite, bool):
+        raise UserError(f"overwrite={overwrite}: expected true or false")
+    create = instantiate(settings, "")
+    run = instantiate({"_target_": "vae_lightning.trained_run.open_trained"} | opening, "")
+    folder = Path(str(out)).expanduser() if out is not None else run.run_dir.path / "generated" / mode
+    facts = {"run": str(run.run_dir.path), "checkpoint": opening["checkpoint"], "epoch": run.epoch, "mode": mode}
+    with output_folder(folder, overwrite, facts | {"settings": settings}) as staging:
+        create(run, staging)
+    _tell(run.context, folder)
+
+
+def _tell(context: str, folder: Path) -> None:
+    """What was written, a line a file; of many of one kind the first and their number."""
+    from vae_lightning.generation.output import listed
+
+    print(f"{context}\n{folder}")
+    for line in listed(folder):
+        print(f"  {line}")
+
+
+if __name__ == "__main__":
+    main()

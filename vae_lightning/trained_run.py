@@ -1,0 +1,167 @@
+"""A trained model, opened from its run directory alone: on any machine, without the data it was trained on."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+
+from vae_lightning.config import instantiate
+from vae_lightning.data.image_data import ImageDataModule
+from vae_lightning.errors import UserError
+from vae_lightning.evaluation.units import UnitStatistics
+from vae_lightning.figures.captions import origin
+from vae_lightning.hardware import native_accelerator
+from vae_lightning.models.vae import VAE
+from vae_lightning.noise import indexed_normal
+from vae_lightning.run_dir import RunDir, open_run
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Checkpoint = Literal["best", "last"]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run's model and, where they are wanted, its data.
+
+    Attributes:
+        run_dir: where it lies.
+        config: the resolved config as plain data.
+        vae: in evaluation mode and float32, on `device`.
+        epoch: after which its weights were kept, counted from 1.
+        units: the validation images' statistics of the latent dimensions at that epoch; None where none was validated.
+        device: where the model computes.
+        trusted: see `config.instantiate`.
+    """
+
+    run_dir: RunDir
+    config: dict[str, Any]
+    vae: VAE
+    epoch: int
+    units: UnitStatistics | None
+    device: torch.device
+    trusted: tuple[str, ...]
+
+    @property
+    def context(self) -> str:
+        """What a picture says of where it comes from."""
+        return origin(self.config["name"], self.run_dir.path.resolve().name, self.epoch)
+
+    @property
+    def latent_dim(self) -> int:
+        """D."""
+        return self.vae.prior().event_shape[0]
+
+    @cached_property
+    def preprocessing(self) -> ImageDataModule:
+        """The run's DataModule, for what it does with a picture; its own images may be elsewhere."""
+        return instantiate(self.config["data"], "data", trusted=self.trusted)
+
+    @cached_property
+    def data(self) -> ImageDataModule:
+        """The run's DataModule with its images.
+
+        Raises:
+            UserError: they are not to be found.
+        """
+        self.preprocessing.prepare_data()
+        return self.preprocessing
+
+    def encode(self, images: Float[Tensor, "N C H W"], batch_size: int = 100) -> Float32[Tensor, "N D"]:
+        """The posterior means of images in [0, 1], on the CPU; in float64, for the reason that `decode` has."""
+        return self._exactly(lambda vae, batch: vae.encode(batch).mean, images, batch_size)
+
+    def sample_prior(self, indices: Int64[Tensor, " N"], seed: int, temperature: float = 1.0) -> Float32[Tensor, "N D"]:
+        """Latents mean + temperature (z' - mean), z' from the prior, on the CPU; each a function of seed and index."""
+        prior = self.vae.prior()
+        noise = indexed_normal(seed, indices, tuple(prior.event_shape)).to(self.device)
+        return (prior.mean + temperature * (prior.rsample_from(noise) - prior.mean)).cpu()
+
+    def decode(self, z: Float[Tensor, "N D"], batch_size: int = 100) -> Float[Tensor, "N C H W"]:
+        """The mean images of latents, in [0, 1], on the CPU.
+
+        In float64, so that an image, once its pixels are rounded to 256 levels, does not depend on the batch that it is
+        decoded in, nor on the device.
+        """
+        return self._exactly(VAE.generate, z, batch_size)
+
+    def _exactly(self, compute: Callable[[VAE, Tensor], Tensor], inputs: Tensor, batch_size: int) -> Tensor:
+        vae = self._exact
+        place = vae.prior().mean.device
+        with torch.no_grad():
+            results = [compute(vae, batch.to(place).double()).float().cpu() for batch in inputs.split(batch_size)]
+        return torch.cat(results)
+
+    @cached_property
+    def _exact(self) -> VAE:
+        exact = copy.deepcopy(self.vae)
+        return (exact.cpu() if self.device.type == "mps" else exact).double()  # MPS has no float64
+
+
+def open_trained(
+    run: str,
+    checkpoint: Checkpoint = "best",
+    device: Device = "auto",
+    data: dict[str, Any] | None = None,
+    trust: Sequence[str] = (),
+) -> TrainedRun:
+    """Open a run for use.
+
+    Args:
+        run: its directory.
+        checkpoint: `best`, of the highest validation ELBO, or `last`.
+        device: `auto` is a GPU where there is one.
+        data: keys of the data's config that replace the run's, such as a root that has moved.
+        trust: packages besides this project's whose classes the config may build.
+
+    Raises:
+        UserError: no such run, a checkpoint that can't be read or does not fit the config, a device that is not there.
+    """
+    run_dir = open_run(run, "run", idle=False)
+    place = _device(device)
+    file = run_dir.best if checkpoint == "best" else run_dir.last
+    if not file.is_file():
+        raise UserError(f"run={run}: it has no checkpoint yet (checkpoints/{checkpoint}.ckpt)")
+    try:
+        stored = torch.load(file, map_location="cpu", weights_only=True)
+        weights, epoch = stored["state_dict"], int(stored["epoch"]) + 1
+    except Exception as error:
+        raise UserError(f"run={run}: {file.name} can't be read ({_first_line(error)})") from error
+    try:
+        config = run_dir.config()
+        config["data"] = _with_places(config["data"], data or {})
+        vae_config = config["model"]
+    except Exception as error:
+        raise UserError(f"run={run}: config.yaml can't be read ({_first_line(error)})") from error
+    vae = instantiate(vae_config, "model", trusted=tuple(trust))
+    try:
+        vae.load_state_dict({name.removeprefix("vae."): value for name, value in weights.items()})
+    except RuntimeError as error:
+        raise UserError(f"run={run}: {file.name} is of another model than its config.yaml says") from error
+    vae = vae.to(place, memory_format=torch.channels_last).eval()
+    units = UnitStatistics.from_dict(stored["units"]) if stored.get("units") else None
+    return TrainedRun(run_dir, config, vae, epoch, units, place, tuple(trust))
+
+
+def _with_places(stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The stored config of the data with the places that were given; a root alone stands in for an archive, too."""
+    places = {key: value for key, value in given.items() if value is not None}
+    if "root" in places and "archive" in stored:
+        places.setdefault("archive", None)
+    return stored | places
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _device(device: Device) -> torch.device:
+    found = native_accelerator(device)
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if not available[found]:
+        raise UserError(f"device={device}: there is none here; valid here: auto, cpu")
+    return torch.device(found)
