@@ -75,7 +75,7 @@ def test_a_mode_writes_its_files_into_the_run_and_changes_nothing_there(generate
     told = manifest(folder)
     assert {key: told[key] for key in ("run", "checkpoint", "epoch", "mode")} == {
         "run": str(run.path),
-        "checkpoint": "best",
+        "checkpoint": "best.ckpt",
         "epoch": 1,
         "mode": mode,
     }
@@ -175,7 +175,7 @@ def test_a_checkpoint_can_be_chosen_and_its_epoch_stands_in_the_pictures(generat
     assert contexts[0].endswith("epoch 2")
     assert contexts[1].endswith("epoch 7")
     told = manifest(Path("last"))
-    assert (told["checkpoint"], told["epoch"]) == ("last", 7)
+    assert (told["checkpoint"], told["epoch"]) == ("last.ckpt", 7)
     assert hashes(Path("best"))["sample_000000.png"] != hashes(Path("last"))["sample_000000.png"]
 
 

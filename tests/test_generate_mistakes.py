@@ -74,6 +74,10 @@ MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, tran
             ["mode=reconstructions", "indices=[0,180]"],
             "indices: 180 is none of the 180 val images; choose 0 to 179",
         ),
+        (["mode=null"], f"mode=null: choose an option; valid here: {MODES}"),
+        (["data=mnist"], "data: has no options to choose from here; give single keys, data.<key>=..., as in --help"),
+        (["save=[grid,gif]"], "save=['grid', 'gif']: expected grid, png, npz or a list of grid, png, npz"),
+        (["mode=reconstructions", "indices=[3,a]"], "indices=[3, 'a']: expected a list of int or null"),
         (["mode=reconstructions", "indices=[a]"], "indices=['a']: expected a list of int or null"),
         (
             ["mode=reconstructions", "labels=[11]"],

@@ -54,6 +54,13 @@ def test_each_checkpoint_holds_the_units_of_its_own_validation(train):
     assert sum(stored["last"]["rate"]) == pytest.approx(rates[-1], rel=1e-4)
 
 
+def test_units_of_an_earlier_epoch_are_not_kept_beside_later_weights(train):
+    run = train("trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2", "callbacks=none")
+    kept = {path.stem: torch.load(path, weights_only=True)["units"] for path in (run.best, run.last)}
+    assert kept["best"] is not None
+    assert kept["last"] is None
+
+
 def test_a_run_without_validation_has_no_units(train):
     run = train("callbacks=none", "trainer.max_epochs=1", "trainer.limit_val_batches=0")
     assert torch.load(run.last, weights_only=True)["units"] is None

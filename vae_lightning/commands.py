@@ -94,10 +94,25 @@ def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]
         except Exception as error:
             if str(error).startswith("Only one of --"):
                 raise UserError("-m, --cfg and --info: choose one of them") from error
+            if str(error).startswith("Config group override must be"):
+                raise UserError(_not_chosen(config_name)) from error
             if not PrepareSweep.directories:
                 raise
             return [_failed_launcher(error)]
     return []
+
+
+def _not_chosen(config_name: str) -> str:
+    """Of a group that was given null."""
+    groups = _groups(config_name)
+    group = next(
+        key for key, _, value in (word.partition("=") for word in sys.argv) if value == "null" and key in groups
+    )
+    return f"{group}=null: choose an option; valid here: {', '.join(_options(group))}"
+
+
+def _options(group: str) -> list[str]:
+    return sorted(file.stem for file in (CONF_DIR / group).glob("*.yaml"))
 
 
 def _failed_launcher(error: Exception) -> UserError:
@@ -136,11 +151,13 @@ def _explain(error: Exception, config_name: str) -> str:
         return unknown_key(f"{group}={option}", list(error.options)).replace("no such key", "no such option")
     unloaded = re.search(r"Could not load '([^']+)/([^'/]+)'", str(error))
     if unloaded:
-        options = sorted(file.stem for file in (CONF_DIR / unloaded[1]).glob("*.yaml"))
-        return f"{unloaded[1]}={unloaded[2]}: no such option; valid here: {', '.join(options)}"
+        return f"{unloaded[1]}={unloaded[2]}: no such option; valid here: {', '.join(_options(unloaded[1]))}"
     key = re.search(r"Could not override '([^']+)'", str(error))
     if key and re.search(_UNKNOWN_KEY, _whole(error)):
-        return unknown_key(key[1], _siblings(key[1], config_name))
+        siblings = _siblings(key[1], config_name)
+        if key[1] in siblings:  # a key that was typed as if it were a group to choose from
+            return f"{key[1]}: has no options to choose from here; give single keys, {key[1]}.<key>=..., as in --help"
+        return unknown_key(key[1], siblings)
     value = re.search(r"(Value '.*?'.*)", _whole(error))
     if key and value:
         return f"{key[1]}: {value[1]}"

@@ -211,9 +211,15 @@ def _fits(value: Any, hint: Any) -> bool:
     from beartype import BeartypeConf
     from beartype.door import is_bearable
 
-    # YAML has no tuples: a list stands for any sequence. The tower lets an int stand for a float.
-    candidates = [value, tuple(value)] if isinstance(value, list) else [value]
-    return any(is_bearable(candidate, hint, conf=BeartypeConf(is_pep484_tower=True)) for candidate in candidates)
+    def bears(candidate: Any) -> bool:
+        # The tower lets an int stand for a float.
+        return is_bearable(candidate, hint, conf=BeartypeConf(is_pep484_tower=True))
+
+    if not isinstance(value, list):
+        return bears(value)
+    # Beartype looks at one item of a sequence, drawn at random: a list of one item repeated leaves it no choice.
+    lists = [value, *([item] * len(value) for item in value)]
+    return all(bears(items) or bears(tuple(items)) for items in lists)  # YAML has no tuples
 
 
 def _describe(hint: Any) -> str:

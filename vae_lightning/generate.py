@@ -37,7 +37,7 @@ def _generate(config: DictConfig) -> None:
     create = instantiate(settings, "")
     run = instantiate({"_target_": "vae_lightning.trained_run.open_trained"} | opening, "")
     folder = Path(str(out)).expanduser() if out is not None else run.run_dir.path / "generated" / mode
-    facts = {"run": str(run.run_dir.path), "checkpoint": opening["checkpoint"], "epoch": run.epoch, "mode": mode}
+    facts = {"run": str(run.run_dir.path), "checkpoint": run.checkpoint, "epoch": run.epoch, "mode": mode}
     with output_folder(folder, overwrite, facts | {"settings": settings}) as staging:
         create(run, staging)
     _tell(run.context, folder)

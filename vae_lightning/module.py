@@ -64,6 +64,7 @@ class VAEModule(LightningModule):
     def on_train_epoch_start(self) -> None:
         # The random state is a function of the epoch, so that a resumed run repeats an uninterrupted one.
         torch.manual_seed(derive_seed(self.seed, self.current_epoch, self.global_rank))
+        self.units = None  # those of an earlier epoch are not those of the weights to come
         self._first_bad_step = torch.tensor(torch.inf, device=self.device)
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:

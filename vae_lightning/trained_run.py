@@ -30,6 +30,7 @@ class TrainedRun:
 
     Attributes:
         run_dir: where it lies.
+        checkpoint: the file that was opened: best.ckpt, or last.ckpt, also where no validation has found a best one.
         config: the resolved config as plain data.
         vae: in evaluation mode and float32, on `device`.
         epoch: after which its weights were kept, counted from 1.
@@ -39,6 +40,7 @@ class TrainedRun:
     """
 
     run_dir: RunDir
+    checkpoint: str
     config: dict[str, Any]
     vae: VAE
     epoch: int
@@ -144,7 +146,7 @@ def open_trained(
         raise UserError(f"run={run}: {file.name} is of another model than its config.yaml says") from error
     vae = vae.to(place, memory_format=torch.channels_last).eval()
     units = UnitStatistics.from_dict(stored["units"]) if stored.get("units") else None
-    return TrainedRun(run_dir, config, vae, epoch, units, place, tuple(trust))
+    return TrainedRun(run_dir, file.name, config, vae, epoch, units, place, tuple(trust))
 
 
 def _with_places(stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -132,10 +132,9 @@ def test_numbered_files_are_told_as_one_line(tmp_path):
         "loc_12.csv",
         "reconstruction_0000.png",
     ]
-    for name in names:
+    for name in [*names, "somebody_elses.png"]:
         (tmp_path / name).touch()
-    (tmp_path / "generate.json").touch()
-    (tmp_path / ".hidden").touch()
+    (tmp_path / "generate.json").write_text(json.dumps({"files": names}))
     assert listed(tmp_path) == [
         "loc_12.csv",
         "reconstruction_0000.png",

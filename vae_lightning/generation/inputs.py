@@ -21,6 +21,7 @@ from vae_lightning.trained_run import TrainedRun
 
 Split = Literal["train", "val", "test"]
 Files = str | Sequence[str]
+MOST = 1000  # images in one picture
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -55,7 +56,10 @@ class Choice:
         if names and not given[names[0]]:
             raise UserError(f"{names[0]}: is empty")
         if self.images is not None:
-            return run.preprocessing.read_images(picture_files(self.images))
+            files = picture_files(self.images)
+            if len(files) > MOST:
+                raise UserError(f"images: {len(files):,} pictures are too many to be shown; choose at most {MOST:,}")
+            return run.preprocessing.read_images(files)
         if self.indices is not None:
             return run.data.images_of_indices(self.indices, self.split).images
         if self.labels is not None:

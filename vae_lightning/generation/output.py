@@ -1,5 +1,6 @@
 """The folder that the generate command writes: whole or not at all, and never over what it has not written itself."""
 
+import errno
 import json
 import os
 import re
@@ -47,6 +48,10 @@ def output_folder(out: Path, overwrite: bool, facts: dict[str, Any]) -> Iterator
         files = sorted(path.name for path in staging.iterdir())
         (staging / MANIFEST).write_text(json.dumps(facts | {"files": files}, indent=2))
         _replace(out, staging)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise UserError(f"out={out}: the disk is full") from error
+        raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         _remove_empty(missing)
@@ -76,11 +81,10 @@ def _written(out: Path) -> list[str]:
 
 
 def listed(folder: Path) -> list[str]:
-    """What an output folder holds, by kind: of files that are numbered the first, the last and how many."""
+    """What was written to an output folder, by kind: of files that are numbered the first, the last and how many."""
     numbered: dict[str, list[str]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name != MANIFEST and not path.name.startswith("."):
-            numbered.setdefault(re.sub(r"\d{4,}", "", path.name), []).append(path.name)
+    for name in sorted(_written(folder)):
+        numbered.setdefault(re.sub(r"\d{4,}", "", name), []).append(name)
     return [
         names[0] if len(names) == 1 else f"{names[0]} to {names[-1]} ({len(names):,} files)"
         for names in numbered.values()
