@@ -52,6 +52,12 @@ MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, tran
         (["checkpoint=worst"], "checkpoint='worst': expected best, last"),
         (["overwrite=maybe"], "overwrite=maybe: expected true or false"),
         (["mode=manifold"], "mode=manifold is for two latent dimensions, and this run has 4; try mode=traversal"),
+        (["mode=manifold", "num_points=101"], "num_points must be at most 100, got 101"),
+        (
+            ["mode=reconstructions", "num_images=1001"],
+            "num_images: 1,001 images are too many for one picture; choose at most 1,000",
+        ),
+        (["mode=transition", "num_images=41"], "num_images: 41 images are too many for one picture; choose at most 40"),
         (["mode=manifold", "num_points=0"], "num_points must be at least 1, got 0"),
         (["mode=embedding", "methods=[plane]"], "methods: plane is for two latent dimensions, and this run has 4"),
         (

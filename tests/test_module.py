@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 
+from tests.conftest import TINY
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.models.likelihoods import BernoulliLikelihood
 from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
@@ -14,6 +15,7 @@ from vae_lightning.models.priors import StandardNormal
 from vae_lightning.models.vae import build_vae
 from vae_lightning.module import VAEModule
 from vae_lightning.objectives.elbo import ELBO
+from vae_lightning.run_dir import RunDir
 
 
 def test_evaluation_does_not_depend_on_the_batch_size(train):
@@ -88,7 +90,6 @@ def test_selection_is_on_the_plain_elbo(train):
 
 @pytest.mark.parametrize("validation", ["trainer.limit_val_batches=1.0", "trainer.limit_val_batches=0"])
 def test_a_nan_stops_the_run_and_names_the_step(error_of, tmp_path, monkeypatch, validation):
-    from tests.conftest import TINY
 
     plain = ELBO.__call__
 
@@ -110,7 +111,6 @@ def test_a_nan_stops_the_run_and_names_the_step(error_of, tmp_path, monkeypatch,
 
 
 def test_too_little_memory_is_told_in_one_line(error_of, tmp_path, monkeypatch):
-    from tests.conftest import TINY
 
     def hungry(self, output, x, step):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n2 GiB")
@@ -171,3 +171,12 @@ def test_conv_weights_are_channels_last():
     weights = [value for value in module.parameters() if value.dim() == 4]
     assert weights
     assert all(value.is_contiguous(memory_format=torch.channels_last) for value in weights)
+
+
+def test_averaged_weights_replace_the_trained_ones_after_all_pictures(tmp_path):
+    from tests.test_config import composed
+    from vae_lightning.training import build
+
+    config = composed(*TINY[:6], "callbacks=[ema,basic]")
+    names = [type(callback).__name__ for callback in build(config, RunDir(tmp_path)).trainer.callbacks]
+    assert names.index("EMAWeightAveraging") > max(names.index(name) for name in ("Samples", "TrainingGif"))

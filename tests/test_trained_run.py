@@ -241,3 +241,33 @@ def test_a_foreign_class_is_built_only_where_it_is_trusted(digits_run, moved, tm
     trusted = open_trained(str(run.path), device="cpu", trust=(name,))
     assert trusted.preprocessing.image_shape == (1, 28, 28)
     assert (tmp_path / "owned").exists()
+
+
+# A run from a stranger
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"_target_": "vae_lightning.callbacks.pictures.write_atomically"},
+        {"_target_": "vae_lightning.models.vae.VAE.generate"},
+        {"_target_": "vae_lightning.models.distributions.normal_image"},
+        {"_target_": "vae_lightning.data.cache.cache_folder"},
+        {"_target_": "torch.optim.Adam"},
+    ],
+    ids=lambda model: model["_target_"],
+)
+def test_a_strangers_config_calls_no_function_and_nothing_of_another_room(digits_run, moved, model, tmp_path):
+    run = moved(digits_run)
+    edit_config(run, lambda config: config["model"].update(encoder=model | {"path": str(tmp_path / "bad")}))
+    message = message_of(run)
+    assert "a stored config may only build classes of vae_lightning and torch" in message
+    assert not (tmp_path / "bad").exists()
+
+
+def test_what_is_no_vae_is_told(digits_run, moved):
+    run = moved(digits_run)
+    edit_config(
+        run, lambda config: config.update(model={"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1})
+    )
+    assert "its config.yaml has no VAE for a model" in message_of(run)

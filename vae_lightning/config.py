@@ -15,19 +15,19 @@ from vae_lightning.errors import UserError
 _PACKAGE = Path(__file__).parent
 CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"  # wheel, or source tree
 
-# What the config found in a run directory or a checkpoint may build, since it may come from a stranger.
-_TRUSTED = (
-    "vae_lightning.models",
-    "vae_lightning.objectives",
-    "vae_lightning.data",
-    "vae_lightning.callbacks",
-    "vae_lightning.loggers",
-    "torch.nn",
-    "torch.optim",
-    "optuna.pruners",
-    "lightning.pytorch.callbacks",
-    "lightning.pytorch.trainer",
-)
+# What each group of a config found in a run directory may build, since it may come from a stranger: classes of these
+# modules, and two functions. Any function at all would be too much: one that writes a file is as good as code.
+_TRUSTED = {
+    "data": ("vae_lightning.data",),
+    "model": ("vae_lightning.models", "torch.nn"),
+    "objective": ("vae_lightning.objectives",),
+    "optimizer": ("torch.optim",),
+    "trainer": ("lightning.pytorch.trainer",),
+    "callbacks": ("vae_lightning.callbacks", "lightning.pytorch.callbacks", "optuna.pruners"),
+    "checkpoint": ("lightning.pytorch.callbacks",),
+    "logger": ("vae_lightning.loggers",),
+}
+_TRUSTED_FUNCTIONS = ("vae_lightning.models.vae.build_vae", "vae_lightning.models.likelihoods.default_likelihood")
 
 
 @dataclass
@@ -153,9 +153,10 @@ def _check_node(node: Any, key: str, trusted: tuple[str, ...] | None, given: fro
 def _locate(path: str, key: str, trusted: tuple[str, ...] | None) -> Any:
     from hydra.utils import get_object
 
-    packages = None if trusted is None else tuple(f"{name}." for name in (*_TRUSTED, *trusted))
+    own = tuple(f"{name}." for name in _TRUSTED.get(key.partition(".")[0], ()))
+    typed = tuple(f"{name}." for name in trusted or ())
     # By its name first: importing a module runs it. Lightning shows its Trainer one level up.
-    if packages and not path.startswith((*packages, "lightning.pytorch.Trainer")):
+    if trusted is not None and not path.startswith((*own, *typed, "lightning.pytorch.Trainer")):
         raise UserError(_distrust(path, key))
     try:
         target = get_object(path)
@@ -164,7 +165,9 @@ def _locate(path: str, key: str, trusted: tuple[str, ...] | None) -> Any:
             f"{_below(key, '_target_')}={path}: can't be imported ({_first_line(error.__cause__ or error)})"
         ) from error
     # Then by its home: vae_lightning.models.x.os.system is os.system.
-    if packages and not f"{getattr(target, '__module__', '')}.".startswith(packages):
+    home = f"{getattr(target, '__module__', '')}."
+    is_own = home.startswith(own) and (isinstance(target, type) or path in _TRUSTED_FUNCTIONS)
+    if trusted is not None and not is_own and not home.startswith(typed):
         raise UserError(_distrust(path, key))
     return target
 

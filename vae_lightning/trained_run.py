@@ -61,16 +61,19 @@ class TrainedRun:
     @cached_property
     def preprocessing(self) -> ImageDataModule:
         """The run's DataModule, for what it does with a picture; its own images may be elsewhere."""
-        return instantiate(self.config["data"], "data", trusted=self.trusted)
+        data = instantiate(self.config["data"], "data", trusted=self.trusted)
+        if not isinstance(data, ImageDataModule):
+            raise UserError(f"run={self.run_dir.path}: its config.yaml has no data of images")
+        return data
 
     @cached_property
     def data(self) -> ImageDataModule:
         """The run's DataModule with its images.
 
         Raises:
-            UserError: they are not to be found.
+            UserError: they are not where the config says; nothing is downloaded.
         """
-        self.preprocessing.prepare_data()
+        _ = self.preprocessing.splits  # opens them; `prepare_data` might download
         return self.preprocessing
 
     def encode(self, images: Float[Tensor, "N C H W"], batch_size: int = 100) -> Float32[Tensor, "N D"]:
@@ -131,21 +134,23 @@ def open_trained(
     try:
         stored = torch.load(file, map_location="cpu", weights_only=True)
         weights, epoch = stored["state_dict"], int(stored["epoch"]) + 1
+        units = UnitStatistics.from_dict(stored["units"]) if stored.get("units") else None
     except Exception as error:
         raise UserError(f"run={run}: {file.name} can't be read ({_first_line(error)})") from error
     try:
         config = run_dir.config()
         config["data"] = _with_places(config["data"], data or {})
-        vae_config = config["model"]
+        vae_config, _ = config["model"], config["name"]
     except Exception as error:
         raise UserError(f"run={run}: config.yaml can't be read ({_first_line(error)})") from error
     vae = instantiate(vae_config, "model", trusted=tuple(trust))
+    if not isinstance(vae, VAE):
+        raise UserError(f"run={run}: its config.yaml has no VAE for a model")
     try:
-        vae.load_state_dict({name.removeprefix("vae."): value for name, value in weights.items()})
+        vae.load_state_dict({name[4:]: value for name, value in weights.items() if name.startswith("vae.")})
     except RuntimeError as error:
         raise UserError(f"run={run}: {file.name} is of another model than its config.yaml says") from error
-    vae = vae.to(place, memory_format=torch.channels_last).eval()
-    units = UnitStatistics.from_dict(stored["units"]) if stored.get("units") else None
+    vae = vae.to(place).to(memory_format=torch.channels_last).eval()
     return TrainedRun(run_dir, file.name, config, vae, epoch, units, place, tuple(trust))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from vae_lightning.callbacks.pruning import PruneTrial
@@ -125,6 +126,8 @@ def _build_trainer(
         raise UserError("trainer.precision=16-mixed: fp16 needs a GPU; choose bf16-mixed, 32-true or auto")
     place = {"run_dir": str(run_dir.path), "first_step": first_step}
     callbacks = _build_all(config["callbacks"], "callbacks", trusted)
+    # Averaging puts its weights into the model when training ends: after the pictures, which show those being trained.
+    callbacks.sort(key=lambda callback: isinstance(callback, WeightAveraging))
     checkpoints = _build_all(config["checkpoint"], "checkpoint", trusted, dirpath=str(run_dir.checkpoints))
     loggers = _build_all(config["logger"], "logger", trusted, **place)
     return instantiate(

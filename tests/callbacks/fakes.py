@@ -88,7 +88,9 @@ class FakeData(LightningDataModule):
         self.levels = {"train": drawn[0], "val": drawn[1][:num_val]}
         self.has_labels = has_labels
 
-    def examples(self, num_images: int, split: str = "val"):
+    eval_batch_size = 7
+
+    def examples(self, num_images: int, split: str = "val", balanced: bool = True):
         return self.images_of_indices(range(len(self.levels[split]))[:num_images], split)
 
     def example_images(self, num_images: int, split: str = "val"):

@@ -31,9 +31,9 @@ def encodings(monkeypatch):
     """How many images were encoded, call by call."""
     calls, encode = [], latents.encode
 
-    def counted(vae, images):
+    def counted(vae, images, batch_size):
         calls.append(len(images))
-        return encode(vae, images)
+        return encode(vae, images, batch_size)
 
     monkeypatch.setattr(latents, "encode", counted)
     return calls
@@ -49,7 +49,7 @@ def test_shows_the_first_images_with_their_labels(drawn, method):
     pictures, trainer = drawn
     points, images, labels, _, title, context = pictures[method]
     assert points.shape == (10, 2)
-    assert torch.equal(images, trainer.datamodule.example_images(10))
+    assert torch.equal(images, trainer.datamodule.examples(10).images)
     assert labels.tolist() == [index % 3 for index in range(10)]
     assert title == {"tsne": "t-SNE", "pca": "PCA", "plane": "latent plane"}[method] + " of 10 validation images"
     assert context == "fake · epoch 3"

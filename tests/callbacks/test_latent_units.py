@@ -1,10 +1,17 @@
+import logging
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
 
-from tests.callbacks.fakes import captured, evaluated, train
+from tests.callbacks.fakes import FakeVAE, captured, evaluated, train
+from vae_lightning.callbacks.embedding import Embedding
 from vae_lightning.callbacks.latent_units import AggregatedPosterior, LatentUnits
+from vae_lightning.callbacks.neighbours import Neighbours
+from vae_lightning.callbacks.projector import Projector
+from vae_lightning.callbacks.traversals import Traversals
+from vae_lightning.models.distributions import DiagonalNormal
 
 NUM_IMAGES = 10
 
@@ -13,7 +20,7 @@ NUM_IMAGES = 10
 def drawn(tmp_path_factory, module_patch):
     """The arguments of both pictures at the end of a run; and the posterior means and scales, in float64."""
     bars = captured(module_patch, "vae_lightning.callbacks.latent_units.rate_bars")
-    curves = captured(module_patch, "vae_lightning.callbacks.latent_units.aggregated_posteriors")
+    curves = captured(module_patch, "vae_lightning.callbacks.latent_units.density_panels")
     callbacks = LatentUnits(None, NUM_IMAGES), AggregatedPosterior(None, num_dims=4, num_images=NUM_IMAGES)
     trainer = train(tmp_path_factory.mktemp("latent_units"), *callbacks)
     with torch.no_grad():
@@ -39,18 +46,42 @@ def test_the_curves_are_the_mixtures_of_the_posteriors_of_most_kl(drawn):
     order = np.argsort(-kl(loc, scale))[:4]
     assert dims == order.tolist()
     assert rates == pytest.approx(kl(loc, scale)[order], rel=1e-5)
-    assert grid[0] == -4
-    assert grid[-1] == 4
+    edges = np.linspace(-4, 4, 201)
+    assert grid == pytest.approx((edges[1:] + edges[:-1]) / 2, abs=1e-6)
     for density, dim in zip(densities, dims, strict=True):
-        mixture = norm.pdf(grid[:, None], loc[:, dim], scale[:, dim]).mean(1)
-        assert density == pytest.approx(mixture, rel=1e-4, abs=1e-6)
+        below = norm.cdf(edges[:, None], loc[:, dim], scale[:, dim]).mean(1)
+        assert density == pytest.approx(np.diff(below) / 0.04, rel=1e-3, abs=1e-5)
     assert title == "aggregated posterior and prior"
     assert context == "fake · epoch 3"
 
 
 def test_there_are_not_more_curves_than_dimensions(fit, monkeypatch):
-    curves = captured(monkeypatch, "vae_lightning.callbacks.latent_units.aggregated_posteriors")
+    curves = captured(monkeypatch, "vae_lightning.callbacks.latent_units.density_panels")
     fit(AggregatedPosterior(None, num_dims=20), latent_dim=3, max_epochs=1)
     densities, _, dims, *_ = curves[0]
     assert len(densities) == 3
     assert sorted(dims) == [0, 1, 2]
+
+
+def test_nothing_is_drawn_of_latents_that_are_not_finite(fit, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("vae_lightning"), "propagate", True)
+    monkeypatch.setattr(FakeVAE, "encode", lambda self, x: DiagonalNormal(*torch.full((2, len(x), 6), torch.nan)))
+    callbacks = [
+        LatentUnits(1),
+        AggregatedPosterior(1),
+        Embedding("pca", 1),
+        Traversals(1),
+        Projector(1),
+        Neighbours(1),
+    ]
+    fit(*callbacks, max_epochs=1)
+    assert not (tmp_path / "images").exists()
+    assert not (tmp_path / "projector").exists()
+    assert "not finite: nothing is drawn of them" in caplog.text
+
+
+def test_images_are_encoded_in_batches_of_the_datas_own_size(fit, monkeypatch):
+    sizes, encode = [], FakeVAE.encode
+    monkeypatch.setattr(FakeVAE, "encode", lambda self, x: sizes.append(len(x)) or encode(self, x))
+    fit(LatentUnits(None, num_images=20), max_epochs=1)
+    assert sizes == [7, 7, 6]

@@ -34,18 +34,22 @@ def test_the_nearest_training_images_of_samples_from_the_prior(fit, pictures, ch
     assert context == "fake · epoch 3"
 
 
-def test_the_reference_is_the_median_of_validation_images(fit, pictures):
+def test_the_reference_is_the_median_of_reconstructed_validation_images(fit, pictures):
     trainer = fit(Neighbours(None, num_images=2))
     reference = pictures[0][3]
     data = trainer.datamodule
-    nearest = distances_to_training_images(data, data.example_images(24)).min(dim=1).values
+    with torch.no_grad():
+        reconstructions = evaluated(trainer).reconstruct(data.example_images(24))
+    nearest = distances_to_training_images(data, reconstructions).min(dim=1).values
     assert reference == pytest.approx(nearest.sort().values[11].item(), abs=1e-6)  # the lower of two in the middle
     assert reference > 0.1
 
 
 def test_training_images_learned_by_heart_have_distance_zero(fit, pictures, monkeypatch):
     learned = FakeData().levels["train"][[17, 3, 8]]
-    monkeypatch.setattr(FakeVAE, "generate", lambda self, z: learned[: len(z)] / 255)
+    monkeypatch.setattr(
+        FakeVAE, "generate", lambda self, z: torch.cat([learned / 255, torch.full((len(z), 3, 8, 8), 0.5)])[: len(z)]
+    )
     fit(Neighbours(None, num_images=3, num_nearest=2), max_epochs=1)
     _, neighbours, distances, reference, _, _ = pictures[0]
     assert distances[:, 0].tolist() == [0, 0, 0]

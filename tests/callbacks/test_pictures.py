@@ -1,5 +1,6 @@
 """What holds for every callback that draws: when, where, and without a trace in the training."""
 
+import logging
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -202,7 +203,7 @@ def test_only_rank_zero_draws_but_every_rank_looks(fit, tmp_path, monkeypatch):
             monkeypatch.setattr(callback, "look", noted(name, callback.look))
             monkeypatch.setattr(callback, "draw", lambda *_: pytest.fail("drawn"))
             monkeypatch.setattr(callback, "publish", lambda *_: pytest.fail("published"))
-    monkeypatch.setattr(projector, "encoded_examples", noted("projector", projector.encoded_examples))
+    monkeypatch.setattr(projector, "example_latents", noted("projector", projector.example_latents))
     monkeypatch.setattr(Trainer, "is_global_zero", False)
     fit(*callbacks.values(), latent_dim=2, max_epochs=2, enable_checkpointing=False)
     assert looks == ["training"] + NAMES * 2
@@ -295,3 +296,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+
+
+def test_a_resumed_run_says_that_it_keeps_what_it_has_drawn(fit, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("vae_lightning"), "propagate", True)
+    fit(Samples(num_images=4), max_epochs=1).save_checkpoint(tmp_path / "run.ckpt")
+    fit(Samples(num_images=4), max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
+    assert "goes on with" not in caplog.text
+    resumed = Samples(num_images=9)
+    fit(resumed, max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
+    assert "callbacks.samples: a resumed run goes on with the images or the z that it has drawn so far" in caplog.text
+    assert len(resumed.fixed) == 4

@@ -172,3 +172,10 @@ def test_tensorboard_may_be_one_of_several_loggers(fit, tmp_path):
     loggers = [CSVLogger(tmp_path / "csv"), TensorBoardLogger(tmp_path, name="", version="")]
     fit(Projector(1), logger=loggers, max_epochs=2)
     assert epochs_listed(tmp_path) == [2, 1]
+
+
+def test_a_resumed_run_that_shows_other_images_keeps_no_tensor_of_the_former_ones(fit, tmp_path):
+    fit(Projector(1, num_images=10), max_epochs=1).save_checkpoint(tmp_path / "run.ckpt")
+    fit(Projector(1, num_images=5), max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
+    assert [path.name for path in (tmp_path / "projector").glob("epoch_*")] == ["epoch_0002.tsv"]
+    assert "epoch 1" not in (tmp_path / "projector_config.pbtxt").read_text()

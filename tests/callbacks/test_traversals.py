@@ -107,9 +107,9 @@ def test_the_image_is_the_same_at_every_epoch_and_after_a_resume(fit, tmp_path, 
     assert all(torch.equal(centre, FakeData().levels["val"][:1]) for centre in centres)
 
 
-@pytest.mark.parametrize("limit", [0.0, -1.0])
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("inf")])
 def test_a_limit_that_is_not_positive_is_named(limit):
-    with pytest.raises(ValueError, match=f"^limit must be positive, got {limit}$"):
+    with pytest.raises(ValueError, match=f"^limit must be positive and finite, got {limit}$"):
         Traversals(limit=limit)
 
 

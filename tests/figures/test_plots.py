@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from vae_lightning.figures.plots import aggregated_posteriors, label_scatter, rate_bars
+from vae_lightning.figures.plots import density_panels, label_scatter, rate_bars
 
 TITLE, CONTEXT = "posterior means", "mnist_conv · epoch 15"
 BLUE, RED = (68, 119, 170), (238, 102, 119)
@@ -169,9 +169,7 @@ def test_units_that_never_move_are_shown():
 @pytest.mark.parametrize("count", [1, 7])
 def test_each_dimension_has_a_panel_with_its_density(count):
     densities = np.stack([gaussian(0.0, 1.0)] * count)
-    draw = [
-        aggregated_posteriors(d, GRID, range(count), [1.0] * count, TITLE, CONTEXT) for d in (densities, 0 * densities)
-    ]
+    draw = [density_panels(d, GRID, range(count), [1.0] * count, TITLE, CONTEXT) for d in (densities, 0 * densities)]
     full, empty = (np.ptp(picture.astype(int), axis=-1) > 30 for picture in draw)
     assert full[50:750].sum() > 10 * max(1, empty[50:750].sum())
     assert has_margins(draw[0])
@@ -181,7 +179,7 @@ def test_each_dimension_has_a_panel_with_its_density(count):
 
 def test_highest_density_is_not_cut_off():
     densities = np.stack([gaussian(0.0, 1.0), gaussian(0.0, 0.2)])
-    picture = aggregated_posteriors(densities, GRID, [0, 1], [1.0, 1.0], "", "")
+    picture = density_panels(densities, GRID, [0, 1], [1.0, 1.0], "", "")
     filled = np.ptp(picture[:740].astype(int), axis=-1) > 30
     top = np.flatnonzero(filled[:, 480:].any(axis=1)).min()
     assert filled[top, 480:].sum() < 12  # a peak, not a plateau
@@ -189,7 +187,7 @@ def test_highest_density_is_not_cut_off():
 
 def test_densities_must_match_their_names():
     with pytest.raises(ValueError, match="got 1, 2 and 1"):
-        aggregated_posteriors(gaussian(0.0, 1.0)[None], GRID, [0, 1], [1.0], "", "")
+        density_panels(gaussian(0.0, 1.0)[None], GRID, [0, 1], [1.0], "", "")
 
 
 # Surroundings
@@ -207,11 +205,11 @@ SCRIPT = """
 import sys
 import numpy as np
 import vae_lightning.figures.walks
-from vae_lightning.figures.plots import aggregated_posteriors, label_scatter, rate_bars
+from vae_lightning.figures.plots import density_panels, label_scatter, rate_bars
 assert "matplotlib" not in sys.modules  # it takes its time
 label_scatter(np.random.rand(50, 2), np.arange(50) % 3, "t", "c", None)
 rate_bars(np.ones(5), np.ones(5), 0.01, "t", "c")
-aggregated_posteriors(np.ones((2, 9)), np.linspace(-1, 1, 9), [0, 1], [1.0, 1.0], "t", "c")
+density_panels(np.ones((2, 9)), np.linspace(-1, 1, 9), [0, 1], [1.0, 1.0], "t", "c")
 assert "matplotlib.pyplot" not in sys.modules
 assert "tkinter" not in sys.modules
 """

@@ -63,11 +63,6 @@ def test_only_the_methods_that_are_asked_for(digits, tmp_path):
         made(digits, tmp_path / "none", methods=[])
 
 
-def test_labels_take_turns(digits, tmp_path):
-    columns = table(made(digits, tmp_path / "out", methods="pca", num_images=30))
-    assert sorted(map(int, columns["label"])) == sorted(3 * list(range(10)))
-
-
 def test_t_sne_depends_on_its_seed(digits, tmp_path):
     places = [
         points(table(made(digits, tmp_path / name, methods="tsne", num_images=12, seed=seed)), "tsne")
@@ -84,7 +79,8 @@ def test_pictures_of_a_folder_are_called_by_their_names(colour, tmp_path):
     assert len(of_split["file"]) == 6
     assert all((root / name).is_file() for name in of_split["file"])
     own = table(made(colour, tmp_path / "own", methods="pca", images=str(root), num_images=7))
-    assert own["file"] == sorted(path.relative_to(root).as_posix() for path in root.rglob("*.*"))[:7]
+    assert len(own["file"]) == 7
+    assert set(own["file"]) < {path.relative_to(root).as_posix() for path in root.rglob("*.*")}
 
 
 def test_a_name_that_is_not_utf_8_comes_back_as_it_is(digits, tmp_path):
@@ -105,10 +101,16 @@ def test_too_few_images_are_told(digits, tmp_path):
         Embedding(images=str(tmp_path))(digits, tmp_path)
 
 
-def test_a_damaged_picture_is_named(digits, tmp_path):
+def test_a_damaged_picture_is_an_error_where_it_was_named_and_else_left_out(digits, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"not a picture")
     with pytest.raises(UserError, match=r"^images: \S+bad\.png: can't be read as a picture \("):
+        Embedding(images=[str(tmp_path / "bad.png")])(digits, tmp_path)
+    with pytest.raises(UserError, match=r"^images: none can be read as a picture$"):
         Embedding(images=str(tmp_path))(digits, tmp_path)
+    for number in range(5):
+        Image.new("L", (8, 8), number * 50).save(tmp_path / f"{number}.png")
+    out = made(digits, tmp_path / "out", methods="pca", images=str(tmp_path))
+    assert table(out)["file"] == [f"{number}.png" for number in range(5)]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from vae_lightning.generation.inputs import (
     Choice,
     own_images,
     picture_files,
+    short_names,
     split_images,
     stream_files,
     stream_split,
@@ -69,16 +70,20 @@ def test_no_pictures_are_told(album, tmp_path):
 
 def test_files_are_called_by_their_names_below_the_folder_they_share(digits, album, monkeypatch):
     monkeypatch.chdir(album)
-    assert own_images(digits, str(album), 100).names[2:5] == ["b/x.png", "b/y.png", "c.png"]
-    assert own_images(digits, ["b/x.png", "a.png"], 100).names == ["b/x.png", "a.png"]
-    assert own_images(digits, ["b/x.png", "b/y.png"], 100).names == ["x.png", "y.png"]
-    assert own_images(digits, "a.png", 100).names == ["a.png"]
-    assert own_images(digits, ["a.png", str(album / "b.png")], 100).names == ["a.png", "b.png"]
+    assert own_images(digits, str(album), 100, 0).names[2:5] == ["b/x.png", "b/y.png", "c.png"]
+    assert own_images(digits, ["b/x.png", "a.png"], 100, 0).names == ["b/x.png", "a.png"]
+    assert own_images(digits, ["b/x.png", "b/y.png"], 100, 0).names == ["x.png", "y.png"]
+    assert own_images(digits, "a.png", 100, 0).names == ["a.png"]
+    assert own_images(digits, ["a.png", str(album / "b.png")], 100, 0).names == ["a.png", "b.png"]
 
 
-def test_own_images_are_the_first_so_many_without_labels(digits, album):
-    chosen = own_images(digits, str(album), 2)
-    assert chosen.images[:, 0, 0, 0].tolist() == [0, 10]
+def test_of_many_own_images_some_are_drawn_by_the_seed(digits, album):
+    levels = dict(zip(names(picture_files(str(album)), album), [0, 10, 40, 50, 20, 30, 60], strict=True))
+    draws = {tuple(own_images(digits, str(album), 2, seed).names) for seed in range(20)}
+    assert len(draws) > 5
+    chosen = own_images(digits, str(album), 2, 7)
+    assert chosen.names == own_images(digits, str(album), 2, 7).names
+    assert chosen.images[:, 0, 0, 0].tolist() == [levels[name] for name in chosen.names]
     assert (chosen.kind, chosen.labels) == ("file", None)
     assert list(chosen.columns) == ["file"]
 
@@ -86,7 +91,7 @@ def test_own_images_are_the_first_so_many_without_labels(digits, album):
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_a_stream_of_files_is_complete_and_in_order(digits, album, batch_size):
     files = picture_files(str(album))
-    batches = list(stream_files(digits, files, set(), batch_size, []))
+    batches = list(stream_files(digits, files, short_names(files), set(), batch_size, []))
     assert [len(batch.images) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
     assert [name for batch in batches for name in batch.names] == names(files, album)
     levels = torch.cat([batch.images for batch in batches])[:, 0, 0, 0]
@@ -97,19 +102,22 @@ def test_a_stream_leaves_out_what_is_damaged_but_not_what_was_named(digits, albu
     (album / "c.png").write_bytes(b"not a picture")
     (album / "a.png").write_bytes(b"not one either")
     files, unreadable = picture_files(str(album)), []
-    batches = list(stream_files(digits, files, {album / "d.png"}, 1, unreadable))
+    batches = list(stream_files(digits, files, short_names(files), {album / "d.png"}, 1, unreadable))
     assert [batch.names[0] for batch in batches] == ["b.png", "b/x.png", "b/y.png", "d.png", "e.bmp"]
     assert [line.partition(": can't be read as a picture (")[0] for line in unreadable] == [
         str(album / "a.png"),
         str(album / "c.png"),
     ]
-    message = refusal(list, stream_files(digits, files, {album / "c.png"}, 2, []))
+    message = refusal(list, stream_files(digits, files, short_names(files), {album / "c.png"}, 2, []))
     assert message.startswith(f"images: {album / 'c.png'}: can't be read as a picture (")
 
 
 def test_a_binarized_stream_does_not_depend_on_its_batches(plane, album):
     files = picture_files(str(album))
-    one, other = (torch.cat([batch.images for batch in stream_files(plane, files, set(), size, [])]) for size in (1, 5))
+    one, other = (
+        torch.cat([batch.images for batch in stream_files(plane, files, short_names(files), set(), size, [])])
+        for size in (1, 5)
+    )
     assert torch.equal(one, other)
     assert set(one.unique().tolist()) == {0, 255}
     assert torch.equal(one, plane.preprocessing.read_images(files))
@@ -121,7 +129,7 @@ def test_a_binarized_stream_does_not_depend_on_its_batches(plane, album):
 def test_split_images_are_named_by_file_or_by_index_and_label(digits, colour):
     chosen = split_images(digits, "test", 7)
     assert list(chosen.columns) == ["index", "label"]
-    assert torch.equal(chosen.images, digits.data.examples(7, "test").images)
+    assert torch.equal(chosen.images, digits.data.examples(7, "test", balanced=False).images)
     labels = digits.data.splits["test"].labels
     assert chosen.labels.tolist() == [int(labels[index]) for index in chosen.names]
     files = split_images(colour, "train", 5)

@@ -141,3 +141,12 @@ def test_numbered_files_are_told_as_one_line(tmp_path):
         "sample_000000.png to sample_001199.png (1,200 files)",
         "samples.png",
     ]
+
+
+def test_a_file_of_the_users_own_is_not_overwritten(tmp_path):
+    write(tmp_path, "old.png")
+    (tmp_path / "a.png").write_text("mine")
+    message = refusal(tmp_path, overwrite=True)
+    assert message == f"out={tmp_path}: a.png is there already, and was not generated; move it or give another out"
+    assert content(tmp_path)["a.png"] == "mine"
+    assert content(tmp_path)["old.png"] == "old.png"

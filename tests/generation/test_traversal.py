@@ -85,7 +85,9 @@ def test_an_older_run_counts_on_its_data(digits, tmp_path):
     computed = made(older, tmp_path / "computed", num_columns=3)
     assert (computed / "traversal.png").read_bytes() == (new / "traversal.png").read_bytes()
     gone = dataclasses.replace(with_rates(digits), units=None)
-    with pytest.raises(UserError, match=r"^data\.root=/gone: there is no folder /gone$"):
+    with pytest.raises(
+        UserError, match=r"has no KL of the dimensions, .*: data\.root=/gone: there is no folder /gone$"
+    ):
         Traversal()(gone, tmp_path)
 
 

@@ -1,13 +1,15 @@
 """Where the validation images lie in the latent space, on a plane."""
 
 import logging
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
 from vae_lightning.arguments import require_at_least
-from vae_lightning.callbacks.latents import EncodedExamples, encoded_examples
+from vae_lightning.callbacks.latents import example_batch, example_latents
 from vae_lightning.callbacks.pictures import Drawing, PictureCallback
 from vae_lightning.evaluation.embeddings import FEWEST, METHODS, Method, embed
+from vae_lightning.evaluation.latents import Latents
 from vae_lightning.figures.embeddings import embedding_picture
 
 log = logging.getLogger("vae_lightning")
@@ -22,11 +24,11 @@ class Embedding(PictureCallback):
         method: `tsne`; `pca`, the first two principal components; or `plane`, the latents themselves, which draws
             nothing unless they have two dimensions.
         every_n_epochs: draw after every n-th epoch, counted from 1, and after the last; None: after the last only.
-        num_images: at most so many points, equally many of each label.
+        num_images: at most so many points.
         seed: of t-SNE.
 
     Raises:
-        ValueError: an unknown method, `every_n_epochs` below 1, or `num_images` below 4.
+        ValueError: an unknown method, `every_n_epochs` below 1, `num_images` below 4, or `seed` below 0.
     """
 
     def __init__(
@@ -36,22 +38,25 @@ class Embedding(PictureCallback):
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method}")
         require_at_least("num_images", num_images, FEWEST)
+        require_at_least("seed", seed, 0)
         self.method = method
         self.num_images = num_images
         self.seed = seed
 
-    def look(self, trainer: Trainer, pl_module: LightningModule) -> EncodedExamples | None:
+    def look(self, trainer: Trainer, pl_module: LightningModule) -> tuple[Latents, Any] | None:
         if self.method == "plane" and tuple(pl_module.vae.prior().event_shape) != (2,):
             return None
-        examples = encoded_examples(trainer, pl_module, self.num_images)
-        if len(examples.latents) < FEWEST:
-            log.warning("callbacks.%s: %d validation images are too few", self.name, len(examples.latents))
+        latents = example_latents(trainer, pl_module, self.num_images)
+        if latents is None:
             return None
-        return examples
+        if len(latents) < FEWEST:
+            log.warning("callbacks.%s: %d validation images are too few", self.name, len(latents))
+            return None
+        return latents, example_batch(trainer, self.num_images)
 
-    def draw(self, seen: EncodedExamples, context: str) -> Drawing:
-        embedding = embed(seen.latents.loc, self.method, self.seed)
-        labels = None if seen.batch.labels is None else seen.batch.labels.numpy()
-        title = f"{embedding.name} of {len(seen.latents):,} validation images"
-        images = seen.batch.images.float() / 255
-        return Drawing(embedding_picture(embedding.points, images, labels, embedding.axes, title, context))
+    def draw(self, seen: tuple[Latents, Any], context: str) -> Drawing:
+        latents, batch = seen
+        embedding = embed(latents.loc, self.method, self.seed)
+        labels = None if batch.labels is None else batch.labels.numpy()
+        title = f"{embedding.name} of {len(latents):,} validation images"
+        return Drawing(embedding_picture(embedding.points, batch.images, labels, embedding.axes, title, context))

@@ -2,15 +2,14 @@
 
 from typing import NamedTuple
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from vae_lightning.arguments import require_at_least
-from vae_lightning.callbacks.latents import encoded_examples
+from vae_lightning.callbacks.latents import example_latents
 from vae_lightning.callbacks.pictures import Drawing, PictureCallback
-from vae_lightning.evaluation.latents import Latents, aggregated_posterior
+from vae_lightning.evaluation.latents import Latents, aggregated_posteriors
 from vae_lightning.evaluation.units import ACTIVE, UnitStatistics, unit_statistics
-from vae_lightning.figures.plots import aggregated_posteriors, rate_bars
+from vae_lightning.figures.plots import density_panels, rate_bars
 
 
 class LatentUnits(PictureCallback):
@@ -31,9 +30,9 @@ class LatentUnits(PictureCallback):
         require_at_least("num_images", num_images, 1)
         self.num_images = num_images
 
-    def look(self, trainer: Trainer, pl_module: LightningModule) -> UnitStatistics:
-        latents = encoded_examples(trainer, pl_module, self.num_images).latents
-        return unit_statistics(latents, pl_module.vae.prior())
+    def look(self, trainer: Trainer, pl_module: LightningModule) -> UnitStatistics | None:
+        latents = example_latents(trainer, pl_module, self.num_images)
+        return None if latents is None else unit_statistics(latents, pl_module.vae.prior())
 
     def draw(self, seen: UnitStatistics, context: str) -> Drawing:
         rates, variances = seen.rate.numpy(), seen.variance.numpy()
@@ -66,14 +65,13 @@ class AggregatedPosterior(PictureCallback):
         self.num_dims = num_dims
         self.num_images = num_images
 
-    def look(self, trainer: Trainer, pl_module: LightningModule) -> _Aggregate:
-        latents = encoded_examples(trainer, pl_module, self.num_images).latents
-        return _Aggregate(latents, unit_statistics(latents, pl_module.vae.prior()))
+    def look(self, trainer: Trainer, pl_module: LightningModule) -> _Aggregate | None:
+        latents = example_latents(trainer, pl_module, self.num_images)
+        return None if latents is None else _Aggregate(latents, unit_statistics(latents, pl_module.vae.prior()))
 
     def draw(self, seen: _Aggregate, context: str) -> Drawing:
         dims = seen.statistics.by_rate[: self.num_dims]
-        grid = torch.linspace(-4, 4, 201)
-        densities = torch.stack([aggregated_posterior(seen.latents, dim, grid) for dim in dims])
+        grid, densities = aggregated_posteriors(seen.latents, dims)
         rates = seen.statistics.rate[dims].tolist()
         title = "aggregated posterior and prior"
-        return Drawing(aggregated_posteriors(densities.numpy(), grid.numpy(), dims, rates, title, context))
+        return Drawing(density_panels(densities.numpy(), grid.numpy(), dims, rates, title, context))

@@ -1,6 +1,6 @@
 """The posterior of validation images, encoded once for all callbacks that look at it."""
 
-from dataclasses import dataclass
+import logging
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -8,32 +8,29 @@ from lightning.pytorch import LightningModule, Trainer
 
 from vae_lightning.evaluation.latents import Latents, encode
 
+log = logging.getLogger("vae_lightning")
 
-@dataclass(frozen=True)
-class EncodedExamples:
-    """Validation images as they look at one step of the training.
-
-    Attributes:
-        batch: their uint8 images `[N, C, H, W]`, indices and any labels, from the DataModule's `examples`.
-        latents: their posteriors.
-    """
-
-    batch: Any
-    latents: Latents
+_newest: "WeakKeyDictionary[Trainer, tuple[tuple[int, int], Latents]]" = WeakKeyDictionary()
 
 
-_newest: "WeakKeyDictionary[LightningModule, tuple[tuple[int, int], EncodedExamples]]" = WeakKeyDictionary()
+def example_batch(trainer: Trainer, num_images: int) -> Any:
+    """An `ImageBatch` of so many validation images, or all there are, chosen by the seed whatever their labels."""
+    return trainer.datamodule.examples(num_images, balanced=False)
 
 
-def encoded_examples(trainer: Trainer, pl_module: LightningModule, num_images: int) -> EncodedExamples:
-    """The posteriors of so many validation images, fewer if there are not so many.
+def example_latents(trainer: Trainer, pl_module: LightningModule, num_images: int) -> Latents | None:
+    """The posteriors of `example_batch`'s images, None, and a warning, where they are not finite.
 
     Callbacks that ask for equally many at the same step share the work. The module must be in evaluation mode.
     """
     moment = (trainer.global_step, num_images)
-    known_moment, examples = _newest.get(pl_module, (None, None))
-    if known_moment != moment or examples is None:
-        batch = trainer.datamodule.examples(num_images)
-        examples = EncodedExamples(batch, encode(pl_module.vae, batch.images))
-        _newest[pl_module] = (moment, examples)
-    return examples
+    known_moment, latents = _newest.get(trainer, (None, None))
+    if known_moment != moment or latents is None:
+        images = example_batch(trainer, num_images).images
+        latents = encode(pl_module.vae, images, trainer.datamodule.eval_batch_size)
+        _newest[trainer] = (moment, latents)
+    if not (latents.loc.isfinite().all() and latents.scale.isfinite().all()):
+        # No reason to end a run: where it matters the loss is not finite either, and says so.
+        log.warning("the posteriors of validation images are not finite: nothing is drawn of them")
+        return None
+    return latents

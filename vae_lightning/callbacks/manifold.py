@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks.pictures import Drawing, PictureCallback
+from vae_lightning.evaluation.latents import decode
 from vae_lightning.evaluation.paths import manifold
 from vae_lightning.figures.walks import manifold_picture
 
@@ -39,7 +40,7 @@ class Manifold(PictureCallback):
         if tuple(pl_module.vae.prior().event_shape) != (2,):
             return None
         z, values = manifold(self.num_points)
-        images = pl_module.vae.generate(z.flatten(0, 1).to(pl_module.device))
+        images = decode(pl_module.vae, z.flatten(0, 1).to(pl_module.device), trainer.datamodule.eval_batch_size)
         return _Plane(images.unflatten(0, z.shape[:2]), values.tolist())
 
     def draw(self, seen: _Plane, context: str) -> Drawing:

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
+from vae_lightning.evaluation.latents import decode, encode
 from vae_lightning.evaluation.memorizing import HELD_OUT, memorizing
 from vae_lightning.figures.walks import neighbours_picture
 
@@ -15,8 +17,8 @@ from vae_lightning.figures.walks import neighbours_picture
 class Neighbours(FixedPictureCallback):
     """Draws samples beside their nearest training images, by root mean squared pixel difference.
 
-    For comparison it tells how far validation images are from their nearest training image: samples that are much
-    nearer are copies. `PictureCallback` says when and where.
+    For comparison it tells how far reconstructions of validation images, as soft as the samples are, lie from their
+    nearest training image: samples that are much nearer are copies. `PictureCallback` says when and where.
 
     Args:
         every_n_epochs: draw after every n-th epoch, counted from 1, and after the last; None: after the last only.
@@ -29,7 +31,7 @@ class Neighbours(FixedPictureCallback):
     """
 
     def __init__(self, every_n_epochs: int | None = None, num_images: int = 12, num_nearest: int = 5, seed: int = 0):
-        super().__init__("neighbours", every_n_epochs)
+        super().__init__("neighbours", every_n_epochs, chosen_by={"num_images": num_images, "seed": seed})
         require_at_least("num_images", num_images, 1)
         require_at_least("num_nearest", num_nearest, 1)
         self.num_images = num_images
@@ -39,13 +41,22 @@ class Neighbours(FixedPictureCallback):
     def choose(self, trainer: Trainer, vae: PictureModel) -> Float[Tensor, "N D"]:
         return vae.sample_prior(self.num_images, self.seed)
 
-    def look(self, trainer: Trainer, pl_module: LightningModule) -> tuple[Float[Tensor, "N C H W"], Any]:
-        return pl_module.vae.generate(self.fixed_on(pl_module.device)).cpu(), trainer.datamodule
+    def look(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> tuple[Float[Tensor, "N C H W"], Float[Tensor, "M C H W"], Any]:
+        data, vae, device = trainer.datamodule, pl_module.vae, pl_module.device
+        held_out = encode(vae, data.examples(HELD_OUT).images, data.eval_batch_size).loc
+        images = decode(vae, torch.cat([self.fixed_on(device), held_out.to(device)]), data.eval_batch_size).cpu()
+        return images[: self.num_images], images[self.num_images :], data
 
-    def draw(self, seen: tuple[Float[Tensor, "N C H W"], Any], context: str) -> Drawing:
-        samples, data = seen
+    def draw(
+        self, seen: tuple[Float[Tensor, "N C H W"], Float[Tensor, "M C H W"], Any], context: str
+    ) -> Drawing | None:
+        samples, reconstructions, data = seen
+        if not (samples.isfinite().all() and reconstructions.isfinite().all()):
+            return None  # weights that are not finite: the loss says so
         training_images = (batch.images for batch in data.stream("train"))
-        found = memorizing(samples, data.example_images(HELD_OUT), training_images, self.num_nearest)
+        found = memorizing(samples, reconstructions, training_images, self.num_nearest)
         title = "samples and their nearest training images"
         neighbours = found.neighbours.float() / 255
         return Drawing(neighbours_picture(samples, neighbours, found.distances, found.reference, title, context))

@@ -1,6 +1,7 @@
 """What all pictures drawn while training share: when to draw, what they look at, and where they go."""
 
 import io
+import logging
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from vae_lightning.callbacks.periodic import PeriodicCallback, undisturbed
 from vae_lightning.callbacks.steps import current_step
 from vae_lightning.figures.captions import origin
 from vae_lightning.models.distributions import DiagonalNormal
+
+log = logging.getLogger("vae_lightning")
 
 
 @runtime_checkable
@@ -68,8 +71,11 @@ class PictureCallback(PeriodicCallback, ABC):
         """What the picture needs to know of the model; None where this model has no such picture."""
 
     @abstractmethod
-    def draw(self, seen: Any, context: str) -> Drawing:
-        """The picture of what was seen; `context`, the run and the epoch, belongs into it. Called on rank zero only."""
+    def draw(self, seen: Any, context: str) -> Drawing | None:
+        """The picture of what was seen, None where there is none; `context`, the run and the epoch, belongs into it.
+
+        Called on rank zero only.
+        """
 
     def publish(self, trainer: Trainer, epoch: int, drawing: Drawing) -> None:
         """Write the drawing; called on rank zero only."""
@@ -87,7 +93,9 @@ class PictureCallback(PeriodicCallback, ABC):
         seen = self.look(trainer, pl_module)
         if seen is not None and trainer.is_global_zero:
             context = origin(pl_module.config["name"], Path(trainer.default_root_dir).name, epoch)
-            self.publish(trainer, epoch, self.draw(seen, context))
+            drawing = self.draw(seen, context)
+            if drawing is not None:
+                self.publish(trainer, epoch, drawing)
 
     def _publish(
         self, trainer: Trainer, epoch: int, tab: str, suffix: str, encoded: bytes, size: tuple[int, int]
@@ -99,12 +107,19 @@ class PictureCallback(PeriodicCallback, ABC):
 class FixedPictureCallback(PictureCallback, ABC):
     """A picture of the same images, or of the same z, every time: chosen when training starts, kept in the checkpoint.
 
-    Arguments and errors are those of `PictureCallback`.
+    Args:
+        name, every_n_epochs: those of `PictureCallback`.
+        chosen_by: the settings that decide what is chosen, as plain data. A resumed run keeps what was chosen, and says
+            so where they differ.
+
+    Raises:
+        ValueError: `every_n_epochs` is below 1.
     """
 
-    def __init__(self, name: str, every_n_epochs: int | None):
+    def __init__(self, name: str, every_n_epochs: int | None, chosen_by: dict[str, Any]):
         super().__init__(name, every_n_epochs)
         self.fixed: Tensor | None = None
+        self._chosen_by = chosen_by
 
     @abstractmethod
     def choose(self, trainer: Trainer, vae: PictureModel) -> Shaped[Tensor, "N ..."]:
@@ -122,10 +137,14 @@ class FixedPictureCallback(PictureCallback, ABC):
                 self.fixed = self.choose(trainer, pl_module.vae).cpu()
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self.fixed is None else {"fixed": self.fixed}
+        return {} if self.fixed is None else {"fixed": self.fixed, "chosen_by": self._chosen_by}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.fixed = state_dict.get("fixed")
+        if state_dict.get("chosen_by", self._chosen_by) != self._chosen_by:
+            log.warning(
+                "callbacks.%s: a resumed run goes on with the images or the z that it has drawn so far", self.name
+            )
 
 
 def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
@@ -151,5 +170,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write the file such that it holds the old content or the new, never a part, even after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

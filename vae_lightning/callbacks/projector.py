@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from google.protobuf import text_format
@@ -11,7 +12,7 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from torch import Tensor
 
 from vae_lightning.arguments import require_at_least
-from vae_lightning.callbacks.latents import EncodedExamples, encoded_examples
+from vae_lightning.callbacks.latents import example_batch, example_latents
 from vae_lightning.callbacks.periodic import PeriodicCallback
 from vae_lightning.callbacks.pictures import encode_png, tensorboard_loggers, write_atomically
 from vae_lightning.figures.sprites import sprite_sheet
@@ -26,7 +27,7 @@ class Projector(PeriodicCallback):
 
     Args:
         every_n_epochs: after every n-th epoch, counted from 1, and after the last; None: after the last only.
-        num_images: at most so many points, equally many of each label.
+        num_images: at most so many points.
 
     Raises:
         ValueError: `every_n_epochs` or `num_images` is below 1.
@@ -45,11 +46,12 @@ class Projector(PeriodicCallback):
     def act(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
         if not tensorboard_loggers(trainer):
             return
-        examples = encoded_examples(trainer, pl_module, self.num_images)
-        if trainer.is_global_zero:
+        latents = example_latents(trainer, pl_module, self.num_images)
+        if trainer.is_global_zero and latents is not None:
             folder = _folder(trainer)
-            write_atomically(folder / f"epoch_{epoch:04d}.tsv", _tsv(examples.latents.loc))
-            thumbnail = _write_images(folder, examples)
+            _forget([path for path in _tensors(folder) if path.read_bytes().count(b"\n") != len(latents)])
+            write_atomically(folder / f"epoch_{epoch:04d}.tsv", _tsv(latents.loc))
+            thumbnail = _write_images(folder, example_batch(trainer, self.num_images))
             _write_config(folder, _config(_tensors(folder), thumbnail))
 
 
@@ -66,7 +68,9 @@ def _epoch(path: Path) -> int:
 
 
 def _forget(tensors: list[Path]) -> None:
-    """Remove the tensors of a future given up, first from the list: TensorBoard fails where it names a missing one."""
+    """Remove the tensors of a future given up, or of other images, first from the list: TensorBoard fails where it
+    names a missing one.
+    """
     for path in tensors:
         file = _config_file(path.parent)
         if file.exists():
@@ -90,9 +94,8 @@ def _tsv(points: Float32[Tensor, "N D"]) -> bytes:
     return buffer.getvalue()
 
 
-def _write_images(folder: Path, examples: EncodedExamples) -> tuple[int, int]:
+def _write_images(folder: Path, batch: Any) -> tuple[int, int]:
     """What is the same at every epoch; returns the width and height of a thumbnail."""
-    batch = examples.batch
     rows = [str(index) for index in batch.indices.tolist()]
     if batch.labels is not None:  # TensorBoard takes the first line for a header only where there are several columns
         labelled = zip(batch.labels.tolist(), rows, strict=True)

@@ -25,7 +25,7 @@ class ReconstructionHistory(FixedPictureCallback):
     """
 
     def __init__(self, num_images: int = 10):
-        super().__init__("reconstruction_history", every_n_epochs=None)
+        super().__init__("reconstruction_history", every_n_epochs=None, chosen_by={"num_images": num_images})
         require_at_least("num_images", num_images, 1)
         self.num_images = num_images
         self._epoch = 0

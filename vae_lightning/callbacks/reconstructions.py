@@ -23,7 +23,7 @@ class Reconstructions(FixedPictureCallback):
     """
 
     def __init__(self, every_n_epochs: int | None = 1, num_images: int = 16):
-        super().__init__("reconstructions", every_n_epochs)
+        super().__init__("reconstructions", every_n_epochs, chosen_by={"num_images": num_images})
         require_at_least("num_images", num_images, 1)
         self.num_images = num_images
 

@@ -25,7 +25,7 @@ class Samples(FixedPictureCallback):
     """
 
     def __init__(self, every_n_epochs: int | None = 1, num_images: int = 64, seed: int = 0):
-        super().__init__("samples", every_n_epochs)
+        super().__init__("samples", every_n_epochs, chosen_by={"num_images": num_images, "seed": seed})
         require_at_least("num_images", num_images, 1)
         self.num_images = num_images
         self.seed = seed

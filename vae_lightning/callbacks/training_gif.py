@@ -50,7 +50,7 @@ class TrainingGif(FixedPictureCallback):
         hold_last_ms: int = 2500,
         seed: int = 0,
     ):
-        super().__init__("training", every_n_epochs)
+        super().__init__("training", every_n_epochs, chosen_by={"num_images": num_images, "seed": seed})
         require_at_least("num_images", num_images, 1)
         require_at_least("frame_ms", frame_ms, 20)
         require_at_least("hold_last_ms", hold_last_ms, 20)

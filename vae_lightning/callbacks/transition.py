@@ -9,6 +9,8 @@ from torch import Tensor
 
 from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
+from vae_lightning.errors import UserError
+from vae_lightning.evaluation.latents import decode
 from vae_lightning.evaluation.paths import PATHS, chain
 from vae_lightning.figures.gifs import encode_gif
 from vae_lightning.figures.walks import transition_frames, transition_picture
@@ -41,12 +43,12 @@ class Transition(FixedPictureCallback):
         num_images: int = 6,
         indices: Sequence[int] | None = None,
         labels: Sequence[int] | None = None,
-        files: Sequence[str] | None = None,
+        files: str | Sequence[str] | None = None,
         num_frames: int = 11,
         frame_ms: int = 100,
     ):
-        super().__init__("transition", every_n_epochs)
-        choices = {"indices": indices, "labels": labels, "files": files}
+        choices = {"indices": indices, "labels": labels, "files": [files] if isinstance(files, str) else files}
+        super().__init__("transition", every_n_epochs, chosen_by={"num_images": num_images} | choices)
         chosen = {name: given for name, given in choices.items() if given is not None}
         if len(chosen) > 1:
             raise ValueError(f"{' and '.join(chosen)} must not be given together: choose one")
@@ -65,12 +67,15 @@ class Transition(FixedPictureCallback):
 
     def choose(self, trainer: Trainer, vae: PictureModel) -> UInt8[Tensor, "N C H W"]:
         data = trainer.datamodule
-        if self.files is not None:
-            return data.read_images(self.files)
-        if self.labels is not None:
-            return data.images_of_labels(self.labels).images
-        if self.indices is not None:
-            return data.images_of_indices(self.indices).images
+        try:
+            if self.files is not None:
+                return data.read_images(self.files)
+            if self.labels is not None:
+                return data.images_of_labels(self.labels).images
+            if self.indices is not None:
+                return data.images_of_indices(self.indices).images
+        except UserError as error:
+            raise UserError(f"callbacks.transition: {error}") from error
         return data.examples(self.num_images).images
 
     def look(
@@ -81,7 +86,8 @@ class Transition(FixedPictureCallback):
             log.warning("callbacks.%s: %d validation images are too few", self.name, len(images))
             return None
         ways = chain(pl_module.vae.encode(images).mean, self.num_frames)
-        return images, pl_module.vae.generate(ways.flatten(0, 2)).unflatten(0, ways.shape[:3])
+        decoded = decode(pl_module.vae, ways.flatten(0, 2), trainer.datamodule.eval_batch_size)
+        return images, decoded.unflatten(0, ways.shape[:3])
 
     def draw(self, seen: tuple[Tensor, Tensor], context: str) -> Drawing:
         images, ways = seen

@@ -1,5 +1,6 @@
 """What each latent dimension does to an image."""
 
+import math
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -8,8 +9,9 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from vae_lightning.arguments import require_at_least
-from vae_lightning.callbacks.latents import encoded_examples
+from vae_lightning.callbacks.latents import example_latents
 from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
+from vae_lightning.evaluation.latents import decode
 from vae_lightning.evaluation.paths import traversals
 from vae_lightning.evaluation.units import unit_statistics
 from vae_lightning.figures.gifs import encode_gif
@@ -55,11 +57,11 @@ class Traversals(FixedPictureCallback):
         num_images: int = 2000,
         frame_ms: int = 120,
     ):
-        super().__init__("traversals", every_n_epochs)
+        super().__init__("traversals", every_n_epochs, chosen_by={})
         if centre not in get_args(Centre):
             raise ValueError(f"centre must be one of {', '.join(get_args(Centre))}, got {centre}")
-        if limit <= 0:
-            raise ValueError(f"limit must be positive, got {limit}")
+        if not 0 < limit < math.inf:
+            raise ValueError(f"limit must be positive and finite, got {limit}")
         least = {"num_dims": (num_dims, 1), "num_columns": (num_columns, 2), "num_images": (num_images, 1)}
         for name, (value, smallest) in (least | {"frame_ms": (frame_ms, 20)}).items():
             require_at_least(name, value, smallest)
@@ -72,12 +74,15 @@ class Traversals(FixedPictureCallback):
     def choose(self, trainer: Trainer, vae: PictureModel) -> UInt8[Tensor, "1 C H W"]:
         return trainer.datamodule.examples(1).images
 
-    def look(self, trainer: Trainer, pl_module: LightningModule) -> _Walk:
+    def look(self, trainer: Trainer, pl_module: LightningModule) -> _Walk | None:
         vae = pl_module.vae
-        statistics = unit_statistics(encoded_examples(trainer, pl_module, self.num_images).latents, vae.prior())
+        latents = example_latents(trainer, pl_module, self.num_images)
+        if latents is None:
+            return None
+        statistics = unit_statistics(latents, vae.prior())
         dims = statistics.by_rate[: self.num_dims]
         z = traversals(self._centre(vae, pl_module.device), dims, self.values.to(pl_module.device))
-        images = vae.generate(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        images = decode(vae, z.flatten(0, 1), trainer.datamodule.eval_batch_size).unflatten(0, z.shape[:2])
         return _Walk(images, dims, statistics.rate[dims].tolist())
 
     def draw(self, seen: _Walk, context: str) -> Drawing:

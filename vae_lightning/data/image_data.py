@@ -114,13 +114,13 @@ class ImageDataModule(LightningDataModule, ABC):
             images = torch.empty_like(images).bernoulli_(images)  # torch.bernoulli would lose channels_last
         return batch._replace(images=images)
 
-    def examples(self, num_images: int, split: str = "val") -> ImageBatch:
+    def examples(self, num_images: int, split: str = "val", balanced: bool = True) -> ImageBatch:
         """Images as evaluation sees them, uint8 on the CPU; fewer if the split has not so many.
 
-        They are chosen by the seed, and spread evenly over the labels where there are labels.
+        They are chosen by the seed, and spread evenly over the labels where there are labels, unless not `balanced`.
         """
         order, labels = self._shuffled(split), self.splits[split].labels
-        if labels is not None:
+        if labels is not None and balanced:
             order = round_robin(order, labels)
         return self.images_at(order[:num_images], split)
 

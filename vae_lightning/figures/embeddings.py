@@ -10,13 +10,13 @@ from vae_lightning.figures.thumbnails import thumbnail_map
 
 def embedding_picture(
     points: Float[np.ndarray, "N 2"],
-    images: Float[Tensor, "N C H W"],
+    images: UInt8[Tensor, "N C H W"],
     labels: Int[np.ndarray, " N"] | None,
     axes: tuple[str, str] | None,
     title: str,
     context: str,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """A scatter plot with a legend, or the images, in [0, 1], at their places.
+    """A scatter plot with a legend, or the images at their places.
 
     Args:
         points: where each image lies.

@@ -47,6 +47,8 @@ def join_frames(frames: Sequence[GifFrame], frame_ms: int, hold_last_ms: int) ->
     sizes = {(frame.width, frame.height) for frame in frames}
     if len(sizes) != 1:
         raise ValueError(f"frames must be at least one and of one size, got sizes {sorted(sizes)}")
+    if max(sizes.copy().pop()) > 65535:
+        raise ValueError(f"frames must be at most 65,535 pixels wide and high, got {sizes.pop()}")
     if min(frame_ms, hold_last_ms) < 20:
         raise ValueError(f"frame_ms and hold_last_ms must be at least 20, got {frame_ms} and {hold_last_ms}")
     durations = [frame_ms] * (len(frames) - 1) + [hold_last_ms]

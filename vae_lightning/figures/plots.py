@@ -105,7 +105,7 @@ def rate_bars(
     return _picture(paint, title, context)
 
 
-def aggregated_posteriors(
+def density_panels(
     densities: Float[np.ndarray, "R G"],
     grid: Float[np.ndarray, " G"],
     dims: Sequence[int],

@@ -18,13 +18,13 @@ _MARGIN = 8
 
 
 def thumbnail_map(
-    points: Float[np.ndarray, "N 2"], images: Float[Tensor, "N C H W"], title: str, context: str, side: int = 1200
+    points: Float[np.ndarray, "N 2"], images: UInt8[Tensor, "N C H W"], title: str, context: str, side: int = 1200
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Each image at its point, as many as fit without covering one another; the others are faint dots.
 
     Args:
         points: places in the plane, the second coordinate upwards; points that are not finite are left out.
-        images: in [0, 1], C = 1 (grey) or 3 (RGB); large ones are shrunk.
+        images: C = 1 (grey) or 3 (RGB); large ones are shrunk.
         title: of the picture.
         context: what it was made from.
         side: longer one of the map in pixels, without caption and note.
@@ -88,8 +88,8 @@ def _dots(centres: Float[np.ndarray, "N 2"], height: int, width: int) -> UInt8[n
     return np.array(canvas.convert("RGB"))
 
 
-def _thumbnails(images: Float[Tensor, "N C H W"], size: tuple[int, int]) -> UInt8[np.ndarray, "N height width 3"]:
-    images = images.detach().cpu().float().nan_to_num(nan=0.0)
+def _thumbnails(images: UInt8[Tensor, "N C H W"], size: tuple[int, int]) -> UInt8[np.ndarray, "N height width 3"]:
+    images = images.float() / 255
     shrinks = size[0] < images.shape[2]
     images = interpolate(images, size=size, mode="bicubic" if shrinks else "nearest", antialias=shrinks)
     levels = images.clamp(0, 1).mul(255).round().to(torch.uint8)

@@ -191,7 +191,7 @@ def neighbours_picture(
         samples: N images that the model made.
         neighbours: of each the K nearest training images, the nearest first.
         distances: of each the K root mean squared pixel differences.
-        reference: the median distance of held-out images to their nearest training image.
+        reference: the median distance of reconstructed held-out images to their nearest training image.
         title: of the picture.
         context: what it was made from.
     """
@@ -203,7 +203,7 @@ def neighbours_picture(
         _neighbours_table(rows[start : start + height], labels[start : start + height])
         for start in range(0, len(rows), height)
     ]
-    note = f"distance: root mean squared pixel difference to the nearest; held-out images: {reference:.3f} (median)"
+    note = f"root mean squared pixel difference to the nearest; reconstructed held-out images: {reference:.3f} (median)"
     return with_caption(with_note(_side_by_side(tables), note), title, context)
 
 

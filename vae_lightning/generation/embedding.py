@@ -27,7 +27,7 @@ class Embedding:
         methods: of `tsne`, `pca` and `plane`, the latents themselves where there are two; None is all that apply.
         images: picture files or folders, in place of a split of the run's data.
         split: of the run's data.
-        num_images: at most so many, equally many of each label.
+        num_images: at most so many, drawn by the seed.
         seed: of t-SNE.
 
     Raises:
@@ -50,7 +50,7 @@ class Embedding:
         if self.images is None:
             chosen = split_images(run, self.split, self.num_images)
         else:
-            chosen = own_images(run, self.images, self.num_images)
+            chosen = own_images(run, self.images, self.num_images, self.seed)
         if len(chosen.images) < FEWEST:
             raise UserError(f"an embedding needs {FEWEST} images or more, and there are {len(chosen.images)}")
         means = encode(run.vae, chosen.images).loc
@@ -73,8 +73,7 @@ class Embedding:
         embedding = embed(means, method, self.seed)
         kind = "" if self.images is not None else f"{SPLIT_NAMES[self.split]} "
         title = f"{embedding.name} of {len(means):,} {kind}images"
-        images = chosen.images.float() / 255
-        picture = embedding_picture(embedding.points, images, chosen.labels, embedding.axes, title, run.context)
+        picture = embedding_picture(embedding.points, chosen.images, chosen.labels, embedding.axes, title, run.context)
         save_picture(folder / f"{method}.png", picture)
         return embedding.points
 

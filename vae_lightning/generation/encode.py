@@ -18,6 +18,7 @@ from vae_lightning.generation.inputs import (
     Split,
     given_paths,
     picture_files,
+    short_names,
     stream_files,
     stream_split,
 )
@@ -61,7 +62,10 @@ class Encode:
             total, batches = len(run.data.splits[self.split]), stream_split(run, self.split, self.batch_size)
         else:
             files, named = picture_files(self.images), set(given_paths(self.images))
-            total, batches = len(files), stream_files(run, files, named, self.batch_size, unreadable)
+            total, batches = (
+                len(files),
+                stream_files(run, files, short_names(files), named, self.batch_size, unreadable),
+            )
         progress = tqdm(batches, "encoding", -(-total // self.batch_size), unit="batch", disable=None, leave=False)
         if not _save(run, folder, iter(progress)):
             raise UserError(f"images: none can be read as a picture; the first is {unreadable[0]}")

@@ -1,5 +1,6 @@
 """Which images a mode looks at: the user's own files, or some of a split of the run's data."""
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +15,15 @@ from torch import Tensor
 
 from vae_lightning.data.decoded_folder import find_pictures
 from vae_lightning.data.image_data import ImageDataModule
-from vae_lightning.data.loader import ImageBatch
+from vae_lightning.data.loader import ImageBatch, seeded_generator
 from vae_lightning.errors import UserError
 from vae_lightning.hardware import num_cpus
 from vae_lightning.trained_run import TrainedRun
 
 Split = Literal["train", "val", "test"]
 Files = str | Sequence[str]
-MOST = 1000  # images in one picture
+log = logging.getLogger("vae_lightning")
+
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -35,6 +37,7 @@ class Choice:
         labels: an image of each, in the split; repeated ones get different images.
         split: of the run's data.
         num_images: so many of the split, chosen by the run's seed, where none of the first three is given.
+        most: more than so many are refused.
     """
 
     images: Files | None = None
@@ -42,6 +45,7 @@ class Choice:
     labels: Sequence[int] | None = None
     split: Split = "val"
     num_images: int = 16
+    most: int = 1000
 
     def read(self, run: TrainedRun) -> UInt8[Tensor, "N C H W"]:
         """The images.
@@ -57,14 +61,20 @@ class Choice:
             raise UserError(f"{names[0]}: is empty")
         if self.images is not None:
             files = picture_files(self.images)
-            if len(files) > MOST:
-                raise UserError(f"images: {len(files):,} pictures are too many to be shown; choose at most {MOST:,}")
+            self._check_number("images", len(files))
             return run.preprocessing.read_images(files)
         if self.indices is not None:
+            self._check_number("indices", len(self.indices))
             return run.data.images_of_indices(self.indices, self.split).images
         if self.labels is not None:
+            self._check_number("labels", len(self.labels))
             return run.data.images_of_labels(self.labels, self.split).images
+        self._check_number("num_images", self.num_images)
         return run.data.examples(self.num_images, self.split).images
+
+    def _check_number(self, name: str, number: int) -> None:
+        if number > self.most:
+            raise UserError(f"{name}: {number:,} images are too many for one picture; choose at most {self.most:,}")
 
 
 @dataclass(frozen=True)
@@ -92,17 +102,36 @@ class NamedImages:
 
 def split_images(run: TrainedRun, split: Split, num_images: int) -> NamedImages:
     """Some images of a split, at most so many, chosen by the run's seed."""
-    return _named(run, split, run.data.examples(num_images, split))
+    return _named(run, split, run.data.examples(num_images, split, balanced=False))
 
 
-def own_images(run: TrainedRun, images: Files, num_images: int) -> NamedImages:
-    """The user's pictures, at most so many.
+def own_images(run: TrainedRun, images: Files, num_images: int, seed: int) -> NamedImages:
+    """The user's pictures; of more than so many that number of them, drawn by the seed.
+
+    Those of a folder that can't be read are left out, with a warning.
 
     Raises:
-        UserError: one that can't be read.
+        UserError: one that was named can't be read, or none can.
     """
-    files = picture_files(images)[:num_images]
-    return NamedImages(run.preprocessing.read_images(files), "file", _short_names(files), None)
+    files = picture_files(images)
+    names = short_names(files)
+    unreadable: list[str] = []
+    if len(files) > num_images:
+        log.info("%s of %s pictures, drawn by the seed", f"{num_images:,}", f"{len(files):,}")
+        chosen = torch.randperm(len(files), generator=seeded_generator("pictures", seed))[:num_images]
+        files, names = ([given[index] for index in sorted(chosen.tolist())] for given in (files, names))
+    batches = list(stream_files(run, files, names, set(given_paths(images)), 500, unreadable))
+    if unreadable:
+        log.warning(
+            "%d of %d pictures can't be read and are left out; the first is %s",
+            len(unreadable),
+            len(files),
+            unreadable[0],
+        )
+    if not batches:
+        raise UserError("images: none can be read as a picture")
+    readable = [str(name) for batch in batches for name in batch.names]
+    return NamedImages(torch.cat([batch.images for batch in batches]), "file", readable, None)
 
 
 def stream_split(run: TrainedRun, split: Split, batch_size: int) -> Iterator[NamedImages]:
@@ -112,13 +141,19 @@ def stream_split(run: TrainedRun, split: Split, batch_size: int) -> Iterator[Nam
 
 
 def stream_files(
-    run: TrainedRun, files: Sequence[Path], named: set[Path], batch_size: int, unreadable: list[str]
+    run: TrainedRun,
+    files: Sequence[Path],
+    names: Sequence[str],
+    named: set[Path],
+    batch_size: int,
+    unreadable: list[str],
 ) -> Iterator[NamedImages]:
     """The user's pictures in order, read by several threads, those that can't be read left out.
 
     Args:
         run: whose data's preparation they get.
         files: the pictures.
+        names: what they are called.
         named: those that were named themselves, of which an unreadable one is an error.
         batch_size: pictures at a time.
         unreadable: gets a line for each that is left out.
@@ -126,7 +161,7 @@ def stream_files(
     Raises:
         UserError: a picture that was named can't be read.
     """
-    names, data = _short_names(files), run.preprocessing
+    data = run.preprocessing
     with ThreadPoolExecutor(num_cpus()) as pool:  # threads: Pillow releases the GIL
         for start in range(0, len(files), batch_size):
             block = range(start, min(start + batch_size, len(files)))
@@ -150,7 +185,10 @@ def picture_files(images: Files) -> list[Path]:
     """
     files: list[Path] = []
     for path in given_paths(images):
-        found = [path / picture.name for picture in sorted(find_pictures(path))] if path.is_dir() else [path]
+        try:
+            found = [path / picture.name for picture in sorted(find_pictures(path))] if path.is_dir() else [path]
+        except OSError as error:
+            raise UserError(f"images: {path}: cannot be searched ({error})") from error
         if not found:
             raise UserError(f"images: {path}: has no pictures in it")
         files += found
@@ -179,7 +217,7 @@ def _named(run: TrainedRun, split: Split, batch: ImageBatch) -> NamedImages:
     return NamedImages(batch.images, "file", [names[index] for index in indices], labels)
 
 
-def _short_names(files: Sequence[Path]) -> list[str]:
+def short_names(files: Sequence[Path]) -> list[str]:
     """The files' names below the folder they share."""
     shared = os.path.commonpath([file.absolute().parent for file in files])
     return [Path(os.path.relpath(file.absolute(), shared)).as_posix() for file in files]

@@ -10,6 +10,8 @@ from vae_lightning.figures.walks import manifold_picture
 from vae_lightning.generation.pictures import save_picture
 from vae_lightning.trained_run import TrainedRun
 
+_MOST = 100
+
 
 @dataclass(frozen=True)
 class Manifold:
@@ -19,13 +21,15 @@ class Manifold:
         num_points: the picture is of num_points x num_points images.
 
     Raises:
-        ValueError: `num_points` is below 1.
+        ValueError: `num_points` is below 1 or above 100.
     """
 
     num_points: int = 20
 
     def __post_init__(self) -> None:
         require_at_least("num_points", self.num_points, 1)
+        if self.num_points > _MOST:
+            raise ValueError(f"num_points must be at most {_MOST}, got {self.num_points}")
 
     def __call__(self, run: TrainedRun, folder: Path) -> None:
         if run.latent_dim != 2:

@@ -38,7 +38,8 @@ class Neighbours:
         data = run.data
         samples = run.decode(run.sample_prior(torch.arange(self.num_images), self.seed))
         training_images = (batch.images for batch in data.stream("train"))
-        found = memorizing(samples, data.example_images(HELD_OUT), training_images, self.num_nearest)
+        reconstructions = run.decode(run.encode(data.example_images(HELD_OUT)))
+        found = memorizing(samples, reconstructions, training_images, self.num_nearest)
         title, neighbours = "samples and their nearest training images", found.neighbours.float() / 255
         picture = neighbours_picture(samples, neighbours, found.distances, found.reference, title, run.context)
         save_picture(folder / "neighbours.png", picture)

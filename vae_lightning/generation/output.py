@@ -46,6 +46,7 @@ def output_folder(out: Path, overwrite: bool, facts: dict[str, Any]) -> Iterator
     try:
         yield staging
         files = sorted(path.name for path in staging.iterdir())
+        _check_foreign(out, files)
         (staging / MANIFEST).write_text(json.dumps(facts | {"files": files}, indent=2))
         _replace(out, staging)
     except OSError as error:
@@ -55,6 +56,14 @@ def output_folder(out: Path, overwrite: bool, facts: dict[str, Any]) -> Iterator
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         _remove_empty(missing)
+
+
+def _check_foreign(out: Path, files: list[str]) -> None:
+    """Raise a UserError if a file of the same name is there that no earlier command has written."""
+    written = _written(out)
+    foreign = [name for name in files if name not in written and (out / name).exists()]
+    if foreign:
+        raise UserError(f"out={out}: {foreign[0]} is there already, and was not generated; move it or give another out")
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -12,6 +12,8 @@ from vae_lightning.generation.inputs import Choice, Split
 from vae_lightning.generation.pictures import save_animation, save_picture
 from vae_lightning.trained_run import TrainedRun
 
+_MOST = 40  # images, which are columns of the GIF
+
 
 @dataclass(frozen=True)
 class Transition:
@@ -40,7 +42,7 @@ class Transition:
         require_at_least("frame_ms", self.frame_ms, 20)
 
     def __call__(self, run: TrainedRun, folder: Path) -> None:
-        choice = Choice(self.images, self.indices, self.labels, self.split, self.num_images)
+        choice = Choice(self.images, self.indices, self.labels, self.split, self.num_images, _MOST)
         originals = choice.read(run).float() / 255
         if len(originals) < 2:
             raise UserError("a transition needs two images or more, as in images=[first.png,second.png]")

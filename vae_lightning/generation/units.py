@@ -4,12 +4,11 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from vae_lightning.arguments import require_at_least
-from vae_lightning.evaluation.latents import Latents, aggregated_posterior, encode
+from vae_lightning.errors import UserError
+from vae_lightning.evaluation.latents import Latents, aggregated_posteriors, encode
 from vae_lightning.evaluation.units import ACTIVE, UnitStatistics, unit_statistics
-from vae_lightning.figures.plots import aggregated_posteriors, rate_bars
+from vae_lightning.figures.plots import density_panels, rate_bars
 from vae_lightning.generation.inputs import Split
 from vae_lightning.generation.pictures import save_picture
 from vae_lightning.trained_run import TrainedRun
@@ -50,22 +49,31 @@ class Units:
         _save_table(folder / "units.csv", statistics)
 
     def _save_densities(self, path: Path, latents: Latents, statistics: UnitStatistics, context: str) -> None:
-        dims, grid = statistics.by_rate[: self.num_dims], torch.linspace(-4, 4, 201)
-        densities = torch.stack([aggregated_posterior(latents, dim, grid) for dim in dims]).numpy()
+        dims = statistics.by_rate[: self.num_dims]
+        grid, densities = aggregated_posteriors(latents, dims)
         rates, title = statistics.rate[dims].tolist(), "aggregated posterior and prior"
-        save_picture(path, aggregated_posteriors(densities, grid.numpy(), dims, rates, title, context))
+        save_picture(path, density_panels(densities.numpy(), grid.numpy(), dims, rates, title, context))
 
 
 def unit_statistics_of(run: TrainedRun) -> UnitStatistics:
-    """Those that the checkpoint keeps of the validation images; else they are computed from the data."""
+    """Those that the checkpoint keeps of the validation images; else they are computed from the data.
+
+    Raises:
+        UserError: it has none, and the data are not there.
+    """
     if run.units is not None:
         return run.units
+    try:
+        _ = run.data
+    except UserError as error:
+        what = f"{run.checkpoint} has no KL of the dimensions, and the images to compute it from are not there"
+        raise UserError(f"{what}: {error}") from error
     return unit_statistics(encoded(run, "val", _NUM_IMAGES), run.vae.prior())
 
 
 def encoded(run: TrainedRun, split: Split, num_images: int) -> Latents:
     """The posteriors of so many images of a split, at most."""
-    return encode(run.vae, run.data.examples(num_images, split).images)
+    return encode(run.vae, run.data.examples(num_images, split, balanced=False).images)
 
 
 def _save_table(path: Path, statistics: UnitStatistics) -> None:
