@@ -90,7 +90,6 @@ def test_selection_is_on_the_plain_elbo(train):
 
 @pytest.mark.parametrize("validation", ["trainer.limit_val_batches=1.0", "trainer.limit_val_batches=0"])
 def test_a_nan_stops_the_run_and_names_the_step(error_of, tmp_path, monkeypatch, validation):
-
     plain = ELBO.__call__
 
     def poisoned(self, output, x, step):
