@@ -68,3 +68,14 @@ def test_the_samples_are_the_same_at_every_epoch(fit, pictures):
 def test_more_neighbours_than_training_images_are_all_of_them(fit, pictures):
     fit(Neighbours(None, num_images=2, num_nearest=30), max_epochs=1)
     assert pictures[0][1].shape[1] == 24
+
+
+def test_a_resumed_run_of_another_number_keeps_its_samples_apart_from_the_reconstructions(fit, pictures, tmp_path):
+    fit(Neighbours(None, num_images=4), max_epochs=1).save_checkpoint(tmp_path / "run.ckpt")
+    trainer = fit(Neighbours(None, num_images=2), max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
+    samples, _, _, reference, _, _ = pictures[-1]
+    assert len(samples) == 4
+    with torch.no_grad():
+        reconstructions = evaluated(trainer).reconstruct(trainer.datamodule.example_images(24))
+    nearest = distances_to_training_images(trainer.datamodule, reconstructions).min(dim=1).values
+    assert reference == pytest.approx(nearest.sort().values[11].item(), abs=1e-6)

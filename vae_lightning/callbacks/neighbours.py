@@ -46,8 +46,9 @@ class Neighbours(FixedPictureCallback):
     ) -> tuple[Float[Tensor, "N C H W"], Float[Tensor, "M C H W"], Any]:
         data, vae, device = trainer.datamodule, pl_module.vae, pl_module.device
         held_out = encode(vae, data.examples(HELD_OUT).images, data.eval_batch_size).loc
-        images = decode(vae, torch.cat([self.fixed_on(device), held_out.to(device)]), data.eval_batch_size).cpu()
-        return images[: self.num_images], images[self.num_images :], data
+        fixed = self.fixed_on(device)
+        images = decode(vae, torch.cat([fixed, held_out.to(device)]), data.eval_batch_size).cpu()
+        return images[: len(fixed)], images[len(fixed) :], data
 
     def draw(
         self, seen: tuple[Float[Tensor, "N C H W"], Float[Tensor, "M C H W"], Any], context: str
