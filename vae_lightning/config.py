@@ -22,7 +22,7 @@ _TRUSTED = {
     "model": ("vae_lightning.models", "torch.nn"),
     "objective": ("vae_lightning.objectives",),
     "optimizer": ("torch.optim",),
-    "trainer": ("lightning.pytorch.trainer",),
+    "trainer": ("lightning.pytorch.trainer", "vae_lightning.stepping"),
     "callbacks": ("vae_lightning.callbacks", "lightning.pytorch.callbacks", "optuna.pruners"),
     "checkpoint": ("lightning.pytorch.callbacks",),
     "logger": ("vae_lightning.loggers",),
@@ -92,8 +92,8 @@ def _choice(group: str, *, _root_: Any) -> str:
 
 
 def _fused_optimizer(precision: Any, gradient_clip_val: float | None) -> bool:
-    """Whether an optimizer can run fused: Lightning clips no gradients of a fused one under mixed precision."""
-    return gradient_clip_val is None or str(precision) in ("32", "32-true")
+    """Whether an optimizer can run fused: in fp16 it unscales the gradients itself, too late for clipping them."""
+    return gradient_clip_val is None or str(precision) not in ("16", "16-mixed")
 
 
 def plain(config: Any) -> Any:

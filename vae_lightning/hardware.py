@@ -1,6 +1,11 @@
 """What the machine at hand can do."""
 
+import ctypes
 import os
+import platform
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_NEVER = -1
 
 
 def num_cpus() -> int:
@@ -45,3 +50,15 @@ def device_name(accelerator: str) -> str:
         return "Apple GPU"
     threads = torch.get_num_threads()
     return f"CPU, {threads} {'thread' if threads == 1 else 'threads'}"
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory it frees, for its next use; whether that could be arranged.
+
+    By default glibc gives large blocks back to the kernel at once, and the activations and gradients of each step are
+    mapped and zeroed page by page anew: a third of a convolutional network's step on the CPU.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    return bool(libc.mallopt(_M_TRIM_THRESHOLD, _NEVER) and libc.mallopt(_M_MMAP_THRESHOLD, _NEVER))

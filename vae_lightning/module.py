@@ -5,19 +5,23 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from jaxtyping import Float32
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vae_lightning.data.loader import ImageBatch
+from vae_lightning.data.loader import ImageBatch, TrainingBatches
 from vae_lightning.errors import UserError
 from vae_lightning.evaluation.means import ExactMeans, Mean
 from vae_lightning.evaluation.units import UnitMeter, UnitStatistics
+from vae_lightning.metrics import log_metrics
 from vae_lightning.models.vae import VAE, VAEOutput
 from vae_lightning.noise import derive_seed, indexed_normal
 from vae_lightning.objectives.terms import Objective, Terms
+from vae_lightning.stepping import Stepping
 
 _EVALUATION_STREAM = {"val": 1, "test": 2}  # the splits must not share their noise
+_EVERY_BATCH = Stepping()
 
 
 class VAEModule(LightningModule):
@@ -29,6 +33,7 @@ class VAEModule(LightningModule):
         optimizer: makes the optimizer from the parameters.
         seed: of the training noise (with epoch and rank) and of the evaluation noise (with each image's index).
         config: the run's resolved config as plain data, stored in every checkpoint.
+        stepping: how batches become optimizer steps.
     """
 
     def __init__(
@@ -38,18 +43,23 @@ class VAEModule(LightningModule):
         optimizer: Callable[..., Optimizer],
         seed: int = 0,
         config: dict[str, Any] | None = None,
+        stepping: Stepping = _EVERY_BATCH,
     ):
         super().__init__()
+        self.automatic_optimization = False  # several steps a call: see `training_step`
         self.vae = vae.to(memory_format=torch.channels_last)
         self.objective = objective
         self.optimizer = optimizer
         self.seed = seed
         self.config = config or {}
+        self.stepping = stepping
         self.results: dict[str, Mean] = {}  # of the last evaluation, by metric name
         self.units: UnitStatistics | None = None  # of the last validation
         self._means = ExactMeans()
         self._unit_meter = UnitMeter()
-        self._first_bad_step = torch.tensor(torch.inf)
+        self._unchecked_losses: list[tuple[int, Tensor]] = []  # with their optimizer steps
+        self._num_batches_left = 0  # in this epoch
+        self._num_accumulated = 0  # batches since the last optimizer step
 
     def configure_optimizers(self) -> Optimizer:
         return self.optimizer(self.parameters())
@@ -58,44 +68,70 @@ class VAEModule(LightningModule):
 
     def on_train_start(self) -> None:
         # At least one training figure an epoch, however few steps it has.
-        steps = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        steps = math.ceil(self.trainer.datamodule.num_train_batches / self.stepping.accumulate_grad_batches)
         self.trainer.log_every_n_steps = min(self.trainer.log_every_n_steps, max(steps, 1))
 
     def on_train_epoch_start(self) -> None:
         # The random state is a function of the epoch, so that a resumed run repeats an uninterrupted one.
         torch.manual_seed(derive_seed(self.seed, self.current_epoch, self.global_rank))
         self.units = None  # those of an earlier epoch are not those of the weights to come
-        self._first_bad_step = torch.tensor(torch.inf, device=self.device)
+        self._unchecked_losses = []
+        self._num_batches_left = self.trainer.datamodule.num_train_batches
+        self._num_accumulated = 0
 
-    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
-        terms = self.objective(self.vae(batch.images), batch.images, self.global_step)
+    def training_step(self, batches: TrainingBatches, batch_idx: int) -> None:
+        """One optimizer step after another, on batches that came at once (see `execution`)."""
+        for images in batches.images:
+            if self.global_step == self.trainer.max_steps:
+                break
+            self._num_batches_left -= 1
+            self._train_on(self.trainer.datamodule.training_images(images))
+
+    def _train_on(self, x: Float32[Tensor, "B C H W"]) -> None:
+        step = self.global_step
+        terms = self.objective(self.vae(x), x, step)
         loss = terms.loss.mean()
-        self._remember_bad_step(loss)
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        # Kept on the device: reading every loss would make each step wait for the one before it.
+        self._unchecked_losses.append((step, loss.detach()))
+        with torch.autocast(self.device.type, enabled=False):
+            stepped = self._descend(loss)
+        if stepped and (step + 1) % self.trainer.log_every_n_steps == 0:
             self._check_finite()
-            self._log_training(terms)
-        return loss
+            self._log_training(terms, step)
 
-    def _log_training(self, terms: Terms) -> None:
-        means = {name: values.detach().mean() for name, values in vars(terms).items()}
-        self.log_dict({f"train/{name}": value for name, value in means.items()})
-        self.log_dict(self.objective.schedules(self.global_step) | {"learning_rate": self._learning_rate()})
+    def _descend(self, loss: Tensor) -> bool:
+        """Backward and, once enough gradients are accumulated, an optimizer step; whether there was one."""
+        optimizer = self.optimizers()
+        if self._num_accumulated == 0:
+            optimizer.zero_grad()
+        self._num_accumulated += 1
+        if self._num_accumulated < self.stepping.accumulate_grad_batches and self._num_batches_left > 0:
+            with optimizer.toggle_model(sync_grad=False):
+                self.manual_backward(loss / self.stepping.accumulate_grad_batches)
+            return False
+        self.manual_backward(loss / self.stepping.accumulate_grad_batches)
+        optimizer.step()
+        self._num_accumulated = 0
+        return True
 
-    def _learning_rate(self) -> float:
-        return self.optimizers().param_groups[0]["lr"]
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clips the gradients, which Lightning has unscaled by now if they are of fp16."""
+        self.stepping.clip(self.parameters())
 
-    def _remember_bad_step(self, loss: Tensor) -> None:
-        # Stays on the device: reading every loss would make each step wait for the one before it.
-        step = torch.where(torch.isfinite(loss.detach()), torch.inf, float(self.global_step))
-        self._first_bad_step = torch.minimum(self._first_bad_step, step)
+    def _log_training(self, terms: Terms, step: int) -> None:
+        means = {f"train/{name}": values.detach().mean() for name, values in vars(terms).items()}
+        schedules = self.objective.schedules(step) | {"learning_rate": self.optimizers().param_groups[0]["lr"]}
+        log_metrics(self.trainer, means | schedules)
 
     def _check_finite(self) -> None:
-        """Raise a UserError that names the first step of this epoch whose loss was NaN or infinite."""
-        step = self._first_bad_step.item()
-        if step != torch.inf:
+        """Raise a UserError that names the first step whose loss was NaN or infinite, of those not looked at yet."""
+        unchecked, self._unchecked_losses = self._unchecked_losses, []
+        finite = torch.stack([loss for _, loss in unchecked]).isfinite().tolist() if unchecked else []
+        if not all(finite):
+            step = unchecked[finite.index(False)][0]
             kept = "the last good checkpoint is kept; " if self.current_epoch else ""
             raise UserError(
-                f"the loss was not finite at step {int(step)} (epoch {self.current_epoch + 1}); {kept}"
+                f"the loss was not finite at step {step} (epoch {self.current_epoch + 1}); {kept}"
                 "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
             )
 
@@ -145,8 +181,7 @@ class VAEModule(LightningModule):
     def _log_means(self, split: str) -> None:
         means = self._means.compute(self._summed_over_ranks)
         self.results = {f"{split}/{name}": mean for name, mean in means.items()}
-        # Already summed over the ranks; sync_dist only tells Lightning so.
-        self.log_dict({name: mean.value for name, mean in self.results.items()}, sync_dist=True)
+        log_metrics(self.trainer, {name: mean.value for name, mean in self.results.items()})
 
     def _summed_over_ranks(self, moments: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(moments, reduce_op="sum")

@@ -18,10 +18,12 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from vae_lightning.callbacks.pruning import PruneTrial
 from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.checkpoints import AtomicCheckpointIO
+from vae_lightning.children import environment
 from vae_lightning.config import instantiate
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
-from vae_lightning.hardware import device_name, native_accelerator, native_precision
+from vae_lightning.execution import Unprofiled, execute_together, lightning_options, stepping_options
+from vae_lightning.hardware import device_name, keep_freed_memory, native_accelerator, native_precision
 from vae_lightning.module import VAEModule
 from vae_lightning.run_dir import RunDir, typed
 from vae_lightning.world import given_world
@@ -76,6 +78,7 @@ def build(
         instantiate(config["optimizer"], "optimizer", trusted=trusted),
         seed=config["seed"],
         config=config,
+        stepping=instantiate(stepping_options(config["trainer"]), "trainer", trusted=trusted),
     )
     _check_optimizer(module)
     _check_image_shape(config, data)
@@ -84,6 +87,7 @@ def build(
     data.trainer = trainer  # as Lightning will do: the number of ranks decides whether the batch size fits
     data.prepare_data()
     data.setup()
+    execute_together(config["trainer"].get("steps_per_execution", "auto"), trainer, data)
     return Parts(config, run_dir, resume, data, module, trainer)
 
 
@@ -92,10 +96,14 @@ def run(parts: Parts) -> dict[str, Any]:
     run_dir, trainer, module = parts.run_dir, parts.trainer, parts.module
     with _recorded(run_dir, trainer), _log_file(run_dir, trainer):
         _describe(parts)
+        if trainer.strategy.root_device.type == "cpu":
+            keep_freed_memory()
         started = time.perf_counter()
         if parts.config["trainer"]["compile"]:
             module.vae.compile()
-        trainer.fit(module, parts.data, ckpt_path=run_dir.last if parts.resume else None, weights_only=True)
+        # Importing Lightning sets this, and PyTorch then looks for NVIDIA's driver in every optimizer step.
+        with environment(PYTORCH_NVML_BASED_CUDA_CHECK=None):
+            trainer.fit(module, parts.data, ckpt_path=run_dir.last if parts.resume else None, weights_only=True)
         # Not by ckpt_path, which would restore callbacks too: EMA would put the weights it averages in place again.
         best = torch.load(run_dir.best, map_location="cpu", weights_only=True)
         module.load_state_dict(best["state_dict"])
@@ -119,7 +127,7 @@ def _build_trainer(
     config: dict[str, Any], run_dir: RunDir, first_step: int, trusted: tuple[str, ...] | None
 ) -> Trainer:
     world = given_world()
-    options = {key: value for key, value in world.trainer_settings(config["trainer"]).items() if key != "compile"}
+    options = lightning_options(world.trainer_settings(config["trainer"]))
     if options["precision"] == "auto":
         options["precision"] = native_precision(options["accelerator"])
     elif str(options["precision"]) in ("16", "16-mixed") and native_accelerator(options["accelerator"]) == "cpu":
@@ -130,6 +138,7 @@ def _build_trainer(
     callbacks.sort(key=lambda callback: isinstance(callback, WeightAveraging))
     checkpoints = _build_all(config["checkpoint"], "checkpoint", trusted, dirpath=str(run_dir.checkpoints))
     loggers = _build_all(config["logger"], "logger", trusted, **place)
+    options.setdefault("profiler", Unprofiled())
     return instantiate(
         options,
         "trainer",
@@ -160,6 +169,12 @@ def check_settings(config: dict[str, Any]) -> None:
     if str(trainer["precision"]) in ("16-true", "bf16-true", "64-true", "64"):
         valid = "auto, 32-true, bf16-mixed, 16-mixed"
         raise UserError(f"trainer.precision={trainer['precision']}: the weights stay float32; choose one of {valid}")
+    if (
+        str(trainer["precision"]) in ("16", "16-mixed")
+        and trainer["gradient_clip_val"]
+        and config["optimizer"].get("fused")
+    ):
+        raise UserError("optimizer.fused=true: in fp16 it unscales the gradients itself, too late for clipping them")
     compilers = (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")
     if (
         trainer["compile"]

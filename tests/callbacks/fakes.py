@@ -1,7 +1,6 @@
 """A tiny VAE-like model, its data, and a real Trainer to run callbacks in."""
 
 import io
-from collections import namedtuple
 
 import numpy as np
 import torch
@@ -12,10 +11,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from torch.utils.data import DataLoader
 
-from vae_lightning.data.loader import ImageBatch
+from vae_lightning.data.loader import ImageBatch, TrainingBatches
 from vae_lightning.models.distributions import DiagonalNormal
 
-Batch = namedtuple("Batch", "images")
 NUM_IMAGES = 24
 
 
@@ -65,8 +63,9 @@ class FakeModule(LightningModule):
         self.frozen = nn.Dropout(0.5).eval()  # a part kept in evaluation mode on purpose
 
     def training_step(self, batch, batch_idx):
-        output = self.vae.decoder(self.vae.encoder(batch.images) + torch.randn(self.vae.latent_dim))
-        loss = (output - batch.images.flatten(1)).square().sum(dim=1).mean()
+        (images,) = batch.images
+        output = self.vae.decoder(self.vae.encoder(images) + torch.randn(self.vae.latent_dim))
+        loss = (output - images.flatten(1)).square().sum(dim=1).mean()
         self.log("train/loss", loss)
         self.log("train/elbo", -loss)
         return loss
@@ -89,6 +88,7 @@ class FakeData(LightningDataModule):
         self.has_labels = has_labels
 
     eval_batch_size = 7
+    num_train_batches = 6
 
     def examples(self, num_images: int, split: str = "val", balanced: bool = True):
         return self.images_of_indices(range(len(self.levels[split]))[:num_images], split)
@@ -111,13 +111,14 @@ class FakeData(LightningDataModule):
             yield self.images_of_indices(indices.tolist(), split)
 
     def train_dataloader(self):
-        return self._loader("train")
+        return self._loader("train", lambda images: TrainingBatches(images.unsqueeze(0), torch.zeros(1, len(images))))
 
     def val_dataloader(self):
-        return self._loader("val")
+        return self._loader("val", lambda images: ImageBatch(images, torch.zeros(len(images)), None))
 
-    def _loader(self, split: str):
-        return DataLoader(self.levels[split] / 255, batch_size=4, collate_fn=lambda rows: Batch(torch.stack(rows)))
+    def _loader(self, split: str, batch_of):
+        images = self.levels[split] / 255
+        return DataLoader(images, batch_size=4, collate_fn=lambda rows: batch_of(torch.stack(rows)))
 
 
 def train(run_dir, *callbacks, data=None, channels=3, latent_dim=6, max_epochs=3, ckpt_path=None, **options):

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -56,8 +58,10 @@ class Collector(LightningModule):
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.batches: dict[str, list[ImageBatch]] = {"train": [], "val": [], "test": []}
 
-    def training_step(self, batch):
-        self.batches["train"].append(batch)
+    def training_step(self, batches):
+        for images, indices in zip(*batches, strict=True):
+            seen = self.trainer.datamodule.training_images(images)
+            self.batches["train"].append(ImageBatch(seen, indices, None))
         return self.weight**2
 
     def validation_step(self, batch):
@@ -357,6 +361,7 @@ def test_round_robin_takes_the_labels_in_turn():
 def test_ranks_of_the_trainer_get_their_shares():
     class OnRank:
         global_rank, world_size, training = 1, 2, False
+        strategy = SimpleNamespace(root_device=torch.device("cpu"))
 
     data = Ramp()
     data.trainer = OnRank()

@@ -159,10 +159,10 @@ def test_real_faces(real_data, tmp_path):
     data.prepare_data()
     assert sum(len(images) for images in data.splits.values()) == 50
     batch = next(iter(data.train_dataloader()))
-    assert batch.images.shape == (8, 3, 64, 64)
+    assert batch.images.shape == (1, 8, 3, 64, 64)
     assert batch.images.float().std() > 30
     # the same pictures by a plainer road: 96 x 96 resized whole
-    name = data.splits["train"].names[int(batch.indices[0])]
+    name = data.splits["train"].names[int(batch.indices[0, 0])]
     plain = Image.open(root / name).convert("RGB").resize((64, 64), Image.Resampling.BOX)
-    difference = batch.images[0].permute(1, 2, 0).numpy().astype(int) - np.asarray(plain).astype(int)
+    difference = batch.images[0, 0].permute(1, 2, 0).numpy().astype(int) - np.asarray(plain).astype(int)
     assert np.abs(difference).mean() < 8

@@ -18,8 +18,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from vae_lightning.callbacks.periodic import PeriodicCallback, undisturbed
-from vae_lightning.callbacks.steps import current_step
 from vae_lightning.figures.captions import origin
+from vae_lightning.metrics import current_step
 from vae_lightning.models.distributions import DiagonalNormal
 
 log = logging.getLogger("vae_lightning")

@@ -23,7 +23,7 @@ class ProgressBar(TQDMProgressBar):
         epoch 3/20  train loss 101.2  val elbo -99.8  18200 images/s  4.1 s
 
     Args:
-        refresh_rate: batches between two refreshes; each one waits for the device.
+        refresh_rate: at least so many batches between two refreshes; each one waits for the device.
 
     Raises:
         ValueError: `refresh_rate` is below 1.
@@ -34,6 +34,11 @@ class ProgressBar(TQDMProgressBar):
         super().__init__(refresh_rate=refresh_rate)
         self._epoch_start = 0.0
         self._validated = False
+        self._num_batches = 0
+
+    @property
+    def total_train_batches(self) -> int:
+        return self.trainer.datamodule.num_train_batches  # a step of Lightning's may take several
 
     @property
     def is_enabled(self) -> bool:
@@ -53,6 +58,16 @@ class ProgressBar(TQDMProgressBar):
         self.train_progress_bar.set_description(_epoch(trainer))
         self._epoch_start = time.perf_counter()
         self._validated = False
+        self._num_batches = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        before, self._num_batches = self._num_batches, self._num_batches + len(batch.images)
+        due = before // self.refresh_rate != self._num_batches // self.refresh_rate
+        if due or self._num_batches == self.total_train_batches:
+            self.train_progress_bar.n = self._num_batches
+            self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_validation_end(trainer, pl_module)

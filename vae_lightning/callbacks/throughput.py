@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from vae_lightning.arguments import require_at_least
-from vae_lightning.callbacks.steps import current_step
+from vae_lightning.metrics import log_metrics
 
 _WARM_UP_BATCHES = 5  # they pay for compilation, cuDNN's search and the workers' start
 
@@ -19,7 +19,7 @@ class Throughput(Callback):
     first few batches don't count.
 
     Args:
-        every_n_steps: each figure is the mean over that many batches.
+        every_n_steps: each figure is the mean over at least that many batches.
 
     Raises:
         ValueError: `every_n_steps` is below 1.
@@ -54,9 +54,9 @@ class Throughput(Callback):
         now = time.perf_counter()
         seconds, self._mark = now - self._mark, now
         if self._warm_up_left > 0:
-            self._warm_up_left -= 1
+            self._warm_up_left -= len(batch.images)
             return
-        self._count(batch.images.shape[0] * trainer.world_size, seconds)
+        self._count(batch, trainer.world_size, seconds)
         # A short first epoch still gets a figure.
         if self._steps >= self.every_n_steps or (last and not self._logged):
             self._log(trainer)
@@ -67,19 +67,17 @@ class Throughput(Callback):
         self._warm_up_left = _WARM_UP_BATCHES
         self._logged = False
 
-    def _count(self, images: int, seconds: float) -> None:
-        self._steps += 1
-        self._images += images
+    def _count(self, batches: Any, world_size: int, seconds: float) -> None:
+        num_images = batches.indices.numel() * world_size
+        self._steps += len(batches.images)
+        self._images += num_images
         self._seconds += seconds
-        self._total_images += images
+        self._total_images += num_images
         self._total_seconds += seconds
 
     def _log(self, trainer: Trainer) -> None:
         rate = self._images / self._seconds
         self._steps, self._images, self._seconds = 0, 0, 0.0
         self._logged = True
-        # Not by pl_module.log: with prog_bar=True Lightning reads the value off the device at every batch.
-        for logger in trainer.loggers:
-            logger.log_metrics({"train/images_per_s": rate, "epoch": trainer.current_epoch}, current_step(trainer))
-        trainer.callback_metrics["train/images_per_s"] = torch.tensor(rate)
+        log_metrics(trainer, {"train/images_per_s": rate})
         trainer.progress_bar_metrics["img/s"] = float(round(rate))

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float32, Int64, UInt8
@@ -12,7 +12,14 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from vae_lightning.data.binarize import binarized, fixed_draw
-from vae_lightning.data.loader import BatchLoader, ImageBatch, ImageSet, seeded_generator
+from vae_lightning.data.loader import (
+    BatchLoader,
+    ImageBatch,
+    ImageSet,
+    TrainingBatches,
+    TrainingLoader,
+    seeded_generator,
+)
 from vae_lightning.errors import UserError
 
 Binarize = Literal["none", "dynamic", "fixed"]
@@ -33,7 +40,14 @@ class ImageDataModule(LightningDataModule, ABC):
             evaluation; "fixed", one fixed draw everywhere.
 
     Raises ValueError, starting with the parameter's name, for a value that cannot be.
+
+    Attributes:
+        steps_per_execution: so many training batches are handed out at once.
+        max_train_batches: no more of them in an epoch; None for all there are.
     """
+
+    steps_per_execution: int = 1
+    max_train_batches: int | None = None
 
     def __init__(
         self,
@@ -91,9 +105,17 @@ class ImageDataModule(LightningDataModule, ABC):
         """The splits "train", "val" and "test" as the loaders slice them, fixed binarization included."""
         return {split: self._as_trained_on(images, split) for split, images in self.load_splits().items()}
 
-    def train_dataloader(self) -> BatchLoader:
+    def train_dataloader(self) -> TrainingLoader:
         """Training batches without labels, shuffled if so configured."""
-        return self._loader("train", self.batch_size, shuffle=self.shuffle, drop_last=True, with_labels=False)
+        self.setup()
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        images = self.splits["train"].for_training_on(device)
+        return TrainingLoader(self._train_batches(images), self.steps_per_execution)
+
+    @property
+    def num_train_batches(self) -> int:
+        """Batches in a training epoch, on each rank."""
+        return len(self._train_batches())
 
     def val_dataloader(self) -> BatchLoader:
         """All validation images once, in order, with their labels if there are any."""
@@ -103,16 +125,22 @@ class ImageDataModule(LightningDataModule, ABC):
         """All test images once, in order, with their labels if there are any."""
         return self._loader("test", self.eval_batch_size, shuffle=False, drop_last=False, with_labels=True)
 
-    def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int = 0) -> ImageBatch:
-        """The batch with float32 images in [0, 1]; in training also flipped and dynamically binarized."""
-        images = batch.images
-        training = self.trainer is not None and self.trainer.training
-        if training and self.horizontal_flip:
+    def on_after_batch_transfer(
+        self, batch: ImageBatch | TrainingBatches, dataloader_idx: int = 0
+    ) -> ImageBatch | TrainingBatches:
+        """An evaluation batch with float32 images in [0, 1]; training batches as they are."""
+        if isinstance(batch, TrainingBatches):
+            return batch
+        return batch._replace(images=batch.images.float().div_(255))
+
+    def training_images(self, images: UInt8[Tensor, "B C H W"]) -> Float32[Tensor, "B C H W"]:
+        """One training batch in [0, 1], flipped and dynamically binarized as configured, on the images' device."""
+        if self.horizontal_flip:
             images = randomly_flipped(images)
-        images = images.float().div_(255)
-        if training and self.binarize == "dynamic":
-            images = torch.empty_like(images).bernoulli_(images)  # torch.bernoulli would lose channels_last
-        return batch._replace(images=images)
+        scaled = images.float().div_(255)
+        if self.binarize == "dynamic":
+            return torch.empty_like(scaled).bernoulli_(scaled)  # torch.bernoulli would lose channels_last
+        return scaled
 
     def examples(self, num_images: int, split: str = "val", balanced: bool = True) -> ImageBatch:
         """Images as evaluation sees them, uint8 on the CPU; fewer if the split has not so many.
@@ -199,10 +227,14 @@ class ImageDataModule(LightningDataModule, ABC):
     ) -> UInt8[Tensor, "n C H W"]:
         return fixed_draw(images.permute(0, 2, 3, 1), indices, self.seed, split).permute(0, 3, 1, 2)
 
-    def _loader(self, split: str, batch_size: int, **options: bool) -> BatchLoader:
+    def _train_batches(self, images: ImageSet | None = None) -> BatchLoader:
+        order = {"shuffle": self.shuffle, "drop_last": True, "with_labels": False}
+        return self._loader("train", self.batch_size, images, max_batches=self.max_train_batches, **order)
+
+    def _loader(self, split: str, batch_size: int, images: ImageSet | None = None, **options: Any) -> BatchLoader:
         self.setup()
         return BatchLoader(
-            self.splits[split],
+            images or self.splits[split],
             batch_size,
             seed=self.seed,
             rank=self.trainer.global_rank if self.trainer else 0,

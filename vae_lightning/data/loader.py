@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class ImageBatch(NamedTuple):
-    """What a step receives: `images [B, C, H, W]`, their `indices [B]`, and in evaluation any `labels [B]`.
+    """What evaluation receives: `images [B, C, H, W]`, their `indices [B]`, and any `labels [B]`.
 
     `images` are uint8 from the loader and float32 in [0, 1] after the DataModule's `on_after_batch_transfer`.
     `indices` (int64) count within the split, 0 to its length - 1, and drive the evaluation noise.
@@ -23,21 +23,42 @@ class ImageBatch(NamedTuple):
     labels: Tensor | None
 
 
+class TrainingBatches(NamedTuple):
+    """What training receives: S batches at once, `images [S, B, C, H, W]` in uint8 with their `indices [S, B]`.
+
+    They become float32 one batch at a time, by the DataModule's `training_images`.
+    """
+
+    images: Tensor
+    indices: Tensor
+
+
 @dataclass(frozen=True)
 class ImageSet:
     """One split: the `rows` of the pixels that belong to it, with the labels and file names there are."""
 
-    pixels: UInt8[Tensor, "N H W C"]  # in RAM or memory-mapped, shared by the splits
+    pixels: UInt8[Tensor, "N H W C"]  # in RAM, memory-mapped or on a GPU, shared by the splits
     rows: Int64[Tensor, " M"]
     labels: Int64[Tensor, " M"] | None
     names: tuple[str, ...] | None = None
+    pinned: bool = False  # what `images` copies lies in pinned memory, from where a GPU fetches it while computing
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def images(self, indices: Int64[Tensor, " B"]) -> UInt8[Tensor, "B C H W"]:
         """The images of this split with these indices, copied once, channels last in memory."""
-        return self.pixels.index_select(0, self.rows[indices]).permute(0, 3, 1, 2)
+        chosen = self.pixels.index_select(0, self.rows[indices])
+        return (chosen.pin_memory() if self.pinned else chosen).permute(0, 3, 1, 2)
+
+    def for_training_on(self, device: torch.device) -> "ImageSet":
+        """These images where the device gets at them fastest: its own memory, if they take up less than half of it."""
+        if device.type != "cuda":
+            return self
+        free, _ = torch.cuda.mem_get_info(device)
+        if 2 * self.pixels.nbytes > free:
+            return replace(self, pinned=True)
+        return replace(self, pixels=self.pixels.to(device), rows=self.rows.to(device))
 
 
 def seeded_generator(*key: object) -> torch.Generator:
@@ -67,6 +88,7 @@ class BatchLoader:
         with_labels: bool,
         rank: int = 0,
         world_size: int = 1,
+        max_batches: int | None = None,
     ):
         self.images = images
         self.batch_size = batch_size
@@ -76,6 +98,7 @@ class BatchLoader:
         self.with_labels = with_labels
         self.rank = rank
         self.world_size = world_size
+        self.max_batches = max_batches
         self.epoch = 0
         # Lightning calls set_epoch on `loader.sampler` or `loader.batch_sampler.sampler`. With the first it
         # would take this for a DataLoader, ask for more of its attributes and warn about shuffling.
@@ -90,19 +113,21 @@ class BatchLoader:
     def __len__(self) -> int:
         smallest_share, remainder = divmod(len(self.images), self.world_size)
         if self.drop_last:
-            return smallest_share // self.batch_size
+            num_batches = smallest_share // self.batch_size
+            return num_batches if self.max_batches is None else min(num_batches, self.max_batches)
         largest_share = smallest_share + (remainder > 0)
         return min(-(-largest_share // self.batch_size), smallest_share)
 
     def __iter__(self) -> Iterator[ImageBatch]:
         # A generator draws the order at its first batch: Lightning makes the iterator before set_epoch.
         all_labels = self.images.labels if self.with_labels else None
-        for indices in self._batches():
+        for indices in self.indices():
             labels = None if all_labels is None else all_labels[indices]
             yield ImageBatch(self.images.images(indices), indices, labels)
 
-    def _batches(self) -> tuple[Tensor, ...]:
-        order = self._order()
+    def indices(self) -> tuple[Int64[Tensor, " B"], ...]:
+        """The indices of each batch of this rank's share in this epoch."""
+        order = self._order().to(self.images.rows.device)
         if self.drop_last:
             share = order[self.rank :: self.world_size]
             return share[: len(self) * self.batch_size].split(self.batch_size)
@@ -112,3 +137,23 @@ class BatchLoader:
         if not self.shuffle:
             return torch.arange(len(self.images))
         return torch.randperm(len(self.images), generator=seeded_generator("order", self.seed, self.epoch))
+
+
+class TrainingLoader:
+    """Joins the batches of a `BatchLoader` to `TrainingBatches` of `steps_per_execution`, the last one of what is left.
+
+    However many are joined, the batches and their order stay the same.
+    """
+
+    def __init__(self, batches: BatchLoader, steps_per_execution: int = 1):
+        self.batches = batches
+        self.steps_per_execution = steps_per_execution
+        self.batch_sampler = batches.batch_sampler  # where Lightning looks for set_epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.batches) // self.steps_per_execution)
+
+    def __iter__(self) -> Iterator[TrainingBatches]:
+        for indices in torch.stack(self.batches.indices()).split(self.steps_per_execution):
+            images = self.batches.images.images(indices.flatten())
+            yield TrainingBatches(images.unflatten(0, indices.shape), indices)

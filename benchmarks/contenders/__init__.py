@@ -1,0 +1,1 @@
+"""What is measured side by side: one module each, all on the same networks and images."""
