@@ -3,7 +3,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train test lint tensorboard clean
+.PHONY: help install demo train test lint tensorboard bench clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,10 @@ lint: install  ## check style and types
 
 tensorboard: install  ## look at all runs in outputs/
 	$(BIN)/vae-tensorboard --logdir outputs --samples_per_plugin images=500
+
+bench: install  ## measure training speed beside a hand-written loop and other frameworks, in half an hour
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
 clean:  ## remove .venv and all caches; outputs/ stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist build

@@ -1,8 +1,8 @@
-"""What the pictures drawn while training cost: trains one run as the train command does, under Lightning's profiler.
+"""What a run spends on anything but training: its pictures, validation and test, under Lightning's profiler.
 
-    python benchmarks/picture_cost.py experiment=mnist_conv
+    python -m benchmarks.picture_cost data=mnist model=conv
 
-What it last printed, with hardware and date, is in picture_cost.txt beside this file.
+trains as the train command does with the same arguments. The recorded results are in README.md.
 """
 
 import functools
@@ -28,33 +28,41 @@ class QuietProfiler(SimpleProfiler):
 profiler = QuietProfiler()
 
 
-def profiled(fit):
-    """`Trainer.fit`, the whole of which is measured, too."""
+def profiled(function, name: str):
+    """A function the whole of which is measured under this name, too."""
 
-    @functools.wraps(fit)
-    def measured(*arguments: Any, **options: Any) -> None:
-        with profiler.profile("fit"):
-            fit(*arguments, **options)
+    @functools.wraps(function)
+    def measured(*arguments: Any, **options: Any) -> Any:
+        with profiler.profile(name):
+            return function(*arguments, **options)
 
     return measured
 
 
 def report() -> None:
-    """The time in each kind of callback's hooks, and its share of the time that the fit took."""
+    """The time in each kind of callback's hooks, in validation and in the test, and their share of the whole."""
     durations = {name: sum(times) for name, times in profiler.recorded_durations.items()}
+    whole = durations["fit"] + durations["test"]
     seconds: dict[str, float] = defaultdict(float)
     for action, duration in durations.items():
         callback = re.match(r"\[Callback\](\w+)", action)
         if callback and callback[1] not in NO_PICTURES and "_test_" not in action:
             seconds[callback[1]] += duration
-    shares = [*sorted(seconds.items(), key=lambda item: -item[1]), ("together", sum(seconds.values()))]
-    for name, duration in shares:
-        print(f"{name:<24}{duration:>8.2f} s{duration / durations['fit']:>9.2%}")
-    print(f"{'the whole fit':<24}{durations['fit']:>8.2f} s")
+    pictures = sorted(seconds.items(), key=lambda item: -item[1])
+    besides = {name: durations[name] for name in ("validation", "test")}
+    together = sum(seconds.values()) + sum(besides.values())
+    for name, duration in [*pictures, ("pictures together", sum(seconds.values())), *besides.items()]:
+        print(f"{name:<24}{duration:>8.2f} s{duration / whole:>9.2%}")
+    print(f"{'all but training':<24}{together:>8.2f} s{together / whole:>9.2%}")
+    print(f"{'fit and test':<24}{whole:>8.2f} s")
 
 
 if __name__ == "__main__":
-    Trainer.fit = profiled(Trainer.fit)
+    Trainer.fit = profiled(Trainer.fit, "fit")
+    Trainer.test = profiled(Trainer.test, "test")
+    loop = type(Trainer(logger=False, enable_checkpointing=False).fit_loop.epoch_loop.val_loop)
+    run = loop.run
+    loop.run = lambda self: profiled(run, "validation" if self.trainer.validating else "evaluation")(self)
     training.Unprofiled = lambda: profiler
     train.main()
     report()

@@ -51,11 +51,16 @@ def test_several_callbacks_can_be_chosen():
     assert not composed("callbacks=none")["callbacks"]
 
 
-def test_optimizers_are_fused_where_lightning_can_clip_their_gradients():
-    assert composed()["optimizer"]["fused"] is True
-    assert composed("optimizer=adamw")["optimizer"]["fused"] is True
-    assert composed("trainer.precision=32-true", "trainer.gradient_clip_val=1")["optimizer"]["fused"] is True
-    assert composed("trainer.precision=16-mixed", "trainer.gradient_clip_val=1")["optimizer"]["fused"] is False
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_optimizers_are_fused_but_where_fp16_gradients_are_clipped(optimizer):
+    def fused(*options):
+        return composed(f"optimizer={optimizer}", *options)["optimizer"]["fused"]
+
+    clip = "trainer.gradient_clip_val=1"
+    for precision in ("auto", "32-true", "bf16-mixed", "16-mixed"):
+        assert fused(f"trainer.precision={precision}") is True
+        assert fused(f"trainer.precision={precision}", clip) is (precision != "16-mixed")
+    assert fused("trainer.precision=16", clip) is False  # a short name of 16-mixed
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """`auto` means what the hardware can do."""
 
+import ctypes
+import platform
+
 import pytest
 import torch
 
-from vae_lightning.hardware import native_accelerator, native_precision, num_cpus
+from vae_lightning.hardware import keep_freed_memory, native_accelerator, native_precision, num_cpus
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,38 @@ def test_gpus_use_bfloat16_from_ampere_on(monkeypatch, capability, precision):
 
 def test_num_cpus_is_positive():
     assert num_cpus() >= 1
+
+
+class FakeLibrary:
+    """glibc's malloc settings, or those of a library that refuses some of them."""
+
+    def __init__(self, refused=()):
+        self.refused = refused
+        self.settings: dict[int, int] = {}
+
+    def mallopt(self, parameter, value):
+        self.settings[parameter] = value
+        return int(parameter not in self.refused)
+
+
+@pytest.mark.parametrize(("refused", "kept"), [((), True), ((-1,), False), ((-3,), False)])
+def test_glibc_is_asked_to_keep_memory_and_believed(monkeypatch, refused, kept):
+    library = FakeLibrary(refused)
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    assert keep_freed_memory() is kept
+    assert set(library.settings.values()) == {-1}
+    if kept:
+        assert library.settings.keys() == {-1, -3}  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
+
+
+@pytest.mark.parametrize("name", ["", "musl"])
+def test_another_library_is_left_alone(monkeypatch, name):
+    monkeypatch.setattr(platform, "libc_ver", lambda: (name, ""))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("has no mallopt"))
+    assert keep_freed_memory() is False
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
+def test_this_glibc_can_keep_memory():
+    assert keep_freed_memory() is True

@@ -91,9 +91,9 @@ def _choice(group: str, *, _root_: Any) -> str:
     return hydra_config.runtime.choices[group]
 
 
-def _fused_optimizer(precision: Any, gradient_clip_val: float | None) -> bool:
+def _fused_optimizer(precision: Any, gradient_clip_val: Any) -> bool:
     """Whether an optimizer can run fused: in fp16 it unscales the gradients itself, too late for clipping them."""
-    return gradient_clip_val is None or str(precision) not in ("16", "16-mixed")
+    return not gradient_clip_val or str(precision) not in ("16", "16-mixed")
 
 
 def plain(config: Any) -> Any:

@@ -6,7 +6,7 @@ So the loader hands out several batches at once, and `VAEModule.training_step` t
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -45,7 +45,7 @@ def lightning_options(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in _OWN_SETTINGS + _STEPPING}
 
 
-def execute_together(steps: int | Literal["auto"], trainer: Trainer, data: ImageDataModule) -> None:
+def execute_together(steps: Any, trainer: Trainer, data: ImageDataModule) -> None:
     """Let the loader hand out so many batches at once; "auto" is as many as do no harm.
 
     Limits on the batches of an epoch pass from the trainer to the loader, which alone still counts batches.
@@ -80,9 +80,12 @@ def _affordable(data: ImageDataModule) -> int:
 
 
 def _watcher(trainer: Trainer) -> str | None:
-    """What must see every single batch: a callback, or validation within the epoch; None if nothing does."""
-    if trainer.val_check_interval not in (None, 1.0):
-        return f"val_check_interval={trainer.val_check_interval}"
+    """What must see every single batch: a callback, or an end or a validation within an epoch; None if nothing does."""
+    if trainer.max_steps != -1:
+        return f"max_steps={trainer.max_steps}"
+    interval = trainer.val_check_interval  # 1.0 is an epoch, 1 a batch
+    if interval is not None and (isinstance(interval, int) or interval != 1.0):
+        return f"val_check_interval={interval}"
     return next((type(callback).__name__ for callback in trainer.callbacks if _watches(callback)), None)
 
 

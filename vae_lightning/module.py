@@ -58,7 +58,7 @@ class VAEModule(LightningModule):
         self._means = ExactMeans()
         self._unit_meter = UnitMeter()
         self._unchecked_losses: list[tuple[int, Tensor]] = []  # with their optimizer steps
-        self._num_batches_left = 0  # in this epoch
+        self._num_batches = 0  # in this epoch
         self._num_accumulated = 0  # batches since the last optimizer step
 
     def configure_optimizers(self) -> Optimizer:
@@ -76,36 +76,35 @@ class VAEModule(LightningModule):
         torch.manual_seed(derive_seed(self.seed, self.current_epoch, self.global_rank))
         self.units = None  # those of an earlier epoch are not those of the weights to come
         self._unchecked_losses = []
-        self._num_batches_left = self.trainer.datamodule.num_train_batches
+        self._num_batches = self.trainer.datamodule.num_train_batches
         self._num_accumulated = 0
 
     def training_step(self, batches: TrainingBatches, batch_idx: int) -> None:
         """One optimizer step after another, on batches that came at once (see `execution`)."""
-        for images in batches.images:
-            if self.global_step == self.trainer.max_steps:
-                break
-            self._num_batches_left -= 1
-            self._train_on(self.trainer.datamodule.training_images(images))
+        first = batch_idx * self.trainer.datamodule.steps_per_execution
+        for index, images in enumerate(batches.images, first):
+            x = self.trainer.datamodule.training_images(images)
+            self._train_on(x, is_last=index + 1 == self._num_batches)
 
-    def _train_on(self, x: Float32[Tensor, "B C H W"]) -> None:
+    def _train_on(self, x: Float32[Tensor, "B C H W"], is_last: bool) -> None:
         step = self.global_step
         terms = self.objective(self.vae(x), x, step)
         loss = terms.loss.mean()
         # Kept on the device: reading every loss would make each step wait for the one before it.
         self._unchecked_losses.append((step, loss.detach()))
         with torch.autocast(self.device.type, enabled=False):
-            stepped = self._descend(loss)
+            stepped = self._descend(loss, is_last)
         if stepped and (step + 1) % self.trainer.log_every_n_steps == 0:
             self._check_finite()
             self._log_training(terms, step)
 
-    def _descend(self, loss: Tensor) -> bool:
+    def _descend(self, loss: Tensor, is_last: bool) -> bool:
         """Backward and, once enough gradients are accumulated, an optimizer step; whether there was one."""
         optimizer = self.optimizers()
         if self._num_accumulated == 0:
             optimizer.zero_grad()
         self._num_accumulated += 1
-        if self._num_accumulated < self.stepping.accumulate_grad_batches and self._num_batches_left > 0:
+        if self._num_accumulated < self.stepping.accumulate_grad_batches and not is_last:
             with optimizer.toggle_model(sync_grad=False):
                 self.manual_backward(loss / self.stepping.accumulate_grad_batches)
             return False

@@ -63,7 +63,7 @@ class FakeModule(LightningModule):
         self.frozen = nn.Dropout(0.5).eval()  # a part kept in evaluation mode on purpose
 
     def training_step(self, batch, batch_idx):
-        (images,) = batch.images
+        images = batch.images.flatten(0, 1)
         output = self.vae.decoder(self.vae.encoder(images) + torch.randn(self.vae.latent_dim))
         loss = (output - images.flatten(1)).square().sum(dim=1).mean()
         self.log("train/loss", loss)
@@ -78,10 +78,14 @@ class FakeModule(LightningModule):
 
 
 class FakeData(LightningDataModule):
-    """24 training images and other validation images; of the labels 0, 1 and 2 in turns, where they have labels."""
+    """24 training images and other validation images; of the labels 0, 1 and 2 in turns, where they have labels.
 
-    def __init__(self, channels: int = 3, has_labels: bool = True, num_val: int = NUM_IMAGES):
+    Training has six batches of four, of which `steps` come at once.
+    """
+
+    def __init__(self, channels: int = 3, has_labels: bool = True, num_val: int = NUM_IMAGES, steps: int = 1):
         super().__init__()
+        self.steps = steps
         generator = torch.Generator().manual_seed(0)
         drawn = torch.randint(0, 256, (2, NUM_IMAGES, channels, 8, 8), generator=generator).to(torch.uint8)
         self.levels = {"train": drawn[0], "val": drawn[1][:num_val]}
@@ -111,14 +115,17 @@ class FakeData(LightningDataModule):
             yield self.images_of_indices(indices.tolist(), split)
 
     def train_dataloader(self):
-        return self._loader("train", lambda images: TrainingBatches(images.unsqueeze(0), torch.zeros(1, len(images))))
+        return self._loader("train", 4 * self.steps, self._joined)
 
     def val_dataloader(self):
-        return self._loader("val", lambda images: ImageBatch(images, torch.zeros(len(images)), None))
+        return self._loader("val", 4, lambda images: ImageBatch(images, torch.zeros(len(images)), None))
 
-    def _loader(self, split: str, batch_of):
+    def _joined(self, images):
+        return TrainingBatches(images.unflatten(0, (-1, 4)), torch.zeros(len(images)).unflatten(0, (-1, 4)))
+
+    def _loader(self, split: str, batch_size: int, batch_of):
         images = self.levels[split] / 255
-        return DataLoader(images, batch_size=4, collate_fn=lambda rows: batch_of(torch.stack(rows)))
+        return DataLoader(images, batch_size=batch_size, collate_fn=lambda rows: batch_of(torch.stack(rows)))
 
 
 def train(run_dir, *callbacks, data=None, channels=3, latent_dim=6, max_epochs=3, ckpt_path=None, **options):

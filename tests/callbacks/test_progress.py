@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from tests.callbacks.fakes import FakeData
 from vae_lightning.callbacks.progress import ProgressBar
 from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.console import configure_logging
@@ -58,6 +59,41 @@ def test_the_bar_is_refreshed_no_more_often_than_asked(fit, capsys, terminal, mo
     monkeypatch.setattr(ProgressBar, "get_metrics", lambda *args: refreshes.append(1) or original(*args))
     fit(ProgressBar(refresh_rate=20), enable_progress_bar=True, limit_val_batches=0, max_epochs=1)
     assert len(refreshes) == 2  # at the last batch and at the epoch's end; six batches are fewer than 20
+
+
+@pytest.fixture
+def shown(monkeypatch, terminal):
+    """Where the bar stands at each refresh during an epoch, and of how many."""
+    stands: list[tuple[int, int]] = []
+    original = ProgressBar.on_train_batch_end
+
+    def noting(self, *args):
+        before = self.train_progress_bar.postfix, self.train_progress_bar.n
+        original(self, *args)
+        if (self.train_progress_bar.postfix, self.train_progress_bar.n) != before:
+            stands.append((int(self.train_progress_bar.n), int(self.train_progress_bar.total)))
+
+    monkeypatch.setattr(ProgressBar, "on_train_batch_end", noting)
+    return stands
+
+
+@pytest.mark.parametrize(
+    ("steps", "refresh_rate", "refreshed_at"),
+    [
+        (1, 1, [1, 2, 3, 4, 5, 6]),
+        (1, 4, [4, 6]),
+        (4, 1, [4, 6]),
+        (4, 3, [4, 6]),
+        (2, 3, [4, 6]),  # three is gone past
+        (2, 5, [6]),
+        (5, 20, [6]),
+        (16, 1, [6]),
+    ],
+)
+def test_the_bar_counts_batches_also_if_several_come_at_once(fit, shown, steps, refresh_rate, refreshed_at):
+    bar = ProgressBar(refresh_rate=refresh_rate)
+    fit(bar, enable_progress_bar=True, data=FakeData(steps=steps), max_epochs=2)
+    assert shown == [(batches, 6) for batches in refreshed_at] * 2
 
 
 def test_refresh_rate_must_be_positive():

@@ -3,6 +3,7 @@ import time
 import pytest
 from lightning.pytorch import Callback, Trainer
 
+from tests.callbacks.fakes import FakeData
 from vae_lightning.callbacks import throughput
 from vae_lightning.callbacks.throughput import Throughput
 
@@ -80,3 +81,29 @@ def test_measures_real_time(fit):
 def test_every_n_steps_must_be_positive():
     with pytest.raises(ValueError, match=r"^every_n_steps must be at least 1, got 0$"):
         Throughput(every_n_steps=0)
+
+
+class PassSeveral(Pass):
+    """0.1 s a batch, however many come at once; and 7 s for each of the first five."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, *_):
+        for _ in batch.images:
+            super().on_train_batch_start()
+
+
+@pytest.mark.parametrize(
+    ("steps", "logged_at"),
+    [
+        (2, [4, 6, 8]),  # three executions with the first five batches in them; then two make four batches
+        (4, [2, 4]),  # four batches and two in turns
+        (5, [1, 2, 4]),  # five and one: the first epoch still gets a figure
+        (16, [1, 2]),  # epoch by epoch
+    ],
+)
+def test_batches_that_come_at_once_count_one_by_one(fit, clock, tensorboard, steps, logged_at):
+    callback = Throughput(every_n_steps=4)
+    fit(PassSeveral(clock), callback, data=FakeData(steps=steps))
+    assert callback.mean_images_per_second == pytest.approx(40)
+    events = tensorboard().Scalars("train/images_per_s")
+    assert [event.value for event in events] == pytest.approx([40] * len(events))
+    assert [event.step for event in events] == logged_at

@@ -58,6 +58,23 @@ def test_the_pixels_stay_memory_mapped(folder):
     assert pixels.data_ptr() == data.splits["test"].pixels.data_ptr()
 
 
+def test_training_reads_from_the_map_itself(folder, monkeypatch):
+    from vae_lightning.data.decoded_folder import FolderDecoder
+
+    maps = []
+    plain = FolderDecoder.__call__
+    monkeypatch.setattr(FolderDecoder, "__call__", lambda self: maps.append(plain(self)) or maps[-1])
+    data = folder(horizontal_flip=True)
+    data.steps_per_execution = 3
+    loader = data.train_dataloader()
+    assert isinstance(maps[-1].pixels, np.memmap)
+    assert loader.batches.images.pixels.data_ptr() == maps[-1].pixels.ctypes.data
+    batches = next(iter(loader))
+    assert batches.images.shape[:2] == (3, 4)
+    rows = data.splits["train"].rows[batches.indices.flatten()]
+    assert np.array_equal(batches.images.flatten(0, 1).permute(0, 2, 3, 1).numpy(), maps[-1].pixels[rows.numpy()])
+
+
 def test_adding_files_moves_no_other(folder, pictures):
     before = names(folder())
     for number in range(40):

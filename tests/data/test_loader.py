@@ -2,7 +2,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from vae_lightning.data.loader import BatchLoader, ImageSet, seeded_generator
+from vae_lightning.data.loader import BatchLoader, ImageSet, TrainingLoader, seeded_generator
 
 
 def image_set(size: int) -> ImageSet:
@@ -132,3 +132,111 @@ def test_a_trainer_sets_the_epoch_also_when_it_resumes(tmp_path):
     assert whole.validated == 60
     assert fit(1, tmp_path).seen == {0: whole.seen[0]}
     assert fit(2, tmp_path, resume=tmp_path / "1.ckpt").seen == {1: whole.seen[1]}
+
+
+# Several batches at once
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 6, 16])
+@pytest.mark.parametrize("ranks", [{}, {"rank": 1, "world_size": 2}])
+def test_joined_batches_are_the_single_ones_in_their_order(steps, ranks):
+    singles, joined = loader(50, 4, **ranks), TrainingLoader(loader(50, 4, **ranks), steps)
+    for epoch in (0, 1):
+        singles.set_epoch(epoch)
+        joined.batch_sampler.sampler.set_epoch(epoch)  # as Lightning does
+        executions = list(joined)
+        assert len(executions) == len(joined) == -(-len(singles) // steps)
+        assert [len(execution.images) for execution in executions[:-1]] == [steps] * (len(joined) - 1)
+        for name in ("images", "indices"):
+            together = torch.cat([getattr(execution, name) for execution in executions])
+            assert torch.equal(together, torch.stack([getattr(batch, name) for batch in singles]))
+            assert together.dtype == getattr(next(iter(singles)), name).dtype
+
+
+def test_each_of_the_joined_batches_is_channels_last():
+    for execution in TrainingLoader(loader(50, 8), 4):
+        for images in execution.images:
+            assert images.shape == (8, 3, 4, 5)
+            assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_images_are_copied_when_their_turn_comes_and_no_sooner(monkeypatch):
+    copied = []
+    plain = ImageSet.images
+    monkeypatch.setattr(ImageSet, "images", lambda self, indices: copied.append(len(indices)) or plain(self, indices))
+    executions = iter(TrainingLoader(loader(50, 4), 5))
+    assert copied == []
+    next(executions)
+    assert copied == [5 * 4]
+    assert len(list(executions)) == 2
+    assert copied == [5 * 4, 5 * 4, 2 * 4]
+
+
+@pytest.mark.parametrize(("limit", "num_batches"), [(None, 12), (1, 1), (5, 5), (12, 12), (100, 12)])
+def test_a_limit_leaves_the_first_batches_of_each_epoch(limit, num_batches):
+    limited, whole = loader(50, 4, max_batches=limit), loader(50, 4)
+    for epoch in (0, 1):
+        limited.set_epoch(epoch)
+        whole.set_epoch(epoch)
+        assert order(limited) == order(whole)[: num_batches * 4]
+    assert len(limited) == len(list(limited)) == num_batches
+
+
+# Where training images lie
+
+GPU = torch.device("cuda", 1)
+
+
+@pytest.fixture
+def moves(monkeypatch):
+    """What a GPU would be asked for, on a machine that needs none."""
+    asked: list[object] = []
+    plain = torch.Tensor.to
+
+    def to(self, *args, **kwargs):
+        if args[:1] != (GPU,):
+            return plain(self, *args, **kwargs)
+        asked.append(("to", self.dtype))
+        return self.clone()
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: asked.append("pin") or self)
+    return asked
+
+
+def with_free_memory(monkeypatch, free: int) -> None:
+    def mem_get_info(device):
+        assert device == GPU
+        return free, 10 * free
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", mem_get_info)
+
+
+def test_on_the_cpu_images_stay_where_they_are(moves):
+    images = image_set(50)
+    assert images.for_training_on(torch.device("cpu")) is images
+    assert moves == []
+
+
+@pytest.mark.parametrize(("spare", "fits"), [(0, True), (-1, False)])
+def test_images_go_to_a_gpu_with_room_for_twice_as_many(moves, monkeypatch, spare, fits):
+    images = image_set(50)
+    with_free_memory(monkeypatch, 2 * images.pixels.nbytes + spare)
+    placed = images.for_training_on(GPU)
+    assert moves == ([("to", torch.uint8), ("to", torch.int64)] if fits else [])
+    assert placed.pinned is not fits
+    assert (placed.pixels is images.pixels) is not fits
+    assert not images.pinned
+    list(TrainingLoader(BatchLoader(placed, 8, shuffle=True, seed=0, drop_last=True, with_labels=False), 4))
+    assert moves.count("pin") == (0 if fits else 2)  # once an execution
+
+
+def test_batches_are_the_same_wherever_the_images_lie(moves, monkeypatch):
+    images = image_set(50)
+    options = {"shuffle": True, "seed": 0, "drop_last": True, "with_labels": False}
+    orders = []
+    for free in (0, 10**9):
+        with_free_memory(monkeypatch, free)
+        batches = list(BatchLoader(images.for_training_on(GPU), 8, **options))
+        orders.append([batch.images[:, 0, 0, 0].tolist() for batch in batches])
+    assert orders[0] == orders[1] == [batch.indices.tolist() for batch in BatchLoader(images, 8, **options)]

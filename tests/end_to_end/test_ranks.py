@@ -14,6 +14,7 @@ from tests.conftest import TINY
 from tests.end_to_end.runs import (
     TORCHRUN,
     all_listening,
+    assert_equal_weights,
     evaluate,
     listening,
     processes_of,
@@ -104,6 +105,28 @@ def test_one_step_of_two_ranks_is_one_step_of_one_on_the_joined_batch(tmp_path, 
         step = one[name] - before[name]
         assert step.norm() > 0
         assert torch.linalg.vector_norm(two[name] - one[name]) <= 1e-5 * step.norm() + 1e-7 * before[name].norm()
+
+
+def test_ranks_train_alike_however_many_steps_they_take_at_once(tmp_path):
+    # Four steps and a half an epoch: some gradients are summed over the ranks, others are kept until the next batch.
+    arguments = [
+        *TINY,
+        "trainer=ddp_cpu",
+        "callbacks=none",
+        "logger=csv",
+        "data.batch_size=64",
+        "trainer.accumulate_grad_batches=2",
+    ]
+    arguments += ["data.binarize=dynamic", "trainer.gradient_clip_val=10", "trainer.log_every_n_steps=2"]
+    runs = [RunDir(tmp_path / f"of_{steps}") for steps in (1, 3)]
+    for run, steps in zip(runs, (1, 3), strict=True):
+        extra = [f"trainer.steps_per_execution={steps}", "trainer.max_epochs=2", f"run_dir={run.path}"]
+        done = run_command(*arguments, *extra, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert_equal_weights(*runs)
+    assert rows(runs[0], "epoch") == rows(runs[1], "epoch")
+    assert len(rows(runs[0], "train/loss")) == 5
+    assert [run.metrics()["steps"] for run in runs] == [2 * 5] * 2
 
 
 def test_a_failing_rank_tells_why_once(tmp_path):

@@ -38,7 +38,7 @@ class PictureFile(NamedTuple):
 class DecodedFolder:
     """The pictures of a folder in the order of their names; unreadable ones are black and not `readable`."""
 
-    pixels: UInt8[np.ndarray, "N H W C"]  # memory-mapped, read-only
+    pixels: UInt8[np.memmap, "N H W C"]  # memory-mapped, read-only
     readable: Bool[np.ndarray, " N"]
     names: tuple[str, ...]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
@@ -16,6 +17,7 @@ from vae_lightning.data.decode import EXTENSIONS, decode_image
 from vae_lightning.data.decoded_folder import DecodedFolder, FolderDecoder
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet
+from vae_lightning.data.pages import Pages
 from vae_lightning.errors import UserError
 
 
@@ -83,7 +85,8 @@ class ImageFolder(ImageDataModule):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             pixels = torch.from_numpy(folder.pixels)
-        return {split: self._split(split, folder, pixels) for split in ("train", "val", "test")}
+        pages = Pages(folder.pixels)
+        return {split: replace(self._split(split, folder, pixels), pages=pages) for split in ("train", "val", "test")}
 
     def decode(self, path: Path) -> UInt8[Tensor, "H W C"]:
         """One picture file, cropped and resized as this dataset's images are."""

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from vae_lightning.data.pages import Pages
+
 
 class ImageBatch(NamedTuple):
     """What evaluation receives: `images [B, C, H, W]`, their `indices [B]`, and any `labels [B]`.
@@ -41,6 +43,7 @@ class ImageSet:
     rows: Int64[Tensor, " M"]
     labels: Int64[Tensor, " M"] | None
     names: tuple[str, ...] | None = None
+    pages: Pages | None = None  # of memory-mapped pixels
     pinned: bool = False  # what `images` copies lies in pinned memory, from where a GPU fetches it while computing
 
     def __len__(self) -> int:
@@ -49,6 +52,8 @@ class ImageSet:
     def images(self, indices: Int64[Tensor, " B"]) -> UInt8[Tensor, "B C H W"]:
         """The images of this split with these indices, copied once, channels last in memory."""
         chosen = self.pixels.index_select(0, self.rows[indices])
+        if self.pages is not None:
+            self.pages.have_been_read(chosen.nbytes)
         return (chosen.pin_memory() if self.pinned else chosen).permute(0, 3, 1, 2)
 
     def for_training_on(self, device: torch.device) -> "ImageSet":
@@ -58,7 +63,7 @@ class ImageSet:
         free, _ = torch.cuda.mem_get_info(device)
         if 2 * self.pixels.nbytes > free:
             return replace(self, pinned=True)
-        return replace(self, pixels=self.pixels.to(device), rows=self.rows.to(device))
+        return replace(self, pixels=self.pixels.to(device), rows=self.rows.to(device), pages=None)
 
 
 def seeded_generator(*key: object) -> torch.Generator:

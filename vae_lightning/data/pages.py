@@ -1,0 +1,29 @@
+"""Keeps a file that is mapped into memory from counting as memory, however much of it is read."""
+
+import mmap
+from typing import Any
+
+import numpy as np
+
+_MOST_READ = 32_000_000  # bytes; around each place that is read Linux maps 64 kB
+_SMALL = 256_000_000
+
+
+class Pages:
+    """The mapped pages of an array, which are let go of after every 32 MB that are read.
+
+    They stay in the kernel's page cache, from where they are mapped again at little cost; but they count as this
+    process's memory no longer, for which a container may be killed.
+    """
+
+    def __init__(self, array: np.memmap):
+        self._mapping: Any = array.base  # the mmap
+        self._num_read = 0
+        self._matters = array.nbytes > _SMALL and hasattr(mmap, "MADV_DONTNEED")
+
+    def have_been_read(self, num_bytes: int) -> None:
+        """To be told whenever some of the array was copied."""
+        self._num_read += num_bytes
+        if self._matters and self._num_read > _MOST_READ:
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+            self._num_read = 0
