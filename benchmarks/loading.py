@@ -4,7 +4,7 @@
     python -m benchmarks.loading --num-pictures 60000 --image-size 160
 
 Without pictures, a folder of synthetic JPEGs (200, linked under many names) is decoded into a cache of several GB. One
-epoch then goes through the loader. The recorded results are in README.md.
+epoch then goes through the loader.
 """
 
 import argparse

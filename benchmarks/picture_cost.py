@@ -2,7 +2,7 @@
 
     python -m benchmarks.picture_cost data=mnist model=conv
 
-trains as the train command does with the same arguments. The recorded results are in README.md.
+trains as the train command does with the same arguments. What it last printed is in picture_cost.txt.
 """
 
 import functools

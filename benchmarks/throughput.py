@@ -1,10 +1,10 @@
 """Images per second of this project's training beside other ways to train the same network: make bench.
 
-    python -m benchmarks.throughput --cases mlp conv5 --repeats 5
+    python -m benchmarks.throughput --cases mlp conv5 --epochs 9
 
-Every contender trains in a fresh process, one at a time and in turns. An epoch's speed is that of its training part;
-the first epoch is left out. vae_lightning runs with everything on that is on by default. What is compared are the
-medians over the repeats. The recorded results are in README.md beside this file.
+Every contender trains in a process of its own, and they take turns epoch by epoch: one trains, the others wait. The
+first epoch of each is left out. vae_lightning runs with everything on that is on by default. What is compared are the
+medians over the epochs. The recorded results are in README.md beside this file.
 """
 
 import argparse
@@ -13,8 +13,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
@@ -22,6 +20,7 @@ import torch
 from tabulate import tabulate
 
 from benchmarks.contenders.cases import CASES
+from benchmarks.contenders.turns import Contender
 from vae_lightning.hardware import native_precision
 
 HERE = Path(__file__).parent
@@ -34,20 +33,8 @@ CONTENDERS = {
     "Lightning tutorial": ("tutorial", False),
     "pythae": ("pythae_trainer", False),
 }
-EPOCHS = {"mlp": 3, "conv5": 2, "upsample": 2}
 
 Run = tuple[str, str, int, str]  # contender, case, batch size, precision
-
-
-def measure(run: Run) -> float:
-    """Images per second of one training, over its epochs after the first."""
-    contender, case, batch_size, precision = run
-    command = [sys.executable, "-m", "benchmarks.contenders", contender, case, str(batch_size), str(EPOCHS[case])]
-    done = subprocess.run([*command, precision], capture_output=True, text=True, cwd=HERE.parent)
-    if done.returncode:
-        sys.exit(f"{contender} on {case} failed:\n{done.stderr}")
-    rates = json.loads(done.stdout.splitlines()[-1])[1:]
-    return len(rates) / sum(1 / rate for rate in rates)  # epochs are equally long
 
 
 def run_of(title: str, case: str, batch_size: int, precision: str) -> Run:
@@ -56,13 +43,16 @@ def run_of(title: str, case: str, batch_size: int, precision: str) -> Run:
     return module, case, batch_size, precision if same_precision else "32-true"
 
 
-def measured(runs: list[Run], repeats: int) -> dict[Run, list[float]]:
-    """All runs in turns, each so many times; every second round goes backwards."""
+def measured(runs: list[Run], num_epochs: int) -> dict[Run, list[float]]:
+    """Images per second of so many epochs of each run, after a first one; every second round goes backwards."""
+    contenders = {run: Contender(*run[:3], num_epochs + 1, run[3]) for run in runs}
+    for contender in contenders.values():
+        contender.epoch()
     rates: dict[Run, list[float]] = {run: [] for run in runs}
-    for repeat in range(repeats):
-        for run in runs if repeat % 2 == 0 else runs[::-1]:
-            rates[run].append(measure(run))
-            print(f"{repeat + 1}/{repeats}  {' '.join(map(str, run)):<50}{rates[run][-1]:>10.0f} images/s", flush=True)
+    for epoch in range(num_epochs):
+        for run in runs if epoch % 2 == 0 else runs[::-1]:
+            rates[run].append(contenders[run].epoch())
+            print(f"{epoch + 1}/{num_epochs}  {contenders[run].name:<46}{rates[run][-1]:>9.0f} images/s", flush=True)
     return rates
 
 
@@ -100,13 +90,16 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=["mlp", "conv5"])
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[128])
     parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--output", type=Path, default=HERE / "throughput.json")
     options = parser.parse_args()
     precisions = dict.fromkeys(["32-true", native_precision("auto")])
     cases = list(itertools.product(options.cases, options.batch_sizes, precisions))
     titles = dict.fromkeys([OURS, *options.contenders])
-    rates = measured(list(dict.fromkeys(run_of(title, *case) for case in cases for title in titles)), options.repeats)
+    rates: dict[Run, list[float]] = {}
+    for name, size in itertools.product(options.cases, options.batch_sizes):  # not all at once: each keeps its memory
+        runs = [run_of(title, name, size, precision) for precision in precisions for title in titles]
+        rates |= measured(list(dict.fromkeys(runs)), options.epochs)
     header = ["case", "batch", "precision", "images/s", *(f"/ {title}" for title in list(CONTENDERS)[1:])]
     print(tabulate(rows(rates, cases), header, tablefmt="github", disable_numparse=True))
     record = environment() | {"images_per_s": {" ".join(map(str, run)): values for run, values in rates.items()}}

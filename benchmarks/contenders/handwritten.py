@@ -3,7 +3,6 @@
 Whole batches are sliced from uint8 memory on the device; Adam is fused; convolutions are channels_last.
 """
 
-import time
 from contextlib import nullcontext
 
 import torch
@@ -12,18 +11,18 @@ from torch.nn import functional
 
 from benchmarks.contenders.cases import Case
 from benchmarks.contenders.images import uint8_images
+from benchmarks.contenders.turns import Turns
 
 
-def train(case: Case, batch_size: int, num_epochs: int, precision: str) -> list[float]:
-    """Images per second of each epoch; precision is "32-true" or "bf16-mixed"."""
+def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: Turns) -> None:
+    """Train an epoch a turn; precision is "32-true" or "bf16-mixed"."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     images = uint8_images(case).to(device)
     network = case.network().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
     num_batches = (case.num_images or len(images)) // batch_size
-    rates = []
     for _ in range(num_epochs):
-        started = time.perf_counter()
+        turns.begin()
         order = torch.randperm(len(images), device=device)
         for batch in order[: num_batches * batch_size].split(batch_size):
             x = images.index_select(0, batch).permute(0, 3, 1, 2)
@@ -38,8 +37,7 @@ def train(case: Case, batch_size: int, num_epochs: int, precision: str) -> list[
             optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        rates.append(num_batches * batch_size / (time.perf_counter() - started))
-    return rates
+        turns.end(num_batches * batch_size)
 
 
 def negative_elbo(case: Case, x: Tensor, decoded: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -2,10 +2,11 @@
 
 from benchmarks.contenders import handwritten
 from benchmarks.contenders.cases import Case
+from benchmarks.contenders.turns import Turns
 from vae_lightning.hardware import keep_freed_memory
 
 
-def train(case: Case, batch_size: int, num_epochs: int, precision: str) -> list[float]:
-    """Images per second of each epoch; precision is "32-true" or "bf16-mixed"."""
+def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: Turns) -> None:
+    """Train an epoch a turn; precision is "32-true" or "bf16-mixed"."""
     keep_freed_memory()
-    return handwritten.train(case, batch_size, num_epochs, precision)
+    handwritten.train(case, batch_size, num_epochs, precision, turns)

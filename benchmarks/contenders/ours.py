@@ -3,42 +3,39 @@
 import functools
 import sys
 import tempfile
-import time
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from benchmarks.contenders.cases import Case
+from benchmarks.contenders.turns import Turns
 from vae_lightning import train as command
 
 
-class EpochTimer(Callback):
-    """Takes the time from each training epoch's start to the end of its last batch."""
+class EpochTurns(Callback):
+    """A turn for each training epoch, from its start to the end of its last batch; what follows is not timed."""
 
-    def __init__(self) -> None:
-        self.rates: list[float] = []
-        self._started = 0.0
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._started = time.perf_counter()
+        self.turns.begin()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize()
-        num_images = trainer.datamodule.num_train_batches * trainer.datamodule.batch_size
-        self.rates.append(num_images / (time.perf_counter() - self._started))
+        self.turns.end(trainer.datamodule.num_train_batches * trainer.datamodule.batch_size)
 
 
-def train(case: Case, batch_size: int, num_epochs: int, precision: str) -> list[float]:
-    """Images per second of each epoch; precision as `trainer.precision`."""
-    timer = EpochTimer()
+def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: Turns) -> None:
+    """Train an epoch a turn; precision as `trainer.precision`."""
 
     @functools.wraps(Trainer.__init__)
-    def with_timer(self: Trainer, *arguments: Any, callbacks: list[Callback], **options: Any) -> None:
-        initialize(self, *arguments, callbacks=[timer, *callbacks], **options)
+    def with_turns(self: Trainer, *arguments: Any, callbacks: list[Callback], **options: Any) -> None:
+        initialize(self, *arguments, callbacks=[EpochTurns(turns), *callbacks], **options)
 
-    initialize, Trainer.__init__ = Trainer.__init__, with_timer
+    initialize, Trainer.__init__ = Trainer.__init__, with_turns
     with tempfile.TemporaryDirectory() as folder:
         limit = [f"trainer.limit_train_batches={case.num_images // batch_size}"] if case.num_images else []
         sys.argv = [
@@ -51,4 +48,3 @@ def train(case: Case, batch_size: int, num_epochs: int, precision: str) -> list[
             *limit,
         ]
         command.main()
-    return timer.rates

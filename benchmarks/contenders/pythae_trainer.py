@@ -1,7 +1,6 @@
 """pythae 0.1.2's own VAE and trainer, as its documentation shows them, on the same layers."""
 
 import tempfile
-import time
 
 import torch
 from pythae.data.datasets import BaseDataset
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.contenders.cases import Case
 from benchmarks.contenders.images import uint8_images
+from benchmarks.contenders.turns import Turns
 
 
 class Encoder(BaseEncoder):
@@ -41,29 +41,28 @@ class Decoder(BaseDecoder):
         return ModelOutput(reconstruction=torch.sigmoid(self.layers(z)))
 
 
-class EpochTimer(TrainingCallback):
-    """Takes the time of each training epoch."""
+class EpochTurns(TrainingCallback):
+    """A turn for each training epoch."""
 
-    def __init__(self, num_images: int) -> None:
-        self.rates: list[float] = []
+    def __init__(self, turns: Turns, num_images: int) -> None:
+        self.turns = turns
         self.num_images = num_images
-        self._started = 0.0
 
     def on_epoch_begin(self, training_config: BaseTrainerConfig, **_: object) -> None:
-        self._started = time.perf_counter()
+        self.turns.begin()
 
     def on_epoch_end(self, training_config: BaseTrainerConfig, **_: object) -> None:
-        self.rates.append(self.num_images / (time.perf_counter() - self._started))
+        self.turns.end(self.num_images)
 
 
-def train(case: Case, batch_size: int, num_epochs: int, precision: str) -> list[float]:
-    """Images per second of each epoch; pythae computes in float32 on the CPU."""
+def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: Turns) -> None:
+    """Train an epoch a turn; pythae computes in float32 on the CPU."""
     if precision != "32-true":
         raise ValueError(f"precision must be 32-true, got {precision}")
     images = uint8_images(case)[: case.num_images]
     whole_batches = len(images) // batch_size * batch_size  # pythae keeps a last smaller batch
     data = images[:whole_batches].permute(0, 3, 1, 2).float() / 255
-    timer = EpochTimer(len(data))
+    callbacks = [EpochTurns(turns, len(data))]
     with tempfile.TemporaryDirectory() as folder:
         config = BaseTrainerConfig(
             output_dir=folder, num_epochs=num_epochs, per_device_train_batch_size=batch_size, learning_rate=1e-3
@@ -72,5 +71,4 @@ def train(case: Case, batch_size: int, num_epochs: int, precision: str) -> list[
         model_config = VAEConfig(input_dim=case.image_shape, latent_dim=case.latent_dim, reconstruction_loss=loss)
         model = VAE(model_config, encoder=Encoder(case), decoder=Decoder(case))
         dataset = BaseDataset(data, torch.zeros(len(data)))
-        BaseTrainer(model, train_dataset=dataset, training_config=config, callbacks=[timer]).train()
-    return timer.rates
+        BaseTrainer(model, train_dataset=dataset, training_config=config, callbacks=callbacks).train()

@@ -1,7 +1,6 @@
 """The usual Lightning tutorial: a torchvision dataset, ToTensor, a DataLoader of two workers, self.log each step."""
 
 import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from torchvision.datasets import MNIST
 
 from benchmarks.contenders.cases import DATA, Case
 from benchmarks.contenders.handwritten import negative_elbo
+from benchmarks.contenders.turns import Turns
 
 
 class Faces(Dataset):
@@ -48,31 +48,29 @@ class TutorialVAE(LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-3)
 
 
-class EpochTimer(Callback):
-    """Takes the time of each training epoch."""
+class EpochTurns(Callback):
+    """A turn for each training epoch."""
 
-    def __init__(self, batch_size: int) -> None:
-        self.rates: list[float] = []
+    def __init__(self, turns: Turns, batch_size: int) -> None:
+        self.turns = turns
         self.batch_size = batch_size
-        self._started = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._started = time.perf_counter()
+        self.turns.begin()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize()
-        self.rates.append(trainer.num_training_batches * self.batch_size / (time.perf_counter() - self._started))
+        self.turns.end(trainer.num_training_batches * self.batch_size)
 
 
-def train(case: Case, batch_size: int, num_epochs: int, precision: str) -> list[float]:
-    """Images per second of each epoch."""
-    timer = EpochTimer(batch_size)
+def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: Turns) -> None:
+    """Train an epoch a turn; precision as Lightning's Trainer takes it."""
     loader = DataLoader(_dataset(case), batch_size=batch_size, shuffle=True, drop_last=True, num_workers=2)
+    callbacks = [EpochTurns(turns, batch_size)]
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(max_epochs=num_epochs, precision=precision, default_root_dir=folder, callbacks=[timer])
+        trainer = Trainer(max_epochs=num_epochs, precision=precision, default_root_dir=folder, callbacks=callbacks)
         trainer.fit(TutorialVAE(case), loader)
-    return timer.rates
 
 
 def _dataset(case: Case) -> Dataset:

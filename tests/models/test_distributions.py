@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from vae_lightning.models.distributions import DiagonalNormal, at_least_float32, bernoulli_image, normal_image
+from vae_lightning.models.distributions import BernoulliImage, DiagonalNormal, at_least_float32, normal_image
 from vae_lightning.models.likelihoods import GaussianLikelihood
 from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
 from vae_lightning.models.posteriors import DiagonalGaussian
@@ -37,7 +37,7 @@ def test_given_noise_is_what_rsample_draws():
 def test_half_precision_inputs_are_computed_in_float32():
     posterior = DiagonalNormal(torch.zeros(2, 3, dtype=torch.bfloat16), torch.ones(2, 3, dtype=torch.bfloat16))
     assert posterior.rsample().dtype == torch.float32
-    assert bernoulli_image(torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16)).mean.dtype == torch.float32
+    assert BernoulliImage(torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16)).mean.dtype == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_precision_is_raised_to_float32_and_never_lowered(given, kept):
         normal_image(values, 0.1).mean,
         normal_image(values, 0.1).stddev,
     ]
-    drawn += [bernoulli_image(values).mean, bernoulli_image(values).log_prob(torch.ones(2, 3, 4, 4, dtype=expected))]
+    drawn += [BernoulliImage(values).mean, BernoulliImage(values).log_prob(torch.ones(2, 3, 4, 4, dtype=expected))]
     assert {result.dtype for result in [at_least_float32(values), *drawn]} == {expected}
 
 
@@ -74,7 +74,7 @@ def test_float64_in_is_float64_out_of_a_whole_model():
 
 def test_bernoulli_mass_sums_to_one_over_all_images():
     images = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4).view(-1, 1, 2, 2)
-    distribution = bernoulli_image(torch.randn(1, 2, 2))
+    distribution = BernoulliImage(torch.randn(1, 2, 2))
     torch.testing.assert_close(distribution.log_prob(images).logsumexp(0), torch.tensor(0.0), atol=1e-5, rtol=0)
 
 

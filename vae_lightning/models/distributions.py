@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Normal
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 
 class DiagonalNormal(Independent):
@@ -21,12 +22,18 @@ class DiagonalNormal(Independent):
         return self.base_dist.loc + self.base_dist.scale * noise
 
 
-def bernoulli_image(logits: Float[Tensor, "*KB C H W"]) -> Independent:
-    """Independent Bernoulli pixels from logits: event shape [C, H, W].
+class BernoulliImage(Independent):
+    """Independent Bernoulli pixels from logits: batch shape [...], event shape [C, H, W]."""
 
-    `log_prob` accepts grey levels in [0, 1] too: it is then the negative cross-entropy, not a likelihood.
-    """
-    return Independent(Bernoulli(logits=at_least_float32(logits), validate_args=False), 3, validate_args=False)
+    def __init__(self, logits: Float[Tensor, "*KB C H W"]):
+        super().__init__(Bernoulli(logits=at_least_float32(logits), validate_args=False), 3, validate_args=False)
+
+    def log_prob(self, value: Float[Tensor, "*B C H W"]) -> Float[Tensor, "*KB"]:
+        """In nats, summed over the pixels; of grey levels in [0, 1] it is the negative cross-entropy, no likelihood."""
+        logits, value = torch.broadcast_tensors(self.base_dist.logits, value)
+        nats = binary_cross_entropy_with_logits(logits, value, reduction="none")
+        # The sign is turned after the sum: one pass over all pixels less, and in the backward pass one more.
+        return -nats.flatten(-3).sum(-1)
 
 
 def normal_image(loc: Float[Tensor, "*KB C H W"], scale: Float[Tensor, ""] | float) -> Independent:

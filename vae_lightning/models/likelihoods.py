@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vae_lightning.models.distributions import at_least_float32, bernoulli_image, normal_image
+from vae_lightning.models.distributions import BernoulliImage, at_least_float32, normal_image
 
 
 class BernoulliLikelihood(nn.Module):
@@ -28,7 +28,7 @@ class BernoulliLikelihood(nn.Module):
     def forward(
         self, decoded: Float[Tensor, "*KB C H W"], target: Float[Tensor, "B C H W"] | None = None
     ) -> Distribution:
-        return bernoulli_image(decoded)
+        return BernoulliImage(decoded)
 
 
 class GaussianLikelihood(nn.Module):
