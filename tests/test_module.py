@@ -88,8 +88,10 @@ def test_selection_is_on_the_plain_elbo(train):
     assert metrics["test/elbo"] == pytest.approx(-metrics["test/rate"] - metrics["test/distortion"], rel=1e-6)
 
 
-@pytest.mark.parametrize("validation", ["trainer.limit_val_batches=1.0", "trainer.limit_val_batches=0"])
-def test_a_nan_stops_the_run_and_names_the_step(error_of, tmp_path, monkeypatch, validation):
+@pytest.mark.parametrize(
+    "option", ["trainer.limit_val_batches=1.0", "trainer.limit_val_batches=0", "trainer.steps_per_execution=16"]
+)
+def test_a_nan_stops_the_run_and_names_the_step(error_of, tmp_path, monkeypatch, option):
     plain = ELBO.__call__
 
     def poisoned(self, output, x, step):
@@ -99,7 +101,7 @@ def test_a_nan_stops_the_run_and_names_the_step(error_of, tmp_path, monkeypatch,
         return terms
 
     monkeypatch.setattr(ELBO, "__call__", poisoned)
-    message = error_of(*TINY, "trainer.max_epochs=3", validation, f"run_dir={tmp_path / 'run'}")
+    message = error_of(*TINY, "trainer.max_epochs=3", option, f"run_dir={tmp_path / 'run'}")
     assert "the loss was not finite at step 13 (epoch 2)" in message
     status = json.loads((tmp_path / "run/status.json").read_text())
     assert status["status"] == "failed"

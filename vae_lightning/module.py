@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -104,14 +105,13 @@ class VAEModule(LightningModule):
         if self._num_accumulated == 0:
             optimizer.zero_grad()
         self._num_accumulated += 1
-        if self._num_accumulated < self.stepping.accumulate_grad_batches and not is_last:
-            with optimizer.toggle_model(sync_grad=False):
-                self.manual_backward(loss / self.stepping.accumulate_grad_batches)
-            return False
-        self.manual_backward(loss / self.stepping.accumulate_grad_batches)
-        optimizer.step()
-        self._num_accumulated = 0
-        return True
+        complete = is_last or self._num_accumulated == self.stepping.accumulate_grad_batches
+        with nullcontext() if complete else optimizer.toggle_model(sync_grad=False):
+            self.manual_backward(loss / self.stepping.accumulate_grad_batches)
+        if complete:
+            optimizer.step()
+            self._num_accumulated = 0
+        return complete
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clips the gradients, which Lightning has unscaled by now if they are of fp16."""

@@ -5,27 +5,12 @@ import sys
 import tempfile
 from typing import Any
 
-import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 
 from benchmarks.contenders.cases import Case
+from benchmarks.contenders.epochs import EpochTurns
 from benchmarks.contenders.turns import Turns
 from vae_lightning import train as command
-
-
-class EpochTurns(Callback):
-    """A turn for each training epoch, from its start to the end of its last batch; what follows is not timed."""
-
-    def __init__(self, turns: Turns) -> None:
-        self.turns = turns
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.turns.begin()
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if pl_module.device.type == "cuda":
-            torch.cuda.synchronize()
-        self.turns.end(trainer.datamodule.num_train_batches * trainer.datamodule.batch_size)
 
 
 def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: Turns) -> None:
@@ -33,7 +18,7 @@ def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: T
 
     @functools.wraps(Trainer.__init__)
     def with_turns(self: Trainer, *arguments: Any, callbacks: list[Callback], **options: Any) -> None:
-        initialize(self, *arguments, callbacks=[EpochTurns(turns), *callbacks], **options)
+        initialize(self, *arguments, callbacks=[EpochTurns(turns, batch_size), *callbacks], **options)
 
     initialize, Trainer.__init__ = Trainer.__init__, with_turns
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -12,6 +12,7 @@ from torchvision import transforms
 from torchvision.datasets import MNIST
 
 from benchmarks.contenders.cases import DATA, Case
+from benchmarks.contenders.epochs import EpochTurns
 from benchmarks.contenders.handwritten import negative_elbo
 from benchmarks.contenders.turns import Turns
 
@@ -46,22 +47,6 @@ class TutorialVAE(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=1e-3)
-
-
-class EpochTurns(Callback):
-    """A turn for each training epoch."""
-
-    def __init__(self, turns: Turns, batch_size: int) -> None:
-        self.turns = turns
-        self.batch_size = batch_size
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.turns.begin()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if pl_module.device.type == "cuda":
-            torch.cuda.synchronize()
-        self.turns.end(trainer.num_training_batches * self.batch_size)
 
 
 def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: Turns) -> None:
