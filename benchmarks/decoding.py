@@ -23,7 +23,7 @@ from PIL import Image
 for file in files:
     with Image.open(file) as image:
         image.draft(None, (2 * size, 2 * size))
-        image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
+        image.resize((size, size), Image.Resampling.LANCZOS).tobytes()
 """
 TORCHVISION = """
 import torch

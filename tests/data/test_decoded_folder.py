@@ -43,12 +43,6 @@ def test_the_rows_are_the_decoded_files_in_the_order_of_their_names(pictures, ca
         assert np.array_equal(row, decode_image(pictures / name, 8, 3))
 
 
-def test_more_files_than_are_decoded_at_a_time(pictures, cache_dir, monkeypatch):
-    monkeypatch.setattr("vae_lightning.data.decoded_folder._BLOCK", 7)
-    folder = decode(pictures, cache_dir)
-    assert np.array_equal(folder.pixels[57], decode_image(pictures / "57.png", 8, 3))
-
-
 def test_hidden_and_foreign_files_are_left_out(pictures):
     before = sorted(find_pictures(pictures))
     for name in (".hidden.png", "._00.png", "__MACOSX/00.png", ".git/00.png", "notes.txt", "png"):
@@ -67,7 +61,7 @@ def test_it_is_reused_until_anything_changes(pictures, cache_dir, monkeypatch):
     first = decode(pictures, cache_dir)
     decoded = []
     monkeypatch.setattr(
-        "vae_lightning.data.decoded_folder.decode_image",
+        "vae_lightning.data.decoded_blocks.decode_image",
         lambda path, *options: decoded.append(path) or decode_image(path, *options),
     )
     assert np.array_equal(decode(pictures, cache_dir).pixels, first.pixels)
@@ -171,14 +165,14 @@ def start(pictures: Path, cache_dir: Path, seconds_per_image: float) -> subproce
     program = f"""
 import time
 from pathlib import Path
-from vae_lightning.data import decoded_folder
+from vae_lightning.data import decoded_blocks, decoded_folder
 count = 0
-def slow(*arguments, decode=decoded_folder.decode_image):
+def slow(*arguments, decode=decoded_blocks.decode_image):
     global count
     count += 1
     time.sleep({seconds_per_image})
     return decode(*arguments)
-decoded_folder.decode_image = slow
+decoded_blocks.decode_image = slow
 folder = decoded_folder.FolderDecoder(Path({str(pictures)!r}), Path({str(cache_dir)!r}), 8, 3, 0.01, "root")()
 print(count, int(folder.pixels.sum(dtype=int)))
 """

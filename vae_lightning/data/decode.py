@@ -16,14 +16,14 @@ def decode_image(path: str | PathLike[str], image_size: int, channels: int) -> U
     Raises what Pillow raises for a file it cannot read.
     """
     # Lets JPEG be decoded at 1/2, 1/4 or 1/8 of its size, never below twice the wanted one.
-    picture = _upright(path, draft=(2 * image_size, 2 * image_size)).convert("L" if channels == 1 else "RGB")
+    picture = _in_mode("L" if channels == 1 else "RGB", _upright(path, draft=(2 * image_size, 2 * image_size)))
     fitted = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.LANCZOS)
     return np.asarray(fitted).reshape(image_size, image_size, channels)
 
 
 def decode_grey_square(path: str | PathLike[str]) -> UInt8[np.ndarray, "side side"]:
     """The picture upright and in grey, the middle of its longer side kept, at its own size; else as `decode_image`."""
-    picture = _upright(path).convert("L")
+    picture = _in_mode("L", _upright(path))
     side = min(picture.size)
     left, top = ((length - side) // 2 for length in picture.size)  # whole pixels: nothing is resampled
     return np.asarray(picture.crop((left, top, left + side, top + side)))
@@ -34,7 +34,8 @@ def _upright(path: str | PathLike[str], draft: tuple[int, int] | None = None) ->
         if draft is not None:
             image.draft(None, draft)
         image.load()
-        return _opaque(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        return _opaque(image)
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -43,7 +44,11 @@ def _opaque(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         picture = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return image.convert("RGB") if image.mode not in ("1", "L") else image
+    return image if image.mode in ("1", "L") else _in_mode("RGB", image)
+
+
+def _in_mode(mode: str, image: Image.Image) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
 
 
 def _to_8_bit(values: np.ndarray, mode: str) -> UInt8[np.ndarray, "H W"]:

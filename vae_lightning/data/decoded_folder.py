@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,14 +14,13 @@ from jaxtyping import Bool, UInt8
 from tqdm import tqdm
 
 from vae_lightning.data.cache import build_once, cache_key
-from vae_lightning.data.decode import EXTENSIONS, decode_image
+from vae_lightning.data.decode import EXTENSIONS
+from vae_lightning.data.decoded_blocks import PixelFile
 from vae_lightning.errors import UserError
-from vae_lightning.hardware import num_cpus
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1  # of the cache; to be raised when decoding changes
-_BLOCK = 256  # pictures in flight at a time
 _MEGABYTE = 10**6
 
 
@@ -92,39 +90,31 @@ class FolderDecoder:
         shape = (len(files), self.image_size, self.image_size, self.channels)
         self._check_space(int(np.prod(shape, dtype=np.int64)))
         logger.info("decoding %d images of %s into %s", len(files), self.root, self.cache_dir)
-        reasons = {}
-        with open(folder / "pixels.npy", "wb") as file:
-            # Written as a stream: a memory map would fill RAM, and kill the process if the disk is full.
+        path = folder / "pixels.npy"
+        with path.open("wb") as file:
+            # Not written through a memory map, which would fill RAM, and kill the process if the disk is full.
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-            for picture, result in zip(files, self._decoded(files), strict=True):
-                if isinstance(result, str):
-                    reasons[picture.name] = result
-                    result = np.zeros(shape[1:], np.uint8)
-                file.write(result.tobytes())
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the name without the bytes
-        readable = np.array([picture.name not in reasons for picture in files])
+        reasons = self._decode(files, PixelFile(path, path.stat().st_size, self.image_size, self.channels))
+        readable = np.array([number not in reasons for number in range(len(files))])
         np.save(folder / "readable.npy", readable)
         if reasons:
-            lines = [f"{name!r}: {reason}\n" for name, reason in reasons.items()]
+            lines = [f"{files[number].name!r}: {reason}\n" for number, reason in reasons.items()]
             self._bad_files(key).write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
         self._check_readable(readable, key)
 
-    def _decoded(self, files: list[PictureFile]) -> Iterator[np.ndarray | str]:
-        """The pixels, or the reason why there are none, in the order of the files."""
-        blocks = (files[start : start + _BLOCK] for start in range(0, len(files), _BLOCK))
-        progress = tqdm(total=len(files), desc="decoding images", unit="img", disable=None)
-        with progress, ThreadPoolExecutor(num_cpus()) as pool:  # threads: Pillow releases the GIL
-            for block in blocks:
-                yield from pool.map(self._decode, block)
-                progress.update(len(block))
-
-    def _decode(self, file: PictureFile) -> np.ndarray | str:
-        try:
-            return decode_image(self.root / file.name, self.image_size, self.channels)
-        except Exception as error:  # Pillow's plugins raise anything on a damaged file
-            return " ".join(f"{type(error).__name__}: {error}".split())
+    def _decode(self, files: list[PictureFile], pixels: PixelFile) -> dict[int, str]:
+        """Fill the file; why pictures could not be read, by their number."""
+        reasons: dict[int, str] = {}
+        with tqdm(total=len(files), desc="decoding images", unit="img", disable=None) as progress:
+            for block in pixels.decode([self.root / file.name for file in files]):
+                if block.write_error is not None:
+                    raise block.write_error
+                reasons |= block.reasons
+                progress.update(len(block.numbers))
+        with pixels.path.open("r+b") as file:
+            os.fsync(file.fileno())  # or a power cut could leave the name without the bytes
+        return reasons
 
     def _check_space(self, needed: int) -> None:
         free = disk_usage(self.cache_dir).free

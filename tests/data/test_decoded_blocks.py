@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vae_lightning.data import decoded_blocks, decoded_folder
+from vae_lightning.data.decode import decode_image
+from vae_lightning.data.decoded_blocks import PixelFile
+from vae_lightning.data.decoded_folder import FolderDecoder
+from vae_lightning.errors import UserError
+
+OFFSET = 11
+
+
+@pytest.fixture(params=[0, 2], ids=["in this process", "in workers"])
+def num_workers(request, monkeypatch):
+    """The pictures fall into blocks of seven."""
+    monkeypatch.setattr(decoded_blocks, "_BLOCK_BYTES", 7 * 8 * 8 * 3)
+    monkeypatch.setattr(decoded_blocks, "_FEWEST_FOR_WORKERS", 0 if request.param else 61)
+    monkeypatch.setattr(decoded_blocks, "num_cpus", lambda: 2)
+
+
+@pytest.fixture
+def file(tmp_path) -> PixelFile:
+    path = tmp_path / "pixels"
+    path.write_bytes(b"h" * OFFSET)
+    return PixelFile(path, OFFSET, 8, 3)
+
+
+@pytest.mark.usefixtures("num_workers")
+def test_every_picture_stands_at_its_place_and_the_unreadable_ones_are_black(pictures, file):
+    (pictures / "07.png").write_bytes(b"not a picture")
+    (pictures / "59.png").unlink()
+    paths = [pictures / f"{number:02}.png" for number in range(60)]
+    state = torch.get_rng_state()
+    blocks = list(file.decode(paths))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [number for block in blocks for number in block.numbers] == list(range(60))
+    assert len(blocks) == 9
+    reasons = {number: reason for block in blocks for number, reason in block.reasons.items()}
+    assert sorted(reasons) == [7, 59]
+    assert reasons[7].startswith("UnidentifiedImageError: cannot identify")
+    assert reasons[59].startswith("FileNotFoundError")
+    written = file.path.read_bytes()
+    assert written[:OFFSET] == b"h" * OFFSET
+    pixels = np.frombuffer(written, np.uint8, offset=OFFSET).reshape(60, 8, 8, 3)
+    for number, path in enumerate(paths):
+        expected = 0 if number in reasons else decode_image(path, 8, 3)
+        assert (pixels[number] == expected).all(), number
+
+
+def test_as_many_processes_as_cores_from_many_pictures_on(pictures, file, monkeypatch):
+    made = []
+
+    class Loader:
+        def __init__(self, *_, num_workers, **__):
+            made.append(num_workers)
+
+        def __iter__(self):
+            return iter([])
+
+    monkeypatch.setattr(decoded_blocks, "DataLoader", Loader)
+    monkeypatch.setattr(decoded_blocks, "num_cpus", lambda: 3)
+    for num_pictures in (499, 500):
+        assert list(file.decode([pictures / "00.png"] * num_pictures)) == []
+    assert made == [0, 3]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a disk without space")
+@pytest.mark.usefixtures("num_workers")
+def test_a_disk_that_fills_up_is_one_clear_line(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(decoded_folder, "PixelFile", lambda _, *options: PixelFile(Path("/dev/full"), *options))
+    cache_dir = tmp_path / "cache"
+    with pytest.raises(UserError) as error:
+        FolderDecoder(pictures, cache_dir, 8, 3, 0.0, "data.root=faces")()
+    assert str(error.value) == f"data.cache_dir={cache_dir}: cannot be written ([Errno 28] No space left on device)"
+    assert not [path for path in cache_dir.iterdir() if path.is_dir()]
