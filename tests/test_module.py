@@ -129,7 +129,7 @@ def test_log_probabilities_are_float32_under_autocast():
     x = torch.rand(4, *shape)
     with torch.autocast("cpu", torch.bfloat16):
         terms = module.objective(module.vae(x), x, 0)
-    assert {value.dtype for value in vars(terms).values()} == {torch.float32}
+    assert {value.dtype for value in terms.by_name().values()} == {torch.float32}
 
 
 def test_evaluation_is_float32_whatever_the_training_precision():

@@ -17,18 +17,11 @@ from vae_lightning.callbacks.progress import ProgressBar
 from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
-from vae_lightning.stepping import Stepping
+from vae_lightning.stepping import STEP_HOOKS, Stepping
 
 _OWN_SETTINGS = ("compile", "steps_per_execution")  # of conf/trainer, which Lightning's Trainer has not
 _STEPPING = tuple(field.name for field in fields(Stepping))
-_BATCH_HOOKS = (
-    "on_train_batch_start",
-    "on_train_batch_end",
-    "on_before_zero_grad",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-)
+_BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end", *STEP_HOOKS)
 _MOST_STEPS = 16
 _MOST_BYTES = 4_000_000  # of uint8: a network with larger batches computes for long enough to hide the loop
 _FEWEST_EXECUTIONS = 8  # in an epoch, so that the progress bar moves

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from jaxtyping import Float32
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -19,7 +19,7 @@ from vae_lightning.metrics import log_metrics
 from vae_lightning.models.vae import VAE, VAEOutput
 from vae_lightning.noise import derive_seed, indexed_normal
 from vae_lightning.objectives.terms import Objective, Terms
-from vae_lightning.stepping import Stepping
+from vae_lightning.stepping import Stepping, asking_only, step_listeners
 
 _EVALUATION_STREAM = {"val": 1, "test": 2}  # the splits must not share their noise
 _EVERY_BATCH = Stepping()
@@ -58,6 +58,7 @@ class VAEModule(LightningModule):
         self.units: UnitStatistics | None = None  # of the last validation
         self._means = ExactMeans()
         self._unit_meter = UnitMeter()
+        self._step_listeners: list[Callback] = []
         self._unchecked_losses: list[tuple[int, Tensor]] = []  # with their optimizer steps
         self._num_batches = 0  # in this epoch
         self._num_accumulated = 0  # batches since the last optimizer step
@@ -71,6 +72,7 @@ class VAEModule(LightningModule):
         # At least one training figure an epoch, however few steps it has.
         steps = math.ceil(self.trainer.datamodule.num_train_batches / self.stepping.accumulate_grad_batches)
         self.trainer.log_every_n_steps = min(self.trainer.log_every_n_steps, max(steps, 1))
+        self._step_listeners = step_listeners(self.trainer)
 
     def on_train_epoch_start(self) -> None:
         # The random state is a function of the epoch, so that a resumed run repeats an uninterrupted one.
@@ -83,9 +85,10 @@ class VAEModule(LightningModule):
     def training_step(self, batches: TrainingBatches, batch_idx: int) -> None:
         """One optimizer step after another, on batches that came at once (see `execution`)."""
         first = batch_idx * self.trainer.datamodule.steps_per_execution
-        for index, images in enumerate(batches.images, first):
-            x = self.trainer.datamodule.training_images(images)
-            self._train_on(x, is_last=index + 1 == self._num_batches)
+        with asking_only(self._step_listeners, self.trainer):
+            for index, images in enumerate(batches.images, first):
+                x = self.trainer.datamodule.training_images(images)
+                self._train_on(x, is_last=index + 1 == self._num_batches)
 
     def _train_on(self, x: Float32[Tensor, "B C H W"], is_last: bool) -> None:
         step = self.global_step
@@ -93,7 +96,7 @@ class VAEModule(LightningModule):
         loss = terms.loss.mean()
         # Kept on the device: reading every loss would make each step wait for the one before it.
         self._unchecked_losses.append((step, loss.detach()))
-        with torch.autocast(self.device.type, enabled=False):
+        with self._float32():
             stepped = self._descend(loss, is_last)
         if stepped and (step + 1) % self.trainer.log_every_n_steps == 0:
             self._check_finite()
@@ -101,13 +104,13 @@ class VAEModule(LightningModule):
 
     def _descend(self, loss: Tensor, is_last: bool) -> bool:
         """Backward and, once enough gradients are accumulated, an optimizer step; whether there was one."""
-        optimizer = self.optimizers()
+        optimizer, num_batches = self.optimizers(), self.stepping.accumulate_grad_batches
         if self._num_accumulated == 0:
             optimizer.zero_grad()
         self._num_accumulated += 1
-        complete = is_last or self._num_accumulated == self.stepping.accumulate_grad_batches
+        complete = is_last or self._num_accumulated == num_batches
         with nullcontext() if complete else optimizer.toggle_model(sync_grad=False):
-            self.manual_backward(loss / self.stepping.accumulate_grad_batches)
+            self.manual_backward(loss / num_batches if num_batches > 1 else loss)
         if complete:
             optimizer.step()
             self._num_accumulated = 0
@@ -118,7 +121,7 @@ class VAEModule(LightningModule):
         self.stepping.clip(self.parameters())
 
     def _log_training(self, terms: Terms, step: int) -> None:
-        means = {f"train/{name}": values.detach().mean() for name, values in vars(terms).items()}
+        means = {f"train/{name}": values.mean() for name, values in terms.by_name().items()}
         schedules = self.objective.schedules(step) | {"learning_rate": self.optimizers().param_groups[0]["lr"]}
         log_metrics(self.trainer, means | schedules)
 
@@ -171,10 +174,10 @@ class VAEModule(LightningModule):
         seed = derive_seed(self.seed, _EVALUATION_STREAM[split])
         noise = indexed_normal(seed, batch.indices, tuple(self.vae.prior().event_shape)).to(self.device)
         # In float32 whatever the training precision, so that metrics of different runs can be compared.
-        with torch.autocast(self.device.type, enabled=False):
+        with self._float32():
             output = self.vae(batch.images, noise=noise.unsqueeze(0))
             terms = self.objective(output, batch.images, self.global_step)
-        self._means.update(vars(terms))
+        self._means.update(terms.by_name())
         return output
 
     def _log_means(self, split: str) -> None:
@@ -184,6 +187,11 @@ class VAEModule(LightningModule):
 
     def _summed_over_ranks(self, moments: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(moments, reduce_op="sum")
+
+    def _float32(self) -> AbstractContextManager[object]:
+        """Out of the autocast that Lightning puts around every step in mixed precision."""
+        device = self.device.type
+        return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config

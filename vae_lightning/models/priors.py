@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.distributions import UnitNormal
 
 
 class StandardNormal(nn.Module):
@@ -17,5 +17,5 @@ class StandardNormal(nn.Module):
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
         self.register_buffer("scale", torch.ones(latent_dim), persistent=False)
 
-    def forward(self) -> DiagonalNormal:
-        return DiagonalNormal(self.loc, self.scale)
+    def forward(self) -> UnitNormal:
+        return UnitNormal(self.loc, self.scale)

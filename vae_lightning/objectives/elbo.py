@@ -26,14 +26,8 @@ class ELBO(Objective):
         self.warmup_steps = warmup_steps
 
     def __call__(self, output: VAEOutput, x: Float[Tensor, "B C H W"], step: int) -> Terms:
-        rates = rate(output)
-        distortions = distortion(output, x)
-        return Terms(
-            loss=distortions + self.beta_at(step) * rates,
-            elbo=-(distortions + rates),
-            rate=rates,
-            distortion=distortions,
-        )
+        rates, distortions, beta = rate(output), distortion(output, x), self.beta_at(step)
+        return Terms(distortions + (rates if beta == 1 else beta * rates), rates, distortions)
 
     def beta_at(self, step: int) -> float:
         """The rate's weight at an optimizer step."""

@@ -17,15 +17,23 @@ class Terms:
 
     Attributes:
         loss: what is minimised, [B].
-        elbo: the plain bound -(distortion + rate), at beta = 1 whatever is minimised, [B].
         rate: KL(q(z|x) || p(z)), [B].
         distortion: -E_q log p(x|z), [B].
     """
 
     loss: Float[Tensor, " B"]
-    elbo: Float[Tensor, " B"]
     rate: Float[Tensor, " B"]
     distortion: Float[Tensor, " B"]
+
+    @property
+    def elbo(self) -> Float[Tensor, " B"]:
+        """The plain bound -(distortion + rate), at beta = 1 whatever is minimised."""
+        return -(self.distortion + self.rate)
+
+    def by_name(self) -> dict[str, Float[Tensor, " B"]]:
+        """All of them, detached, in the order in which they are reported."""
+        terms = {"loss": self.loss, "elbo": self.elbo} | vars(self)
+        return {name: values.detach() for name, values in terms.items()}
 
 
 @runtime_checkable
@@ -43,11 +51,12 @@ class Objective(Protocol):
 
 def distortion(output: VAEOutput, x: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"]:
     """-E_q log p(x|z), the mean over the K samples."""
-    return -output.likelihood.log_prob(x).mean(0)
+    nats = -output.likelihood.log_prob(x)
+    return nats.mean(0) if len(nats) > 1 else nats.squeeze(0)
 
 
 def rate(output: VAEOutput) -> Float[Tensor, " B"]:
-    """KL(q(z|x) || p(z)) in the closed form that `torch.distributions` registers for the pair."""
+    """KL(q(z|x) || p(z)) in the closed form that is registered with `torch.distributions` for the pair."""
     return kl_divergence(output.posterior, output.prior)
 
 
