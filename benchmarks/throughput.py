@@ -29,7 +29,7 @@ OURS = "vae_lightning"
 CONTENDERS = {
     OURS: ("ours", True),
     "hand-written loop": ("handwritten", True),
-    "the loop, keeping memory": ("handwritten_keeping_memory", True),
+    "the loop, as we set the CPU": ("handwritten_tuned", True),
     "Lightning tutorial": ("tutorial", False),
     "pythae": ("pythae_trainer", False),
 }

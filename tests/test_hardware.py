@@ -2,11 +2,13 @@
 
 import ctypes
 import platform
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from vae_lightning.hardware import keep_freed_memory, native_accelerator, native_precision, num_cpus
+from vae_lightning.hardware import flush_denormals, keep_freed_memory, native_accelerator, native_precision, num_cpus
 
 
 @pytest.mark.parametrize(
@@ -71,3 +73,22 @@ def test_another_library_is_left_alone(monkeypatch, name):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
 def test_this_glibc_can_keep_memory():
     assert keep_freed_memory() is True
+
+
+DENORMALS = """
+import warnings, numpy, torch
+warnings.simplefilter("error")
+from vae_lightning.hardware import flush_denormals
+torch.set_num_threads(4)
+print(flush_denormals(), flush_denormals())
+print(torch.full((1_000_000,), 1e-39).mul(1.0).count_nonzero().item())  # large enough for every thread
+print(torch.full((1_000_000,), 1e-37).mul(1.0).count_nonzero().item())
+numpy.finfo(numpy.float32), numpy.finfo(numpy.float64)
+"""
+
+
+def test_denormals_are_zero_in_every_thread_of_a_fresh_process():
+    if not flush_denormals():
+        pytest.skip("this CPU cannot take denormals for zero")
+    done = subprocess.run([sys.executable, "-c", DENORMALS], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["True", "True", "0", "1000000"], "")

@@ -169,3 +169,13 @@ def test_a_run_on_the_cpu_keeps_the_memory_it_frees_before_it_trains(train, monk
     train("callbacks=none", "trainer.max_epochs=1")
     assert calls[:2] == ["kept", "step"]
     assert calls.count("kept") == 1
+
+
+def test_denormals_are_zero_before_anything_is_built(train, monkeypatch):
+    calls = []
+    monkeypatch.setattr(training, "flush_denormals", lambda: calls.append("flushed") or True)
+    plain = training.instantiate
+    monkeypatch.setattr(training, "instantiate", lambda *a, **k: calls.append("built") or plain(*a, **k))
+    train("callbacks=none", "trainer.max_epochs=1")
+    assert calls[:2] == ["flushed", "built"]
+    assert calls.count("flushed") == 1

@@ -23,7 +23,7 @@ from vae_lightning.config import instantiate
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
 from vae_lightning.execution import Unprofiled, execute_together, lightning_options, stepping_options
-from vae_lightning.hardware import device_name, keep_freed_memory, native_accelerator, native_precision
+from vae_lightning.hardware import device_name, flush_denormals, keep_freed_memory, native_accelerator, native_precision
 from vae_lightning.module import VAEModule
 from vae_lightning.run_dir import RunDir, typed
 from vae_lightning.world import given_world
@@ -70,6 +70,7 @@ def build(
         UserError: anything in the config that can't work.
     """
     check_settings(config)
+    flush_denormals()
     seed_everything(config["seed"], verbose=False)
     data = instantiate(config["data"], "data", trusted=trusted)
     module = VAEModule(
