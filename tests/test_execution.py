@@ -120,7 +120,7 @@ def test_a_run_may_be_resumed_with_other_executions(command, tmp_path):
 @pytest.mark.parametrize(
     ("options", "steps"),
     [
-        ({"num_train": 4 * 1000}, 16),  # more would do no good
+        ({"num_train": 4 * 1000}, 32),  # more would do no good
         ({"num_train": 4 * 90}, 11),  # an eighth of the epoch
         ({"num_train": 4 * 16}, 2),
         ({"num_train": 4 * 7}, 1),

@@ -22,7 +22,7 @@ from vae_lightning.stepping import STEP_HOOKS, Stepping
 _OWN_SETTINGS = ("compile", "steps_per_execution")  # of conf/trainer, which Lightning's Trainer has not
 _STEPPING = tuple(field.name for field in fields(Stepping))
 _BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end", *STEP_HOOKS)
-_MOST_STEPS = 16
+_MOST_STEPS = 32
 _MOST_BYTES = 4_000_000  # of uint8: a network with larger batches computes for long enough to hide the loop
 _FEWEST_EXECUTIONS = 8  # in an epoch, so that the progress bar moves
 

@@ -101,7 +101,8 @@ def run(parts: Parts) -> dict[str, Any]:
             keep_freed_memory()
         started = time.perf_counter()
         if parts.config["trainer"]["compile"]:
-            module.vae.compile()
+            # Inductor's own random numbers are others: a compiled run would be one of another seed.
+            module.vae.compile(options={"fallback_random": True})
         # Importing Lightning sets this, and PyTorch then looks for NVIDIA's driver in every optimizer step.
         with environment(PYTORCH_NVML_BASED_CUDA_CHECK=None):
             trainer.fit(module, parts.data, ckpt_path=run_dir.last if parts.resume else None, weights_only=True)

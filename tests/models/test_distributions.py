@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from vae_lightning.models.distributions import BernoulliImage, DiagonalNormal, at_least_float32, normal_image
+from vae_lightning.models.distributions import (
+    BernoulliImage,
+    DiagonalNormal,
+    UnitNormal,
+    at_least_float32,
+    normal_image,
+)
 from vae_lightning.models.likelihoods import GaussianLikelihood
 from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
 from vae_lightning.models.posteriors import DiagonalGaussian
@@ -24,6 +30,20 @@ def test_diagonal_normal_is_the_independent_normal():
     prior = DiagonalNormal(torch.zeros(3), torch.ones(3))
     by_hand = 0.5 * (loc**2 + scale**2 - 1 - 2 * scale.log()).sum(-1)
     torch.testing.assert_close(kl_divergence(actual, prior), by_hand)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (128, 20)])
+def test_the_rate_from_the_unit_normal_is_bit_for_bit_pytorchs(shape):
+    def rate(prior):
+        torch.manual_seed(0)
+        loc, scale = torch.randn(shape).requires_grad_(), (torch.rand(shape) + 1e-3).requires_grad_()
+        nats = kl_divergence(DiagonalNormal(loc, scale), prior)
+        nats.dot(torch.randn(shape[0])).backward()
+        return nats, loc.grad, scale.grad
+
+    zeros, ones = torch.zeros(shape[1]), torch.ones(shape[1])
+    for actual, expected in zip(rate(UnitNormal(zeros, ones)), rate(DiagonalNormal(zeros, ones)), strict=True):
+        assert torch.equal(actual, expected)
 
 
 def test_given_noise_is_what_rsample_draws():

@@ -66,6 +66,15 @@ def test_elbo_stays_plain_whatever_is_minimised():
     torch.testing.assert_close(weighted.loss, plain.distortion + 4 * plain.rate)
 
 
+def test_a_weight_of_one_is_no_weight():
+    vae, x = LinearGaussian().vae(), torch.randn(4, 1, 2, 3)
+    output = vae(x, noise=torch.randn(3, 4, D))
+    terms = ELBO(warmup_steps=2)(output, x, 1)
+    assert torch.equal(terms.loss, terms.distortion + terms.rate)
+    torch.testing.assert_close(terms.distortion, -output.likelihood.log_prob(x).mean(0))
+    assert list(terms.by_name()) == ["loss", "elbo", "rate", "distortion"]
+
+
 def test_rate_per_dimension_sums_to_the_rate():
     prior = DiagonalNormal(torch.randn(5), torch.rand(5) + 0.5)
     posterior = DiagonalNormal(torch.randn(7, 5), torch.rand(7, 5) + 0.1)
