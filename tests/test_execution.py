@@ -21,7 +21,16 @@ from vae_lightning.callbacks.progress import ProgressBar
 from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.data.loader import ImageSet
 from vae_lightning.errors import UserError
-from vae_lightning.execution import Unprofiled, execute_together, lightning_options, stepping_options
+from vae_lightning.execution import (
+    STEP_HOOKS,
+    Unprofiled,
+    asking_only,
+    execute_together,
+    lightning_options,
+    step_listeners,
+    stepping_options,
+)
+from vae_lightning.module import VAEModule
 from vae_lightning.run_dir import RunDir
 
 # Nothing but speed
@@ -298,3 +307,52 @@ def test_unprofiled_contexts_may_be_nested_and_let_errors_pass():
     with profiler.profile("again"):
         pass
     assert profiler.summary() == ""
+
+
+# Who is asked within a step
+
+
+def listener(hooks, heard):
+    hear = {hook: lambda self, *_, hook=hook: heard.append(hook) for hook in hooks}
+    return type("Listener", (Callback,), hear)()
+
+
+def test_callbacks_that_listen_are_asked_at_every_step_and_others_at_none():
+    heard, asked, asking = [], [], []
+
+    class Counted(Callback):
+        """Has no hook within a step, and notes that one was looked for."""
+
+        def __getattribute__(self, name):
+            if name in STEP_HOOKS and asking:
+                asked.append(name)
+            return super().__getattribute__(name)
+
+    plain = VAEModule._train_on
+
+    def noting(self, *args, **kwargs):
+        asking.append(True)
+        plain(self, *args, **kwargs)
+        asking.clear()
+
+    trained = module()
+    trained._train_on = noting.__get__(trained)
+    listening = listener(["on_before_backward", "on_before_optimizer_step"], heard)
+    fit(1, Counted(), listening, listener(["on_train_epoch_end"], heard), trained=trained, max_epochs=1)
+    assert heard == ["on_before_backward", "on_before_optimizer_step"] * NUM_BATCHES + ["on_train_epoch_end"]
+    assert asked == []
+
+
+def test_everyone_is_asked_again_after_an_error():
+    everyone = [listener([hook], []) for hook in ("on_after_backward", "on_train_start", "on_before_zero_grad")]
+    asked = trainer(*everyone)
+    before = asked.callbacks
+    assert step_listeners(asked) == [everyone[0], everyone[2]]
+    with pytest.raises(KeyboardInterrupt), asking_only([], asked):
+        interrupt(asked)
+    assert asked.callbacks is before
+
+
+def interrupt(asked):
+    assert asked.callbacks == []
+    raise KeyboardInterrupt

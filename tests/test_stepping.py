@@ -6,13 +6,11 @@ from functools import partial
 
 import pytest
 import torch
-from lightning.pytorch import Callback
 
 from tests.conftest import TINY
-from tests.tiny import ADAM, NUM_BATCHES, SGD, Noise, fit, module, one_thread, trainer
-from vae_lightning.module import VAEModule
+from tests.tiny import ADAM, NUM_BATCHES, SGD, Noise, fit, module, one_thread
 from vae_lightning.noise import derive_seed
-from vae_lightning.stepping import STEP_HOOKS, Stepping, asking_only, step_listeners
+from vae_lightning.stepping import Stepping
 
 # The oracle
 
@@ -185,52 +183,3 @@ def test_the_command_clips_and_accumulates(train):
     begin = weights(train(*few, "optimizer.lr=0", name="begin"))["vae.posterior.loc.bias"]
     step = {name: (value - begin).norm().item() for name, value in trained.items()}
     assert step["value"] < step["norm"] < step["plain"]
-
-
-# Who is asked within a step
-
-
-def listener(hooks, heard):
-    hear = {hook: lambda self, *_, hook=hook: heard.append(hook) for hook in hooks}
-    return type("Listener", (Callback,), hear)()
-
-
-def test_callbacks_that_listen_are_asked_at_every_step_and_others_at_none():
-    heard, asked, asking = [], [], []
-
-    class Counted(Callback):
-        """Has no hook within a step, and notes that one was looked for."""
-
-        def __getattribute__(self, name):
-            if name in STEP_HOOKS and asking:
-                asked.append(name)
-            return super().__getattribute__(name)
-
-    plain = VAEModule._train_on
-
-    def noting(self, *args, **kwargs):
-        asking.append(True)
-        plain(self, *args, **kwargs)
-        asking.clear()
-
-    trained = module(SGD)
-    trained._train_on = noting.__get__(trained)
-    listening = listener(["on_before_backward", "on_before_optimizer_step"], heard)
-    fit(1, Counted(), listening, listener(["on_train_epoch_end"], heard), trained=trained, max_epochs=1)
-    assert heard == ["on_before_backward", "on_before_optimizer_step"] * NUM_BATCHES + ["on_train_epoch_end"]
-    assert asked == []
-
-
-def test_everyone_is_asked_again_after_an_error():
-    everyone = [listener([hook], []) for hook in ("on_after_backward", "on_train_start", "on_before_zero_grad")]
-    asked = trainer(*everyone)
-    before = asked.callbacks
-    assert step_listeners(asked) == [everyone[0], everyone[2]]
-    with pytest.raises(KeyboardInterrupt), asking_only([], asked):
-        interrupt(asked)
-    assert asked.callbacks is before
-
-
-def interrupt(asked):
-    assert asked.callbacks == []
-    raise KeyboardInterrupt

@@ -4,7 +4,8 @@ Lightning spends about half a millisecond on each call of `training_step`, as mu
 So the loader hands out several batches at once, and `VAEModule.training_step` takes a step on each.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from typing import Any
 
@@ -17,10 +18,11 @@ from vae_lightning.callbacks.progress import ProgressBar
 from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
-from vae_lightning.stepping import STEP_HOOKS, Stepping
+from vae_lightning.stepping import Stepping
 
 _OWN_SETTINGS = ("compile", "steps_per_execution")  # of conf/trainer, which Lightning's Trainer has not
 _STEPPING = tuple(field.name for field in fields(Stepping))
+STEP_HOOKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
 _BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end", *STEP_HOOKS)
 _MOST_STEPS = 32
 _MOST_BYTES = 4_000_000  # of uint8: a network with larger batches computes for long enough to hide the loop
@@ -88,6 +90,21 @@ def _watches(callback: Callback) -> bool:
     if isinstance(callback, ModelCheckpoint):
         return not callback.every_n_epochs  # saves by steps or minutes
     return any(is_overridden(hook, callback, Callback) for hook in _BATCH_HOOKS)
+
+
+def step_listeners(trainer: Trainer) -> list[Callback]:
+    """The trainer's callbacks that do something within an optimizer step."""
+    return [one for one in trainer.callbacks if any(is_overridden(hook, one, Callback) for hook in STEP_HOOKS)]
+
+
+@contextmanager
+def asking_only(listeners: list[Callback], trainer: Trainer) -> Iterator[None]:
+    """Lightning asks each callback three times a step, which takes as long as a small network's forward pass."""
+    everyone, trainer.callbacks = trainer.callbacks, listeners
+    try:
+        yield
+    finally:
+        trainer.callbacks = everyone
 
 
 class Unprofiled(PassThroughProfiler):

@@ -67,9 +67,9 @@ def keep_freed_memory() -> bool:
 def flush_denormals() -> bool:
     """Let this process take numbers below 1e-38 for zero; whether the CPU can.
 
-    Adam's running means of gradients that have become zero decay to such numbers and stay there, a hundred times as
-    slow to compute with as others: half of an optimizer step on MNIST. Threads take the setting over from the thread
-    that starts them, and PyTorch starts its own at the first large operation; so this has to come before it.
+    Adam's running means of gradients that have become zero decay to such numbers and stay there, far slower to compute
+    with than others: two thirds of an optimizer step on MNIST. Threads take the setting over from the one that starts
+    them, and PyTorch starts its own at the first large operation; so this has to come before it.
     """
     import numpy as np
     import torch

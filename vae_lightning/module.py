@@ -15,11 +15,12 @@ from vae_lightning.data.loader import ImageBatch, TrainingBatches
 from vae_lightning.errors import UserError
 from vae_lightning.evaluation.means import ExactMeans, Mean
 from vae_lightning.evaluation.units import UnitMeter, UnitStatistics
+from vae_lightning.execution import asking_only, step_listeners
 from vae_lightning.metrics import log_metrics
 from vae_lightning.models.vae import VAE, VAEOutput
 from vae_lightning.noise import derive_seed, indexed_normal
 from vae_lightning.objectives.terms import Objective, Terms
-from vae_lightning.stepping import Stepping, asking_only, step_listeners
+from vae_lightning.stepping import Stepping
 
 _EVALUATION_STREAM = {"val": 1, "test": 2}  # the splits must not share their noise
 _EVERY_BATCH = Stepping()

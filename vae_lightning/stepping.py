@@ -1,18 +1,13 @@
-"""What an optimizer step is made of, and which callbacks have a say in it."""
+"""What an optimizer step is made of."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from vae_lightning.arguments import require_at_least
-
-STEP_HOOKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
 
 
 @dataclass(frozen=True)
@@ -41,18 +36,3 @@ class Stepping:
             return
         clip = clip_grad_norm_ if self.gradient_clip_algorithm == "norm" else clip_grad_value_
         clip(parameters, self.gradient_clip_val)
-
-
-def step_listeners(trainer: Trainer) -> list[Callback]:
-    """The trainer's callbacks that do something within an optimizer step."""
-    return [one for one in trainer.callbacks if any(is_overridden(hook, one, Callback) for hook in STEP_HOOKS)]
-
-
-@contextmanager
-def asking_only(listeners: list[Callback], trainer: Trainer) -> Iterator[None]:
-    """Lightning asks each callback three times a step, which takes as long as a small network's forward pass."""
-    everyone, trainer.callbacks = trainer.callbacks, listeners
-    try:
-        yield
-    finally:
-        trainer.callbacks = everyone

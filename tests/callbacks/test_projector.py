@@ -85,7 +85,7 @@ def test_tensorboard_serves_the_posterior_means_of_the_newest_epoch_first(writte
     newest, older = served.embeddings()
     assert newest["tensorName"] == "posterior means, epoch 3"
     assert older["tensorName"] == "posterior means, epoch 2"
-    assert np.allclose(served.tensor(newest), means(trainer), rtol=1e-5)
+    assert np.allclose(served.tensor(newest), means(trainer), rtol=1e-5, atol=1e-5)
     assert served.tensor(older).shape == (NUM_IMAGES, 6)
     assert not np.allclose(served.tensor(older), means(trainer), rtol=1e-3)
 

@@ -62,9 +62,20 @@ def test_as_many_processes_as_cores_from_many_pictures_on(pictures, file, monkey
 
     monkeypatch.setattr(decoded_blocks, "DataLoader", Loader)
     monkeypatch.setattr(decoded_blocks, "num_cpus", lambda: 3)
-    for num_pictures in (499, 500):
+    for num_pictures in (63, 64):
         assert list(file.decode([pictures / "00.png"] * num_pictures)) == []
     assert made == [0, 3]
+
+
+@pytest.mark.parametrize(("num_pictures", "largest"), [(64, 8), (500, 62), (5000, 85)])  # 85 are a megabyte
+def test_a_block_is_a_quarter_of_what_falls_to_a_worker_and_a_megabyte_at_most(
+    num_pictures, largest, tmp_path, monkeypatch
+):
+    made = []
+    monkeypatch.setattr(decoded_blocks, "DataLoader", lambda blocks, **_: made.append(blocks.block_size) or [])
+    monkeypatch.setattr(decoded_blocks, "num_cpus", lambda: 2)
+    assert list(PixelFile(tmp_path, 0, 64, 3).decode([tmp_path] * num_pictures)) == []
+    assert made == [largest]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a disk without space")

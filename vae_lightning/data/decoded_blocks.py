@@ -13,7 +13,8 @@ from vae_lightning.data.decode import decode_image
 from vae_lightning.hardware import num_cpus
 
 _BLOCK_BYTES = 2**20  # of pixels, so that what is under way fits into RAM at any image size
-_FEWEST_FOR_WORKERS = 500  # pictures; fewer are decoded before processes have started
+_FEWEST_FOR_WORKERS = 64  # pictures; fewer small ones are decoded before processes have started
+_BLOCKS_A_WORKER = 4  # at least, so that none waits long for the last one
 
 
 @dataclass
@@ -52,11 +53,13 @@ class PixelFile:
 
         A process a core decodes and writes: threads would wait for each other, for much of Pillow's work is Python.
         """
+        num_workers = num_cpus() if len(pictures) >= _FEWEST_FOR_WORKERS else 0
+        most = len(pictures) // (_BLOCKS_A_WORKER * max(num_workers, 1))
         loader = DataLoader(
-            _Blocks(self, pictures),
+            _Blocks(self, pictures, max(1, min(most, _BLOCK_BYTES // (self.image_size**2 * self.channels)))),
             batch_size=None,
             collate_fn=_as_it_is,
-            num_workers=num_cpus() if len(pictures) >= _FEWEST_FOR_WORKERS else 0,
+            num_workers=num_workers,
             generator=torch.Generator(),  # the global one stays as it is
         )
         return cast(Iterator[DecodedBlock], iter(loader))
@@ -65,11 +68,10 @@ class PixelFile:
 class _Blocks(Dataset[DecodedBlock]):
     """Getting a block decodes and writes it."""
 
-    def __init__(self, file: PixelFile, pictures: Sequence[Path]):
+    def __init__(self, file: PixelFile, pictures: Sequence[Path], block_size: int):
         self.file = file
         self.pictures = pictures
-        self.picture_bytes = file.image_size**2 * file.channels
-        self.block_size = max(1, _BLOCK_BYTES // self.picture_bytes)
+        self.block_size = block_size
 
     def __len__(self) -> int:
         return -(-len(self.pictures) // self.block_size)
@@ -86,7 +88,7 @@ class _Blocks(Dataset[DecodedBlock]):
                 block.reasons[number] = " ".join(f"{type(error).__name__}: {error}".split())
         try:
             with self.file.path.open("r+b") as file:
-                file.seek(self.file.offset + start * self.picture_bytes)
+                file.seek(self.file.offset + start * size**2 * channels)
                 file.write(pixels.data)
         except OSError as error:
             block.write_error = error  # raised here, DataLoader would make one long text of it
