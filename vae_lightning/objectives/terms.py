@@ -52,7 +52,7 @@ class Objective(Protocol):
 def distortion(output: VAEOutput, x: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"]:
     """-E_q log p(x|z), the mean over the K samples."""
     nats = -output.likelihood.log_prob(x)
-    return nats.mean(0) if len(nats) > 1 else nats.squeeze(0)
+    return nats.mean(0) if len(nats) > 1 else nats.squeeze(0)  # of one, as in training, a mean is work for nothing
 
 
 def rate(output: VAEOutput) -> Float[Tensor, " B"]:
