@@ -20,7 +20,9 @@ CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.paren
 _TRUSTED = {
     "data": ("vae_lightning.data",),
     "model": ("vae_lightning.models", "torch.nn"),
+    "initialization": ("vae_lightning.models",),
     "objective": ("vae_lightning.objectives",),
+    "schedule": ("vae_lightning.learning_rates",),
     "optimizer": ("torch.optim",),
     "trainer": ("lightning.pytorch.trainer", "vae_lightning.stepping"),
     "callbacks": ("vae_lightning.callbacks", "lightning.pytorch.callbacks", "optuna.pruners"),
@@ -45,8 +47,10 @@ class TrainConfig:
     trust: list[str] = field(default_factory=list)
     data: Any = MISSING
     model: Any = MISSING
+    initialization: Any = None
     objective: Any = MISSING
     optimizer: Any = MISSING
+    schedule: Any = None
     trainer: Any = MISSING
     callbacks: Any = None
     logger: Any = None

@@ -36,6 +36,7 @@ class VAEModule(LightningModule):
         seed: of the training noise (with epoch and rank) and of the evaluation noise (with each image's index).
         config: the run's resolved config as plain data, stored in every checkpoint.
         stepping: how batches become optimizer steps.
+        schedule: the factor of the optimizer's learning rate at a progress in [0, 1]; None leaves it as it is.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class VAEModule(LightningModule):
         seed: int = 0,
         config: dict[str, Any] | None = None,
         stepping: Stepping = _EVERY_BATCH,
+        schedule: Callable[[float], float] | None = None,
     ):
         super().__init__()
         self.automatic_optimization = False  # several steps a call: see `training_step`
@@ -55,6 +57,7 @@ class VAEModule(LightningModule):
         self.seed = seed
         self.config = config or {}
         self.stepping = stepping
+        self.schedule = schedule
         self.results: dict[str, Mean] = {}  # of the last evaluation, by metric name
         self.units: UnitStatistics | None = None  # of the last validation
         self._means = ExactMeans()
@@ -63,6 +66,7 @@ class VAEModule(LightningModule):
         self._unchecked_losses: list[tuple[int, Tensor]] = []  # with their optimizer steps
         self._num_batches = 0  # in this epoch
         self._num_accumulated = 0  # batches since the last optimizer step
+        self._num_steps = 0  # of the whole training
 
     def configure_optimizers(self) -> Optimizer:
         return self.optimizer(self.parameters())
@@ -73,6 +77,7 @@ class VAEModule(LightningModule):
         # At least one training figure an epoch, however few steps it has.
         steps = math.ceil(self.trainer.datamodule.num_train_batches / self.stepping.accumulate_grad_batches)
         self.trainer.log_every_n_steps = min(self.trainer.log_every_n_steps, max(steps, 1))
+        self._num_steps = steps * (self.trainer.max_epochs or 0)
         self._step_listeners = step_listeners(self.trainer)
 
     def on_train_epoch_start(self) -> None:
@@ -93,7 +98,7 @@ class VAEModule(LightningModule):
 
     def _train_on(self, x: Float32[Tensor, "B C H W"], is_last: bool) -> None:
         step = self.global_step
-        terms = self.objective(self.vae(x), x, step)
+        terms = self.objective(self.vae(x, self.objective.num_samples), x, step)
         loss = terms.loss.mean()
         # Kept on the device: reading every loss would make each step wait for the one before it.
         self._unchecked_losses.append((step, loss.detach()))
@@ -113,9 +118,17 @@ class VAEModule(LightningModule):
         with nullcontext() if complete else optimizer.toggle_model(sync_grad=False):
             self.manual_backward(loss / num_batches if num_batches > 1 else loss)
         if complete:
+            self._set_learning_rate(optimizer)
             optimizer.step()
             self._num_accumulated = 0
         return complete
+
+    def _set_learning_rate(self, optimizer: Any) -> None:
+        if self.schedule is None:
+            return
+        factor = self.schedule(self.global_step / self._num_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = factor * optimizer.defaults["lr"]
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clips the gradients, which Lightning has unscaled by now if they are of fp16."""
@@ -173,10 +186,11 @@ class VAEModule(LightningModule):
 
     def _evaluate(self, batch: ImageBatch, split: str) -> VAEOutput:
         seed = derive_seed(self.seed, _EVALUATION_STREAM[split])
-        noise = indexed_normal(seed, batch.indices, tuple(self.vae.prior().event_shape)).to(self.device)
+        shape = self.objective.num_samples, *self.vae.prior().event_shape
+        noise = indexed_normal(seed, batch.indices, shape).to(self.device).transpose(0, 1)
         # In float32 whatever the training precision, so that metrics of different runs can be compared.
         with self._float32():
-            output = self.vae(batch.images, noise=noise.unsqueeze(0))
+            output = self.vae(batch.images, noise=noise)
             terms = self.objective(output, batch.images, self.global_step)
         self._means.update(terms.by_name())
         return output

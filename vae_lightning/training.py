@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +80,7 @@ def build(
         seed=config["seed"],
         config=config,
         stepping=instantiate(stepping_options(config["trainer"]), "trainer", trusted=trusted),
+        schedule=instantiate(config["schedule"], "schedule", trusted=trusted) if config.get("schedule") else None,
     )
     _check_optimizer(module)
     _check_image_shape(config, data)
@@ -89,6 +90,8 @@ def build(
     data.prepare_data()
     data.setup()
     execute_together(config["trainer"].get("steps_per_execution", "auto"), trainer, data)
+    if config.get("initialization") and not resume:
+        _initialize(module, data, instantiate(config["initialization"], "initialization", trusted=trusted))
     return Parts(config, run_dir, resume, data, module, trainer)
 
 
@@ -114,6 +117,13 @@ def run(parts: Parts) -> dict[str, Any]:
         if trainer.is_global_zero:
             run_dir.write_metrics(metrics)
         return metrics
+
+
+def _initialize(module: VAEModule, data: ImageDataModule, initialization: Callable[..., None]) -> None:
+    try:
+        initialization(module.vae, data.mean_image())
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"initialization: {str(error).splitlines()[0]}") from error
 
 
 def _describe(parts: Parts) -> None:
@@ -195,6 +205,8 @@ def check_settings(config: dict[str, Any]) -> None:
     for key in ("max_epochs", "max_steps", "limit_train_batches", "limit_test_batches"):
         if trainer.get(key) == 0:
             raise UserError(f"trainer.{key}=0: a run trains and then tests; choose at least 1")
+    if config.get("schedule") and (trainer.get("max_epochs") or -1) < 0:
+        raise UserError("schedule: goes by how much of training is done; choose a trainer.max_epochs")
     if trainer.get("limit_val_batches") == 0 and (config["callbacks"] or {}).get("early_stopping"):
         raise UserError("callbacks: early_stopping watches val/elbo, and trainer.limit_val_batches=0 gives it none")
 

@@ -142,6 +142,13 @@ class ImageDataModule(LightningDataModule, ABC):
             return torch.empty_like(scaled).bernoulli_(scaled)  # torch.bernoulli would lose channels_last
         return scaled
 
+    def mean_image(self, split: str = "train") -> Float32[Tensor, "C H W"]:
+        """The mean of a split's images in [0, 1], computed in one pass over them."""
+        total = torch.zeros(self.image_shape, dtype=torch.int64)
+        for batch in self.stream(split):
+            total += batch.images.sum(0, dtype=torch.int64)
+        return (total / (255 * len(self.splits[split]))).float()
+
     def examples(self, num_images: int, split: str = "val", balanced: bool = True) -> ImageBatch:
         """Images as evaluation sees them, uint8 on the CPU; fewer if the split has not so many.
 

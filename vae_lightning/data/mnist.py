@@ -16,6 +16,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from vae_lightning.arguments import require_at_least
 from vae_lightning.data.cache import locked
 from vae_lightning.data.decode import decode_grey_square
 from vae_lightning.data.image_data import Binarize, ImageDataModule
@@ -36,17 +37,19 @@ _PATIENCE = 10.0  # seconds that a silent server is waited for
 class MNIST(ImageDataModule):
     """70,000 digits of 28 x 28, resized if so configured: 55,000 / 5,000 / 10,000.
 
-    Validation is the last twelfth (5,000) of the training file, whatever the seed; test is the official one.
+    Validation is the last of the training file, whatever the seed; test is the official one.
 
     Args:
         root: the folder that holds `MNIST/raw` with the four idx files (`.gz` or not), or into which they are
             downloaded.
+        num_val: how many images are for validation; None is a twelfth of the file, 5,000.
     """
 
     def __init__(
         self,
         *,
         root: str = "data",
+        num_val: int | None = None,
         image_size: int = 28,
         channels: int = 1,
         batch_size: int = 128,
@@ -66,7 +69,9 @@ class MNIST(ImageDataModule):
             horizontal_flip=horizontal_flip,
             binarize=binarize,
         )
+        require_at_least("num_val", 1 if num_val is None else num_val, 1)
         self.root = root
+        self.num_val = num_val
         self.raw_folder = Path(root).expanduser().absolute() / "MNIST" / "raw"
 
     def prepare_data(self) -> None:
@@ -84,9 +89,11 @@ class MNIST(ImageDataModule):
     def load_splits(self) -> dict[str, ImageSet]:
         """The three splits, with labels 0 to 9."""
         train_images, train_labels, test_images, test_labels = (self._read(name) for name in FILES)
-        num_train = len(train_images) - len(train_images) // 12
         pixels = self._pixels(train_images, train_labels)
-        train, val = torch.arange(len(pixels)).split([num_train, len(pixels) - num_train])
+        num_val = len(pixels) // 12 if self.num_val is None else self.num_val
+        if num_val >= len(pixels):
+            raise UserError(f"data.num_val={num_val}: there are {len(pixels)} training images; choose fewer")
+        train, val = torch.arange(len(pixels)).split([len(pixels) - num_val, num_val])
         return {
             "train": ImageSet(pixels, train, train_labels[train].long()),
             "val": ImageSet(pixels, val, train_labels[val].long()),

@@ -16,6 +16,8 @@ from torch.distributions import Distribution
 
 from vae_lightning.models.distributions import BernoulliImage, at_least_float32, normal_image
 
+_LEAST_MEAN = 1e-3  # of a pixel, when its logit is wanted
+
 
 class BernoulliLikelihood(nn.Module):
     """p(x|z) = Bernoulli(x; sigmoid(decoder(z))), a likelihood of binary images; the default for grey ones.
@@ -29,6 +31,10 @@ class BernoulliLikelihood(nn.Module):
         self, decoded: Float[Tensor, "*KB C H W"], target: Float[Tensor, "B C H W"] | None = None
     ) -> Distribution:
         return BernoulliImage(decoded)
+
+    def decoder_output(self, mean: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """What the decoder must give for the likelihood to have this mean."""
+        return _clamped_logit(mean)
 
 
 class GaussianLikelihood(nn.Module):
@@ -80,6 +86,10 @@ class GaussianLikelihood(nn.Module):
         loc = torch.sigmoid(at_least_float32(decoded))
         return normal_image(loc, self._scale(loc, target))
 
+    def decoder_output(self, mean: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """What the decoder must give for the likelihood to have this mean."""
+        return _clamped_logit(mean)
+
     def _scale(self, loc: Tensor, target: Tensor | None) -> Tensor | float:
         if self.mode == "fixed":
             return self.fixed_scale
@@ -104,6 +114,11 @@ class GaussianLikelihood(nn.Module):
 def default_likelihood(image_shape: Sequence[int]) -> nn.Module:
     """Bernoulli for grey images, Gaussian with the optimal scale for colour; `image_shape` is (C, H, W)."""
     return BernoulliLikelihood() if image_shape[0] == 1 else GaussianLikelihood("optimal")
+
+
+def _clamped_logit(mean: Tensor) -> Tensor:
+    """The logit of a mean pixel, which is 0 wherever all training images are black."""
+    return torch.logit(mean, eps=_LEAST_MEAN)
 
 
 def _mean_over_ranks(value: Tensor) -> Tensor:

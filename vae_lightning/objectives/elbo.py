@@ -3,6 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
+from vae_lightning.arguments import require_at_least
 from vae_lightning.models.vae import VAEOutput
 from vae_lightning.objectives.schedules import linear_warmup
 from vae_lightning.objectives.terms import Objective, Terms, distortion, rate
@@ -11,22 +12,25 @@ from vae_lightning.objectives.terms import Objective, Terms, distortion, rate
 class ELBO(Objective):
     """loss = distortion + beta(step) * rate: the negative ELBO at beta = 1 (arXiv 1312.6114), else the beta-VAE's.
 
-    beta rises linearly from 0 over the first `warmup_steps` optimizer steps (Bowman et al., arXiv 1511.06349).
+    beta rises linearly from 0 over the first `warmup_steps` optimizer steps (Bowman et al., arXiv 1511.06349). The
+    distortion is the mean over `num_samples` latents of each image.
 
     Raises:
-        ValueError: a negative beta or warmup_steps.
+        ValueError: a negative beta or warmup_steps, or a num_samples below 1.
     """
 
-    def __init__(self, beta: float = 1.0, warmup_steps: int = 0):
+    def __init__(self, beta: float = 1.0, warmup_steps: int = 0, num_samples: int = 1):
         if not 0 <= beta < float("inf"):
             raise ValueError(f"beta must be a number of at least 0, got {beta}")
-        if warmup_steps < 0:
-            raise ValueError(f"warmup_steps must be at least 0, got {warmup_steps}")
+        require_at_least("warmup_steps", warmup_steps, 0)
+        require_at_least("num_samples", num_samples, 1)
         self.beta = beta
         self.warmup_steps = warmup_steps
+        self.num_samples = num_samples
 
     def __call__(self, output: VAEOutput, x: Float[Tensor, "B C H W"], step: int) -> Terms:
-        rates, distortions, beta = rate(output), distortion(output, x), self.beta_at(step)
+        rates, distortions = rate(output), distortion(output.likelihood.log_prob(x))
+        beta = self.beta_at(step)
         return Terms(distortions + (rates if beta == 1 else beta * rates), rates, distortions)
 
     def beta_at(self, step: int) -> float:
