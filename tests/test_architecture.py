@@ -16,6 +16,7 @@ ALLOWED = {
     "evaluation": {"models", "objectives", "evaluation"},
     "reports": {"reports", "run_dir"},
     "generation": {"models", "data", "evaluation", "figures", "generation", "trained_run"},
+    "scoring": {"models", "objectives", "data", "evaluation", "scoring", "trained_run", "run_dir", "world"},
     "callbacks": {"models", "objectives", "evaluation", "figures", "callbacks", "metrics"},
 }
 LEAVES = {"arguments", "errors", "hardware", "noise"}

@@ -18,11 +18,10 @@ from vae_lightning.evaluation.units import UnitMeter, UnitStatistics
 from vae_lightning.execution import asking_only, step_listeners
 from vae_lightning.metrics import log_metrics
 from vae_lightning.models.vae import VAE, VAEOutput
-from vae_lightning.noise import derive_seed, indexed_normal
+from vae_lightning.noise import derive_seed, evaluation_noise
 from vae_lightning.objectives.terms import Objective, Terms
 from vae_lightning.stepping import Stepping
 
-_EVALUATION_STREAM = {"val": 1, "test": 2}  # the splits must not share their noise
 _EVERY_BATCH = Stepping()
 
 
@@ -185,9 +184,8 @@ class VAEModule(LightningModule):
         self._log_means("test")
 
     def _evaluate(self, batch: ImageBatch, split: str) -> VAEOutput:
-        seed = derive_seed(self.seed, _EVALUATION_STREAM[split])
-        shape = self.objective.num_samples, *self.vae.prior().event_shape
-        noise = indexed_normal(seed, batch.indices, shape).to(self.device).transpose(0, 1)
+        (dim,) = self.vae.prior().event_shape
+        noise = evaluation_noise(self.seed, split, batch.indices, self.objective.num_samples, dim).to(self.device)
         # In float32 whatever the training precision, so that metrics of different runs can be compared.
         with self._float32():
             output = self.vae(batch.images, noise=noise)

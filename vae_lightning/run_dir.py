@@ -122,7 +122,7 @@ class RunDir:
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Record the final figures, one flat object."""
-        self._write("metrics.json", json.dumps(metrics, indent=2))
+        self._write("metrics.json", metrics_text(metrics))
 
     def metrics(self) -> dict[str, Any]:
         """The final figures."""
@@ -221,6 +221,12 @@ def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
     if idle:
         check_idle(run, f"{key}={path}")
     return run
+
+
+def metrics_text(metrics: dict[str, Any]) -> str:
+    """Figures as the text of a JSON file, a line each, however many numbers it has."""
+    lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in metrics.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def typed(key: str, path: Path | str) -> str:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from vae_lightning.config import instantiate
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
+from vae_lightning.evaluation.kind import kind_of
 from vae_lightning.evaluation.units import UnitStatistics
 from vae_lightning.figures.captions import origin
 from vae_lightning.hardware import native_accelerator
@@ -21,7 +23,6 @@ from vae_lightning.noise import indexed_normal
 from vae_lightning.run_dir import RunDir, open_run
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Checkpoint = Literal["best", "last"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class TrainedRun:
     def latent_dim(self) -> int:
         """D."""
         return self.vae.prior().event_shape[0]
+
+    @property
+    def kind(self) -> str:
+        """What its log-probabilities are, in words."""
+        return kind_of(self.vae.likelihood, self.config["data"].get("binarize", "none"))
 
     @cached_property
     def preprocessing(self) -> ImageDataModule:
@@ -109,7 +115,7 @@ class TrainedRun:
 
 def open_trained(
     run: str,
-    checkpoint: Checkpoint = "best",
+    checkpoint: str = "best",
     device: Device = "auto",
     data: dict[str, Any] | None = None,
     trust: Sequence[str] = (),
@@ -118,7 +124,7 @@ def open_trained(
 
     Args:
         run: its directory.
-        checkpoint: `best`, of the highest validation ELBO, or `last`.
+        checkpoint: `best`, of the highest validation ELBO, `last`, or the path of a file.
         device: `auto` is a GPU where there is one.
         data: keys of the data's config that replace the run's, such as a root that has moved.
         trust: packages besides this project's whose classes the config may build.
@@ -128,9 +134,7 @@ def open_trained(
     """
     run_dir = open_run(run, "run", idle=False)
     place = _device(device)
-    file = run_dir.best if checkpoint == "best" else run_dir.last
-    if not file.is_file():
-        raise UserError(f"run={run}: it has no checkpoint yet (checkpoints/{checkpoint}.ckpt)")
+    file = _checkpoint_file(run_dir, checkpoint)
     try:
         stored = torch.load(file, map_location="cpu", weights_only=True)
         weights, epoch = stored["state_dict"], int(stored["epoch"]) + 1
@@ -152,6 +156,16 @@ def open_trained(
         raise UserError(f"run={run}: {file.name} is of another model than its config.yaml says") from error
     vae = vae.to(place).to(memory_format=torch.channels_last).eval()
     return TrainedRun(run_dir, file.name, config, vae, epoch, units, place, tuple(trust))
+
+
+def _checkpoint_file(run_dir: RunDir, checkpoint: str) -> Path:
+    named = {"best": run_dir.best, "last": run_dir.last}
+    file = named.get(checkpoint, Path(checkpoint).expanduser())
+    if checkpoint in named and not file.is_file():
+        raise UserError(f"run={run_dir.path}: it has no checkpoint yet (checkpoints/{checkpoint}.ckpt)")
+    if not file.is_file():
+        raise UserError(f"checkpoint {checkpoint}: no such file; choose best, last or the path of a checkpoint")
+    return file
 
 
 def _with_places(stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

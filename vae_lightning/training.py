@@ -22,6 +22,7 @@ from vae_lightning.children import environment
 from vae_lightning.config import instantiate
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
+from vae_lightning.evaluation.kind import kind_of
 from vae_lightning.execution import Unprofiled, execute_together, lightning_options, stepping_options
 from vae_lightning.hardware import device_name, flush_denormals, keep_freed_memory, native_accelerator, native_precision
 from vae_lightning.module import VAEModule
@@ -310,7 +311,7 @@ def _final_metrics(trainer: Trainer, module: VAEModule, seconds: float) -> dict[
     metrics: dict[str, Any] = {}
     for name, mean in module.results.items():
         metrics |= {name: mean.value, f"{name}_stderr": mean.stderr}
-    metrics["test/kind"] = _kind(module, trainer.datamodule)
+    metrics["test/kind"] = kind_of(module.vae.likelihood, trainer.datamodule.binarize)
     metrics["test/num_images"] = module.results["test/elbo"].count
     best = trainer.checkpoint_callback.best_model_score if trainer.checkpoint_callback else None
     metrics["val/elbo"] = float(best) if best is not None else None
@@ -319,12 +320,3 @@ def _final_metrics(trainer: Trainer, module: VAEModule, seconds: float) -> dict[
     if throughput:
         metrics["train/images_per_s"] = throughput[0].mean_images_per_second
     return metrics
-
-
-def _kind(module: VAEModule, data: ImageDataModule) -> str:
-    """What the figures are: a density must not be taken for a probability, nor a cross-entropy for either."""
-    if not module.vae.likelihood.is_discrete:
-        return "log-density of pixels in [0, 1]"
-    return (
-        "log-likelihood of binary images" if data.binarize != "none" else "cross-entropy of grey levels, no likelihood"
-    )

@@ -54,6 +54,16 @@ class World:
         self._check_all(mine)
         return _opened(mine)
 
+    def collect(self, value: T) -> list[T]:
+        """What all ranks have, in their order, on every rank."""
+        if self.size == 1:
+            return [value]
+        import torch.distributed
+
+        values: list[Any] = [None] * self.size
+        torch.distributed.all_gather_object(values, value)
+        return values
+
     def trainer_settings(self, trainer: dict[str, Any]) -> dict[str, Any]:
         """The config's trainer node with the devices, nodes and strategy that this world has."""
         if self.size == 1:

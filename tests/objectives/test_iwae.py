@@ -72,5 +72,5 @@ def test_rate_distortion_and_elbo_are_the_plain_ones():
 
 @pytest.mark.parametrize("objective", [ELBO, IWAE])
 def test_less_than_one_sample_is_refused(objective):
-    with pytest.raises(ValueError, match="^num_samples must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"^num_samples must be at least 1, got 0"):
         objective(num_samples=0)

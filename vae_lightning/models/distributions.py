@@ -6,6 +6,9 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Normal, register_kl
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+_CACHED_VALUES = 2**18  # 1 MB of float32
+_HALVINGS = 5  # products of up to 32 factors of at least 1/2, far from what float32 can't hold
+
 
 class DiagonalNormal(Independent):
     """Normal over the last axis with independent components: batch shape [...], event shape [D]."""
@@ -45,9 +48,35 @@ class BernoulliImage(Independent):
     def log_prob(self, value: Float[Tensor, "*B C H W"]) -> Float[Tensor, "*KB"]:
         """In nats, summed over the pixels; of grey levels in [0, 1] it is the negative cross-entropy, no likelihood."""
         logits, value = torch.broadcast_tensors(self.base_dist.logits, value)
+        if not (torch.is_grad_enabled() and (logits.requires_grad or value.requires_grad)):
+            return _bernoulli_log_prob(logits, value)
         nats = binary_cross_entropy_with_logits(logits, value, reduction="none")
         # The sign is turned after the sum: one pass over all pixels less, and in the backward pass one more.
         return -nats.sum((-3, -2, -1))
+
+
+def _bernoulli_log_prob(logits: Float[Tensor, "*KB C H W"], value: Float[Tensor, "*KB C H W"]) -> Float[Tensor, "*KB"]:
+    """The same sum four times as fast, for evaluation: its gradient would be slower.
+
+    log p = sum x l - max(l, 0) + log sigmoid(|l|), where one logarithm serves many factors of [1/2, 1] at a time, and
+    no more images than the cache holds are looked at at once.
+    """
+    if logits.ndim == 3:
+        return _bernoulli_log_prob(logits.unsqueeze(0), value.unsqueeze(0)).squeeze(0)
+    num_images = max(1, _CACHED_VALUES // logits[(0,) * (logits.ndim - 3)].numel())
+    parts = zip(logits.split(num_images), value.split(num_images), strict=True)
+    return torch.cat([_in_cache(*(part.flatten(-3) for part in pair)) for pair in parts])
+
+
+def _in_cache(logits: Float[Tensor, "... P"], value: Float[Tensor, "... P"]) -> Float[Tensor, "..."]:
+    linear = logits.clamp(min=0).addcmul_(value, logits, value=-1).sum(-1)
+    factors = logits.abs().sigmoid_()
+    for _ in range(_HALVINGS):
+        if factors.shape[-1] % 2:
+            break
+        first, second = factors.chunk(2, -1)
+        factors = first * second
+    return factors.log_().sum(-1) - linear
 
 
 def normal_image(loc: Float[Tensor, "*KB C H W"], scale: Float[Tensor, ""] | float) -> Independent:

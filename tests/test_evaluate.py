@@ -1,0 +1,252 @@
+"""The evaluate command: what it records, that nothing but the model decides it, and how it answers mistakes."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import refusal
+from tests.end_to_end.runs import TORCHRUN, run_command, started, wait_for
+from vae_lightning.run_dir import RunDir
+
+EVALUATE = [sys.executable, "-m", "vae_lightning.evaluate"]
+QUICK = "metrics=[elbo,nll,units,aggregate,reconstruction,probes]"
+
+
+@pytest.fixture
+def evaluate(monkeypatch, tmp_path, capsys) -> Callable[..., str]:
+    """Call the evaluate command in an empty folder and return what it printed."""
+    from vae_lightning.evaluate import main
+
+    monkeypatch.chdir(tmp_path)
+    # Where no test may reach: neither the network, nor weights that this machine happens to have.
+    monkeypatch.setattr("torch_fidelity.feature_extractor_inceptionv3.URL_INCEPTION_V3", "http://127.0.0.1:9/none.pth")
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["vae-evaluate", "device=cpu", *arguments])
+        main()
+        return capsys.readouterr().out
+
+    return call
+
+
+def figures(metrics: dict[str, object]) -> dict[str, object]:
+    """What must not differ between two evaluations."""
+    return {name: value for name, value in metrics.items() if not name.endswith("_seconds") and value is not None}
+
+
+def assert_same(one: dict[str, object], other: dict[str, object]) -> None:
+    assert figures(one).keys() == figures(other).keys()
+    for name, value in figures(one).items():
+        # A small difference of large sums is as exact as they are.
+        tolerance = 1e-5 if "gap" in name or "aggregate" in name else 1e-9
+        expected = value if isinstance(value, str) else pytest.approx(value, rel=1e-6, abs=tolerance)
+        assert figures(other)[name] == expected, name
+
+
+def test_everything_is_recorded_beside_what_training_left(evaluate, plane_run, moved):
+    run = moved(plane_run)
+    before = run.metrics()
+    printed = evaluate(f"run={run.path}", "nll.num_samples=300")
+    after = run.metrics()
+    assert_same(before, {name: after[name] for name in before})  # the ELBO of the run's own test, once more
+    for name in ("elbo", "rate", "distortion", "nll", "nll_gap", "bits_per_dim", "nll_bits_per_dim", "active_units"):
+        assert f"test/{name}" in after
+        assert f"test/{name}_stderr" in after
+    assert len(after["test/rate_per_dimension"]) == len(after["test/rate_per_dimension_stderr"]) == 2
+    facts = {"num_images": 360, "num_samples": 300, "seed": 0, "checkpoint": "best.ckpt", "epoch": 1}
+    assert {name: after[f"test/nll_{name}"] for name in facts} == facts
+    assert after["test/nll_seconds"] > 0
+    assert -after["test/elbo"] > after["test/nll"]
+    assert after["test/nll_bits_per_dim"] == pytest.approx(after["test/nll"] / 784 / 0.6931472)
+    parts = [after[f"test/aggregate_{name}"] for name in ("mutual_information", "total_correlation", "dimension_kl")]
+    assert sum(parts) == pytest.approx(after["test/aggregate_rate"], abs=1e-9)
+    assert parts[0] <= after["test/aggregate_most_information"]
+    assert after["test/aggregate_rate"] == pytest.approx(
+        after["test/rate"], abs=4 * after["test/aggregate_rate_stderr"]
+    )
+    assert after["test/fid"] is None
+    assert "samples.weights=" in after["test/fid_reason"]
+    assert printed.count("samples.weights=") == 1
+    for text in ("ELBO", "NLL by 300 samples", "gap of the ELBO", "active units of 2", "I(x; z)", "PSNR", "linear"):
+        assert text in printed
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 500])
+def test_no_figure_depends_on_the_batch_size(evaluate, plane_run, moved, batch_size):
+    one, other = moved(plane_run, "one"), moved(plane_run, "other")
+    evaluate(f"run={one.path}", QUICK, "nll.num_samples=50", "batch_size=360", "nll.memory_mb=1")
+    evaluate(f"run={other.path}", QUICK, "nll.num_samples=50", f"batch_size={batch_size}", "nll.memory_mb=100")
+    assert_same(one.metrics(), other.metrics())
+
+
+def test_two_ranks_find_what_one_finds(evaluate, plane_run, moved, tmp_path):
+    one, two = moved(plane_run, "one"), moved(plane_run, "two")
+    options = [QUICK, "nll.num_samples=50", "nll.num_images=77", "aggregate.num_images=101", "batch_size=50"]
+    evaluate(f"run={one.path}", *options)
+    program = [*TORCHRUN[:-1], "vae_lightning.evaluate"]
+    done = run_command(f"run={two.path}", "device=cpu", *options, cwd=tmp_path, program=program)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("NLL by 50 samples") == 1
+    assert_same(one.metrics(), two.metrics())
+
+
+def test_only_what_is_asked_for_is_computed(evaluate, plane_run, moved):
+    run = moved(plane_run)
+    before = run.metrics()
+    printed = evaluate(f"run={run.path}", "metrics=nll", "nll.num_samples=20", "nll.num_images=30", "split=val")
+    new = set(run.metrics()) - set(before)
+    assert new
+    assert all(name.startswith("val/nll") or name == "val/kind" for name in new)
+    assert run.metrics()["val/nll_num_images"] == 30
+    assert "distortion" not in printed
+
+
+def test_what_are_no_bits_is_refused_with_the_reason(evaluate, digits_run, colour_run, moved):
+    grey, colour = moved(digits_run, "grey"), moved(colour_run, "colour")
+    for run, kind in ((grey, "cross-entropy of grey levels"), (colour, "log-density")):
+        printed = evaluate(f"run={run.path}", "metrics=[elbo,nll]", "nll.num_samples=5")
+        metrics = run.metrics()
+        assert metrics["test/bits_per_dim"] is None
+        assert metrics["test/nll_bits_per_dim"] is None
+        assert kind in metrics["test/bits_per_dim_reason"]
+        assert "bits/dim of the ELBO: none, these are no bits" in printed
+
+
+def test_data_without_labels_have_no_probes(evaluate, colour_run, moved):
+    run = moved(colour_run)
+    printed = evaluate(f"run={run.path}", "metrics=probes")
+    assert run.metrics()["test/linear_accuracy"] is None
+    assert "none, these data have no labels" in printed
+
+
+def test_probes_learn_from_the_training_images(evaluate, plane_run, moved):
+    run = moved(plane_run)
+    evaluate(f"run={run.path}", "metrics=probes")
+    metrics = run.metrics()
+    assert metrics["test/probes_num_train"] == 1257
+    assert 20 < metrics["test/linear_accuracy"] < 100  # guessing finds 10
+    assert 20 < metrics["test/knn_accuracy"] < 100
+    p = metrics["test/knn_accuracy"] / 100
+    assert metrics["test/knn_accuracy_stderr"] == pytest.approx(100 * (p * (1 - p) / 360) ** 0.5)
+
+
+def test_another_checkpoint_has_its_own_file(evaluate, digits_run, moved):
+    run = moved(digits_run)
+    before = (run.path / "metrics.json").read_bytes()
+    evaluate(f"run={run.path}", "metrics=elbo", "ckpt=last")
+    evaluate(f"run={run.path}", "metrics=elbo", f"ckpt={run.last}", "out=by_path.json")
+    assert (run.path / "metrics.json").read_bytes() == before
+    of_last, by_path = (json.loads(file.read_text()) for file in (run.path / "metrics_last.json", Path("by_path.json")))
+    assert of_last["test/elbo_checkpoint"] == "last.ckpt"
+    assert_same(of_last, by_path)
+
+
+def test_another_seed_is_another_draw_of_the_same_figure(evaluate, plane_run, moved):
+    run = moved(plane_run)
+    evaluate(f"run={run.path}", "metrics=[elbo,nll]", "nll.num_samples=20", "out=one.json", "seed=1")
+    evaluate(f"run={run.path}", "metrics=[elbo,nll]", "nll.num_samples=20", "out=two.json", "seed=2")
+    one, two = (json.loads(Path(name).read_text()) for name in ("one.json", "two.json"))
+    for name in ("test/elbo", "test/nll"):
+        assert one[name] != two[name]
+        assert one[name] == pytest.approx(two[name], abs=1)
+
+
+@pytest.mark.parametrize("objective", ["elbo", "iwae"])
+def test_a_model_trained_in_bf16_is_evaluated_in_float32(evaluate, train, monkeypatch, objective):
+    from vae_lightning.models.vae import VAE
+
+    run = train("trainer.precision=bf16-mixed", f"objective={objective}", "objective.num_samples=3", "callbacks=none")
+    before, dtypes = run.metrics(), set()
+    decode = VAE.decode
+
+    def noted(self, z, target=None):
+        dtypes.add(self.decoder(z.flatten(0, -2)).dtype)
+        return decode(self, z, target)
+
+    monkeypatch.setattr(VAE, "decode", noted)
+    evaluate(f"run={run.path}", "metrics=[elbo,nll]", "nll.num_samples=10", "nll.num_images=5")
+    assert dtypes == {torch.float32}
+    assert_same(before, {name: run.metrics()[name] for name in before})
+    assert run.metrics()["test/elbo_num_samples"] == 3
+
+
+def test_ctrl_c_leaves_the_earlier_figures_whole(plane_run, moved, tmp_path):
+    run = moved(plane_run)
+    before = {path: path.stat().st_size for path in run.path.rglob("*")}
+    figures_before = (run.path / "metrics.json").read_bytes()
+    arguments = [f"run={run.path}", "device=cpu", "metrics=[elbo,nll]", "nll.num_samples=1000000000"]
+    process = started(*arguments, cwd=tmp_path, program=[*EVALUATE])
+    wait_for(lambda: "libtorch" in Path(f"/proc/{process.pid}/maps").read_text())
+    with pytest.raises(Exception, match="timed out"):
+        process.communicate(timeout=8)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1] == "interrupted"
+    assert "Traceback" not in errors
+    assert (run.path / "metrics.json").read_bytes() == figures_before
+    assert {path: path.stat().st_size for path in run.path.rglob("*")} == before
+
+
+METRICS = "elbo, nll, units, aggregate, reconstruction, samples, probes"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["metrics=fdi"], f"metrics=fdi: no such metric; valid here: all, {METRICS}"),
+        (["metrics=[]"], f"metrics=[]: choose all or some of {METRICS}"),
+        (["split=tset"], "split='tset': expected train, val, test"),
+        (["batch_size=0"], "batch_size must be at least 1, got 0"),
+        (["nll.num_samples=0"], "nll.num_samples must be at least 1, got 0"),
+        (["nll.num_smples=5"], "nll.num_smples: no such key; did you mean num_samples?"),
+        (["nll.num_samples=many"], "nll.num_samples='many': expected int"),
+        (["nll.memory_mb=0.5"], "nll.memory_mb must be at least 1, got 0.5"),
+        (["aggregate.num_images=0"], "aggregate.num_images must be at least 1, got 0"),
+        (["samples.weights=nowhere.pth"], "samples.weights=nowhere.pth: no such file"),
+        (["ckpt=worst"], "checkpoint worst: no such file; choose best, last or the path of a checkpoint"),
+        (["device=tpu"], "device='tpu': expected auto, cpu, cuda, mps"),
+        (["run=nowhere"], "run=nowhere: no such directory"),
+        (["data.root=nowhere"], "data.root"),
+        (["-m", "split=val,test"], "-m: evaluate takes one run; start it for each"),
+        (["out=nowhere/metrics.json", "metrics=elbo"], "out=nowhere/metrics.json: can't be written"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line(evaluate, colour_run, moved, arguments, expected):
+    run = moved(colour_run)
+    before = sorted(run.path.rglob("*"))
+    message = refusal(evaluate, f"run={run.path}", *arguments)
+    assert message.startswith(expected)
+    assert sorted(run.path.rglob("*")) == before
+
+
+def test_a_run_must_be_given(evaluate):
+    assert refusal(evaluate) == "run: give a run directory, as in run=outputs/<date>/<time>_<name>"
+
+
+def test_figures_survive_saving(evaluate, tmp_path, train):
+    from vae_lightning.evaluation.nll import importance_sampled
+    from vae_lightning.trained_run import open_trained
+
+    run: RunDir = train("data.binarize=fixed", "callbacks=none")
+    opened = open_trained(str(run.path), device="cpu")
+    torch.save(opened.vae.state_dict(), tmp_path / "saved.pt")
+    images = opened.data.example_images(20, "test")
+
+    def nll() -> torch.Tensor:
+        options = {"num_samples": 100, "seed": 0, "max_latents": 1000}
+        parts = importance_sampled(opened.vae, images, torch.arange(20), **options)
+        return torch.cat([bounds.log_likelihood for _, bounds in parts])
+
+    before = nll()
+    for parameter in opened.vae.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert not torch.equal(nll(), before)
+    opened.vae.load_state_dict(torch.load(tmp_path / "saved.pt", weights_only=True))
+    assert torch.equal(nll(), before)

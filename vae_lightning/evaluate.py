@@ -1,0 +1,60 @@
+"""Entry point: `python -m vae_lightning.evaluate run=outputs/<date>/<time>_<name>`, or `vae-evaluate`."""
+
+from typing import Any
+
+from omegaconf import DictConfig
+
+from vae_lightning.commands import run_command
+from vae_lightning.config import instantiate, plain
+from vae_lightning.errors import UserError
+
+_OPENING = ("run", "device", "data", "trust")
+
+
+def main() -> None:
+    """Compose the config from the command line, open the run, compute the metrics and record them."""
+    run_command("evaluate", _evaluate, check=_refuse_sweep)
+
+
+def _refuse_sweep(is_sweep: bool) -> None:
+    if is_sweep:
+        raise UserError("-m: evaluate takes one run; start it for each")
+
+
+def _evaluate(config: DictConfig) -> None:
+    # Imported here: `--help` must answer without torch.
+    from vae_lightning.hardware import flush_denormals
+    from vae_lightning.world import joined_world
+
+    settings = plain(config)
+    if settings["run"] is None:
+        raise UserError("run: give a run directory, as in run=outputs/<date>/<time>_<name>")
+    metrics = {name: instantiate(settings[name], name) for name in _chosen(settings)}
+    flush_denormals()
+    with joined_world(settings["device"]) as world:
+        opening = {key: settings[key] for key in _OPENING} | {"checkpoint": settings["ckpt"]}
+        run = instantiate({"_target_": "vae_lightning.trained_run.open_trained"} | opening, "")
+        choice = {key: settings[key] for key in ("split", "seed", "batch_size")}
+        evaluation = instantiate({"_target_": "vae_lightning.scoring.evaluation.Evaluation"} | choice, "")
+        told = evaluation(run, metrics, world, settings["out"])
+        if world.rank == 0:
+            print(told)
+
+
+def _chosen(settings: dict[str, Any]) -> list[str]:
+    """The metrics that are wanted: the nodes of the config that name a class."""
+    known = [name for name, node in settings.items() if isinstance(node, dict) and "_target_" in node]
+    wanted = settings["metrics"]
+    if wanted == "all":
+        return known
+    names = [wanted] if isinstance(wanted, str) else wanted
+    if not isinstance(names, list) or not names:
+        raise UserError(f"metrics={wanted}: choose all or some of {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise UserError(f"metrics={name}: no such metric; valid here: all, {', '.join(known)}")
+    return [name for name in known if name in names]
+
+
+if __name__ == "__main__":
+    main()

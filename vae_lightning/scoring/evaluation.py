@@ -1,0 +1,91 @@
+"""One evaluation of a run: every metric in turn, then all of them recorded at once."""
+
+import json
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vae_lightning.arguments import require_at_least
+from vae_lightning.errors import UserError
+from vae_lightning.hardware import keep_freed_memory
+from vae_lightning.run_dir import metrics_text
+from vae_lightning.scoring.record import flat, table
+from vae_lightning.scoring.score import Metric, Score
+from vae_lightning.scoring.subject import SPLIT_NAMES, Split, Subject
+from vae_lightning.trained_run import TrainedRun
+from vae_lightning.world import World
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is evaluated, and with what noise.
+
+    Attributes:
+        split: of the run's data.
+        seed: of the noise; None is the run's own.
+        batch_size: images encoded at a time; no figure depends on it.
+
+    Raises:
+        ValueError: a batch_size below 1.
+    """
+
+    split: Split = "test"
+    seed: int | None = None
+    batch_size: int = 500
+
+    def __post_init__(self) -> None:
+        require_at_least("batch_size", self.batch_size, 1)
+
+    def __call__(self, run: TrainedRun, metrics: dict[str, Metric], world: World, out: str | None) -> str:
+        """Compute the metrics, record them in `out` or in the run directory, and return a table of them.
+
+        What is recorded there already stays, but for the same keys. An evaluation that ends early records nothing.
+
+        Raises:
+            UserError: no images to evaluate, fewer than ranks, or a file that can't be written.
+        """
+        seed = run.config["seed"] if self.seed is None else self.seed
+        subject = Subject(run, self.split, seed, self.batch_size, world)
+        if subject.num_images < world.size:
+            raise UserError(f"split={self.split}: {world.size} ranks cannot share its {subject.num_images} images")
+        path = _place(run, out)
+        if run.device.type == "cpu":
+            keep_freed_memory()
+        for metric in metrics.values():
+            metric.check(subject)
+        facts = {"seed": seed, "checkpoint": run.checkpoint, "epoch": run.epoch}
+        scores = {name: _timed(metric, subject, facts) for name, metric in metrics.items()}
+        if world.rank == 0:
+            _write(path, {f"{self.split}/kind": run.kind} | flat(scores, self.split))
+        title = f"{run.context} ({run.checkpoint}), {SPLIT_NAMES[self.split]} images, seed {seed}\n{run.kind}"
+        return f"\n{table(scores, self.split, title)}\n\nrecorded in {path}"
+
+
+def _timed(metric: Metric, subject: Subject, facts: dict[str, Any]) -> Score:
+    started = time.perf_counter()
+    score = metric(subject)
+    seconds = {"seconds": round(time.perf_counter() - started, 3)}
+    return replace(score, facts=score.facts | seconds | facts)
+
+
+def _place(run: TrainedRun, out: str | None) -> Path:
+    """metrics.json holds the figures of the checkpoint that the run itself has tested; others have their own file."""
+    folder, tested = run.run_dir.path, run.run_dir.best.name
+    own = folder / ("metrics.json" if run.checkpoint == tested else f"metrics_{Path(run.checkpoint).stem}.json")
+    path = own if out is None else Path(str(out)).expanduser()
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"out={path}: can't be written; give the name of a file in a folder that is there")
+    return path
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    temporary = path.parent / f".{path.name}.{os.getpid()}"
+    try:
+        before = json.loads(path.read_text()) if path.is_file() else {}
+        temporary.write_text(metrics_text(before | record))
+        os.replace(temporary, path)
+    except (OSError, ValueError) as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"out={path}: can't be written ({error})") from error
