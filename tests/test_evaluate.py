@@ -107,6 +107,18 @@ def test_only_what_is_asked_for_is_computed(evaluate, plane_run, moved):
     assert "distortion" not in printed
 
 
+def test_less_exact_products_are_asked_for_and_recorded(evaluate, plane_run, moved):
+    run = moved(plane_run)
+    before = torch.get_float32_matmul_precision()
+    options = ["metrics=nll", "nll.num_samples=50"]
+    evaluate(f"run={run.path}", *options)
+    exact = run.metrics()
+    evaluate(f"run={run.path}", *options, "nll.matmul_precision=medium")
+    assert torch.get_float32_matmul_precision() == before
+    assert (exact["test/nll_matmul_precision"], run.metrics()["test/nll_matmul_precision"]) == ("highest", "medium")
+    assert run.metrics()["test/nll"] == pytest.approx(exact["test/nll"], abs=0.5)
+
+
 def test_what_are_no_bits_is_refused_with_the_reason(evaluate, digits_run, colour_run, moved):
     grey, colour = moved(digits_run, "grey"), moved(colour_run, "colour")
     for run, kind in ((grey, "cross-entropy of grey levels"), (colour, "log-density")):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 _BLOCK = 256  # indices that share one generator: a batch of neighbours then costs one or two generator calls
 
-_SAMPLES = 1000  # of one index that share a generator
+_SAMPLES = 5000  # of one index that share a generator
 _SPLITS = {"val": 1, "test": 2, "train": 3}
 
 

@@ -9,10 +9,11 @@ from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor, nn
 
 from vae_lightning.models.distributions import DiagonalNormal
-from vae_lightning.models.vae import VAE, VAEOutput
+from vae_lightning.models.vae import VAE
 from vae_lightning.noise import indexed_normal_samples
-from vae_lightning.objectives.terms import log_weight
 
+_CPU_LATENTS = 5000
+_CACHED_VALUES = 2**20  # 4 MB of float32
 _LIKELIHOOD_COPIES = 4  # of the decoded images, which log_prob makes of them at most
 
 
@@ -57,6 +58,8 @@ def importance_sampled(
     if min(num_samples, max_latents) < 1:
         raise ValueError(f"num_samples and max_latents must be at least 1, got {num_samples} and {max_latents}")
     posterior = vae.encode(x)
+    if x.device.type == "cpu":
+        max_latents = min(max_latents, _CPU_LATENTS)
     num_images = max(1, max_latents // num_samples)
     for start in range(0, len(x), num_images):
         part = slice(start, min(start + num_images, len(x)))
@@ -71,8 +74,15 @@ def _log_weights(
     vae: VAE, posterior: DiagonalNormal, x: Float[Tensor, "B C H W"], noise: Float32[Tensor, "K B D"]
 ) -> Float[Tensor, "K B"]:
     z = posterior.rsample_from(noise)
-    output = VAEOutput(posterior, vae.prior(), z, vae.decode(z))
-    return log_weight(output, output.likelihood.log_prob(x))
+    of_one = z.shape[1] == 1
+    log_likelihood = _of_one_image(vae, z[:, 0], x).unsqueeze(1) if of_one else vae.decode(z).log_prob(x)
+    return log_likelihood + vae.prior().log_prob(z) - posterior.log_prob(z)
+
+
+def _of_one_image(vae: VAE, z: Float[Tensor, "K D"], x: Float[Tensor, "1 C H W"]) -> Float[Tensor, " K"]:
+    """log p(x|z) of many latents of an image, on the CPU so many at a time as leave the decoded images in its cache."""
+    num_rows = max(1, _CACHED_VALUES // x.numel()) if z.device.type == "cpu" else len(z)
+    return torch.cat([vae.decode(part).log_prob(x) for part in z.split(num_rows)])
 
 
 class _Running:

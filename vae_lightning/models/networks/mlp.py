@@ -5,12 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-
-_LARGE = 500  # latents, below which looking costs more than it saves
-_WORTH_IT = 0.85  # the fraction of used inputs, above which copying them costs more
 
 Activation = Literal["relu", "tanh"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
@@ -43,27 +39,12 @@ class MLPDecoder(nn.Module):
         _check_hidden(hidden)
         self.layers = nn.Sequential(
             *_hidden_layers([latent_dim, *hidden], activation),
-            _OutputLayer(hidden[-1], math.prod(image_shape)),
+            nn.Linear(hidden[-1], math.prod(image_shape)),
             nn.Unflatten(1, tuple(image_shape)),
         )
 
     def forward(self, z: Float[Tensor, "N D"]) -> Float[Tensor, "N C H W"]:
         return self.layers(z)
-
-
-class _OutputLayer(nn.Linear):
-    """A linear layer that leaves out those of its inputs that are zero in the whole of a large batch.
-
-    Among thousands of samples of one image's posterior, which evaluation decodes, many ReLUs are off throughout.
-    """
-
-    def forward(self, input: Float[Tensor, "N F"]) -> Float[Tensor, "N P"]:
-        if torch.is_grad_enabled() or len(input) < _LARGE or input.device.type != "cpu":
-            return super().forward(input)
-        used = input.any(0).nonzero().squeeze(1)
-        if len(used) > _WORTH_IT * self.in_features:
-            return super().forward(input)
-        return nn.functional.linear(input.index_select(1, used), self.weight.index_select(1, used), self.bias)
 
 
 def _hidden_layers(widths: Sequence[int], activation: Activation) -> list[nn.Module]:
