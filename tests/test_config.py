@@ -12,8 +12,10 @@ GROUPS = (
     "data",
     "model",
     "model/likelihood",
+    "initialization",
     "objective",
     "optimizer",
+    "schedule",
     "trainer",
     "callbacks",
     "logger",
@@ -21,6 +23,7 @@ GROUPS = (
     "experiment",
 )
 OPTIONS = [f"{group}={file.stem}" for group in GROUPS for file in sorted((CONF_DIR / group).glob("*.yaml"))]
+OPTIONS += [f"experiment=iwae_table1/{file.stem}" for file in sorted((CONF_DIR / "experiment/iwae_table1").glob("*"))]
 UNFINISHED = {"model=base"}  # shared by the models, not one itself
 
 
@@ -38,6 +41,8 @@ def test_every_option_composes_and_instantiates(option, tmp_path, monkeypatch):
     config = composed(*option_list)
     for key in ("data", "model", "objective", "optimizer"):
         assert instantiate(config[key], key) is not None
+    for key in ("initialization", "schedule"):  # which may be left out
+        assert (instantiate(config[key], key) is None) == (config[key] is None)
     for name, node in config["callbacks"].items():
         assert instantiate(node, f"callbacks.{name}") is not None
     for name, node in config["logger"].items():

@@ -102,6 +102,7 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
     lines.append(("", f"({metrics['test/kind']})"))
     lines.append(("TensorBoard", f"{_command('vae-tensorboard', 'dashboard')} --logdir {output_dir}"))
     lines.append(("more pictures", f"{_command('vae-generate', 'generate')} {typed('run', run_dir.path)} mode=samples"))
+    lines.append(("more figures", f"{_command('vae-evaluate', 'evaluate')} {typed('run', run_dir.path)}"))
     print()
     for name, text in lines:
         print(f"{name:<16}{text}")

@@ -18,7 +18,7 @@ from tests.conftest import TINY
 from tests.end_to_end.runs import run_command
 from tests.reports.runs_on_disk import figures, write_run, write_sweep
 from tests.test_config import composed
-from vae_lightning import generate, report
+from vae_lightning import evaluate, generate, report
 from vae_lightning.config import CONF_DIR, register
 from vae_lightning.run_dir import RunDir
 
@@ -27,6 +27,7 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 LINES = [line.split("#")[0].strip() for language, text in BLOCKS if language == "bash" for line in text.splitlines()]
 TRAIN, GENERATE = "python -m vae_lightning.train", "python -m vae_lightning.generate"
+EVALUATE = "python -m vae_lightning.evaluate"
 TRAINING = [line.removeprefix(TRAIN).strip() for line in LINES if line.startswith(TRAIN)]
 KINDS = {
     "own": "archive|folder",
@@ -165,6 +166,20 @@ def test_generating_commands(monkeypatch, generated_from, text):
     assert len(list(folder.iterdir())) >= 3
     if "num_images" in chosen:
         assert len(list(folder.glob("sample_*.png"))) == int(chosen["num_images"])
+
+
+@pytest.mark.parametrize("text", [line for line in LINES if line.startswith(EVALUATE)])
+def test_evaluating_commands(monkeypatch, generated_from, tmp_path, text):
+    monkeypatch.chdir(generated_from)
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))  # no weights, and no way to them
+    monkeypatch.setattr("torch_fidelity.feature_extractor_inceptionv3.URL_INCEPTION_V3", "http://127.0.0.1:9/none.pth")
+    words = shlex.split(text)[2:]
+    monkeypatch.setattr(sys, "argv", [*words, "nll.num_images=3"])
+    evaluate.main()
+    chosen = dict(word.split("=", 1) for word in words[1:])
+    figures = Path(chosen["run"]) / ("metrics_last.json" if "ckpt" in chosen else "metrics.json")
+    wanted = ["elbo", "active_units"] if "[" in text else ["nll"]
+    assert all(f'"{chosen.get("split", "test")}/{name}"' in figures.read_text() for name in wanted)
 
 
 def free_port() -> int:
