@@ -262,3 +262,14 @@ def test_figures_survive_saving(evaluate, tmp_path, train):
     assert not torch.equal(nll(), before)
     opened.vae.load_state_dict(torch.load(tmp_path / "saved.pt", weights_only=True))
     assert torch.equal(nll(), before)
+
+
+def test_an_evaluation_of_a_run_that_was_ended_does_not_end_its_training(evaluate, train, command):
+    run = train("callbacks=none")
+    whole = run.metrics()
+    (run.path / "metrics.json").unlink()  # as when it was ended during its test
+    evaluate(f"run={run.path}", "metrics=elbo")
+    assert not run.is_tested()
+    command(f"resume={run.path}")
+    assert run.metrics()["test/elbo"] == pytest.approx(whole["test/elbo"], rel=1e-6)
+    assert run.is_tested()

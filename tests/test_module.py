@@ -68,6 +68,16 @@ def test_a_run_without_validation_has_no_units(train):
     assert torch.load(run.last, weights_only=True)["units"] is None
 
 
+def test_the_importance_weighted_bound_is_trained_and_tested(train):
+    run = train("objective=iwae", "objective.num_samples=4", "data.binarize=dynamic", "optimizer.lr=0.01")
+    metrics = run.metrics()
+    gap = -metrics["test/elbo"] - metrics["test/loss"]
+    assert gap > 10 * abs(metrics["test/elbo"] + metrics["test/rate"] + metrics["test/distortion"])
+    with (run.path / "metrics.csv").open() as stream:
+        losses = [float(row["val/loss"]) for row in csv.DictReader(stream) if row["val/loss"]]
+    assert losses[-1] < losses[0]
+
+
 def test_ema_tests_the_average(train):
     run = train("callbacks=[default,ema]", "trainer.max_epochs=3")
     checkpoint = torch.load(run.best, weights_only=True)

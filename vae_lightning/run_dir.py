@@ -128,6 +128,13 @@ class RunDir:
         """The final figures."""
         return json.loads((self.path / "metrics.json").read_text())
 
+    def is_tested(self) -> bool:
+        """Whether training has left its final figures; those of an evaluation alone do not count."""
+        try:
+            return "epochs" in self.metrics()
+        except (OSError, ValueError):  # not there, or cut short by a full disk
+            return False
+
     def _status(self) -> dict[str, Any]:
         file = self.path / "status.json"
         return json.loads(file.read_text()) if file.is_file() else {}

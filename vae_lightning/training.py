@@ -239,7 +239,7 @@ def _check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir)
     if different:
         raise UserError(f"resume={run_dir.path}: last.ckpt is of another model (it differs in {different[0]})")
     epochs, wanted = checkpoint["epoch"] + 1, config["trainer"]["max_epochs"]
-    tested = (run_dir.path / "metrics.json").is_file()  # else it was ended during its test, which is still to be made
+    tested = run_dir.is_tested()  # else it was ended during its test, which is still to be made
     if wanted is not None and (0 <= wanted < epochs or (wanted == epochs and tested)):
         raise UserError(
             f"trainer.max_epochs={wanted}: the run has trained {epochs} epochs already; choose more to go on"

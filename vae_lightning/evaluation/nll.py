@@ -12,7 +12,7 @@ from vae_lightning.models.distributions import DiagonalNormal
 from vae_lightning.models.vae import VAE
 from vae_lightning.noise import indexed_normal_samples
 
-_CPU_LATENTS = 5000
+_CPU_LATENTS = 5000  # at a time on a CPU: one image of the usual K
 _CACHED_VALUES = 2**20  # 4 MB of float32
 _LIKELIHOOD_COPIES = 4  # of the decoded images, which log_prob makes of them at most
 

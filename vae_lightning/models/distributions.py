@@ -48,7 +48,8 @@ class BernoulliImage(Independent):
     def log_prob(self, value: Float[Tensor, "*B C H W"]) -> Float[Tensor, "*KB"]:
         """In nats, summed over the pixels; of grey levels in [0, 1] it is the negative cross-entropy, no likelihood."""
         logits, value = torch.broadcast_tensors(self.base_dist.logits, value)
-        if logits.device.type == "cpu" and not (torch.is_grad_enabled() and logits.requires_grad):
+        wants_grad = torch.is_grad_enabled() and (logits.requires_grad or value.requires_grad)
+        if logits.device.type == "cpu" and not wants_grad:
             return _bernoulli_log_prob(logits, value)
         nats = binary_cross_entropy_with_logits(logits, value, reduction="none")
         # The sign is turned after the sum: one pass over all pixels less, and in the backward pass one more.

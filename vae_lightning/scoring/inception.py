@@ -64,7 +64,8 @@ def _downloaded(url: str, path: Path) -> str | None:
         digest = path.stem.rpartition("-")[2]  # its name ends in its hash
         torch.hub.download_url_to_file(url, str(path), hash_prefix=digest, progress=False)
     except (OSError, URLError, RuntimeError) as error:
-        return (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = getattr(error, "reason", error)  # of a URLError, without its brackets
+        return (str(reason).strip() or type(error).__name__).splitlines()[0]
     finally:
         socket.setdefaulttimeout(before)
     return None

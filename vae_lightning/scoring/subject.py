@@ -37,7 +37,7 @@ class Subject:
     seed: int
     batch_size: int
     world: World
-    _posteriors: dict[str, Latents] = field(default_factory=dict)
+    _posteriors: dict[str, Latents] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def vae(self) -> VAE:
