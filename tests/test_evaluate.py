@@ -159,6 +159,28 @@ def test_another_checkpoint_has_its_own_file(evaluate, digits_run, moved):
     assert_same(of_last, by_path)
 
 
+def test_a_checkpoint_from_elsewhere_does_not_pass_for_the_runs_own(evaluate, digits_run, moved):
+    run = moved(digits_run)
+    before = (run.path / "metrics.json").read_bytes()
+    Path("best.ckpt").write_bytes(run.last.read_bytes())
+    evaluate(f"run={run.path}", "metrics=elbo", "ckpt=best.ckpt")
+    assert (run.path / "metrics.json").read_bytes() == before
+    figures = json.loads((run.path / "metrics_best.json").read_text())
+    assert figures["test/elbo_checkpoint"] == str(Path("best.ckpt").resolve())
+
+
+def test_a_reason_goes_once_there_is_a_figure(evaluate, digits_run, moved):
+    run = moved(digits_run)
+    earlier = run.metrics() | {"test/linear_accuracy": None, "test/linear_accuracy_reason": "no labels", "mine": 3}
+    run.write_metrics(earlier)
+    evaluate(f"run={run.path}", "metrics=probes")
+    after = run.metrics()
+    assert after["test/linear_accuracy"] > 0
+    assert "test/linear_accuracy_reason" not in after
+    assert after["mine"] == 3
+    assert after["test/elbo"] == earlier["test/elbo"]
+
+
 def test_another_seed_is_another_draw_of_the_same_figure(evaluate, plane_run, moved):
     run = moved(plane_run)
     evaluate(f"run={run.path}", "metrics=[elbo,nll]", "nll.num_samples=20", "out=one.json", "seed=1")

@@ -31,7 +31,8 @@ class TrainedRun:
 
     Attributes:
         run_dir: where it lies.
-        checkpoint: the file that was opened: best.ckpt, or last.ckpt, also where no validation has found a best one.
+        checkpoint: the file that was opened: best.ckpt, or last.ckpt, also where no validation has found a best one;
+            of a file from elsewhere, its path.
         config: the resolved config as plain data.
         vae: in evaluation mode and float32, on `device`.
         epoch: after which its weights were kept, counted from 1.
@@ -155,7 +156,9 @@ def open_trained(
     except RuntimeError as error:
         raise UserError(f"run={run}: {file.name} is of another model than its config.yaml says") from error
     vae = vae.to(place).to(memory_format=torch.channels_last).eval()
-    return TrainedRun(run_dir, file.name, config, vae, epoch, units, place, tuple(trust))
+    own = file.resolve().parent == run_dir.checkpoints.resolve()
+    name = file.name if own else str(file.resolve())
+    return TrainedRun(run_dir, name, config, vae, epoch, units, place, tuple(trust))
 
 
 def _checkpoint_file(run_dir: RunDir, checkpoint: str) -> Path:

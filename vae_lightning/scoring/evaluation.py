@@ -11,7 +11,7 @@ from vae_lightning.arguments import require_at_least
 from vae_lightning.errors import UserError
 from vae_lightning.hardware import keep_freed_memory
 from vae_lightning.run_dir import metrics_text
-from vae_lightning.scoring.record import flat, table
+from vae_lightning.scoring.record import flat, replaced, table
 from vae_lightning.scoring.score import Metric, Score
 from vae_lightning.scoring.subject import SPLIT_NAMES, Split, Subject
 from vae_lightning.trained_run import TrainedRun
@@ -48,8 +48,7 @@ class Evaluation:
         """
         seed = run.config["seed"] if self.seed is None else self.seed
         subject = Subject(run, self.split, seed, self.batch_size, world)
-        if subject.num_images < world.size:
-            raise UserError(f"split={self.split}: {world.size} ranks cannot share its {subject.num_images} images")
+        subject.share(subject.num_images)  # which refuses fewer images than ranks
         path = _place(run, out)
         if run.device.type == "cpu":
             keep_freed_memory()
@@ -58,7 +57,8 @@ class Evaluation:
         facts = {"seed": seed, "checkpoint": run.checkpoint, "epoch": run.epoch}
         scores = {name: _timed(metric, subject, facts) for name, metric in metrics.items()}
         if world.rank == 0:
-            _write(path, {f"{self.split}/kind": run.kind} | flat(scores, self.split))
+            record = {f"{self.split}/kind": run.kind} | flat(scores, self.split)
+            _write(path, record, replaced(scores, self.split))
         title = f"{run.context} ({run.checkpoint}), {SPLIT_NAMES[self.split]} images, seed {seed}\n{run.kind}"
         return f"\n{table(scores, self.split, title)}\n\nrecorded in {path}"
 
@@ -80,11 +80,12 @@ def _place(run: TrainedRun, out: str | None) -> Path:
     return path
 
 
-def _write(path: Path, record: dict[str, Any]) -> None:
+def _write(path: Path, record: dict[str, Any], out_of_date: set[str]) -> None:
     temporary = path.parent / f".{path.name}.{os.getpid()}"
     try:
         before = json.loads(path.read_text()) if path.is_file() else {}
-        temporary.write_text(metrics_text(before | record))
+        kept = {name: value for name, value in before.items() if name in record or name not in out_of_date}
+        temporary.write_text(metrics_text(kept | record))
         os.replace(temporary, path)
     except (OSError, ValueError) as error:
         temporary.unlink(missing_ok=True)

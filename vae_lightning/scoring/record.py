@@ -22,6 +22,12 @@ def flat(scores: dict[str, Score], split: str) -> dict[str, Any]:
     return record
 
 
+def replaced(scores: dict[str, Score], split: str) -> set[str]:
+    """All keys that `flat` may write of these figures: what an earlier evaluation has left of them is out of date."""
+    names = [f"{split}/{name}" for score in scores.values() for name in score.figures]
+    return {f"{name}{suffix}" for name in names for suffix in ("", "_stderr", "_reason")}
+
+
 def table(scores: dict[str, Score], split: str, title: str) -> str:
     """The figures as lines of text, a paragraph a metric."""
     paragraphs = [title]

@@ -1,8 +1,9 @@
 """What is evaluated: a trained run on one split of its data, shared out over the ranks."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -10,7 +11,8 @@ from jaxtyping import Int64
 from torch import Tensor
 from tqdm import tqdm
 
-from vae_lightning.data.loader import BatchLoader, ImageBatch
+from vae_lightning.data.loader import ImageBatch
+from vae_lightning.errors import UserError
 from vae_lightning.evaluation.latents import Latents
 from vae_lightning.models.vae import VAE
 from vae_lightning.trained_run import TrainedRun
@@ -55,7 +57,10 @@ class Subject:
 
     def batches(self, split: str | None = None, most: int | None = None) -> Iterator[ImageBatch]:
         """This rank's share of a split's images, or of its first `most`, in order: float32 in [0, 1] on the device."""
-        for batch in self._loader(split or self.split, most):
+        split = split or self.split
+        indices = self.share(min(len(self.run.data.splits[split]), most or sys.maxsize))
+        for part in indices.split(self.batch_size):
+            batch = self.run.data.images_at(part, split)
             yield batch._replace(images=batch.images.to(self.run.device).float().div_(255))
 
     @contextmanager
@@ -67,7 +72,13 @@ class Subject:
             yield bar
 
     def share(self, count: int) -> Int64[Tensor, " B"]:
-        """This rank's part of the numbers 0 to count - 1, such that the ranks' parts follow one another."""
+        """This rank's part of the numbers 0 to count - 1, such that the ranks' parts follow one another.
+
+        Raises:
+            UserError: there are fewer numbers than ranks.
+        """
+        if count < self.world.size:
+            raise UserError(f"split={self.split}: {self.world.size} ranks cannot share {count} images")
         return torch.arange(count).tensor_split(self.world.size)[self.world.rank]
 
     def gathered(self, rows: Tensor) -> Tensor:
@@ -95,18 +106,3 @@ class Subject:
                 scales.append(posterior.scale.float())
                 bar.update(len(batch.indices))
         return Latents(self.gathered(torch.cat(locs)), self.gathered(torch.cat(scales)))
-
-    def _loader(self, split: str, most: int | None = None) -> BatchLoader:
-        images = self.run.data.splits[split]
-        if most is not None:
-            images = replace(images, rows=images.rows[:most], labels=None)
-        return BatchLoader(
-            images,
-            self.batch_size,
-            shuffle=False,
-            seed=0,
-            drop_last=False,
-            with_labels=False,
-            rank=self.world.rank,
-            world_size=self.world.size,
-        )
