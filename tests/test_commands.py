@@ -8,7 +8,7 @@ MISTAKES = {
     "model.latent_dmi=3": "model.latent_dmi: no such key; did you mean latent_dim?",
     "sed=1": "sed: no such key; did you mean seed?",
     "modle=conv": "modle: no such key; did you mean model?",
-    "model=null": "model=null: choose an option; valid here: base, conv, conv5, mlp, upsample",
+    "model=null": "model=null: choose an option; valid here: base, burda, conv, conv5, mlp, upsample",
     "model.encoder.hidden=[8,a]": "model.encoder.hidden=[8, 'a']: expected a list of int",
     "data=minst": "data=minst: no such option; did you mean mnist? valid here: anime, digits, folder, mnist",
     "callbacks=[default,emma]": "callbacks=emma: no such option; valid here: aggregated_posterior, all, basic, default",

@@ -218,7 +218,7 @@ def test_ctrl_c_leaves_the_earlier_figures_whole(plane_run, moved, tmp_path):
     process = started(*arguments, cwd=tmp_path, program=[*EVALUATE])
     wait_for(lambda: "libtorch" in Path(f"/proc/{process.pid}/maps").read_text())
     with pytest.raises(Exception, match="timed out"):
-        process.communicate(timeout=8)
+        process.communicate(timeout=5)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -35,12 +35,12 @@ def test_at_the_exact_posterior_one_sample_is_enough():
     torch.testing.assert_close(bounds.log_likelihood.float(), oracle.log_marginal(x), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("max_latents", [1, 7, 400, 2500, 12_000, 10**6])
+@pytest.mark.parametrize("max_latents", [1, 7, 100, 700, 10**6])
 def test_no_figure_depends_on_how_the_work_is_divided(max_latents):
     vae, x, indices = loosened(LinearGaussian().vae()), torch.randn(9, 1, 2, 3), torch.arange(100, 109)
-    expected = sampled(vae, x, indices, 1200, 1200)
+    expected = sampled(vae, x, indices, 300, 300)
     for chosen in (torch.arange(9), torch.tensor([8, 0, 4])):
-        bounds = sampled(vae, x[chosen], indices[chosen], 1200, max_latents)
+        bounds = sampled(vae, x[chosen], indices[chosen], 300, max_latents)
         torch.testing.assert_close(bounds.log_likelihood, expected.log_likelihood[chosen], atol=0, rtol=1e-6)
         torch.testing.assert_close(bounds.elbo, expected.elbo[chosen], atol=0, rtol=1e-6)
 
@@ -95,8 +95,8 @@ for num_samples in {nums}:
 @pytest.mark.parametrize(
     ("module", "name", "likelihood", "shape", "nums"),
     [
-        ("mlp", "MLP", "BernoulliLikelihood", (1, 28, 28), (10_000, 100_000)),
-        ("conv", "Conv", "BernoulliLikelihood", (1, 28, 28), (3_000, 6_000)),
+        ("mlp", "MLP", "BernoulliLikelihood", (1, 28, 28), (10_000, 50_000)),
+        ("conv", "Conv", "BernoulliLikelihood", (1, 28, 28), (1_000, 3_000)),
         ("conv5", "Conv5", "GaussianLikelihood", (3, 64, 64), (200, 400)),
     ],
 )

@@ -42,9 +42,9 @@ def test_at_the_exact_posterior_every_weight_is_log_p_of_x():
 
 
 def test_the_bound_rises_with_k_from_the_elbo_to_log_p_of_x():
-    oracle, x = LinearGaussian(), torch.randn(6, 1, 2, 3)
+    oracle, x = LinearGaussian(), torch.randn(100, 1, 2, 3)
     vae, log_p = loosened(oracle.vae()), float(oracle.log_marginal(x).mean())
-    noise = torch.randn(20_000, 6, D)
+    noise = torch.randn(1000, 100, D)
     bounds: list[float] = []
     for num_samples in (1, 5, 50):
         parts = [IWAE(num_samples)(vae(x, noise=part), x, 0).loss for part in noise.split(num_samples)]
