@@ -57,7 +57,7 @@ class BernoulliImage(Independent):
 
 
 def _bernoulli_log_prob(logits: Float[Tensor, "*KB C H W"], value: Float[Tensor, "*KB C H W"]) -> Float[Tensor, "*KB"]:
-    """The same sum several times as fast on a CPU, for evaluation: its gradient would be slower.
+    """The same sum in half the time or less on a CPU, for evaluation: its gradient would be slower.
 
     No more images than its cache holds are looked at at once, and one logarithm serves many pixels: each is a factor.
     """

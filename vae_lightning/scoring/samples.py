@@ -24,8 +24,8 @@ _LABELS = {"fid": "FID", "kid": "KID x 1000"}
 class Samples(Metric):
     """FID (arXiv 1706.08500) and KID (arXiv 1801.01401) between samples of the prior and images of the split.
 
-    By torchmetrics, on the 2,048 features of the Inception network that the papers use. FID falls with the number of
-    images that it is computed from: only figures from equally many can be compared.
+    By torchmetrics, on the 2,048 features of the Inception network that the papers use; neither has a standard error.
+    FID falls with the number of images that it is computed from: only figures from equally many can be compared.
 
     Attributes:
         num_images: the first so many images of the split, and as many samples.
@@ -90,11 +90,10 @@ class Samples(Metric):
             metric.update(made, real=False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(evaluation_seed(subject.seed, subject.split, _SUBSETS))
-            mean, spread = kid.compute()
-        stderr = float(spread) / kid.subsets**0.5
+            mean, _ = kid.compute()  # its spread over subsets of the same images is no standard error
         return {
             "fid": Figure(float(fid.compute()), label="FID"),
-            "kid": Figure(1000 * float(mean), 1000 * stderr, "KID x 1000", "", 3),
+            "kid": Figure(1000 * float(mean), label="KID x 1000", digits=3),
         }
 
 
