@@ -4,8 +4,10 @@
 
 An MLP 784-512-20 is trained on binarized MNIST for a few epochs. The contenders then take turns on the same test
 images: pythae as its documentation has it, without gradients; this project as `vae-evaluate metrics=nll` does it,
-by default and with `nll.matmul_precision=medium`; and the straightforward way: the image encoded once, its samples
-decoded in batches, BCE with logits. The recorded results are in README.md.
+with the `nll.matmul_precision` named; and the straightforward way: the image encoded once, its samples decoded in
+batches, BCE with logits. All weigh the same samples: pythae and the straightforward way are given this project's
+noise, drawn before their clocks run, so that the values differ by arithmetic alone. The recorded results are in
+README.md.
 """
 
 import argparse
@@ -14,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -24,13 +26,17 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchmarks.contenders.cases import CASES
 from benchmarks.contenders.pythae_trainer import Decoder, Encoder
+from vae_lightning.evaluation.log_weights import Precision
 from vae_lightning.evaluation.nll import bytes_per_latent, importance_sampled
 from vae_lightning.hardware import flush_denormals, keep_freed_memory
-from vae_lightning.scoring.likelihood import matmul_precision
+from vae_lightning.noise import indexed_normal_samples
 from vae_lightning.train import main as train
 from vae_lightning.trained_run import TrainedRun, open_trained
 
 CASE = CASES["mlp"]
+SEED = 0  # of the noise
+
+Contender = Callable[[Tensor, Tensor, Tensor], Tensor]  # images, their indices and noise -> NLL of each image
 
 
 def trained(folder: Path, num_epochs: int) -> TrainedRun:
@@ -41,8 +47,15 @@ def trained(folder: Path, num_epochs: int) -> TrainedRun:
     return open_trained(str(folder / "run"), device="cpu")
 
 
-def of_pythae(run: TrainedRun, num_samples: int) -> Callable[[Tensor, Tensor], float]:
-    """The mean NLL by pythae's method, with the run's weights in its own model."""
+def noise_of(indices: Tensor, num_samples: int) -> Tensor:
+    """This project's noise for the images of these indices, [N, K, D]."""
+    return torch.cat(list(indexed_normal_samples(SEED, indices, num_samples, CASE.latent_dim, num_samples))).movedim(
+        1, 0
+    )
+
+
+def of_pythae(run: TrainedRun, num_samples: int) -> Contender:
+    """pythae's method, with the run's weights in its own model; its noise comes from a list."""
     config = VAEConfig(input_dim=CASE.image_shape, latent_dim=CASE.latent_dim, reconstruction_loss="bce")
     model = VAE(config, encoder=Encoder(CASE), decoder=Decoder(CASE))
     model.encoder.layers.load_state_dict(run.vae.encoder.state_dict())
@@ -50,39 +63,49 @@ def of_pythae(run: TrainedRun, num_samples: int) -> Callable[[Tensor, Tensor], f
     model.encoder.log_variance.load_state_dict(run.vae.posterior.log_variance.state_dict())
     model.decoder.layers.load_state_dict(run.vae.decoder.state_dict())
     model.eval()
-    return lambda x, indices: -float(model.get_nll(x, n_samples=num_samples))
 
+    def nll(x: Tensor, indices: Tensor, noise: Tensor) -> Tensor:
+        values = []
+        for image, of_image in zip(x, noise, strict=True):
+            parts = iter(of_image.split(100))  # its batch_size
 
-def of_ours(
-    run: TrainedRun, num_samples: int, memory_mb: float, precision: str = "highest"
-) -> Callable[[Tensor, Tensor], float]:
-    """The mean NLL as the evaluate command computes it."""
-    most = int(memory_mb * 1e6 // bytes_per_latent(run.vae, CASE.image_shape))
+            def given(mean: Tensor, std: Tensor, parts: Iterator[Tensor] = parts) -> tuple[Tensor, Tensor]:
+                drawn = next(parts)
+                return mean + drawn * std, drawn
 
-    def nll(x: Tensor, indices: Tensor) -> float:
-        with matmul_precision(precision):
-            parts = importance_sampled(run.vae, x, indices, num_samples=num_samples, seed=0, max_latents=most)
-            return -float(torch.cat([bounds.log_likelihood for _, bounds in parts]).mean())
+            model._sample_gauss = given
+            values.append(-float(model.get_nll(image.unsqueeze(0), n_samples=num_samples)))
+        return torch.tensor(values)
 
     return nll
 
 
-def straightforward(run: TrainedRun, num_samples: int) -> Callable[[Tensor, Tensor], float]:
-    """The mean NLL with PyTorch's own functions, 1,000 samples of an image at a time."""
+def of_ours(run: TrainedRun, num_samples: int, memory_mb: float, precision: Precision) -> Contender:
+    """As the evaluate command computes it, which draws the noise itself."""
+    most = int(memory_mb * 1e6 // bytes_per_latent(run.vae, CASE.image_shape))
+    options = {"num_samples": num_samples, "seed": SEED, "max_latents": most, "precision": precision}
 
-    def nll(x: Tensor, indices: Tensor) -> float:
-        posterior, total = run.vae.encode(x), 0.0
+    def nll(x: Tensor, indices: Tensor, noise: Tensor) -> Tensor:
+        return -torch.cat([bounds.log_likelihood for _, bounds in importance_sampled(run.vae, x, indices, **options)])
+
+    return nll
+
+
+def straightforward(run: TrainedRun, num_samples: int) -> Contender:
+    """With PyTorch's own functions, 1,000 samples of an image at a time."""
+
+    def nll(x: Tensor, indices: Tensor, noise: Tensor) -> Tensor:
+        posterior, values = run.vae.encode(x), []
         for row in range(len(x)):
             loc, scale, weights = posterior.base_dist.loc[row], posterior.base_dist.scale[row], []
-            for _ in range(num_samples // 1000):
-                noise = torch.randn(1000, len(loc))
-                z = loc + scale * noise
+            for part in noise[row].split(1000):
+                z = loc + scale * part
                 logits = run.vae.decoder.layers[2](torch.relu(run.vae.decoder.layers[0](z)))
                 target = x[row].flatten().expand_as(logits)
                 log_p = -binary_cross_entropy_with_logits(logits, target, reduction="none").sum(1)
-                weights.append(log_p + (noise.square() / 2 - z.square() / 2 + scale.log()).sum(1))
-            total -= float(torch.cat(weights).logsumexp(0)) - math.log(num_samples)
-        return total / len(x)
+                weights.append(log_p + (part.square() / 2 - z.square() / 2 + scale.log()).sum(1))
+            values.append(math.log(num_samples) - float(torch.cat(weights).logsumexp(0)))
+        return torch.tensor(values)
 
     return nll
 
@@ -104,24 +127,29 @@ def main() -> None:
         contenders = {
             "pythae": of_pythae(run, options.num_samples),
             "straightforward": straightforward(run, options.num_samples),
-            "vae_lightning": of_ours(run, options.num_samples, options.memory_mb),
-            "... medium": of_ours(run, options.num_samples, options.memory_mb, "medium"),
+        } | {
+            name: of_ours(run, options.num_samples, options.memory_mb, name)
+            for name in ("highest", "refined", "medium")
         }
         rates: dict[str, list[float]] = {name: [] for name in contenders}
-        values: dict[str, list[float]] = {name: [] for name in contenders}
+        values: dict[str, list[Tensor]] = {name: [] for name in contenders}
         for turn in range(options.repeats):
             indices = torch.arange(turn * options.num_images, (turn + 1) * options.num_images)
             x = run.data.images_at(indices, "test").images.float() / 255
-            for name, contender in contenders.items():
+            noise = noise_of(indices, options.num_samples)
+            order = [*contenders] * 2
+            for name in order[turn % len(contenders) :][: len(contenders)]:
                 started = time.perf_counter()
-                values[name].append(contender(x, indices))
+                values[name].append(contenders[name](x, indices, noise))
                 rates[name].append(options.num_images / (time.perf_counter() - started))
-    print(f"\nK = {options.num_samples:,}, {options.num_images} images a turn, {torch.get_num_threads()} threads")
-    reference, value = statistics.median(rates["pythae"]), statistics.mean(values["pythae"])
+    images = f"{options.repeats} x {options.num_images} images"
+    print(f"\nK = {options.num_samples:,}, {images}, {torch.get_num_threads()} threads")
+    reference = statistics.median(rates["pythae"])
     for name in contenders:
-        median, mean = statistics.median(rates[name]), statistics.mean(values[name])
-        value_told = f"NLL {mean:.3f} ({mean - value:+.3f})"
-        print(f"{name:<17}{median:>8.1f} images/s{median / reference:>7.2f} x pythae   {value_told}")
+        median, value = statistics.median(rates[name]), torch.cat(values[name])
+        apart = (value - torch.cat(values["pythae"])).abs().max()
+        speed = f"{median:>8.1f} images/s{median / reference:>7.2f} x pythae"
+        print(f"{name:<17}{speed}   NLL {value.mean():.4f}, an image's at most {apart:.4f} from pythae's")
 
 
 if __name__ == "__main__":

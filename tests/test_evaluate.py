@@ -110,13 +110,25 @@ def test_only_what_is_asked_for_is_computed(evaluate, plane_run, moved):
 def test_less_exact_products_are_asked_for_and_recorded(evaluate, plane_run, moved):
     run = moved(plane_run)
     before = torch.get_float32_matmul_precision()
-    options = ["metrics=nll", "nll.num_samples=50"]
-    evaluate(f"run={run.path}", *options)
-    exact = run.metrics()
-    evaluate(f"run={run.path}", *options, "nll.matmul_precision=medium")
+    found = {}
+    for precision in ("highest", "refined", "medium"):
+        evaluate(f"run={run.path}", "metrics=nll", "nll.num_samples=200", f"nll.matmul_precision={precision}")
+        assert run.metrics()["test/nll_matmul_precision"] == precision
+        found[precision] = run.metrics()["test/nll"]
     assert torch.get_float32_matmul_precision() == before
-    assert (exact["test/nll_matmul_precision"], run.metrics()["test/nll_matmul_precision"]) == ("highest", "medium")
-    assert run.metrics()["test/nll"] == pytest.approx(exact["test/nll"], abs=0.5)
+    assert found["refined"] == pytest.approx(found["highest"], abs=0.005)
+    assert found["medium"] == pytest.approx(found["highest"], abs=0.5)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_what_carries_the_likelihood_alone_is_exact_where_that_is_faster(
+    evaluate, plane_run, colour_run, moved, monkeypatch, native
+):
+    monkeypatch.setattr("vae_lightning.scoring.likelihood.computes_in_bfloat16", lambda device: native)
+    for run, expected in ((plane_run, "refined" if native else "highest"), (colour_run, "highest")):
+        copied = moved(run, run.path.parent.name)
+        evaluate(f"run={copied.path}", "metrics=nll", "nll.num_samples=2", "nll.num_images=3")
+        assert copied.metrics()["test/nll_matmul_precision"] == expected
 
 
 def test_what_are_no_bits_is_refused_with_the_reason(evaluate, digits_run, colour_run, moved):

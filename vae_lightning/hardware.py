@@ -29,15 +29,16 @@ def native_precision(accelerator: str) -> str:
 
     That is CUDA from compute capability 8.0 on, and CPUs with AVX-512-BF16 or AMX.
     """
+    return "bf16-mixed" if computes_in_bfloat16(native_accelerator(accelerator)) else "32-true"
+
+
+def computes_in_bfloat16(device: str) -> bool:
+    """Whether this kind of device (`cpu`, `cuda`, `mps`) does so itself, and hence faster than in float32."""
     import torch
 
-    device = native_accelerator(accelerator)
-    native = False
     if device == "cuda":
-        native = torch.cuda.get_device_capability() >= (8, 0)
-    elif device == "cpu":
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16-mixed" if native else "32-true"
+        return torch.cuda.get_device_capability() >= (8, 0)
+    return device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def device_name(accelerator: str) -> str:

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
+from vae_lightning.evaluation.log_weights import Precision, log_weights
 from vae_lightning.models.distributions import DiagonalNormal
 from vae_lightning.models.vae import VAE
 from vae_lightning.noise import indexed_normal_samples
 
-_CPU_LATENTS = 5000  # at a time on a CPU: one image of the usual K
-_CACHED_VALUES = 2**20  # 4 MB of float32
+_CPU_LATENTS = 20_000  # at a time on a CPU: four images of the usual K
 _LIKELIHOOD_COPIES = 4  # of the decoded images, which log_prob makes of them at most
 
 
@@ -39,6 +39,7 @@ def importance_sampled(
     num_samples: int,
     seed: int,
     max_latents: int,
+    precision: Precision = "highest",
 ) -> Iterator[tuple[slice, Bounds]]:
     """The bounds of a batch of images, some images at a time, with the part of the batch that they are.
 
@@ -51,6 +52,7 @@ def importance_sampled(
         num_samples: K.
         seed: of the noise.
         max_latents: decoded at a time: whole images if one's K samples are fewer, else a part of its samples.
+        precision: of products of matrices, as in `log_weights`; each part of an image's samples is refined by itself.
 
     Raises:
         ValueError: a num_samples or max_latents below 1.
@@ -66,23 +68,8 @@ def importance_sampled(
         running = _Running(part.stop - part.start)
         rows = DiagonalNormal(posterior.base_dist.loc[part], posterior.base_dist.scale[part])
         for noise in indexed_normal_samples(seed, indices[part], num_samples, rows.event_shape[0], max_latents):
-            running.add(_log_weights(vae, rows, x[part], noise.to(x.device)))
+            running.add(log_weights(vae, rows, x[part], noise, precision))
         yield part, running.bounds()
-
-
-def _log_weights(
-    vae: VAE, posterior: DiagonalNormal, x: Float[Tensor, "B C H W"], noise: Float32[Tensor, "K B D"]
-) -> Float[Tensor, "K B"]:
-    z = posterior.rsample_from(noise)
-    of_one = z.shape[1] == 1
-    log_likelihood = _of_one_image(vae, z[:, 0], x).unsqueeze(1) if of_one else vae.decode(z).log_prob(x)
-    return log_likelihood + vae.prior().log_prob(z) - posterior.log_prob(z)
-
-
-def _of_one_image(vae: VAE, z: Float[Tensor, "K D"], x: Float[Tensor, "1 C H W"]) -> Float[Tensor, " K"]:
-    """log p(x|z) of many latents of an image, on the CPU so many at a time as leave the decoded images in its cache."""
-    num_rows = max(1, _CACHED_VALUES // x.numel()) if z.device.type == "cpu" else len(z)
-    return torch.cat([vae.decode(part).log_prob(x) for part in z.split(num_rows)])
 
 
 class _Running:
@@ -93,11 +80,10 @@ class _Running:
         self.log_sum = torch.full((num_images,), -math.inf, dtype=torch.float64)
         self.sum = torch.zeros(num_images, dtype=torch.float64)
 
-    def add(self, log_weights: Float[Tensor, "K B"]) -> None:
-        weights = log_weights.cpu().double()
-        self.num_samples += len(weights)
-        self.log_sum = torch.logaddexp(self.log_sum, weights.logsumexp(0))
-        self.sum += weights.sum(0)
+    def add(self, log_weights: Float64[Tensor, "K B"]) -> None:
+        self.num_samples += len(log_weights)
+        self.log_sum = torch.logaddexp(self.log_sum, log_weights.logsumexp(0))
+        self.sum += log_weights.sum(0)
 
     def bounds(self) -> Bounds:
         return Bounds(self.log_sum - math.log(self.num_samples), self.sum / self.num_samples)

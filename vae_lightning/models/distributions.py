@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Normal, register_kl
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-_CACHED_VALUES = 2**19  # 2 MB of float32
-_LARGEST, _FACTORS = 20.0, 4  # float32 holds the product of four factors 1 + e^20
+_CACHED_VALUES = 2**21  # 8 MB of float32
+_FACTORS = 4  # to a logarithm: float32 holds the product of four 1 + e^l with l up to 22
 
 
 class DiagonalNormal(Independent):
@@ -69,13 +69,22 @@ def _bernoulli_log_prob(logits: Float[Tensor, "*KB C H W"], value: Float[Tensor,
 
 
 def _in_cache(logits: Float[Tensor, "... P"], value: Float[Tensor, "... P"]) -> Float[Tensor, "..."]:
-    if logits.shape[-1] % _FACTORS == 0 and float(logits.amax()) <= _LARGEST:
+    if logits.shape[-1] % _FACTORS == 0:
         # sum x l - log(1 + e^l)
         factors = logits.exp().add_(1).unflatten(-1, (_FACTORS, -1)).prod(-2)
-        return torch.linalg.vecdot(value, logits) - factors.log_().sum(-1)
+        log_prob = _products(value, logits) - factors.log_().sum(-1)
+        if bool(log_prob.isfinite().all()):
+            return log_prob
     # The same for any logits: sum x l - max(l, 0) + log sigmoid(|l|)
     linear = logits.clamp(min=0).addcmul_(value, logits, value=-1).sum(-1)
     return logits.abs().sigmoid_().log_().sum(-1) - linear
+
+
+def _products(value: Float[Tensor, "... P"], logits: Float[Tensor, "... P"]) -> Float[Tensor, "..."]:
+    """The inner products along the last axis; of one image with many logits they are a matrix by a vector."""
+    if not any(value.stride()[:-1]):
+        return logits @ value[(0,) * (value.ndim - 1)]
+    return torch.linalg.vecdot(value, logits)
 
 
 def normal_image(loc: Float[Tensor, "*KB C H W"], scale: Float[Tensor, ""] | float) -> Independent:

@@ -1,0 +1,97 @@
+"""Importance weights w = p(x, z) / q(z|x) of many latents of each image, as exactly or as fast as is wanted."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Float32, Float64
+from torch import Tensor
+
+from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.vae import VAE
+
+Precision = Literal["highest", "high", "medium", "refined"]
+
+_CACHED_VALUES = 2**21  # 8 MB of float32
+_SHARE = 0.9  # of an image's weight, to be computed in float32
+_LEAST = 64  # of so many samples at least one too
+_LARGEST_SPREAD = 0.25  # nats, of what rounding does to an image's log-weights
+
+
+@contextmanager
+def matmul_precision(precision: str) -> Iterator[None]:
+    """Multiply float32 matrices so exactly for a while (`torch.set_float32_matmul_precision`)."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def log_weights(
+    vae: VAE,
+    posterior: DiagonalNormal,
+    x: Float[Tensor, "B C H W"],
+    noise: Float32[Tensor, "K B D"],
+    precision: Precision = "highest",
+) -> Float64[Tensor, "K B"]:
+    """log w of the latents that this noise makes of the posterior q(z|x), in nats, on the CPU.
+
+    Args:
+        vae: in evaluation mode.
+        posterior: q(z|x) of the images, as `vae.encode` gives it.
+        x: images in [0, 1].
+        noise: standard normal, on the CPU.
+        precision: of products of float32 matrices, as `torch.set_float32_matmul_precision` has it. Or "refined": all
+            latents by "medium", and by "highest" once more those that carry 90% of their image's weight. The log of the
+            weights' sum is then that of "highest" to a few thousandths of a nat.
+    """
+    z = posterior.rsample_from(noise.to(x.device))
+    ratio = _on_cpu(vae.prior().log_prob(z) - posterior.log_prob(z))
+    with matmul_precision("medium" if precision == "refined" else precision):
+        found = ratio + _log_likelihood(vae, z, x)
+    return _refined(found, ratio, vae, z, x) if precision == "refined" else found
+
+
+def _log_likelihood(vae: VAE, z: Float[Tensor, "K B D"], x: Float[Tensor, "B C H W"]) -> Float64[Tensor, "K B"]:
+    """log p(x|z); many latents on the CPU image by image, as many at a time as leave decoded images in its cache."""
+    num_rows = max(1, _CACHED_VALUES // x[0].numel())
+    if z.device.type != "cpu" or len(z) < num_rows:
+        return _on_cpu(vae.decode(z).log_prob(x))
+    images = [torch.cat([vae.decode(part).log_prob(x[i]) for part in z[:, i].split(num_rows)]) for i in range(len(x))]
+    return _on_cpu(torch.stack(images, 1))
+
+
+def _refined(
+    rounded: Float64[Tensor, "K B"], ratio: Float64[Tensor, "K B"], vae: VAE, z: Tensor, x: Tensor
+) -> Float64[Tensor, "K B"]:
+    """The heaviest weights computed again, and the others moved by what those moved on average.
+
+    The log-weights of an image lie nats apart, so that few of them make up the sum. Where rounding does much else than
+    move an image's log-weights together, all are computed again.
+    """
+    chosen = _heaviest(rounded)
+    images = chosen.nonzero()[:, 1].to(x.device)
+    likelihood = _log_likelihood(vae, z[chosen.to(z.device)].unsqueeze(0), x[images])
+    change = torch.zeros_like(rounded).masked_scatter(chosen, likelihood.flatten() + ratio[chosen] - rounded[chosen])
+    num_chosen = chosen.sum(0)
+    shift = change.sum(0) / num_chosen
+    variance = torch.where(chosen, change - shift, 0).square().sum(0) / num_chosen
+    refined = rounded + torch.where(chosen, change, shift)
+    too_far = variance > _LARGEST_SPREAD**2
+    if bool(too_far.any()):
+        refined = torch.where(too_far, ratio + _log_likelihood(vae, z, x), refined)
+    return refined
+
+
+def _heaviest(log_weights: Float64[Tensor, "K B"]) -> Bool[Tensor, "K B"]:
+    """Whether a weight is among the largest that together have the share of its image's sum."""
+    ordered = log_weights.sort(0, descending=True).values
+    num_heavy = (ordered.softmax(0).cumsum(0) < _SHARE).sum(0).clamp(min=len(ordered) // _LEAST, max=len(ordered) - 1)
+    return log_weights >= ordered.gather(0, num_heavy.unsqueeze(0))
+
+
+def _on_cpu(values: Tensor) -> Float64[Tensor, "..."]:
+    return values.cpu().double()
