@@ -24,6 +24,7 @@ _NO_NEWS = (  # Lightning's warnings of what is so on purpose, or its own affair
     "the logging interval",
     "exists and is not empty",
     "`srun` command is available",
+    "could not find the monitored key",  # before the first validation; after it, this is an error
 )
 
 
