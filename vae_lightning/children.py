@@ -16,6 +16,7 @@ from typing import Any
 
 from vae_lightning.errors import UserError
 from vae_lightning.hardware import num_cpus
+from vae_lightning.process import run_as_program
 from vae_lightning.run_dir import RunDir, typed
 
 _SIGNALS = {signal.SIGINT: "Ctrl-C"}
@@ -175,4 +176,4 @@ def _train(run_dir: RunDir, label: str, resume: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_as_program(main)

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from vae_lightning.commands import run_command
 from vae_lightning.config import instantiate, plain
 from vae_lightning.errors import UserError
+from vae_lightning.process import run_as_program
 
 _OPENING = ("run", "device", "data", "trust")
 
@@ -57,4 +58,4 @@ def _chosen(settings: dict[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run_as_program(main)

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from vae_lightning.commands import run_command
 from vae_lightning.config import instantiate, plain
 from vae_lightning.errors import UserError
+from vae_lightning.process import run_as_program
 
 _RUN = ("run", "checkpoint", "device", "data", "trust")  # the rest are the mode's own keys
 _OUTPUT = ("out", "overwrite")
@@ -53,4 +54,4 @@ def _tell(context: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_as_program(main)

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from vae_lightning.commands import is_sweep, jobs_at_once, run_command
 from vae_lightning.errors import UserError
+from vae_lightning.process import run_as_program
 from vae_lightning.world import given_world
 
 
@@ -68,4 +69,4 @@ def _summarize(sweep: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_as_program(main)
