@@ -1,7 +1,8 @@
 """How long commands take to start, and where the time goes: python -m benchmarks.start
 
-`--help`, and `data=mnist model=conv` up to the end of its first call of training_step, each in a fresh process, in
-turns. The recorded results are in README.md.
+`--help`; `data=mnist model=conv` up to the end of its first call of training_step; and a whole run of two small epochs,
+also as Python itself would begin and end it (vae_lightning/process.py). Each in a fresh process, in turns. The recorded
+results are in README.md.
 """
 
 import os
@@ -48,8 +49,11 @@ def run(config, overrides):
     original_build, training.build = training.build, build
     return original_run(config, overrides)
 train._train_run = run
-train.main()
+from vae_lightning.process import run_as_program
+run_as_program(train.main)
 """
+AS_PYTHON_HAS_IT = ["-c", "from vae_lightning.train import main; main()"]
+AS_IT_IS = ["-m", "vae_lightning.train"]
 
 
 def help_seconds() -> float:
@@ -72,15 +76,27 @@ def stages() -> dict[str, float]:
     return ends
 
 
+def whole_run_seconds(program: list[str]) -> float:
+    """Of two epochs on the digits."""
+    with tempfile.TemporaryDirectory() as folder:
+        small = ["data=digits", "callbacks=none", "logger=none", "trainer.max_epochs=2", f"output_dir={folder}"]
+        started = time.perf_counter()
+        subprocess.run([sys.executable, *program, *small], check=True, capture_output=True)
+        return time.perf_counter() - started
+
+
 def main() -> None:
     """Measure and print medians."""
     runs = [(help_seconds(), stages()) for _ in range(REPEATS)]
+    whole = [(whole_run_seconds(AS_IT_IS), whole_run_seconds(AS_PYTHON_HAS_IT)) for _ in range(REPEATS)]
     print(f"{'--help':<42}{statistics.median(seconds for seconds, _ in runs):>6.2f} s")
     before = 0.0
     for stage in runs[0][1]:
         end = statistics.median(ends[stage] for _, ends in runs)
         print(f"{stage:<42}{end - before:>6.2f} s  after {end:.2f} s")
         before = end
+    ours, pythons = (statistics.median(seconds) for seconds in zip(*whole, strict=True))
+    print(f"{'a whole small run':<42}{ours:>6.2f} s  begun and ended by Python alone {pythons:.2f} s")
 
 
 if __name__ == "__main__":
