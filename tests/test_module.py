@@ -64,6 +64,13 @@ def test_units_of_an_earlier_epoch_are_not_kept_beside_later_weights(train, recw
     assert kept["last"] is None
 
 
+def test_settings_of_a_callback_that_was_not_chosen_are_told_and_left_out(train, capsys):
+    run = train("callbacks=none", "+callbacks.samples.every_n_epochs=5", "trainer.max_epochs=1")
+    assert run.is_tested()
+    told = "callbacks.samples: settings without effect, for callbacks has none of this name"
+    assert told in capsys.readouterr().out.splitlines()
+
+
 def test_a_run_without_validation_has_no_units(train):
     run = train("callbacks=none", "trainer.max_epochs=1", "trainer.limit_val_batches=0")
     assert torch.load(run.last, weights_only=True)["units"] is None

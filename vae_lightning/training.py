@@ -165,9 +165,13 @@ def _build_trainer(
 
 
 def _build_all(nodes: dict[str, Any] | None, key: str, trusted: tuple[str, ...] | None, **extra: Any) -> list[Any]:
-    return [
-        instantiate(node, f"{key}.{name}", trusted=trusted, **extra) for name, node in (nodes or {}).items() if node
-    ]
+    built = []
+    for name, node in (nodes or {}).items():
+        if isinstance(node, dict) and node and "_target_" not in node:  # an experiment's, with callbacks=none
+            log.info("%s.%s: settings without effect, for %s has none of this name", key, name, key)
+        elif node:
+            built.append(instantiate(node, f"{key}.{name}", trusted=trusted, **extra))
+    return built
 
 
 def check_settings(config: dict[str, Any]) -> None:
