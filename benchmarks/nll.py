@@ -49,9 +49,8 @@ def trained(folder: Path, num_epochs: int) -> TrainedRun:
 
 def noise_of(indices: Tensor, num_samples: int) -> Tensor:
     """This project's noise for the images of these indices, [N, K, D]."""
-    return torch.cat(list(indexed_normal_samples(SEED, indices, num_samples, CASE.latent_dim, num_samples))).movedim(
-        1, 0
-    )
+    parts = indexed_normal_samples(SEED, indices, num_samples, CASE.latent_dim, num_samples)
+    return torch.cat(list(parts)).movedim(1, 0)
 
 
 def of_pythae(run: TrainedRun, num_samples: int) -> Contender:

@@ -84,7 +84,8 @@ vae = build_vae({shape}, 20, {name}Encoder, DiagonalGaussian, StandardNormal, {n
 x = torch.rand(2, *{shape})
 def peak(num_samples, budget):
     most = int(budget // bytes_per_latent(vae, {shape}))
-    list(importance_sampled(vae, x, torch.arange(2), num_samples=num_samples, seed=0, max_latents=most))
+    options = {{"num_samples": num_samples, "seed": 0, "max_latents": most, "precision": "refined"}}
+    list(importance_sampled(vae, x, torch.arange(2), **options))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = peak(50, 4e6)
 for num_samples in {nums}:
