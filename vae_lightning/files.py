@@ -1,0 +1,224 @@
+"""How files of a run directory are written and read: whole or not at all, never through a link, never without a limit.
+
+A run directory may come from a stranger, and a run may be killed at any moment. So what is written goes into a new file
+beside its target that takes the target's name once it is whole; and what is read is a regular file of a bounded size,
+for a named pipe would be waited for without end.
+"""
+
+import json
+import math
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import yaml
+
+TEXT_LIMIT = 16_000_000  # bytes of a config or of figures
+_PART = ".part"
+_MOST_DEEP = 100  # levels of a YAML or JSON file
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has neither, nor named pipes in its folders
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFLNK: "a link", stat.S_IFSOCK: "a socket"}
+
+
+def write_atomically(path: Path, content: bytes | str, *, durable: bool = False) -> None:
+    """Write the file such that it holds the old content or the new, never a part; a link of its name is replaced.
+
+    Args:
+        path: in a folder that is there.
+        content: text is written in UTF-8.
+        durable: whether it must outlast a power failure, too; that takes some milliseconds.
+
+    Raises:
+        OSError: it can't be written, and what was there is as before.
+    """
+    with replacing(path, durable=durable) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """As `write_atomically`, for what is large: a file to write into, which takes its name when the block ends well."""
+    temporary = part_of(path)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, 0o666)
+    try:
+        with open(descriptor, "wb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+        if durable:
+            _sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def part_of(path: Path) -> Path:
+    """A name beside the target that nobody can have guessed, for what is to become it; `is_part` knows it again."""
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}{_PART}")
+
+
+def is_part(path: Path) -> bool:
+    """Whether a file is one that a killed process left half written."""
+    return path.name.startswith(".") and path.name.endswith(_PART)
+
+
+def open_for_appending(path: Path) -> TextIO:
+    """A text file to write to the end of, made where there is none.
+
+    A file that has a second name, as a snapshot by hard links gives it, becomes a copy first: the other stays as it is.
+
+    Raises:
+        OSError: it can't be opened.
+        ValueError: it is no regular file, but a link, say.
+    """
+    _check_regular(path)
+    if path.exists() and path.stat().st_nlink > 1:
+        with path.open("rb") as original, replacing(path) as copy:
+            shutil.copyfileobj(original, copy)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NOFOLLOW | _NONBLOCK | _BINARY, 0o666)
+    _check_opened(descriptor)
+    return open(descriptor, "a", encoding="utf-8", newline="")
+
+
+def open_regular(path: Path, limit: int, *, within: Path | None = None) -> BinaryIO:
+    """A regular file to read, found at once to be none where it is a pipe or a device.
+
+    Args:
+        path: where it lies; links are followed.
+        limit: the most bytes that it may have.
+        within: the folder that it must really lie in, whatever links there are on the way from there.
+
+    Raises:
+        OSError: there is no such file, or it can't be read.
+        ValueError: it is no regular file, too large, or outside of `within`.
+    """
+    real = Path(os.path.realpath(path))
+    if within is not None and not real.is_relative_to(os.path.realpath(within)):
+        raise ValueError(f"a link leads out of {within}")
+    _check_regular(real)
+    descriptor = os.open(real, os.O_RDONLY | _NOFOLLOW | _NONBLOCK | _BINARY)
+    if _check_opened(descriptor).st_size > limit:
+        os.close(descriptor)
+        raise ValueError(f"larger than {_megabytes(limit)}")
+    return open(descriptor, "rb")
+
+
+def read_bytes(path: Path, limit: int = TEXT_LIMIT, *, within: Path | None = None) -> bytes:
+    """The content of a file; arguments and errors are those of `open_regular`."""
+    with open_regular(path, limit, within=within) as file:
+        content = file.read(limit + 1)  # it may be growing
+    if len(content) > limit:
+        raise ValueError(f"larger than {_megabytes(limit)}")
+    return content
+
+
+def read_text(path: Path, limit: int = TEXT_LIMIT, *, within: Path | None = None) -> str:
+    """The content of a file in UTF-8; arguments and errors are those of `open_regular`."""
+    return read_bytes(path, limit, within=within).decode()
+
+
+def load_yaml(text: str) -> Any:
+    """The plain data of a YAML document.
+
+    Raises:
+        ValueError: it is no YAML, has a tag that is no plain data, an alias (nine of which can stand for gigabytes), or
+            is nested too deep.
+    """
+    try:
+        _check_events(text)
+        return yaml.load(text, _SafeLoader)
+    except Exception as error:  # a wrong date, say, raises whatever its constructor trips over
+        raise ValueError(_yaml_problem(error)) from error
+
+
+def load_json(text: str) -> Any:
+    """The plain data of a JSON document.
+
+    Raises:
+        ValueError: it is no JSON, or is nested too deep.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def dump_yaml(data: Any) -> str:
+    """Plain data as YAML that `load_yaml` reads: without aliases, even where one list stands in two places."""
+    return yaml.dump(data, Dumper=_PlainDumper, sort_keys=False)
+
+
+_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _check_events(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            line = getattr(event.start_mark, "line", 0) + 1
+            raise ValueError(f"line {line}: has an alias (*{event.anchor}), which is not taken")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MOST_DEEP:
+            raise ValueError("nested too deep")
+
+
+def _yaml_problem(error: Exception) -> str:
+    problem = getattr(error, "problem", None) or str(error) or type(error).__name__
+    mark = getattr(error, "problem_mark", None)
+    place = f"line {mark.line + 1}: " if mark else ""
+    return " ".join(f"{place}{problem}".split())
+
+
+def _check_regular(path: Path) -> None:
+    """Raise a ValueError if what has this name is no regular file; opening a named pipe or a device might do harm."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise ValueError(_not_regular(mode))
+
+
+def _check_opened(descriptor: int) -> os.stat_result:
+    """The facts of an open file, which depend on no name any more; it is closed and refused where it is not regular."""
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        raise ValueError(_not_regular(facts.st_mode))
+    return facts
+
+
+def _not_regular(mode: int) -> str:
+    return f"no regular file but {_KINDS.get(stat.S_IFMT(mode), 'a device')}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{math.ceil(size / 1e6):,} MB"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the disk know the new name, too."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:  # nor do some network file systems sync them
+        pass
+    finally:
+        os.close(descriptor)
