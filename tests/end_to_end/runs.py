@@ -1,4 +1,7 @@
-"""Starting commands as a user does, and looking at what they leave."""
+"""Starting commands as a user does, and looking at what they leave.
+
+They start from a process that has the imports (tests/warm.py), unless a fresh one is asked for.
+"""
 
 import os
 import re
@@ -11,20 +14,27 @@ from pathlib import Path
 
 import torch
 
+from tests import warm
 from vae_lightning.run_dir import RunDir
 
 TRAIN = [sys.executable, "-m", "vae_lightning.train"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "vae_lightning.train"]
 
 
-def run_command(*arguments: str, cwd: Path, program: list[str] = TRAIN, **options) -> subprocess.CompletedProcess:
-    options = {"capture_output": True, "text": True, "check": False, "timeout": 300} | options
-    return subprocess.run([*program, *arguments], cwd=cwd, **options)
+def run_command(
+    *arguments: str, cwd: Path, program: list[str] = TRAIN, fresh: bool = False, timeout: float = 300
+) -> subprocess.CompletedProcess:
+    """Run the command to its end, and return what it printed."""
+    return warm.finish(started(*arguments, cwd=cwd, program=program, fresh=fresh), timeout)
 
 
-def started(*arguments: str, cwd: Path, program: list[str] = TRAIN) -> subprocess.Popen:
+def started(
+    *arguments: str, cwd: Path, program: list[str] = TRAIN, fresh: bool = False
+) -> warm.Warm | subprocess.Popen[str]:
     """The command as a shell starts it: in a process group of its own, which Ctrl-C reaches as a whole."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    if not fresh and program[:2] == [sys.executable, "-m"] and warm.can_start(os.environ):
+        return warm.Warm(*program[2:], *arguments, cwd=cwd)
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([*program, *arguments], cwd=cwd, start_new_session=True, **pipes)
 
 

@@ -1,0 +1,156 @@
+"""Commands in processes of their own that start at once: forks of one that has imported what they need.
+
+`Warm("vae_lightning.train", "data=digits", cwd=folder)` is used as `subprocess.Popen` is, for what a shell starts by
+`python -m vae_lightning.train data=digits`. It is a process like any other: signals reach it, it leads a session and a
+process group, /proc shows its command. What it starts itself, ranks and jobs, are fresh processes, as ever.
+"""
+
+import array
+import atexit
+import functools
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+_ENVIRONMENT = dict(os.environ)  # before any test has changed it
+# What is read at the start of a process or at an import, so that a fork can't have it otherwise.
+_READ_EARLY = ("OMP_", "MKL_", "OPENBLAS_", "PYTHON", "LD_", "MALLOC_", "GLIBC_")
+_LENGTH_OF_A_COMMAND_LINE = 4096
+
+
+class _Zygote:
+    """The process that is forked, and the way to ask it."""
+
+    def __init__(self):
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        script = str(Path(__file__).with_name("zygote.py"))
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, script, str(theirs.fileno()), "." * _LENGTH_OF_A_COMMAND_LINE],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=_ENVIRONMENT,
+                start_new_session=True,
+            )
+        assert self._answer() == b"ready"
+        atexit.register(self._end)
+
+    def start(self, request: dict, files: list[int]) -> int:
+        """Have a command started, with its output and the news of its end in these files, and return its process id."""
+        socket.send_fds(self._requests, [json.dumps(request).encode()], files)
+        return int(self._answer())
+
+    def _answer(self) -> bytes:
+        answer = self._requests.recv(100)
+        assert answer, "the process that commands are forked from has ended"
+        return answer
+
+    def _end(self) -> None:
+        self._requests.close()
+        self._process.wait()
+
+
+zygote = functools.cache(_Zygote)
+
+
+def can_start(environment: dict[str, str]) -> bool:
+    """Whether a fork can have this environment."""
+    return _read_early(environment) == _read_early(_ENVIRONMENT)
+
+
+def _read_early(environment: dict[str, str]) -> dict[str, str]:
+    early = {name: value for name, value in environment.items() if name.startswith(_READ_EARLY)}
+    return {name: value for name, value in early.items() if name != "PYTHONPATH"}
+
+
+class Warm:
+    """`python -m module arguments` in a fork, with the part of `subprocess.Popen`'s interface that tests use."""
+
+    def __init__(self, module: str, *arguments: str, cwd: Path, env: dict[str, str] | None = None):
+        self.args = [sys.executable, "-m", module, *arguments]
+        self.returncode: int | None = None
+        environment = dict(os.environ) if env is None else env
+        assert can_start(environment), "a variable that is read early differs: start a fresh process"
+        (out, out_end), (err, err_end), (self._told, told_end) = (os.pipe() for _ in range(3))
+        request = {"module": module, "arguments": arguments, "cwd": str(cwd), "env": environment}
+        ends = [out_end, err_end, told_end]
+        try:
+            self.pid = zygote().start(request, ends)
+        finally:
+            for end in ends:
+                os.close(end)
+        self._readers = [_Reader(out), _Reader(err)]
+
+    def poll(self) -> int | None:
+        return self._wait(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self._wait(timeout) is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return self.returncode
+
+    def _wait(self, timeout: float | None) -> int | None:
+        if self.returncode is None and select.select([self._told], [], [], timeout)[0]:
+            told = os.read(self._told, 4)
+            assert told, "the process that commands are forked from has ended"
+            os.close(self._told)
+            (self.returncode,) = array.array("i", told)
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for its end, and that of all that share its output, and return what was printed."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for reader in self._readers:
+            reader.join(None if deadline is None else max(0, deadline - time.monotonic()))
+            if reader.is_alive():
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        self.wait(None if deadline is None else max(0, deadline - time.monotonic()))
+        out, err = (reader.text() for reader in self._readers)
+        return out, err
+
+    def printed(self) -> tuple[str, str]:
+        """What has been printed until now."""
+        out, err = (reader.text() for reader in self._readers)
+        return out, err
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+
+class _Reader(threading.Thread):
+    """Reads a pipe to its end, so that no command waits to be heard."""
+
+    def __init__(self, file: int):
+        super().__init__(daemon=True)
+        self._file = file
+        self._parts: list[bytes] = []
+        self.start()
+
+    def run(module: str, *arguments: str, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, as `subprocess.run` does with its output captured as text."""
+    return finish(Warm(module, *arguments, cwd=cwd), timeout)
+
+
+def finish(process: Warm | subprocess.Popen[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """Wait for a command's end; one that takes longer is killed."""
+    try:
+        out, errors = process.communicate(timeout=timeout)
+    except BaseException:
+        process.kill()
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
