@@ -19,7 +19,7 @@ ALLOWED = {
     "scoring": {"models", "objectives", "data", "evaluation", "scoring", "trained_run", "run_dir", "world"},
     "callbacks": {"models", "objectives", "evaluation", "figures", "callbacks", "metrics"},
 }
-LEAVES = {"arguments", "errors", "files", "hardware", "noise"}
+LEAVES = {"arguments", "errors", "files", "hardware", "interruption", "noise"}
 
 
 def imports(file: Path) -> set[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -109,13 +110,20 @@ def one_thread() -> Iterator[None]:
 
 
 @one_thread()
-def fit(steps, *callbacks, trained: VAEModule | None = None, data: ImageDataModule | None = None, **options) -> Fitted:
-    """Train with so many steps to an execution; the options are the Trainer's."""
+def fit(
+    steps,
+    *callbacks,
+    trained: VAEModule | None = None,
+    data: ImageDataModule | None = None,
+    ckpt_path: Path | None = None,
+    **options,
+) -> Fitted:
+    """Train with so many steps to an execution, from a checkpoint if there is one; the options are the Trainer's."""
     trained, data, logger = trained or module(), data or Noise(), Rows()
     fitting = trainer(*callbacks, **{"logger": logger, "log_every_n_steps": 2} | options)
     data.trainer = fitting
     execute_together(steps, fitting, data)
-    fitting.fit(trained, data)
+    fitting.fit(trained, data, ckpt_path=ckpt_path, weights_only=True)
     weights = {name: value.clone() for name, value in trained.state_dict().items()}
     return Fitted(fitting, weights, logger.rows)
 

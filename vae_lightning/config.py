@@ -26,7 +26,7 @@ _TRUSTED = {
     "optimizer": ("torch.optim",),
     "trainer": ("lightning.pytorch.trainer", "vae_lightning.stepping"),
     "callbacks": ("vae_lightning.callbacks", "lightning.pytorch.callbacks", "optuna.pruners"),
-    "checkpoint": ("lightning.pytorch.callbacks",),
+    "checkpoint": ("vae_lightning.callbacks.checkpoints",),
     "logger": ("vae_lightning.loggers",),
 }
 _TRUSTED_FUNCTIONS = ("vae_lightning.models.vae.build_vae", "vae_lightning.models.likelihoods.default_likelihood")

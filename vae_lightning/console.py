@@ -15,6 +15,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from vae_lightning.errors import UserError
+from vae_lightning.interruption import exit_code
 from vae_lightning.run_dir import RunDir, typed
 from vae_lightning.world import given_world
 
@@ -25,6 +26,7 @@ _NO_NEWS = (  # Lightning's warnings of what is so on purpose, or its own affair
     "exists and is not empty",
     "`srun` command is available",
     "could not find the monitored key",  # before the first validation; after it, this is an error
+    "resuming from a checkpoint that ended before the epoch ended",  # exactly: see callbacks/within_epoch
 )
 
 
@@ -76,7 +78,7 @@ def labelled_output(label: str) -> None:
 
 @contextmanager
 def reporting_errors() -> Iterator[None]:
-    """Turn a UserError into one line on stderr and exit code 1, Ctrl-C into exit code 130.
+    """Turn a UserError into one line on stderr and exit code 1, Ctrl-C into exit code 130 and SIGTERM into 143.
 
     With HYDRA_FULL_ERROR=1 the traceback is shown instead.
     """
@@ -88,8 +90,9 @@ def reporting_errors() -> Iterator[None]:
             raise
         sys.exit(1 if given_world().rank else f"error: {error}")  # every rank has the error, one tells it
     except KeyboardInterrupt as interrupt:
-        print(": ".join(["interrupted", *map(str, interrupt.args)]), file=sys.stderr)
-        sys.exit(130)
+        if not given_world().rank:
+            print(": ".join(["interrupted", *map(str, interrupt.args)]), file=sys.stderr)
+        sys.exit(exit_code(interrupt))
 
 
 def print_run(run_dir: RunDir, output_dir: str) -> None:

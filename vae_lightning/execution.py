@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.callbacks.progress import ProgressBar
 from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.data.image_data import ImageDataModule
@@ -85,7 +86,7 @@ def _watcher(trainer: Trainer) -> str | None:
 
 
 def _watches(callback: Callback) -> bool:
-    if isinstance(callback, ProgressBar | Throughput):
+    if isinstance(callback, ProgressBar | Throughput | Checkpoints):
         return False
     if isinstance(callback, ModelCheckpoint):
         return not callback.every_n_epochs  # saves by steps or minutes

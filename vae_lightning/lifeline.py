@@ -1,48 +1,84 @@
-"""What keeps a training process from outliving those it trains for."""
+"""What keeps a process from outliving those it works for, and for long the signal that is to end it."""
 
 import os
 import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 
 _NAME = "lifeline"
-_GRACE_S = 10.0  # for the main thread to write the status down; it can't while it waits for a rank that is gone
+_GRACE_S = 30.0  # for the main thread to save; it can't while it waits for a rank that is gone
+_GRACE_OF_CHILDREN_S = 25.0  # so that the parent still has time to tell how they ended
+_AT_ONCE_S = 2.0
 _POLL_S = 0.5
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 def end_with_parent(parent: int | None = None) -> None:
     """End this process soon after its parent has died or SIGTERM or SIGINT has come, even stuck in a collective.
 
-    The parent's death is turned into SIGTERM, which training answers by writing down that it was interrupted; a
-    process that is still there ten seconds later is ended at once. Call it from the main thread, once or more.
+    The parent's death is turned into SIGTERM, which training answers by saving and writing down that it was
+    interrupted; a process that is still there 25 seconds later is ended at once, with the exit code of the signal.
+    Call it from the main thread, once or more.
 
     Args:
         parent: the parent's process id, None for that of the process that is the parent now.
     """
+    _start(parent or os.getppid(), _GRACE_OF_CHILDREN_S)
+
+
+def end_after_signals() -> None:
+    """End this process 30 seconds after SIGTERM or SIGINT has come, or soon after a second SIGINT, whatever it does.
+
+    Call it from the main thread, once or more; nothing changes where `end_with_parent` was called before.
+    """
+    _start(None, _GRACE_S)
+
+
+def _start(parent: int | None, grace_s: float) -> None:
     if any(thread.name == _NAME for thread in threading.enumerate()):
         return
     told, woken = socket.socketpair()
-    for end in (told, woken):
-        end.setblocking(False)
+    woken.setblocking(False)
+    told.settimeout(None if parent is None else _POLL_S)
     # The interpreter's own handler runs only when the main thread gets back to Python; this file is written at once.
     signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-    arguments = (parent or os.getppid(), told, woken)
-    threading.Thread(target=_watch, args=arguments, name=_NAME, daemon=True).start()
+    threading.Thread(target=_watch, args=(parent, grace_s, told, woken), name=_NAME, daemon=True).start()
 
 
-def _watch(parent: int, told: socket.socket, _kept_open: socket.socket) -> None:
-    while not _end_was_asked_for(told):
-        if os.getppid() != parent:
+def _watch(parent: int | None, grace_s: float, told: socket.socket, _kept_open: socket.socket) -> None:
+    number = _first_signal(parent, told)
+    orphaned = parent is not None and os.getppid() != parent  # before it was told, which is no reason to hurry
+    told.settimeout(_POLL_S)
+    first, deadline = time.monotonic(), time.monotonic() + grace_s
+    while time.monotonic() < deadline:
+        again = signal.SIGINT in _signals(told) and time.monotonic() - first > _POLL_S
+        if again or (parent is not None and not orphaned and os.getppid() != parent):
+            deadline = min(deadline, time.monotonic() + _AT_ONCE_S)
+    os._exit(128 + number)
+
+
+def _first_signal(parent: int | None, told: socket.socket) -> int:
+    while True:
+        if parent is not None and os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGTERM)
-            break
-        time.sleep(_POLL_S)
-    time.sleep(_GRACE_S)
-    os._exit(128 + signal.SIGTERM)
+            return signal.SIGTERM
+        came = [number for number in _signals(told) if number in _ENDING]
+        if came:
+            return came[0]
 
 
-def _end_was_asked_for(told: socket.socket) -> bool:
-    try:
-        return any(number in (signal.SIGTERM, signal.SIGINT) for number in told.recv(4096))
-    except BlockingIOError:
-        return False
+def _signals(told: socket.socket) -> bytes:
+    """Those that have come meanwhile, within the socket's time limit."""
+    with suppress(TimeoutError):
+        return told.recv(4096)
+    return b""
+
+
+def _forget_in_child() -> None:
+    """A fork has no such thread, and what comes to it must not be told to its parent's."""
+    signal.set_wakeup_fd(-1)
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

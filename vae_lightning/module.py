@@ -63,8 +63,9 @@ class VAEModule(LightningModule):
         self._unit_meter = UnitMeter()
         self._step_listeners: list[Callback] = []
         self._unchecked_losses: list[tuple[int, Tensor]] = []  # with their optimizer steps
+        self.num_trained = 0  # batches of this epoch so far
+        self._num_accumulated = 0  # of them since the last optimizer step
         self._num_batches = 0  # in this epoch
-        self._num_accumulated = 0  # batches since the last optimizer step
         self._num_steps = 0  # of the whole training
 
     def configure_optimizers(self) -> Optimizer:
@@ -86,14 +87,15 @@ class VAEModule(LightningModule):
         self._unchecked_losses = []
         self._num_batches = self.trainer.datamodule.num_train_batches
         self._num_accumulated = 0
+        self.num_trained = self.trainer.datamodule.first_batch
 
     def training_step(self, batches: TrainingBatches, batch_idx: int) -> None:
         """One optimizer step after another, on batches that came at once (see `execution`)."""
-        first = batch_idx * self.trainer.datamodule.steps_per_execution
         with asking_only(self._step_listeners, self.trainer):
-            for index, images in enumerate(batches.images, first):
+            for images in batches.images:
                 x = self.trainer.datamodule.training_images(images)
-                self._train_on(x, is_last=index + 1 == self._num_batches)
+                self.num_trained += 1
+                self._train_on(x, is_last=self.num_trained == self._num_batches)
 
     def _train_on(self, x: Float32[Tensor, "B C H W"], is_last: bool) -> None:
         step = self.global_step
@@ -152,6 +154,7 @@ class VAEModule(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self._check_finite()  # before the checkpoint is saved, also where nothing is validated
+        self.trainer.datamodule.first_batch = 0
 
     # Evaluation
 

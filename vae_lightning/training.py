@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import WeightAveraging
-from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.callbacks.pruning import PruneTrial
 from vae_lightning.callbacks.throughput import Throughput
-from vae_lightning.checkpoints import AtomicCheckpointIO
+from vae_lightning.checkpoints import AtomicCheckpointIO, current_node
 from vae_lightning.children import environment
 from vae_lightning.config import instantiate
 from vae_lightning.data.image_data import ImageDataModule
@@ -25,6 +26,7 @@ from vae_lightning.errors import UserError
 from vae_lightning.evaluation.kind import kind_of
 from vae_lightning.execution import Unprofiled, execute_together, lightning_options, stepping_options
 from vae_lightning.hardware import device_name, flush_denormals, keep_freed_memory, native_accelerator, native_precision
+from vae_lightning.interruption import Interrupted, interruptible, number_of
 from vae_lightning.module import VAEModule
 from vae_lightning.run_dir import RunDir, typed
 from vae_lightning.world import given_world
@@ -70,6 +72,7 @@ def build(
     Raises:
         UserError: anything in the config that can't work.
     """
+    config = config | {"checkpoint": current_node(config.get("checkpoint"))}
     check_settings(config)
     flush_denormals()
     seed_everything(config["seed"], verbose=False)
@@ -99,7 +102,7 @@ def build(
 def run(parts: Parts) -> dict[str, Any]:
     """Fit and test in this process and return the final figures; the run's status file tells how it ended."""
     run_dir, trainer, module = parts.run_dir, parts.trainer, parts.module
-    with _recorded(run_dir, trainer), _log_file(run_dir, trainer):
+    with interruptible(), _recorded(run_dir, trainer), _log_file(run_dir, trainer):
         _describe(parts)
         if trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
@@ -149,10 +152,10 @@ def _build_trainer(
     callbacks = _build_all(config["callbacks"], "callbacks", trusted)
     # Averaging puts its weights into the model when training ends: after the pictures, which show those being trained.
     callbacks.sort(key=lambda callback: isinstance(callback, WeightAveraging))
-    checkpoints = _build_all(config["checkpoint"], "checkpoint", trusted, dirpath=str(run_dir.checkpoints))
+    checkpoints = [instantiate(config["checkpoint"], "checkpoint", trusted=trusted)] if config["checkpoint"] else []
     loggers = _build_all(config["logger"], "logger", trusted, **place)
     options.setdefault("profiler", Unprofiled())
-    return instantiate(
+    trainer = instantiate(
         options,
         "trainer",
         trusted=trusted,
@@ -162,6 +165,9 @@ def _build_trainer(
         logger=loggers or False,
         enable_progress_bar=bool((config["callbacks"] or {}).get("progress")),
     )
+    # Lightning would answer SIGTERM with a broadcast, in the midst of another: see `interruption`.
+    trainer._signal_connector.register_signal_handlers = lambda: None
+    return trainer
 
 
 def _build_all(nodes: dict[str, Any] | None, key: str, trusted: tuple[str, ...] | None, **extra: Any) -> list[Any]:
@@ -242,7 +248,9 @@ def _check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir)
     different = [name for name in sorted(shapes | stored) if shapes.get(name) != stored.get(name)]
     if different:
         raise UserError(f"resume={run_dir.path}: last.ckpt is of another model (it differs in {different[0]})")
-    epochs, wanted = checkpoint["epoch"] + 1, config["trainer"]["max_epochs"]
+    # At the end of an epoch, whose number it has, or within the next one.
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    wanted = config["trainer"]["max_epochs"]
     tested = run_dir.is_tested()  # else it was ended during its test, which is still to be made
     if wanted is not None and (0 <= wanted < epochs or (wanted == epochs and tested)):
         raise UserError(
@@ -275,10 +283,9 @@ def _recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
 def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
     """The status of a run that ended with an error, and what its user is to be told."""
     way_on = f"go on with {typed('resume', run_dir.path)}" if run_dir.last.is_file() else "before the first checkpoint"
-    # Lightning turns Ctrl-C into SystemExit, and SIGTERM into an exception of its own kind.
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        signal = "SIGTERM" if isinstance(error, SIGTERMException) else "Ctrl-C"
-        return "interrupted", KeyboardInterrupt(f"{signal}; {way_on}")
+    interrupt = error.__context__ if isinstance(error, SystemExit) else error  # as which Lightning raises it again
+    if isinstance(interrupt, KeyboardInterrupt):
+        return "interrupted", Interrupted(number_of(interrupt), way_on)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "failed", UserError(f"output_dir: the disk of {run_dir.path} is full; {way_on}")
     if isinstance(error, MisconfigurationException):
@@ -317,8 +324,7 @@ def _final_metrics(trainer: Trainer, module: VAEModule, seconds: float) -> dict[
         metrics |= {name: mean.value, f"{name}_stderr": mean.stderr}
     metrics["test/kind"] = kind_of(module.vae.likelihood, trainer.datamodule.binarize)
     metrics["test/num_images"] = module.results["test/elbo"].count
-    best = trainer.checkpoint_callback.best_model_score if trainer.checkpoint_callback else None
-    metrics["val/elbo"] = float(best) if best is not None else None
+    metrics["val/elbo"] = next((one.best_score for one in trainer.callbacks if isinstance(one, Checkpoints)), None)
     metrics |= {"epochs": trainer.current_epoch, "steps": trainer.global_step, "seconds": round(seconds, 1)}
     throughput = [callback for callback in trainer.callbacks if isinstance(callback, Throughput)]
     if throughput:

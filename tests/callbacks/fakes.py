@@ -93,6 +93,7 @@ class FakeData(LightningDataModule):
 
     eval_batch_size = 7
     num_train_batches = 6
+    first_batch = 0
 
     def examples(self, num_images: int, split: str = "val", balanced: bool = True):
         return self.images_of_indices(range(len(self.levels[split]))[:num_images], split)

@@ -58,7 +58,7 @@ class ProgressBar(TQDMProgressBar):
         self.train_progress_bar.set_description(_epoch(trainer))
         self._epoch_start = time.perf_counter()
         self._validated = False
-        self._num_batches = 0
+        self._num_batches = trainer.datamodule.first_batch
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -44,10 +44,12 @@ class ImageDataModule(LightningDataModule, ABC):
     Attributes:
         steps_per_execution: so many training batches are handed out at once.
         max_train_batches: no more of them in an epoch; None for all there are.
+        first_batch: of the epoch that is trained first, or is being trained; above 0 where a run goes on within one.
     """
 
     steps_per_execution: int = 1
     max_train_batches: int | None = None
+    first_batch: int = 0
 
     def __init__(
         self,
@@ -110,7 +112,7 @@ class ImageDataModule(LightningDataModule, ABC):
         self.setup()
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         images = self.splits["train"].for_training_on(device)
-        return TrainingLoader(self._train_batches(images), self.steps_per_execution)
+        return TrainingLoader(self._train_batches(images), self.steps_per_execution, self.first_batch)
 
     @property
     def num_train_batches(self) -> int:

@@ -147,18 +147,22 @@ class BatchLoader:
 class TrainingLoader:
     """Joins the batches of a `BatchLoader` to `TrainingBatches` of `steps_per_execution`, the last one of what is left.
 
-    However many are joined, the batches and their order stay the same.
+    However many are joined, the batches and their order stay the same. The first iteration leaves out the epoch's
+    first `first_batch` batches, which a run that is gone on with has trained on before; the length is that of a whole
+    epoch.
     """
 
-    def __init__(self, batches: BatchLoader, steps_per_execution: int = 1):
+    def __init__(self, batches: BatchLoader, steps_per_execution: int = 1, first_batch: int = 0):
         self.batches = batches
         self.steps_per_execution = steps_per_execution
+        self.first_batch = first_batch
         self.batch_sampler = batches.batch_sampler  # where Lightning looks for set_epoch
 
     def __len__(self) -> int:
         return -(-len(self.batches) // self.steps_per_execution)
 
     def __iter__(self) -> Iterator[TrainingBatches]:
-        for indices in torch.stack(self.batches.indices()).split(self.steps_per_execution):
+        first, self.first_batch = self.first_batch, 0
+        for indices in torch.stack(self.batches.indices())[first:].split(self.steps_per_execution):
             images = self.batches.images.images(indices.flatten())
             yield TrainingBatches(images.unflatten(0, indices.shape), indices)

@@ -1,0 +1,172 @@
+"""When checkpoints are saved: the best and the last one after each epoch, and the last one within epochs, too."""
+
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from vae_lightning import interruption
+from vae_lightning.arguments import require_at_least
+from vae_lightning.callbacks import within_epoch
+from vae_lightning.errors import UserError
+from vae_lightning.evaluation.units import UnitStatistics
+
+log = logging.getLogger("vae_lightning")
+
+MONITOR = "val/elbo"  # the plain one (beta = 1), which no warm-up can fool
+
+
+class Checkpoints(Checkpoint):
+    """Saves `checkpoints/best.ckpt`, of the highest validation ELBO, and `checkpoints/last.ckpt`, to be gone on from.
+
+    Both are saved after an epoch, last.ckpt also within one, between two calls of `training_step` (see `execution`),
+    and when SIGTERM or Ctrl-C has come. Training that goes on from any of them is the same bit for bit. No path is
+    kept in a checkpoint.
+
+    Args:
+        every_minutes: so long after the last one, last.ckpt is saved within the epoch; null only at its end.
+        every_steps: so is it at the end of the call in which so many optimizer steps are full; null never.
+
+    Attributes:
+        best_score: that of best.ckpt; None where nothing was validated.
+
+    Raises:
+        ValueError: an interval that is not above 0.
+    """
+
+    def __init__(self, every_minutes: float | None = 10, every_steps: int | None = None):
+        if every_minutes is not None and not every_minutes > 0:
+            raise ValueError(f"every_minutes must be above 0, or null, got {every_minutes}")
+        if every_steps is not None:
+            require_at_least("every_steps", every_steps, 1)
+        self.every_minutes = every_minutes
+        self.every_steps = every_steps
+        self.best_score: float | None = None
+        self._candidate: float | None = None  # of a validation in this epoch
+        self._resumed: within_epoch.Place | None = None
+        self._units: UnitStatistics | None = None
+        self._is_within = False
+        self._is_due = False
+        self._saved_at = 0.0
+        self._step = 0
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if trainer.state.fn != "fit":
+            return
+        self._resumed = place = within_epoch.place_in(checkpoint, trainer, pl_module)
+        if place is None:
+            return
+        trainer.datamodule.first_batch = place.batches
+        left = trainer.datamodule.num_train_batches - place.batches
+        within_epoch.rewind(checkpoint["loops"]["fit_loop"], checkpoint["epoch"], left, trainer)
+        units = checkpoint.get("units")  # of a validation within the epoch
+        self._units = UnitStatistics.from_dict(units) if units else None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._saved_at, self._step, self._is_due = time.monotonic(), trainer.global_step, False
+        place, self._resumed = self._resumed, None
+        if place is not None:
+            self._go_on_within(place, trainer, pl_module)
+
+    def _go_on_within(self, place: within_epoch.Place, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Lightning leaves out the start of an epoch that it goes on within; most callbacks can't do without.
+        candidate = self._candidate
+        for callback in trainer.callbacks:
+            callback.on_train_epoch_start(trainer, pl_module)
+        pl_module.on_train_epoch_start()
+        self._candidate, pl_module.units = candidate, self._units
+        within_epoch.restore(place, trainer, pl_module)
+        if trainer.is_global_zero and place.changed:
+            log.warning(
+                "goes on within epoch %d, but not bit for bit: it was saved with another %s",
+                trainer.current_epoch + 1,
+                " and ".join(place.changed),
+            )
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._candidate = None
+        interruption.put_off()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step, before, self._step = trainer.global_step, self._step, trainer.global_step
+        if self.every_steps is not None and step // self.every_steps != before // self.every_steps:
+            self._is_due = True
+        signal = self._agree(trainer)
+        if not (signal or self._is_due) or _epoch_ends(trainer):
+            return
+        if _is_finite(pl_module):  # else the next loss will say so, and the last good checkpoint is kept
+            self._save_within(trainer, pl_module)
+        if signal:
+            raise interruption.Interrupted(signal)
+
+    def _agree(self, trainer: Trainer) -> int:
+        """The signal that has come to any rank, 0 for none; rank zero's clock says for all whether it is time."""
+        is_time = self.every_minutes is not None and time.monotonic() - self._saved_at >= 60 * self.every_minutes
+        if trainer.world_size == 1:
+            self._is_due |= is_time
+            return interruption.asked()
+        mine = [int(is_time and trainer.is_global_zero), interruption.asked()]
+        of_all = torch.tensor(mine, device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(of_all, torch.distributed.ReduceOp.MAX)
+        is_time, signal = of_all.tolist()
+        self._is_due |= bool(is_time)
+        return signal
+
+    def _save_within(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module._check_finite()
+        self._is_within = True
+        try:
+            self._save(trainer, "last")
+        finally:
+            self._is_within = False
+
+    def _save(self, trainer: Trainer, name: str) -> None:
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / f"{name}.ckpt", weights_only=False)
+        self._saved_at, self._is_due = time.monotonic(), False
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if self._is_within:
+            checkpoint[within_epoch.KEY] = within_epoch.state_of(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and MONITOR in trainer.callback_metrics:
+            self._candidate = float(trainer.callback_metrics[MONITOR])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not _is_finite(pl_module):
+            raise UserError(
+                f"the weights were not finite after epoch {trainer.current_epoch + 1}; the last good checkpoint is "
+                "kept; try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+            )
+        best = -math.inf if self.best_score is None else self.best_score
+        if self._candidate is not None and self._candidate > best:
+            self.best_score = self._candidate
+            self._save(trainer, "best")
+        self._save(trainer, "last")
+        signal = self._agree(trainer)
+        if signal:
+            raise interruption.Interrupted(signal)
+        interruption.heed()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_score": self.best_score, "candidate": self._candidate}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_score, self._candidate = state_dict["best_score"], state_dict.get("candidate")
+
+
+def _epoch_ends(trainer: Trainer) -> bool:
+    """Whether this call was the epoch's last one, or a validation follows, after which there is no place to save at."""
+    loop = trainer.fit_loop.epoch_loop
+    return loop.batch_progress.is_last_batch or loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
+
+
+def _is_finite(module: LightningModule) -> bool:
+    return all(bool(value.isfinite().all()) for value in module.state_dict().values() if value.is_floating_point())
