@@ -12,16 +12,17 @@ import pytest
 STUCK = """
 import signal, sys, time
 from vae_lightning import lifeline
-lifeline._GRACE_S = float(sys.argv[1])
-lifeline.end_with_parent()
+lifeline._GRACE_S = lifeline._GRACE_OF_CHILDREN_S = float(sys.argv[1])
+getattr(lifeline, sys.argv[2])()
 signal.signal(signal.SIGTERM, lambda *_: print("told", flush=True))
+signal.signal(signal.SIGINT, lambda *_: None)
 print("ready", flush=True)
 while True:
     time.sleep(60)
 """
 PARENT = """
 import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", sys.argv[1], "1"], start_new_session=True)
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1], "1", "end_with_parent"], start_new_session=True)
 print(child.pid, flush=True)
 time.sleep(600)
 """
@@ -38,12 +39,28 @@ def gone(pid: int, within_s: float) -> bool:
     return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stuck_process_ends_after_the_grace(number):
-    child = subprocess.Popen([sys.executable, "-c", STUCK, "1"], stdout=subprocess.PIPE, text=True)
+def stuck(grace_s: float, way: str) -> subprocess.Popen:
+    child = subprocess.Popen([sys.executable, "-c", STUCK, str(grace_s), way], stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "ready\n"
+    return child
+
+
+@pytest.mark.parametrize(
+    ("number", "way", "code"), [(signal.SIGTERM, "end_with_parent", 143), (signal.SIGTERM, "end_after_signals", 143)]
+)
+def test_a_stuck_process_ends_after_the_grace_with_the_code_of_the_signal(number, way, code):
+    child = stuck(1, way)
     child.send_signal(number)
-    assert child.wait(timeout=10) != 0
+    assert child.wait(timeout=10) == code
+
+
+def test_a_second_ctrl_c_ends_a_stuck_process_at_once():
+    child = stuck(60, "end_after_signals")
+    child.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=10) == 130
 
 
 def test_a_child_ends_after_its_parent_was_killed():

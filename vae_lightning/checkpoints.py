@@ -60,7 +60,7 @@ def _take_over_best(states: dict[str, Any]) -> None:
     """Replace the states of the two ModelCheckpoints of earlier versions by that of `Checkpoints`: a score, no path."""
     if "Checkpoints" in states:
         return
-    best = next((states.pop(key) for key in list(states) if key.startswith(_OLD_BEST)), {})
+    best: dict[str, Any] = next((states.pop(key) for key in list(states) if key.startswith(_OLD_BEST)), {})
     for key in [key for key in states if key.startswith(_OLD_LAST)]:
         del states[key]
     score = best.get("best_model_score")

@@ -16,10 +16,9 @@ from typing import Any
 
 from vae_lightning.errors import UserError
 from vae_lightning.hardware import num_cpus
+from vae_lightning.interruption import Interrupted, exit_code, interruptible
 from vae_lightning.process import run_as_program
-from vae_lightning.run_dir import RunDir, typed
-
-_SIGNALS = {signal.SIGINT: "Ctrl-C"}
+from vae_lightning.run_dir import RunDir
 
 
 def train_in_children(run_dir: RunDir, num_ranks: int, *, resume: bool, label: str = "", num_jobs: int = 1) -> None:
@@ -34,7 +33,7 @@ def train_in_children(run_dir: RunDir, num_ranks: int, *, resume: bool, label: s
 
     Raises:
         UserError: training failed, with the reason that its status file has.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; the processes are gone.
+        Interrupted: Ctrl-C or SIGTERM; the processes have saved, and are gone.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -60,10 +59,10 @@ def train_in_children(run_dir: RunDir, num_ranks: int, *, resume: bool, label: s
         with _handlers_restored(), _threads_divided_by(num_ranks * num_jobs):
             elastic_launch(config, sys.executable)(*arguments, *(["--resume"] if resume else []))
     except SignalException as error:
-        reason = f"{_SIGNALS.get(error.sigval, error.sigval.name)}; go on with {typed('resume', run_dir.path)}"
+        interrupt = Interrupted(error.sigval, run_dir.way_on())
         if run_dir.status().get("status") == "running":
-            run_dir.write_status("interrupted", reason)
-        raise KeyboardInterrupt(reason) from error
+            run_dir.write_status("interrupted", str(interrupt))
+        raise interrupt from error
     except ChildFailedError as error:
         if run_dir.status().get("status") == "finished":  # and stumbled only as it went
             return
@@ -153,9 +152,10 @@ def main() -> None:
     sys.argv = ["vae-train", *run_dir.overrides()]  # for environment.json: what trains this run alone
     end_with_parent(arguments.parent)
     try:
-        _train(run_dir, arguments.label, arguments.resume)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        with interruptible():
+            _train(run_dir, arguments.label, arguments.resume)
+    except KeyboardInterrupt as interrupt:
+        sys.exit(exit_code(interrupt))
     except UserError as error:
         if run_dir.status().get("status") == "running":
             with suppress(OSError):

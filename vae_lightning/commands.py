@@ -5,7 +5,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ from vae_lightning.children import environment
 from vae_lightning.config import CONF_DIR, register, unknown_key
 from vae_lightning.console import configure_logging, reporting_errors
 from vae_lightning.errors import UserError
-from vae_lightning.multirun import PrepareSweep, RefusedSweep, forget_sweep, go_on, sigterm_interrupts
+from vae_lightning.interruption import Interrupted, interruptible, number_of
+from vae_lightning.multirun import PrepareSweep, RefusedSweep, forget_sweep, go_on
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _UNKNOWN_KEY = r"is not in struct|not in '\w+Config'|No match in the defaults list"
@@ -59,12 +59,11 @@ def run_command(
             failures.append(error)
             return None
 
-    with reporting_errors():
+    with reporting_errors(), interruptible():
         wants_sweep = not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(sys.argv)
         check(wants_sweep)
         try:
-            with sigterm_interrupts() if wants_sweep else nullcontext():
-                failures += _run(guarded, config_name)
+            failures += _run(guarded, config_name)
         except KeyboardInterrupt as interrupt:
             raise (_interrupted_sweep(interrupt) if PrepareSweep.directories else interrupt) from None
         try:
@@ -123,8 +122,7 @@ def _failed_launcher(error: Exception) -> UserError:
 
 
 def _interrupted_sweep(interrupt: KeyboardInterrupt) -> KeyboardInterrupt:
-    signal = str(interrupt).partition(";")[0] or "Ctrl-C"
-    return KeyboardInterrupt(f"{signal}; go on with {go_on()}")
+    return Interrupted(number_of(interrupt), f"go on with {go_on()}")
 
 
 def is_sweep() -> bool:

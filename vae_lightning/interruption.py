@@ -46,6 +46,9 @@ class _Heard:
     """The signal that has come in this process, when, and whether it waits to be asked for."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
         self.number = 0
         self.since = 0.0
         self.is_put_off = False
@@ -65,7 +68,6 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or _handle in outer.values():
         yield
         return
-    _heard.__init__()  # type: ignore[misc]
     end_after_signals()
     for number, handler in outer.items():
         if handler is not signal.SIG_IGN:
@@ -75,6 +77,7 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in outer.items():
             signal.signal(number, handler)
+        _heard.forget()
 
 
 def put_off() -> None:
@@ -104,10 +107,10 @@ def _handle(number: int, _: Any) -> None:
 
 
 def _forget_in_child() -> None:
-    """A fork that decodes pictures is ended by its parent, as any process is that listens to no signal."""
-    for number in _NUMBERS:
+    """A fork, such as one that decodes pictures, has what Python begins with."""
+    for number, default in {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}.items():
         if signal.getsignal(number) is _handle:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, default)
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

@@ -2,10 +2,8 @@
 
 import math
 import shlex
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -125,17 +123,3 @@ def go_on() -> str:
     return (
         f"{shlex.join(['python', '-m', 'vae_lightning.train', *again])} {typed('sweep', PrepareSweep.directories[0])}"
     )
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Have SIGTERM end a sweep as Ctrl-C does: the launcher stops its processes then."""
-
-    def interrupt(number: int, _: Any) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

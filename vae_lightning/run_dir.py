@@ -47,6 +47,10 @@ class RunDir:
     def last(self) -> Path:
         return self.checkpoints / "last.ckpt"
 
+    def way_on(self) -> str:
+        """How a run that has ended early can be gone on with, in words."""
+        return f"go on with {typed('resume', self.path)}" if self.last.is_file() else "before the first checkpoint"
+
     def check_space(self, needed_bytes: int) -> None:
         """Raise a UserError unless the disk has `needed_bytes` left."""
         free = shutil.disk_usage(self.path).free

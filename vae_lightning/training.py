@@ -28,7 +28,7 @@ from vae_lightning.execution import Unprofiled, execute_together, lightning_opti
 from vae_lightning.hardware import device_name, flush_denormals, keep_freed_memory, native_accelerator, native_precision
 from vae_lightning.interruption import Interrupted, interruptible, number_of
 from vae_lightning.module import VAEModule
-from vae_lightning.run_dir import RunDir, typed
+from vae_lightning.run_dir import RunDir
 from vae_lightning.world import given_world
 
 log = logging.getLogger("vae_lightning")
@@ -282,7 +282,7 @@ def _recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
 
 def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
     """The status of a run that ended with an error, and what its user is to be told."""
-    way_on = f"go on with {typed('resume', run_dir.path)}" if run_dir.last.is_file() else "before the first checkpoint"
+    way_on = run_dir.way_on()
     interrupt = error.__context__ if isinstance(error, SystemExit) else error  # as which Lightning raises it again
     if isinstance(interrupt, KeyboardInterrupt):
         return "interrupted", Interrupted(number_of(interrupt), way_on)
