@@ -17,7 +17,7 @@ ALLOWED = {
     "reports": {"reports", "run_dir"},
     "generation": {"models", "data", "evaluation", "figures", "generation", "trained_run"},
     "scoring": {"models", "objectives", "data", "evaluation", "scoring", "trained_run", "run_dir", "world"},
-    "callbacks": {"models", "objectives", "evaluation", "figures", "callbacks", "metrics"},
+    "callbacks": {"models", "objectives", "evaluation", "figures", "callbacks", "metrics", "finiteness"},
 }
 LEAVES = {"arguments", "errors", "files", "hardware", "interruption", "noise"}
 

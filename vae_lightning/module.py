@@ -1,5 +1,6 @@
 """The LightningModule: one shared step, logging, optimizers; the mathematics lives in models/ and objectives/."""
 
+import logging
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -16,11 +17,14 @@ from vae_lightning.errors import UserError
 from vae_lightning.evaluation.means import ExactMeans, Mean
 from vae_lightning.evaluation.units import UnitMeter, UnitStatistics
 from vae_lightning.execution import asking_only, step_listeners
+from vae_lightning.finiteness import NotFiniteError, Skip, Watch, first_not_finite, watch
 from vae_lightning.metrics import log_metrics
 from vae_lightning.models.vae import VAE, VAEOutput
 from vae_lightning.noise import derive_seed, evaluation_noise
 from vae_lightning.objectives.terms import Objective, Terms
 from vae_lightning.stepping import Stepping
+
+log = logging.getLogger("vae_lightning")
 
 _EVERY_BATCH = Stepping()
 
@@ -62,7 +66,8 @@ class VAEModule(LightningModule):
         self._means = ExactMeans()
         self._unit_meter = UnitMeter()
         self._step_listeners: list[Callback] = []
-        self._unchecked_losses: list[tuple[int, Tensor]] = []  # with their optimizer steps
+        self._watch: Watch | None = None  # while training
+        self._skipped: dict[str, int] = {}  # as a checkpoint has it
         self.num_trained = 0  # batches of this epoch so far
         self._num_accumulated = 0  # of them since the last optimizer step
         self._num_batches = 0  # in this epoch
@@ -79,12 +84,15 @@ class VAEModule(LightningModule):
         self.trainer.log_every_n_steps = min(self.trainer.log_every_n_steps, max(steps, 1))
         self._num_steps = steps * (self.trainer.max_epochs or 0)
         self._step_listeners = step_listeners(self.trainer)
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        self._watch = watch(self, self.stepping, scaled)
+        if isinstance(self._watch, Skip):
+            self._watch.restore(self._skipped)
 
     def on_train_epoch_start(self) -> None:
         # The random state is a function of the epoch, so that a resumed run repeats an uninterrupted one.
         torch.manual_seed(derive_seed(self.seed, self.current_epoch, self.global_rank))
         self.units = None  # those of an earlier epoch are not those of the weights to come
-        self._unchecked_losses = []
         self._num_batches = self.trainer.datamodule.num_train_batches
         self._num_accumulated = 0
         self.num_trained = self.trainer.datamodule.first_batch
@@ -99,10 +107,10 @@ class VAEModule(LightningModule):
 
     def _train_on(self, x: Float32[Tensor, "B C H W"], is_last: bool) -> None:
         step = self.global_step
+        if self._num_accumulated == 0:
+            self._watched.begin()
         terms = self.objective(self.vae(x, self.objective.num_samples), x, step)
         loss = terms.loss.mean()
-        # Kept on the device: reading every loss would make each step wait for the one before it.
-        self._unchecked_losses.append((step, loss.detach()))
         with self._float32():
             stepped = self._descend(loss, is_last)
         if stepped and (step + 1) % self.trainer.log_every_n_steps == 0:
@@ -114,6 +122,7 @@ class VAEModule(LightningModule):
         optimizer, num_batches = self.optimizers(), self.stepping.accumulate_grad_batches
         if self._num_accumulated == 0:
             optimizer.zero_grad()
+        loss = self._watched.loss(self.global_step, loss)
         self._num_accumulated += 1
         complete = is_last or self._num_accumulated == num_batches
         with nullcontext() if complete else optimizer.toggle_model(sync_grad=False):
@@ -121,6 +130,7 @@ class VAEModule(LightningModule):
         if complete:
             self._set_learning_rate(optimizer)
             optimizer.step()
+            self._watched.end(optimizer.optimizer)
             self._num_accumulated = 0
         return complete
 
@@ -134,27 +144,46 @@ class VAEModule(LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clips the gradients, which Lightning has unscaled by now if they are of fp16."""
         self.stepping.clip(self.parameters())
+        self._watched.gradient(self.global_step, optimizer)
 
     def _log_training(self, terms: Terms, step: int) -> None:
         means = {f"train/{name}": values.mean() for name, values in terms.by_name().items()}
         schedules = self.objective.schedules(step) | {"learning_rate": self.optimizers().param_groups[0]["lr"]}
-        log_metrics(self.trainer, means | schedules)
+        log_metrics(self.trainer, means | schedules | self._watched.figures())
+
+    @property
+    def dropped(self) -> Tensor | None:
+        """Whether the last step was, a bool on the device; None where trainer.on_nan drops none."""
+        return self._watch.dropped if isinstance(self._watch, Skip) else None
+
+    @property
+    def _watched(self) -> Watch:
+        assert self._watch is not None
+        return self._watch
 
     def _check_finite(self) -> None:
-        """Raise a UserError that names the first step whose loss was NaN or infinite, of those not looked at yet."""
-        unchecked, self._unchecked_losses = self._unchecked_losses, []
-        finite = torch.stack([loss for _, loss in unchecked]).isfinite().tolist() if unchecked else []
-        if not all(finite):
-            step = unchecked[finite.index(False)][0]
+        """Raise a UserError that names the first step that was not finite, of those not looked at yet."""
+        if self._watch is None:
+            return
+        try:
+            self._watch.check()
+        except NotFiniteError as error:
             kept = "the last good checkpoint is kept; " if self.current_epoch else ""
             raise UserError(
-                f"the loss was not finite at step {step} (epoch {self.current_epoch + 1}); {kept}"
+                f"{error} (epoch {self.current_epoch + 1}); {kept}"
                 "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
-            )
+            ) from None
 
     def on_train_epoch_end(self) -> None:
         self._check_finite()  # before the checkpoint is saved, also where nothing is validated
         self.trainer.datamodule.first_batch = 0
+        skipped = self._watched.end_epoch()
+        if skipped and self.trainer.is_global_zero:
+            log.warning(
+                "epoch %d: %d updates were skipped, as the loss or the gradient was not finite",
+                self.current_epoch + 1,
+                skipped,
+            )
 
     # Evaluation
 
@@ -210,5 +239,14 @@ class VAEModule(LightningModule):
         return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._check_finite()
+        bad = first_not_finite(checkpoint["state_dict"])
+        if bad is not None:
+            raise UserError(f"{bad} is not finite (epoch {self.current_epoch + 1}): no checkpoint is written of that")
+        if isinstance(self._watch, Skip):
+            checkpoint["skipped"] = self._watch.state()
         checkpoint["config"] = self.config
         checkpoint["units"] = None if self.units is None else self.units.as_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._skipped = checkpoint.get("skipped", {})

@@ -17,18 +17,23 @@ class Stepping:
     Attributes:
         accumulate_grad_batches: batches to a step; at the end of an epoch what is left makes one.
         gradient_clip_val: the gradients' largest norm, or value if that is the algorithm; None or 0 for no clipping.
+        on_nan: whether a loss or a gradient that is not finite ends the training, or the step is dropped: `finiteness`.
+        max_skipped: how many steps dropped in a row end the training.
 
     Raises:
-        ValueError: no batch to a step, or a negative limit.
+        ValueError: no batch to a step, a negative limit, or no step that may be dropped.
     """
 
     accumulate_grad_batches: int = 1
     gradient_clip_val: float | None = None
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
+    on_nan: Literal["stop", "skip"] = "stop"
+    max_skipped: int = 100
 
     def __post_init__(self) -> None:
         require_at_least("accumulate_grad_batches", self.accumulate_grad_batches, 1)
         require_at_least("gradient_clip_val", self.gradient_clip_val or 0, 0)
+        require_at_least("max_skipped", self.max_skipped, 1)
 
     def clip(self, parameters: Iterable[Tensor]) -> None:
         """Clip their gradients in place."""

@@ -15,6 +15,7 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from vae_lightning.callbacks.averaging import AverageOfTaken
 from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.callbacks.pruning import PruneTrial
 from vae_lightning.callbacks.throughput import Throughput
@@ -152,6 +153,8 @@ def _build_trainer(
     callbacks = _build_all(config["callbacks"], "callbacks", trusted)
     # Averaging puts its weights into the model when training ends: after the pictures, which show those being trained.
     callbacks.sort(key=lambda callback: isinstance(callback, WeightAveraging))
+    if config["trainer"].get("on_nan") == "skip":
+        callbacks += [AverageOfTaken(callback) for callback in callbacks if isinstance(callback, WeightAveraging)]
     checkpoints = [instantiate(config["checkpoint"], "checkpoint", trusted=trusted)] if config["checkpoint"] else []
     loggers = _build_all(config["logger"], "logger", trusted, **place)
     options.setdefault("profiler", Unprofiled())
