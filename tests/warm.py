@@ -141,7 +141,16 @@ class _Reader(threading.Thread):
         self._parts: list[bytes] = []
         self.start()
 
-    def run(module: str, *arguments: str, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(self) -> None:
+        with open(self._file, "rb", buffering=0) as stream:
+            while part := stream.read(65536):
+                self._parts.append(part)
+
+    def text(self) -> str:
+        return b"".join(self._parts).decode().replace("\r\n", "\n")
+
+
+def run(module: str, *arguments: str, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, as `subprocess.run` does with its output captured as text."""
     return finish(Warm(module, *arguments, cwd=cwd), timeout)
 
