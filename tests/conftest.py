@@ -2,8 +2,9 @@
 
 import functools
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,20 @@ TINY = [
 def _plain_environment(monkeypatch):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def in_time() -> Iterator[None]:
+    """A test that waits for a pipe fails after a while instead of hanging."""
+
+    def give_up(*_: object) -> None:
+        raise AssertionError("hangs")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(100)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

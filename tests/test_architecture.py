@@ -19,7 +19,7 @@ ALLOWED = {
     "scoring": {"models", "objectives", "data", "evaluation", "scoring", "trained_run", "run_dir", "world"},
     "callbacks": {"models", "objectives", "evaluation", "figures", "callbacks", "metrics", "finiteness"},
 }
-LEAVES = {"arguments", "errors", "files", "hardware", "interruption", "noise"}
+LEAVES = {"arguments", "errors", "files", "hardware", "interruption", "locks", "noise"}
 
 
 def imports(file: Path) -> set[str]:

@@ -67,6 +67,16 @@ def test_what_was_there_survives_a_failure_and_nothing_is_left_behind(tmp_path, 
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_file_that_can_not_take_its_name_is_removed(tmp_path, monkeypatch):
+    target = tmp_path / "picture.png"
+    write_atomically(target, b"old")
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_a_link_in_the_place_of_the_temporary_file_is_not_written_through(tmp_path, foreign, monkeypatch):
     monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
     target = tmp_path / "run/status.json"

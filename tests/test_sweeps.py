@@ -12,6 +12,7 @@ import torch
 
 from vae_lightning import sweeps
 from vae_lightning.errors import UserError
+from vae_lightning.locks import hold
 from vae_lightning.run_dir import RunDir
 from vae_lightning.sweeps import Job, run_job
 
@@ -93,6 +94,11 @@ def test_a_bug_fails_its_job_only(tmp_path, monkeypatch):
     assert RunDir(tmp_path / "0").status()["reason"] == "a bug"
 
 
+def without_locks(tmp_path) -> None:
+    for lock in (tmp_path / "0").glob(".*lock"):
+        lock.unlink()
+
+
 def status_of(tmp_path, **changes) -> None:
     file = tmp_path / "0/status.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
@@ -100,13 +106,29 @@ def status_of(tmp_path, **changes) -> None:
 
 def test_a_job_that_is_being_trained_is_left_alone(tmp_path, trained):
     run_job(job(tmp_path, 0, "seed=1"))
+    here = f"process {os.getpid()} on .* is still training it$"
+    with hold(tmp_path / "0/.lock"), pytest.raises(UserError, match=here):
+        run_job(job(tmp_path, 0, "seed=1"))
+    assert trained == [("0", False)]
+
+
+def test_a_job_that_an_earlier_version_is_training_is_left_alone(tmp_path, trained):
+    run_job(job(tmp_path, 0, "seed=1"))
+    without_locks(tmp_path)
     status_of(tmp_path, status="running", pid=os.getpid())
     with pytest.raises(UserError, match=f"process {os.getpid()} on .* is still training it"):
         run_job(job(tmp_path, 0, "seed=1"))
 
 
-def test_a_killed_job_is_told_as_interrupted_and_resumed(tmp_path, trained):
+def test_a_killed_job_is_told_as_interrupted_whoever_has_its_number_now(tmp_path, trained):
     run_job(job(tmp_path, 0, "seed=1"))
+    status_of(tmp_path, status="running", pid=os.getpid())
+    assert RunDir(tmp_path / "0").real_status()["status"] == "interrupted"
+
+
+def test_a_killed_job_of_an_earlier_version_is_told_as_interrupted_and_resumed(tmp_path, trained):
+    run_job(job(tmp_path, 0, "seed=1"))
+    without_locks(tmp_path)
     status_of(tmp_path, status="running", pid=2**22 + 1)
     assert RunDir(tmp_path / "0").real_status()["status"] == "interrupted"
     run_job(job(tmp_path, 0, "seed=1"))
@@ -117,6 +139,7 @@ def test_a_process_that_ended_and_is_not_taken_note_of_trains_nothing(tmp_path, 
     ended = subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.PIPE)
     ended.stdout.read()  # until its end closes the pipe; nobody waits for it
     run_job(job(tmp_path, 0, "seed=1"))
+    without_locks(tmp_path)
     status_of(tmp_path, status="running", pid=ended.pid)
     deadline = time.monotonic() + 10
     while RunDir(tmp_path / "0").is_training() and time.monotonic() < deadline:
@@ -146,6 +169,24 @@ def test_what_a_full_disk_left_is_made_up_for(tmp_path, trained):
     (tmp_path / "0/status.json").touch()
     run_job(job(tmp_path, 0, "seed=1"))
     assert RunDir(tmp_path / "0").status()["status"] == "finished"
+    assert trained == [("0", False)]
+
+
+def test_a_folder_of_the_user_that_has_a_number_is_left_alone(tmp_path, trained):
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0/photo.png").touch()
+    (tmp_path / "²").mkdir()
+    run_job(job(tmp_path, 0, "seed=1"))
+    assert (tmp_path / "0/photo.png").exists()
+    assert trained == [("1", False)]
+
+
+def test_a_job_with_a_link_that_leads_out_of_it_is_not_gone_on_with(tmp_path, trained):
+    run_job(job(tmp_path / "sweep", 0, "seed=1"))
+    (tmp_path / "sweep/0/status.json").unlink()
+    (tmp_path / "sweep/0/images").symlink_to(tmp_path)
+    with pytest.raises(UserError, match=r"^sweep=.*: images is a link that leads out of it"):
+        run_job(job(tmp_path / "sweep", 0, "seed=1"))
     assert trained == [("0", False)]
 
 

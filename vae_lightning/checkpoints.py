@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from vae_lightning.errors import UserError
+from vae_lightning.files import replacing
 
 _OLD_BEST = "ModelCheckpoint{'monitor': 'val/elbo', 'mode': 'max', "
 _OLD_LAST = "ModelCheckpoint{'monitor': None, 'mode': 'min', "
@@ -15,16 +17,18 @@ _OLD_LAST = "ModelCheckpoint{'monitor': None, 'mode': 'min', "
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the target and renames, so that a run killed meanwhile keeps its last checkpoint.
 
-    Lightning itself writes to the system's temporary folder first, which may be another disk.
+    Lightning itself writes to memory and to the system's temporary folder first, which may be another disk.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        temporary = f"{path}.part"
+        file = Path(path)
+        file.parent.mkdir(exist_ok=True)  # but not the run directory, which may have been removed
         try:
-            super().save_checkpoint(checkpoint, temporary)
-            os.replace(temporary, path)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
+            with replacing(file, durable=True) as stream:
+                torch.save(checkpoint, stream)
+        except RuntimeError as error:  # PyTorch's, in place of the one that writing met with
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
             raise
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -18,7 +18,9 @@ from vae_lightning.errors import UserError
 from vae_lightning.hardware import num_cpus
 from vae_lightning.interruption import Interrupted, exit_code, interruptible
 from vae_lightning.process import run_as_program
-from vae_lightning.run_dir import RunDir
+from vae_lightning.run_dir import GONE, RunDir
+from vae_lightning.training_lock import locked_for_process
+from vae_lightning.world import given_world
 
 
 def train_in_children(run_dir: RunDir, num_ranks: int, *, resume: bool, label: str = "", num_jobs: int = 1) -> None:
@@ -71,6 +73,8 @@ def train_in_children(run_dir: RunDir, num_ranks: int, *, resume: bool, label: s
 
 def _reason(run_dir: RunDir, failures: dict[int, Any], num_ranks: int) -> str:
     """Why training failed: who was killed if anyone was, else what the first failing rank wrote down itself."""
+    if not run_dir.path.is_dir():
+        return GONE
     exit_codes = {rank: failure.exitcode for rank, failure in failures.items()}
     # Elastic itself ends the ranks that are left by SIGTERM.
     killed = {rank: code for rank, code in exit_codes.items() if code < 0 and code != -signal.SIGTERM}
@@ -152,7 +156,7 @@ def main() -> None:
     sys.argv = ["vae-train", *run_dir.overrides()]  # for environment.json: what trains this run alone
     end_with_parent(arguments.parent)
     try:
-        with interruptible():
+        with interruptible(), _held(run_dir, arguments.parent):
             _train(run_dir, arguments.label, arguments.resume)
     except KeyboardInterrupt as interrupt:
         sys.exit(exit_code(interrupt))
@@ -161,6 +165,18 @@ def main() -> None:
             with suppress(OSError):
                 run_dir.write_status("failed", str(error))
         sys.exit(1)
+
+
+@contextmanager
+def _held(run_dir: RunDir, parent: int | None) -> Iterator[None]:
+    """Hold the run directory, on rank zero, which writes there; a process whose command has died holds none."""
+    if given_world().rank > 0:
+        yield
+        return
+    with locked_for_process(run_dir.path):
+        if parent not in (None, os.getppid()):  # another command may have found the directory free before
+            raise KeyboardInterrupt
+        yield
 
 
 def _train(run_dir: RunDir, label: str, resume: bool) -> None:

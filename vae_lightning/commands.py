@@ -23,6 +23,7 @@ from vae_lightning.console import configure_logging, reporting_errors
 from vae_lightning.errors import UserError
 from vae_lightning.interruption import Interrupted, interruptible, number_of
 from vae_lightning.multirun import PrepareSweep, RefusedSweep, forget_sweep, go_on
+from vae_lightning.places import typed_with_home
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _UNKNOWN_KEY = r"is not in struct|not in '\w+Config'|No match in the defaults list"
@@ -60,6 +61,7 @@ def run_command(
             return None
 
     with reporting_errors(), interruptible():
+        sys.argv[1:] = map(typed_with_home, sys.argv[1:])
         wants_sweep = not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(sys.argv)
         check(wants_sweep)
         try:

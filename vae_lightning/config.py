@@ -1,6 +1,7 @@
 """Where the configs lie, what the top level may hold, and the one place that turns a config into objects."""
 
 import inspect
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,7 @@ def register() -> None:
 
 def _sweep_place(sweep: str | None, sweep_dir: str) -> str:
     """Where the jobs of `-m` go: into the sweep that is gone on with, else into a new one."""
+    sweep, sweep_dir = sweep and os.path.expanduser(sweep), os.path.expanduser(sweep_dir)
     if sweep is not None and not Path(sweep).is_dir():
         raise UserError(f"sweep={sweep}: no such directory; sweep_dir= names the place of a new sweep")
     if sweep is not None and not (Path(sweep) / "multirun.yaml").is_file():

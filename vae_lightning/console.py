@@ -14,7 +14,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, one_line
 from vae_lightning.interruption import exit_code
 from vae_lightning.run_dir import RunDir, typed
 from vae_lightning.world import given_world
@@ -88,10 +88,10 @@ def reporting_errors() -> Iterator[None]:
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        sys.exit(1 if given_world().rank else f"error: {error}")  # every rank has the error, one tells it
+        sys.exit(1 if given_world().rank else f"error: {one_line(error)}")  # every rank has the error, one tells it
     except KeyboardInterrupt as interrupt:
         if not given_world().rank:
-            print(": ".join(["interrupted", *map(str, interrupt.args)]), file=sys.stderr)
+            print(": ".join(["interrupted", *map(one_line, interrupt.args)]), file=sys.stderr)
         sys.exit(exit_code(interrupt))
 
 

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from vae_lightning.commands import run_command
 from vae_lightning.config import instantiate, plain
 from vae_lightning.errors import UserError
+from vae_lightning.places import with_home
 from vae_lightning.process import run_as_program
 
 _OPENING = ("run", "device", "data", "trust")
@@ -27,7 +28,7 @@ def _evaluate(config: DictConfig) -> None:
     from vae_lightning.hardware import flush_denormals
     from vae_lightning.world import joined_world
 
-    settings = plain(config)
+    settings = with_home(plain(config))
     if settings["run"] is None:
         raise UserError("run: give a run directory, as in run=outputs/<date>/<time>_<name>")
     metrics = {name: instantiate(settings[name], name) for name in _chosen(settings)}

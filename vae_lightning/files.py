@@ -5,6 +5,7 @@ beside its target that takes the target's name once it is whole; and what is rea
 for a named pipe would be waited for without end.
 """
 
+import io
 import json
 import math
 import os
@@ -14,13 +15,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
 import yaml
 
 TEXT_LIMIT = 16_000_000  # bytes of a config or of figures
 _PART = ".part"
 _MOST_DEEP = 100  # levels of a YAML or JSON file
+_MOST_ENTRIES = 2_000_000  # of a folder that is looked through
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has neither, nor named pipes in its folders
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -63,7 +65,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
 
 def part_of(path: Path) -> Path:
     """A name beside the target that nobody can have guessed, for what is to become it; `is_part` knows it again."""
-    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}{_PART}")
+    return path.parent / f".{path.name[:40]}.{secrets.token_hex(8)}{_PART}"
 
 
 def is_part(path: Path) -> bool:
@@ -71,7 +73,7 @@ def is_part(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(_PART)
 
 
-def open_for_appending(path: Path) -> TextIO:
+def open_for_appending(path: Path) -> io.TextIOWrapper:
     """A text file to write to the end of, made where there is none.
 
     A file that has a second name, as a snapshot by hard links gives it, becomes a copy first: the other stays as it is.
@@ -80,13 +82,23 @@ def open_for_appending(path: Path) -> TextIO:
         OSError: it can't be opened.
         ValueError: it is no regular file, but a link, say.
     """
-    _check_regular(path)
+    check_regular(path)
     if path.exists() and path.stat().st_nlink > 1:
         with path.open("rb") as original, replacing(path) as copy:
             shutil.copyfileobj(original, copy)
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NOFOLLOW | _NONBLOCK | _BINARY, 0o666)
     _check_opened(descriptor)
     return open(descriptor, "a", encoding="utf-8", newline="")
+
+
+def check_regular(path: Path) -> None:
+    """Raise a ValueError if what has this name is no regular file but a link, say, or a pipe that opening waits for."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise ValueError(_not_regular(mode))
 
 
 def open_regular(path: Path, limit: int, *, within: Path | None = None) -> BinaryIO:
@@ -101,10 +113,10 @@ def open_regular(path: Path, limit: int, *, within: Path | None = None) -> Binar
         OSError: there is no such file, or it can't be read.
         ValueError: it is no regular file, too large, or outside of `within`.
     """
+    if within is not None:
+        check_within(path, within)
     real = Path(os.path.realpath(path))
-    if within is not None and not real.is_relative_to(os.path.realpath(within)):
-        raise ValueError(f"a link leads out of {within}")
-    _check_regular(real)
+    check_regular(real)
     descriptor = os.open(real, os.O_RDONLY | _NOFOLLOW | _NONBLOCK | _BINARY)
     if _check_opened(descriptor).st_size > limit:
         os.close(descriptor)
@@ -124,6 +136,49 @@ def read_bytes(path: Path, limit: int = TEXT_LIMIT, *, within: Path | None = Non
 def read_text(path: Path, limit: int = TEXT_LIMIT, *, within: Path | None = None) -> str:
     """The content of a file in UTF-8; arguments and errors are those of `open_regular`."""
     return read_bytes(path, limit, within=within).decode()
+
+
+def folder_in(root: Path, *names: str) -> Path:
+    """The folder `root/<name>/<name>...`, made where it is missing; the root itself is not, for it may be gone.
+
+    Raises:
+        OSError: there is no root, or something else has that name.
+        ValueError: one of the names is a link that leads out of the root.
+    """
+    folder = root
+    for name in names:
+        folder = folder / name
+        check_within(folder, root)
+        folder.mkdir(exist_ok=True)
+    return folder
+
+
+def check_within(path: Path, root: Path) -> None:
+    """Raise a ValueError if the path really lies outside of the root, by a link or by dots."""
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+        raise ValueError(f"a link leads out of {root}")
+
+
+def check_contents(root: Path) -> None:
+    """Refuse a folder in which a link leads out of it, or in which there is something else than files and folders.
+
+    The way to the folder may have links, and links may lead from one place in it to another.
+
+    Raises:
+        OSError: a folder in it can't be read.
+        ValueError: the first such thing, by its name.
+    """
+    top = os.path.realpath(root)
+    folders, left = [top], _MOST_ENTRIES
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                left -= 1
+                _check_entry(entry, top)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+        if left < 0:
+            raise ValueError(f"it holds more than {_MOST_ENTRIES:,} files")
 
 
 def load_yaml(text: str) -> Any:
@@ -183,14 +238,13 @@ def _yaml_problem(error: Exception) -> str:
     return " ".join(f"{place}{problem}".split())
 
 
-def _check_regular(path: Path) -> None:
-    """Raise a ValueError if what has this name is no regular file; opening a named pipe or a device might do harm."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(mode):
-        raise ValueError(_not_regular(mode))
+def _check_entry(entry: os.DirEntry[str], top: str) -> None:
+    name = os.path.relpath(entry.path, top)
+    if entry.is_symlink():
+        if not Path(os.path.realpath(entry.path)).is_relative_to(top):
+            raise ValueError(f"{name} is a link that leads out of it")
+    elif not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False):
+        raise ValueError(f"{name} is {_kind(entry.stat(follow_symlinks=False).st_mode)}")
 
 
 def _check_opened(descriptor: int) -> os.stat_result:
@@ -203,7 +257,11 @@ def _check_opened(descriptor: int) -> os.stat_result:
 
 
 def _not_regular(mode: int) -> str:
-    return f"no regular file but {_KINDS.get(stat.S_IFMT(mode), 'a device')}"
+    return f"no regular file but {_kind(mode)}"
+
+
+def _kind(mode: int) -> str:
+    return _KINDS.get(stat.S_IFMT(mode), "a device")
 
 
 def _megabytes(size: int) -> str:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from vae_lightning.commands import run_command
 from vae_lightning.config import instantiate, plain
 from vae_lightning.errors import UserError
+from vae_lightning.places import with_home
 from vae_lightning.process import run_as_program
 
 _RUN = ("run", "checkpoint", "device", "data", "trust")  # the rest are the mode's own keys
@@ -28,7 +29,7 @@ def _generate(config: DictConfig) -> None:
     # Imported here: `--help` must answer without torch.
     from vae_lightning.generation.output import output_folder
 
-    settings, mode = plain(config), HydraConfig.get().runtime.choices["mode"]
+    settings, mode = with_home(plain(config)), HydraConfig.get().runtime.choices["mode"]
     if settings["run"] is None:
         raise UserError("run: give a run directory, as in run=outputs/<date>/<time>_<name>")
     opening = {key: settings.pop(key) for key in _RUN}

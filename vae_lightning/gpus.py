@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from vae_lightning.hardware import native_accelerator
+from vae_lightning.locks import HeldError, hold
 
 
 def visible_gpus() -> list[str]:
@@ -76,7 +75,7 @@ def _take(gpus: list[str], wanted: int, seats: int, locks: Path, held: ExitStack
 
 def _locked(file: Path, stack: ExitStack) -> bool:
     try:
-        stack.enter_context(FileLock(file, blocking=False))
-    except Timeout:
+        stack.enter_context(hold(file))
+    except HeldError:
         return False
     return True

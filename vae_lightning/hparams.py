@@ -37,7 +37,8 @@ def write_entry(run_dir: Path, config: dict[str, Any], status: str, metrics: dic
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
     for old in run_dir.glob(f"*{_SUFFIX}"):
-        old.unlink(missing_ok=True)
+        if not old.is_dir() or old.is_symlink():
+            old.unlink(missing_ok=True)
     # Else runs of the same settings would be one trial.
     trial = "/".join(run_dir.absolute().parts[-2:])
     summaries = [summary_v2.hparams_pb(hyperparameters(config), trial_id=trial), *_figures(metrics)]

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_lightning.children import train_in_children
+from vae_lightning.places import check_new_place
 from vae_lightning.run_dir import RunDir, reserved
+from vae_lightning.training_lock import locked
 from vae_lightning.world import World, joined_world
 
 if TYPE_CHECKING:
@@ -26,17 +28,24 @@ def start(config: dict[str, Any], overrides: list[str], path: Path) -> RunDir | 
     Raises:
         UserError: a config that can't work, of which nothing is left behind; or a run that failed.
     """
-    with joined_world(config["trainer"]["accelerator"]) as world:
+    check_new_place("run_dir", path)
+    with joined_world(config["trainer"]["accelerator"]) as world, ExitStack() as held:
         with ExitStack() as until_checked:
             run_dir = world.agree(lambda: until_checked.enter_context(reserved(path)))
+            world.agree(lambda: held.enter_context(locked(run_dir.path, "run_dir")))
             parts = prepared(world, config, run_dir)
         _train(world, parts, overrides)
     return run_dir if world.rank == 0 else None
 
 
 def resume(config: dict[str, Any], overrides: list[str], run_dir: RunDir, *, trusted: tuple[str, ...]) -> RunDir | None:
-    """Go on with a run from its last checkpoint; `trusted` as in `config.instantiate`, the rest as in `start`."""
-    with joined_world(config["trainer"]["accelerator"]) as world:
+    """Go on with a run from its last checkpoint; `trusted` as in `config.instantiate`, the rest as in `start`.
+
+    Raises:
+        UserError: as `start`; or another process is training the run, in which nothing has been changed then.
+    """
+    with joined_world(config["trainer"]["accelerator"]) as world, ExitStack() as held:
+        world.agree(lambda: held.enter_context(locked(run_dir.path, f"resume={run_dir.path}")))
         parts = prepared(world, config, run_dir, resume=True, trusted=trusted)
         _train(world, parts, run_dir.overrides() + overrides)
     return run_dir if world.rank == 0 else None

@@ -1,7 +1,7 @@
 """Where figures go while training: TensorBoard's event files and metrics.csv, both in the run directory."""
 
 import csv
-import os
+import io
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +9,11 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+
+from vae_lightning.errors import UserError
+from vae_lightning.files import open_for_appending, open_regular, write_atomically
+
+_MOST_BYTES = 1_000_000_000  # of the metrics.csv that is gone on with
 
 
 class TensorBoard(TensorBoardLogger):
@@ -42,7 +47,10 @@ class MetricsCSV(Logger):
         self._rows: list[dict[str, Any]] = []
         self._num_written = 0  # of the rows; 0 also means that the file is to be written anew
         if first_step and self._file.is_file():
-            self._read(first_step)
+            try:
+                self._read(first_step)
+            except (OSError, ValueError, csv.Error) as error:
+                raise UserError(f"{self._file}: can't be read ({error}); move it to have it written anew") from error
 
     @property
     def name(self) -> str:
@@ -70,27 +78,27 @@ class MetricsCSV(Logger):
         new_columns = [name for row in self._rows[self._num_written :] for name in row if name not in self._columns]
         self._columns += dict.fromkeys(new_columns)
         if new_columns or not self._num_written:
-            temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-            self._write(temporary, "w", self._rows)
-            os.replace(temporary, self._file)
+            text = io.StringIO(newline="")
+            csv.DictWriter(text, self._columns).writeheader()
+            self._write(text, self._rows)
+            write_atomically(self._file, text.getvalue())
         else:
-            self._write(self._file, "a", self._rows[self._num_written :])
+            with open_for_appending(self._file) as stream:
+                self._write(stream, self._rows[self._num_written :])
         self._num_written = len(self._rows)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         self.save()
 
-    def _write(self, file: Path, mode: str, rows: list[dict[str, Any]]) -> None:
-        with file.open(mode, newline="") as stream:
-            writer = csv.DictWriter(stream, self._columns)
-            if mode == "w":
-                writer.writeheader()
-            writer.writerows(rows)
+    def _write(self, stream: io.TextIOBase, rows: list[dict[str, Any]]) -> None:
+        csv.DictWriter(stream, self._columns).writerows(rows)
 
     def _read(self, first_step: int) -> None:
-        with self._file.open(newline="") as stream:
+        """Take over the rows before that step; a last one that a kill has cut short is of no use."""
+        stream = io.TextIOWrapper(open_regular(self._file, _MOST_BYTES, within=self._file.parent), "utf-8", newline="")
+        with stream:
             reader = csv.DictReader(stream)
             self._columns = list(reader.fieldnames or self._columns)
-            rows = [{name: value for name, value in row.items() if value not in ("", None)} for row in reader]
-        self._rows = [row for row in rows if int(row["step"]) < first_step]
+            rows = [{name: value for name, value in row.items() if name and value not in ("", None)} for row in reader]
+        self._rows = [row for row in rows if row.get("step", "").isdecimal() and int(row["step"]) < first_step]

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from vae_lightning.errors import UserError
+from vae_lightning.places import check_name, check_new_place
 from vae_lightning.resume import PLACES
 from vae_lightning.run_dir import typed
 
@@ -47,11 +48,13 @@ class PrepareSweep(Callback):
             RefusedSweep: an override that can't be swept, or a directory that can't be made.
         """
         try:
-            directory = Path(config.hydra.sweep.dir)
+            directory, name = Path(config.hydra.sweep.dir), str(config.get("name", ""))
         except OmegaConfBaseException:  # is raised again where it is told
             return
         overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
         try:
+            check_name(name)
+            check_new_place("sweep_dir", directory)
             _check(overrides)
             PrepareSweep.missing[:] = _check_place(directory)
         except UserError as error:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from vae_lightning.commands import run_command
 from vae_lightning.config import plain, unknown_key
 from vae_lightning.errors import UserError
+from vae_lightning.places import with_home
 
 _KEYS = ["sweep", "runs", "output"]
 
@@ -27,7 +28,7 @@ def _report(config: DictConfig) -> None:
     from vae_lightning.reports.report import write_report
     from vae_lightning.reports.summary import terminal_table
 
-    directories, output, title = _wanted(plain(config))
+    directories, output, title = _wanted(with_home(plain(config)))
     report = write_report(directories, output, title)
     print(terminal_table(report.records))
     print(f"\n{'summary':<10}{report.summary}\n{'report':<10}{report.page}")

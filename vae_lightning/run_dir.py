@@ -9,8 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,12 +18,25 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vae_lightning.errors import UserError
+from vae_lightning.files import (
+    TEXT_LIMIT,
+    check_contents,
+    dump_yaml,
+    is_part,
+    load_json,
+    load_yaml,
+    part_of,
+    read_text,
+    write_atomically,
+)
 from vae_lightning.hardware import num_cpus
+from vae_lightning.locks import alone_in
+from vae_lightning.training_lock import COMMAND_LOCK, trainer_of
 
 _PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy", "pillow")
+GONE = "the run directory is gone; training ends here, and can be gone on with where it has been moved to, if it has"
+_YAML_LIMIT = 1_000_000  # bytes: a megabyte takes seconds to read
 
 
 @dataclass(frozen=True)
@@ -61,17 +73,21 @@ class RunDir:
             )
 
     def config(self) -> dict[str, Any]:
-        """The resolved config, as plain data."""
-        return yaml.safe_load((self.path / "config.yaml").read_text())
+        """The resolved config, as plain data.
+
+        Raises:
+            OSError, ValueError: there is none, or it can't be read; so do `overrides` and `metrics`.
+        """
+        return _of_kind(dict, load_yaml(self._read("config.yaml", _YAML_LIMIT)))
 
     def write_config(self, config: dict[str, Any], overrides: list[str]) -> None:
         """Record the resolved config and what was typed."""
-        self._write("config.yaml", yaml.safe_dump(config, sort_keys=False))
-        self._write("overrides.yaml", yaml.safe_dump(overrides))
+        self._write("config.yaml", dump_yaml(config))
+        self._write("overrides.yaml", dump_yaml(overrides))
 
     def overrides(self) -> list[str]:
         """What was typed, that of every resumption included."""
-        return yaml.safe_load((self.path / "overrides.yaml").read_text())
+        return [str(override) for override in _of_kind(list, load_yaml(self._read("overrides.yaml", _YAML_LIMIT)))]
 
     def write_environment(self, **facts: Any) -> None:
         """Record versions, machine, commit and command line, with further facts of the caller's."""
@@ -115,43 +131,63 @@ class RunDir:
         return status | {"status": "interrupted", "reason": "killed"}
 
     def is_training(self) -> bool:
-        """Whether the process that the status file names still runs; of another machine's it is believed."""
-        status = self.status()
-        if status.get("status") not in ("starting", "running"):
-            return False
+        """Whether the run's locks are held; where they can't tell, whether the process that the status file names
+        still runs, which is believed of another machine's.
+        """
+        status, trainer = self.status(), trainer_of(self.path)
+        if trainer or status.get("status") not in ("starting", "running"):
+            return bool(trainer)
         if status.get("host") == socket.gethostname():
-            return _is_alive(status["pid"])
+            return trainer is None and _is_alive(status.get("pid"))
         # Slurm requeues a job under its own number, maybe on another node.
         return status.get("slurm_job") is None or status["slurm_job"] != os.environ.get("SLURM_JOB_ID")
 
-    def write_metrics(self, metrics: dict[str, Any]) -> None:
-        """Record the final figures, one flat object."""
-        self._write("metrics.json", metrics_text(metrics))
+    def write_metrics(self, metrics: dict[str, Any], epoch: int | None = None) -> None:
+        """Record the final figures of training, one flat object.
+
+        What an evaluation has recorded meanwhile stays beside them if it was of the same checkpoint.
+
+        Args:
+            metrics: the figures.
+            epoch: after which the weights that were tested had been kept, counted from 1.
+        """
+        with alone_in(self.path):
+            evaluated = self._evaluated(epoch)
+            self._write("metrics.json", metrics_text(evaluated | metrics))
+
+    def _evaluated(self, epoch: int | None) -> dict[str, Any]:
+        try:
+            recorded = self.metrics()
+        except (OSError, ValueError):
+            return {}
+        epochs = {value for name, value in recorded.items() if name.endswith("_epoch")}
+        return recorded if epochs == {epoch} else {}
 
     def metrics(self) -> dict[str, Any]:
         """The final figures."""
-        return json.loads((self.path / "metrics.json").read_text())
+        return _of_kind(dict, load_json(self._read("metrics.json")))
 
-    def is_tested(self) -> bool:
-        """Whether training has left its final figures; those of an evaluation alone do not count."""
+    def is_tested(self, num_epochs: int | None = None) -> bool:
+        """Whether training has left its final figures, after so many epochs if that is said; those of an evaluation
+        alone do not count.
+        """
         try:
-            return "epochs" in self.metrics()
+            epochs = self.metrics().get("epochs")
+            return epochs is not None and num_epochs in (None, epochs)
         except (OSError, ValueError):  # not there, or cut short by a full disk
             return False
 
     def _status(self) -> dict[str, Any]:
-        file = self.path / "status.json"
-        return json.loads(file.read_text()) if file.is_file() else {}
+        try:
+            return _of_kind(dict, load_json(self._read("status.json")))
+        except FileNotFoundError:
+            return {}
+
+    def _read(self, name: str, limit: int = TEXT_LIMIT) -> str:
+        return read_text(self.path / name, limit, within=self.path)
 
     def _write(self, name: str, text: str) -> None:
-        # Beside the target and then renamed, so that a reader never finds half a file.
-        temporary = self.path / f".{name}.{os.getpid()}"
-        try:
-            temporary.write_text(text)
-            os.replace(temporary, self.path / name)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_atomically(self.path / name, text, durable=True)
 
 
 @contextmanager
@@ -171,11 +207,20 @@ def reserved(path: Path) -> Iterator[RunDir]:
     try:
         yield run
     except BaseException:
-        shutil.rmtree(run.path)
+        remove_run(run.path)
         for parent in missing:
             with suppress(OSError):  # another run has moved in
                 parent.rmdir()
         raise
+
+
+def remove_run(path: Path) -> None:
+    """Remove a run directory; where the path is a link to one, only what is in it."""
+    if not path.is_symlink():
+        shutil.rmtree(path)
+        return
+    for entry in path.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def _take(path: Path) -> RunDir:
@@ -191,7 +236,7 @@ def take_job(sweep: Path, number: int) -> RunDir:
     """
     run = _taken(sweep / str(number))
     while run is None:
-        number = 1 + max(int(path.name) for path in sweep.iterdir() if path.name.isdigit())
+        number = 1 + max(int(path.name) for path in sweep.iterdir() if path.name.isdecimal())
         run = _taken(sweep / str(number))
     return run
 
@@ -202,15 +247,21 @@ def _taken(path: Path) -> RunDir | None:
     if any(path.iterdir()):
         return None
     # Linked into place once it is whole: on a full disk an empty file would take the place for good.
-    claim = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}"
+    claim = part_of(path)
     try:
-        claim.write_text(json.dumps(_now("starting", None)))
+        write_atomically(claim, json.dumps(_now("starting", None)))
         os.link(claim, path / "status.json")
     except FileExistsError:  # another run was faster
         return None
     finally:
         claim.unlink(missing_ok=True)
     return RunDir(path)
+
+
+def is_mere_start(path: Path) -> bool:
+    """Whether a folder holds no more than a job leaves that a full disk let come no further than its status."""
+    names = {entry.name for entry in path.iterdir() if not is_part(entry)} if path.is_dir() else set()
+    return "status.json" in names and names <= {"status.json", "config.yaml", COMMAND_LOCK}
 
 
 def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
@@ -222,16 +273,44 @@ def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
         idle: whether no process may be training it.
 
     Raises:
-        UserError: no such directory, or not a run's; or one that is being trained where it has to be idle.
+        UserError: no such directory, or not a run's; a config that can't be read, a link in it that leads out of it;
+            or one that is being trained where it has to be idle.
     """
-    run = RunDir(Path(path))
+    run, named = RunDir(Path(path)), f"{key}={path}"
     if not run.path.is_dir():
-        raise UserError(f"{key}={path}: no such directory")
-    if not (run.path / "config.yaml").is_file():
-        raise UserError(f"{key}={path}: not a run directory (it has no config.yaml)")
+        raise UserError(f"{named}: no such directory")
+    if not os.path.lexists(run.path / "config.yaml"):
+        raise UserError(f"{named}: not a run directory (it has no config.yaml)")
+    check_safe(run, named)
+    _read_to_check("config.yaml", run.config, named)
     if idle:
-        check_idle(run, f"{key}={path}")
+        _read_to_check("overrides.yaml", run.overrides, named)
+        check_idle(run, named)
     return run
+
+
+def check_safe(run: RunDir, what: str) -> None:
+    """Raise a UserError, which begins with `what`, if a link in the run leads out of it, or something isn't a file."""
+    try:
+        check_contents(run.path)
+    except OSError as error:
+        raise UserError(f"{what}: {error.filename or run.path} can't be read ({error.strerror})") from error
+    except ValueError as error:
+        raise UserError(f"{what}: {error}, which a run directory may not hold; remove it") from error
+
+
+def _read_to_check(name: str, read: Callable[[], Any], what: str) -> None:
+    try:
+        read()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{what}: {name} can't be read ({reason})") from error
+
+
+def _of_kind(kind: type, content: Any) -> Any:
+    if not isinstance(content, kind):
+        raise ValueError(f"it holds no {'list' if kind is list else 'keys'}")
+    return content
 
 
 def metrics_text(metrics: dict[str, Any]) -> str:
@@ -252,8 +331,10 @@ def check_idle(run: RunDir, what: str) -> None:
     """Raise a UserError, which begins with `what`, if a process is training the run."""
     if run.is_training():
         status = run.status()
-        place = f"{run.path}: process {status['pid']} on {status['host']} is still training it"
-        raise UserError(f"{what}: {place} (if it is not, remove its status.json)")
+        trainer = trainer_of(run.path)
+        by_status = f"process {status.get('pid')} on {status.get('host')}"
+        way_out = "" if trainer else " (if it is not, remove its status.json)"
+        raise UserError(f"{what}: {run.path}: {trainer or by_status} is still training it{way_out}")
 
 
 def _now(status: str, reason: str | None) -> dict[str, Any]:
@@ -270,10 +351,12 @@ def _git_commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _is_alive(pid: int) -> bool:
+def _is_alive(pid: Any) -> bool:
+    if not isinstance(pid, int) or pid < 1:
+        return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # another user's
         return True

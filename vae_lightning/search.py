@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from vae_lightning.config import instantiate, plain
 from vae_lightning.errors import UserError
 from vae_lightning.hardware import num_cpus
+from vae_lightning.locks import HeldError, hold
 
 if TYPE_CHECKING:  # Optuna is imported only by a search: every command imports this module
     from optuna.samplers import BaseSampler
@@ -176,10 +177,8 @@ def _metrics(number: int, result: JobReturn) -> dict[str, Any] | None:
 @contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
     """Hold the search's directory: what another process is running must not be run again."""
-    from filelock import FileLock, Timeout
-
     try:
-        with FileLock(directory / ".search.lock", timeout=0):
+        with hold(directory / ".search.lock"):
             yield
-    except Timeout as error:
+    except HeldError as error:
         raise UserError(f"sweep={directory}: another process is running this search") from error

@@ -1,23 +1,21 @@
 """The jobs of a sweep: each trains in fresh processes, in the run directory that belongs to what was typed."""
 
 import logging
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
-from filelock import FileLock
 
 from vae_lightning.children import environment, train_in_children
 from vae_lightning.errors import UserError
 from vae_lightning.gpus import num_ranks, own_gpus
 from vae_lightning.launch import prepared
 from vae_lightning.lifeline import end_with_parent
+from vae_lightning.locks import NoLocksError, hold
 from vae_lightning.resume import PLACES
-from vae_lightning.run_dir import RunDir, check_idle, take_job
+from vae_lightning.run_dir import RunDir, check_idle, check_safe, is_mere_start, remove_run, take_job
+from vae_lightning.training_lock import locked
 from vae_lightning.world import World, joined_world
 
 log = logging.getLogger("vae_lightning")
@@ -69,16 +67,17 @@ def run_job(job: Job) -> dict[str, Any] | None:
 
 
 def _run(job: Job, world: World) -> dict[str, Any] | None:
-    run_dir, step = world.agree(lambda: _place(job))
-    if world.rank == 0:
-        log.info("job %s: %s%s", run_dir.path.name, " ".join(job.overrides), step and f" ({step})")
-    if step == _FINISHED:
-        return run_dir.metrics()
-    with _recorded(run_dir):
-        if world.size > 1:
-            _train_here(world, run_dir, step == _RESUMED)
-        else:
-            _train_in_children(job, run_dir, step == _RESUMED)
+    with ExitStack() as held:
+        run_dir, step = world.agree(lambda: _place(job, held))
+        if world.rank == 0:
+            log.info("job %s: %s%s", run_dir.path.name, " ".join(job.overrides), step and f" ({step})")
+        if step == _FINISHED:
+            return run_dir.metrics()
+        with _recorded(run_dir):
+            if world.size > 1:
+                _train_here(world, run_dir, step == _RESUMED)
+            else:
+                _train_in_children(job, run_dir, step == _RESUMED)
     if world.rank > 0:
         return None
     metrics = run_dir.metrics()
@@ -91,12 +90,12 @@ def _in_words(metrics: dict[str, Any]) -> str:
     return f"{', '.join(figures)} nats per image, {metrics['seconds']:.0f} s"
 
 
-def _place(job: Job) -> tuple[RunDir, str]:
-    """The job's run directory with its config in it, taken by this process, and what is to be done there."""
+def _place(job: Job, held: ExitStack) -> tuple[RunDir, str]:
+    """The job's run directory with its config in it, locked for this process, and what is to be done there."""
     try:
         job.sweep.mkdir(parents=True, exist_ok=True)
         with _alone_in(job.sweep):
-            run, step = _own_directory(job)
+            run, step = _own_directory(job, held)
             if step != _FINISHED:
                 # The figures are of a test that was made, but of a run that wasn't ended.
                 (run.path / "metrics.json").unlink(missing_ok=True)
@@ -110,31 +109,40 @@ def _place(job: Job) -> tuple[RunDir, str]:
 @contextmanager
 def _alone_in(sweep: Path) -> Iterator[None]:
     """Hold the sweep's directory while a job's is looked for, so that no two processes take the same one."""
-    lock = FileLock(sweep / ".jobs.lock")
-    try:
-        lock.acquire()
-    except NotImplementedError:  # some clusters' file systems
-        log.warning("%s: its file system has no locks; start one command at a time on this sweep", sweep)
-    try:
+    with ExitStack() as held:
+        try:
+            held.enter_context(hold(sweep / ".jobs.lock", patience_s=None))
+        except NoLocksError:  # some clusters' file systems
+            log.warning("%s: its file system has no locks; start one command at a time on this sweep", sweep)
+        except ValueError as error:
+            raise UserError(f"{sweep / '.jobs.lock'}: {error}; remove it") from error
         yield
-    finally:
-        lock.release()
 
 
-def _own_directory(job: Job) -> tuple[RunDir, str]:
+def _own_directory(job: Job, held: ExitStack) -> tuple[RunDir, str]:
+    what = f"sweep={job.sweep}"
     for run in runs_of(job.sweep):
         if _settings_of(run) == job.settings:
-            check_idle(run, f"sweep={job.sweep}")
+            check_idle(run, what)
             if run.status().get("status") == "finished":
                 return run, _FINISHED
+            check_safe(run, what)
+            held.enter_context(locked(run.path, what))
             if run.last.is_file():
                 return run, _RESUMED
-            shutil.rmtree(run.path)  # it came to nothing
-            return take_job(job.sweep, int(run.path.name)), _NEW
+            remove_run(run.path)  # it came to nothing
+            held.close()
+            return _taken(job, int(run.path.name), held), _NEW
     own = RunDir(job.sweep / str(job.number))
-    if not (own.path / "overrides.yaml").is_file() and not own.is_training():
-        shutil.rmtree(own.path, ignore_errors=True)  # a full disk let it come no further
-    return take_job(job.sweep, job.number), _NEW
+    if is_mere_start(own.path) and not own.is_training():
+        remove_run(own.path)  # a full disk let it come no further
+    return _taken(job, job.number, held), _NEW
+
+
+def _taken(job: Job, number: int, held: ExitStack) -> RunDir:
+    run = take_job(job.sweep, number)
+    held.enter_context(locked(run.path, f"sweep={job.sweep}"))
+    return run
 
 
 def _settings_of(run: RunDir) -> dict[str, float | str] | None:
@@ -142,7 +150,7 @@ def _settings_of(run: RunDir) -> dict[str, float | str] | None:
         return _settings(run.overrides())
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except ValueError as error:
         place = run.path / "overrides.yaml"
         raise UserError(f"{place}: can't be read; remove {run.path} to have its job trained anew") from error
 
@@ -211,7 +219,7 @@ def summarize(sweep: Path) -> None:
 
 def runs_of(sweep: Path) -> list[RunDir]:
     """The jobs' run directories that there are, in the order of their numbers."""
-    folders = [path for path in sweep.iterdir() if path.is_dir() and path.name.isdigit()] if sweep.is_dir() else []
+    folders = [path for path in sweep.iterdir() if path.is_dir() and path.name.isdecimal()] if sweep.is_dir() else []
     return [RunDir(path) for path in sorted(folders, key=lambda path: int(path.name))]
 
 

@@ -28,8 +28,10 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
     from hydra.core.hydra_config import HydraConfig
 
     from vae_lightning.config import plain
+    from vae_lightning.places import check_name, with_home
 
-    typed, overrides = plain(config), list(HydraConfig.get().overrides.task)
+    typed, overrides = with_home(plain(config)), list(HydraConfig.get().overrides.task)
+    check_name(typed["name"])
     return _train_job(typed, overrides) if is_sweep() else _train_run(typed, overrides)
 
 

@@ -1,6 +1,7 @@
 """One run, from its resolved config: build the parts, fit, test the best checkpoint, write the figures."""
 
 import errno
+import io
 import logging
 import os
 import shutil
@@ -26,10 +27,11 @@ from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
 from vae_lightning.evaluation.kind import kind_of
 from vae_lightning.execution import Unprofiled, execute_together, lightning_options, stepping_options
+from vae_lightning.files import open_for_appending
 from vae_lightning.hardware import device_name, flush_denormals, keep_freed_memory, native_accelerator, native_precision
 from vae_lightning.interruption import Interrupted, interruptible, number_of
 from vae_lightning.module import VAEModule
-from vae_lightning.run_dir import RunDir
+from vae_lightning.run_dir import GONE, RunDir
 from vae_lightning.world import given_world
 
 log = logging.getLogger("vae_lightning")
@@ -120,7 +122,7 @@ def run(parts: Parts) -> dict[str, Any]:
         trainer.test(module, parts.data, verbose=False)
         metrics = _final_metrics(trainer, module, time.perf_counter() - started)
         if trainer.is_global_zero:
-            run_dir.write_metrics(metrics)
+            run_dir.write_metrics(metrics, best["epoch"] + 1)
         return metrics
 
 
@@ -254,7 +256,7 @@ def _check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir)
     # At the end of an epoch, whose number it has, or within the next one.
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     wanted = config["trainer"]["max_epochs"]
-    tested = run_dir.is_tested()  # else it was ended during its test, which is still to be made
+    tested = run_dir.is_tested(epochs)  # else it was ended during its test, which is still to be made
     if wanted is not None and (0 <= wanted < epochs or (wanted == epochs and tested)):
         raise UserError(
             f"trainer.max_epochs={wanted}: the run has trained {epochs} epochs already; choose more to go on"
@@ -269,6 +271,9 @@ def _recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
         run_dir.write_status("running")
     try:
         yield
+        if trainer.is_global_zero:
+            reasons = [callback.reason for callback in trainer.callbacks if isinstance(callback, PruneTrial)]
+            run_dir.write_status("finished", next(iter(reasons), None))
     except BaseException as error:
         status, told = _ending(error, run_dir)
         with suppress(OSError):  # a full disk takes no status either
@@ -278,19 +283,20 @@ def _recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
         if told is error:
             raise
         raise told from error
-    if trainer.is_global_zero:
-        reasons = [callback.reason for callback in trainer.callbacks if isinstance(callback, PruneTrial)]
-        run_dir.write_status("finished", next(iter(reasons), None))
 
 
 def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
     """The status of a run that ended with an error, and what its user is to be told."""
+    if isinstance(error, OSError) and not run_dir.path.is_dir():
+        return "failed", UserError(f"{run_dir.path}: {GONE}")
     way_on = run_dir.way_on()
     interrupt = error.__context__ if isinstance(error, SystemExit) else error  # as which Lightning raises it again
     if isinstance(interrupt, KeyboardInterrupt):
         return "interrupted", Interrupted(number_of(interrupt), way_on)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "failed", UserError(f"output_dir: the disk of {run_dir.path} is full; {way_on}")
+    if isinstance(error, OSError) and str(error.filename or "").startswith(f"{run_dir.path}{os.sep}"):
+        return "failed", UserError(f"{error.filename}: {error.strerror}; {way_on}")
     if isinstance(error, MisconfigurationException):
         return "failed", UserError(f"trainer: {str(error).splitlines()[0]}")
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
@@ -306,7 +312,7 @@ def _log_file(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
     if not trainer.is_global_zero:
         yield
         return
-    handler = logging.FileHandler(run_dir.path / "train.log")
+    handler = logging.StreamHandler(_opened_log(run_dir))
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     loggers = [log, logging.getLogger("lightning.pytorch"), logging.getLogger("py.warnings")]
     logging.captureWarnings(True)
@@ -319,6 +325,14 @@ def _log_file(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
             logger.removeHandler(handler)
         logging.captureWarnings(False)
         handler.close()
+        handler.stream.close()
+
+
+def _opened_log(run_dir: RunDir) -> io.TextIOWrapper:
+    try:
+        return open_for_appending(run_dir.path / "train.log")
+    except ValueError as error:
+        raise UserError(f"{run_dir.path / 'train.log'}: {error}; remove it") from error
 
 
 def _final_metrics(trainer: Trainer, module: VAEModule, seconds: float) -> dict[str, Any]:

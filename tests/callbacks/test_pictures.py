@@ -17,7 +17,7 @@ from vae_lightning.callbacks.latent_units import AggregatedPosterior, LatentUnit
 from vae_lightning.callbacks.manifold import Manifold
 from vae_lightning.callbacks.neighbours import Neighbours
 from vae_lightning.callbacks.periodic import PeriodicCallback
-from vae_lightning.callbacks.pictures import FixedPictureCallback, write_atomically
+from vae_lightning.callbacks.pictures import FixedPictureCallback
 from vae_lightning.callbacks.projector import Projector
 from vae_lightning.callbacks.reconstruction_history import ReconstructionHistory
 from vae_lightning.callbacks.reconstructions import Reconstructions
@@ -287,15 +287,6 @@ def test_an_argument_that_is_too_small_is_named(name, argument, least):
     with pytest.raises(ValueError, match=f"^{argument} must be at least {least}, got {least - 1}$"):
         MAKERS[name](**{argument: least - 1})
     assert isinstance(MAKERS[name](**{argument: least}), PeriodicCallback)
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "new" / "picture.png"
-    write_atomically(path, b"old")
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
 
 
 def test_a_resumed_run_says_that_it_keeps_what_it_has_drawn(fit, tmp_path, caplog, monkeypatch):

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from vae_lightning.callbacks.periodic import PeriodicCallback, undisturbed
 from vae_lightning.figures.captions import origin
+from vae_lightning.files import folder_in, write_atomically
 from vae_lightning.metrics import current_step
 from vae_lightning.models.distributions import DiagonalNormal
 
@@ -89,6 +89,11 @@ class PictureCallback(PeriodicCallback, ABC):
     def path(self, trainer: Trainer, epoch: int) -> Path:
         return Path(trainer.default_root_dir) / "images" / self.name / f"epoch_{epoch:04d}.png"
 
+    def write(self, trainer: Trainer, path: Path, encoded: bytes) -> None:
+        """Write one of the pictures whose `path` is known."""
+        folder_in(Path(trainer.default_root_dir), "images", self.name)
+        write_atomically(path, encoded)
+
     def act(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
         seen = self.look(trainer, pl_module)
         if seen is not None and trainer.is_global_zero:
@@ -100,7 +105,7 @@ class PictureCallback(PeriodicCallback, ABC):
     def _publish(
         self, trainer: Trainer, epoch: int, tab: str, suffix: str, encoded: bytes, size: tuple[int, int]
     ) -> None:
-        write_atomically(self.path(trainer, epoch).with_suffix(suffix), encoded)
+        self.write(trainer, self.path(trainer, epoch).with_suffix(suffix), encoded)
         log_encoded_image(trainer, f"{tab}/{self.name}", encoded, size)
 
 
@@ -164,15 +169,3 @@ def encode_png(picture: UInt8[np.ndarray, "H W 3"]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write the file such that it holds the old content or the new, never a part, even after a crash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -1,6 +1,7 @@
 """TensorBoard's embedding projector: the latents of validation images, to be turned and searched."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from torch import Tensor
 from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks.latents import example_batch, example_latents
 from vae_lightning.callbacks.periodic import PeriodicCallback
-from vae_lightning.callbacks.pictures import encode_png, tensorboard_loggers, write_atomically
+from vae_lightning.callbacks.pictures import encode_png, tensorboard_loggers
 from vae_lightning.figures.sprites import sprite_sheet
+from vae_lightning.files import folder_in, open_regular, read_text, write_atomically
+
+_MOST_BYTES = 1_000_000_000  # of a tensor: 100,000 images of 1,000 dimensions
 
 
 class Projector(PeriodicCallback):
@@ -48,8 +52,8 @@ class Projector(PeriodicCallback):
             return
         latents = example_latents(trainer, pl_module, self.num_images)
         if trainer.is_global_zero and latents is not None:
-            folder = _folder(trainer)
-            _forget([path for path in _tensors(folder) if path.read_bytes().count(b"\n") != len(latents)])
+            folder = folder_in(Path(trainer.default_root_dir), "projector")
+            _forget([path for path in _tensors(folder) if _num_lines(path) != len(latents)])
             write_atomically(folder / f"epoch_{epoch:04d}.tsv", _tsv(latents.loc))
             thumbnail = _write_images(folder, example_batch(trainer, self.num_images))
             _write_config(folder, _config(_tensors(folder), thumbnail))
@@ -60,11 +64,17 @@ def _folder(trainer: Trainer) -> Path:
 
 
 def _tensors(folder: Path) -> list[Path]:
-    return sorted(folder.glob("epoch_*.tsv"), key=_epoch, reverse=True)
+    own = [path for path in folder.glob("epoch_*.tsv") if re.fullmatch(r"epoch_\d{4,9}", path.stem) and path.is_file()]
+    return sorted(own, key=_epoch, reverse=True)
 
 
 def _epoch(path: Path) -> int:
     return int(path.stem.removeprefix("epoch_"))
+
+
+def _num_lines(path: Path) -> int:
+    with open_regular(path, _MOST_BYTES, within=path.parent.parent) as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1_000_000), b""))
 
 
 def _forget(tensors: list[Path]) -> None:
@@ -74,10 +84,18 @@ def _forget(tensors: list[Path]) -> None:
     for path in tensors:
         file = _config_file(path.parent)
         if file.exists():
-            config = text_format.Parse(file.read_text(), ProjectorConfig())
+            config = _read_config(file)
             kept = [each for each in config.embeddings if Path(each.tensor_path).name != path.name]
             _write_config(path.parent, ProjectorConfig(embeddings=kept))
         path.unlink()
+
+
+def _read_config(file: Path) -> ProjectorConfig:
+    """What an earlier process has written; nothing where that can't be read, for it is written anew."""
+    try:
+        return text_format.Parse(read_text(file, within=file.parent), ProjectorConfig())
+    except (OSError, ValueError, text_format.ParseError):
+        return ProjectorConfig()
 
 
 def _config_file(folder: Path) -> Path:

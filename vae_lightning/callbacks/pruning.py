@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +140,7 @@ def open_storage(storage: str | None, directory: Path) -> "BaseStorage":
     try:
         if "://" in storage:
             return get_storage(storage)
-        return JournalStorage(JournalFileBackend(storage))
+        return JournalStorage(JournalFileBackend(os.path.expanduser(storage)))
     except unusable as error:
         raise UserError(f"hydra.sweeper.storage={storage}: can't be opened ({_first_line(error)})") from error
 

@@ -1,6 +1,8 @@
 """The whole training as one animation: the same points of the prior, a frame an epoch."""
 
+import logging
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +19,15 @@ from vae_lightning.callbacks.pictures import (
     PictureModel,
     encode_png,
     log_encoded_image,
-    write_atomically,
 )
 from vae_lightning.figures.captions import with_caption
 from vae_lightning.figures.gifs import GifFrame, gif_frame, join_frames
 from vae_lightning.figures.grids import image_grid
+from vae_lightning.files import open_regular, write_atomically
+
+log = logging.getLogger("vae_lightning")
+
+_MOST_BYTES, _MOST_PIXELS = 64_000_000, 16_000_000  # of a frame that is read again
 
 
 class TrainingGif(FixedPictureCallback):
@@ -72,8 +78,8 @@ class TrainingGif(FixedPictureCallback):
     def publish(self, trainer: Trainer, epoch: int, drawing: Drawing) -> None:
         # Without the run's name: a caption that outgrew the picture would give the frames different sizes.
         picture = with_caption(drawing.picture, f"epoch {epoch}")
-        write_atomically(self.path(trainer, epoch), encode_png(picture))
-        self._frames[epoch] = gif_frame(picture)
+        self.write(trainer, self.path(trainer, epoch), encode_png(picture))
+        self._frames = _of_one_size(self._frames | {epoch: gif_frame(picture)})
         write_atomically(Path(trainer.default_root_dir) / "training.gif", self._gif())
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -97,11 +103,35 @@ class TrainingGif(FixedPictureCallback):
 
     def _kept_frames(self, trainer: Trainer, last_epoch: int) -> dict[int, GifFrame]:
         """The frames on disk up to that epoch; later ones, of a future given up, are deleted."""
-        frames = {}
+        frames: dict[int, GifFrame] = {}
         for path in self.path(trainer, 0).parent.glob("epoch_*.png"):
-            epoch = int(path.stem.removeprefix("epoch_"))
+            number = re.fullmatch(r"epoch_(\d{4,9})", path.stem)
+            if number is None or not path.is_file():  # not this callback's
+                continue
+            epoch = int(number[1])
             if epoch > last_epoch:
                 path.unlink()
             else:
-                frames[epoch] = gif_frame(np.array(Image.open(path).convert("RGB")))
+                frames |= _read_frame(epoch, path)
+        return _of_one_size(frames)
+
+
+def _read_frame(epoch: int, path: Path) -> dict[int, GifFrame]:
+    """The frame by its epoch; none, and a word of it, where the file is damaged, as a power failure leaves it."""
+    try:
+        with open_regular(path, _MOST_BYTES, within=path.parent) as file, Image.open(file, formats=("PNG",)) as image:
+            if math.prod(image.size) > _MOST_PIXELS:
+                raise ValueError(f"{image.size[0]} x {image.size[1]} pixels")
+            return {epoch: gif_frame(np.array(image.convert("RGB")))}
+    except Exception as error:  # whatever a damaged file makes Pillow trip over
+        log.warning("%s can't be read and is left out of training.gif (%s)", path, str(error) or type(error).__name__)
+        return {}
+
+
+def _of_one_size(frames: dict[int, GifFrame]) -> dict[int, GifFrame]:
+    """Those of the size that the newest has: a GIF has one."""
+    if not frames:
         return frames
+    newest = frames[max(frames)]
+    size = (newest.width, newest.height)
+    return {epoch: frame for epoch, frame in frames.items() if (frame.width, frame.height) == size}

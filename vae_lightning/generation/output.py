@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from vae_lightning.errors import UserError
+from vae_lightning.files import load_json, part_of, read_text, write_atomically
 
 MANIFEST = "generate.json"
+_MOST_BYTES = 256_000_000  # of it: a million names
 
 
 @contextmanager
@@ -34,7 +36,7 @@ def output_folder(out: Path, overwrite: bool, facts: dict[str, Any]) -> Iterator
             f"out={out}: is not empty; overwrite=true replaces what was generated there, or give another out"
         )
     # Inside a folder that is there already: its parent may be another disk, or read-only.
-    staging = (out if out.is_dir() else out.parent) / f".{out.name}.part.{os.getpid()}"
+    staging = part_of((out if out.is_dir() else out.parent) / out.name)
     missing = [parent for parent in out.parents if not parent.exists()]
     try:
         if out.exists() and not out.is_dir():
@@ -47,7 +49,7 @@ def output_folder(out: Path, overwrite: bool, facts: dict[str, Any]) -> Iterator
         yield staging
         files = sorted(path.name for path in staging.iterdir())
         _check_foreign(out, files)
-        (staging / MANIFEST).write_text(json.dumps(facts | {"files": files}, indent=2))
+        write_atomically(staging / MANIFEST, json.dumps(facts | {"files": files}, indent=2))
         _replace(out, staging)
     except OSError as error:
         if error.errno == errno.ENOSPC:
@@ -83,7 +85,7 @@ def _replace(out: Path, staging: Path) -> None:
 def _written(out: Path) -> list[str]:
     """The files that an earlier command has written, and nothing outside of the folder whatever the list says."""
     try:
-        names = json.loads((out / MANIFEST).read_text())["files"]
+        names = load_json(read_text(out / MANIFEST, _MOST_BYTES))["files"]
         return [name for name in names if Path(name).name == name and not (out / name).is_dir()]
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -10,12 +10,15 @@ from pathlib import Path
 
 from PIL import Image, ImageSequence
 
+from vae_lightning.files import read_bytes
 from vae_lightning.hardware import num_cpus
 
 BUDGET = 12_000_000  # of all pictures of a page; base64 adds a third to it
 _ANIMATION_WEIGHT = 3  # a GIF's share against a still's
 _MOST_OF_ONE = 1_500_000
 _MOST_FRAMES = 40
+_MOST_BYTES, _MOST_PIXELS = 256_000_000, 32_000_000  # of a file
+_MOST_WORK = 4_000_000_000  # pixels of all frames of a GIF, each of which must be decoded: half a minute
 _SMALLEST = 40  # pixels a side: smaller than that nothing can be seen
 # Bytes a pixel that WebP takes at the qualities below, measured on grids of faces: where the search for a size begins.
 _STILL_BYTES, _FRAME_BYTES = 0.25, 0.07
@@ -43,7 +46,7 @@ def embed(files: list[Path], budget: int = BUDGET) -> dict[Path, Picture]:
 
     A file that can't be read, or would be too small to see anything, is left out.
     """
-    shares = _shares({file: file.stat().st_size for file in files}, budget)
+    shares = _shares({file: size for file in files if (size := _size(file)) is not None}, budget)
     with ThreadPoolExecutor(num_cpus()) as pool:
         pictures = pool.map(_embed, shares, shares.values())
     return {file: picture for file, picture in zip(shares, pictures, strict=True) if picture is not None}
@@ -59,27 +62,39 @@ def _shares(sizes: dict[Path, int], budget: int) -> dict[Path, int]:
     return shares
 
 
+def _size(file: Path) -> int | None:
+    """In bytes; None where it is gone, as when the run is being trained."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None
+
+
 def _embed(file: Path, share: int) -> Picture | None:
     try:
-        with Image.open(file) as image:
-            return _animation(file, image, share) if file.suffix == ".gif" else _still(file, image, share)
+        content = read_bytes(file, _MOST_BYTES)
+        is_animation = file.suffix == ".gif"
+        with Image.open(io.BytesIO(content), formats=("GIF",) if is_animation else ("PNG",)) as image:
+            if math.prod(image.size) > _MOST_PIXELS:
+                return None
+            return _animation(content, image, share) if is_animation else _still(content, image, share)
     except Exception:  # whatever a damaged file makes Pillow trip over: the run is shown without it
         return None
 
 
-def _still(file: Path, image: Image.Image, share: int) -> Picture | None:
+def _still(content: bytes, image: Image.Image, share: int) -> Picture | None:
     colours = image.convert("RGB")
-    if file.stat().st_size < 1.5 * share:  # WebP's lossless takes less than PNG
+    if len(content) < 1.5 * share:  # WebP's lossless takes less than PNG
         lossless = _webp(colours, lossless=True)
         if len(lossless) <= share:
             return _picture(lossless, "webp", is_reduced=False)
     return _fitted(lambda scale: _webp(_scaled(colours, scale), quality=82), colours.size, _STILL_BYTES, share)
 
 
-def _animation(file: Path, image: Image.Image, share: int) -> Picture | None:
-    if file.stat().st_size <= share:
+def _animation(content: bytes, image: Image.Image, share: int) -> Picture | None:
+    if len(content) <= share:
         image.load()
-        return _picture(file.read_bytes(), "gif", is_reduced=False)
+        return _picture(content, "gif", is_reduced=False)
     frames, durations = _thinned(image, max(5, min(_MOST_FRAMES, share // 8000)))
 
     def encoded(scale: float) -> bytes:
@@ -93,6 +108,8 @@ def _thinned(image: Image.Image, most: int) -> tuple[list[Image.Image], list[int
     """At most so many frames, evenly spread, the first and the last among them, shown as long as all were."""
     number = getattr(image, "n_frames", 1)
     kept = sorted({round(index * (number - 1) / (most - 1)) for index in range(most)}) if number > most else None
+    if number * math.prod(image.size) > _MOST_WORK:
+        raise ValueError(f"{number} frames of {image.size[0]} x {image.size[1]} pixels")
     frames, durations = [], []
     for index, frame in enumerate(ImageSequence.Iterator(image)):
         duration = int(frame.info.get("duration", 100))

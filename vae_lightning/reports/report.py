@@ -1,10 +1,10 @@
 """A report on a set of runs: summary.csv and index.html, written from what their directories hold."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from vae_lightning.errors import UserError
+from vae_lightning.files import write_atomically
 from vae_lightning.reports.comparison import Comparison
 from vae_lightning.reports.page import page_html
 from vae_lightning.reports.runs import RunRecord, read_runs
@@ -44,10 +44,5 @@ def write_report(directories: list[Path], output: Path, title: str) -> Report:
 
 
 def _write(file: Path, text: str) -> None:
-    # Renamed into place, so that a browser never finds half a page; a name that is no UTF-8 must not stop it.
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # A browser never finds half a page; a name that is no UTF-8 must not stop it.
+    write_atomically(file, text.encode("utf-8", errors="backslashreplace"))

@@ -1,7 +1,7 @@
 """Reads run directories into records; what is missing or damaged is told in the record and never stops the others."""
 
 import csv
-import math
+import io
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from vae_lightning.errors import UserError
+from vae_lightning.files import check_within, open_regular
 from vae_lightning.reports.settings import Setting, flatten, typed_settings
 from vae_lightning.run_dir import RunDir
 
 CURVES = ("val/elbo", "train/loss")
 PICTURES = ("reconstructions", "samples", "training")
 _FILES = ("config.yaml", "status.json", "overrides.yaml", "metrics.json", "metrics.csv")
+_MOST_BYTES = 256_000_000  # of a metrics.csv
+_MOST_EPOCHS = 10**9
+_HUGE = 1e300  # no figure: sums and differences of such would be none
 _Curve = list[tuple[int, float]]
 
 
@@ -182,18 +186,20 @@ class _Problems:
 
 
 def _is_figure(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # JSON's integers may be longer than any float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_HUGE < value < _HUGE
 
 
 def _curves(file: Path) -> dict[str, _Curve]:
     """Of each metric the last value of each epoch, which the file counts from 0 and people from 1."""
     points: dict[str, dict[int, float]] = {name: {} for name in CURVES}
-    with file.open(newline="", errors="replace") as stream:
+    opened = open_regular(file, _MOST_BYTES, within=file.parent)
+    with io.TextIOWrapper(opened, "utf-8", errors="replace", newline="") as stream:
         for row in csv.DictReader(stream):
             epoch = _finite(row.get("epoch"))
             for name in CURVES:
                 value = _finite(row.get(name))
-                if epoch is not None and value is not None:
+                if epoch is not None and 0 <= epoch < _MOST_EPOCHS and value is not None:
                     points[name][int(epoch) + 1] = value
     return {name: sorted(values.items()) for name, values in points.items() if values}
 
@@ -203,14 +209,23 @@ def _finite(text: Any) -> float | None:
         value = float(text)
     except (TypeError, ValueError):  # an empty cell, or the torn last line of a killed run
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) < _HUGE else None
 
 
 def _pictures(path: Path) -> dict[str, Path]:
-    newest = {name: max((path / "images" / name).glob("*.png"), key=_epoch, default=None) for name in PICTURES[:2]}
-    gif = path / "training.gif"
-    found = newest | {"training": gif if gif.is_file() else None}
-    return {name: file for name, file in found.items() if file is not None}
+    found = {name: list((path / "images" / name).glob("*.png")) for name in PICTURES[:2]}
+    found["training"] = [path / "training.gif"]
+    own = {name: [file for file in files if _is_own(file, path)] for name, files in found.items()}
+    return {name: max(files, key=_epoch) for name, files in own.items() if files}
+
+
+def _is_own(file: Path, run: Path) -> bool:
+    """Whether it is a file of this run: a link may lead to a picture that nobody meant to show."""
+    try:
+        check_within(file, run)
+    except ValueError:
+        return False
+    return file.is_file()
 
 
 def _epoch(picture: Path) -> tuple[int, str]:

@@ -9,6 +9,7 @@ _NO_SETTINGS = (
     *("run_dir", "output_dir", "resume", "name", "trial", "hparams_search", "trust"),
     *("callbacks", "logger", "checkpoint"),
 )
+_HUGE = 1e300
 _PLACES = ("root", "archive", "cache", "cache_dir", "dirpath", "download")
 
 
@@ -43,7 +44,7 @@ def as_setting(value: Any) -> Setting:
         return "null" if value is None else str(value).lower()
     if isinstance(value, list):
         return f"[{', '.join(setting_text(as_setting(item)) for item in value)}]"
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and -_HUGE < value < _HUGE:  # nor is "not a number" one, which equals nothing
         return value
     return _number(str(value))
 
@@ -80,6 +81,8 @@ def _number(text: str) -> Setting:
     try:
         number = float(text)
     except ValueError:
+        return text
+    if not -_HUGE < number < _HUGE:
         return text
     return int(number) if number.is_integer() and abs(number) < 1e15 else number
 

@@ -1,21 +1,26 @@
 """One evaluation of a run: every metric in turn, then all of them recorded at once."""
 
-import json
 import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vae_lightning.arguments import require_at_least
 from vae_lightning.errors import UserError
+from vae_lightning.files import load_json, read_text, write_atomically
 from vae_lightning.hardware import keep_freed_memory
+from vae_lightning.locks import alone_in
 from vae_lightning.run_dir import metrics_text
 from vae_lightning.scoring.record import flat, replaced, table
 from vae_lightning.scoring.score import Metric, Score
 from vae_lightning.scoring.subject import SPLIT_NAMES, Split, Subject
 from vae_lightning.trained_run import TrainedRun
 from vae_lightning.world import World
+
+_MOST_BYTES = 256_000_000  # of a file of figures
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Evaluation:
         scores = {name: _timed(metric, subject, facts) for name, metric in metrics.items()}
         if world.rank == 0:
             record = {f"{self.split}/kind": run.kind} | flat(scores, self.split)
+            path = path if out is not None else _still_apt(path, run)
             _write(path, record, replaced(scores, self.split))
         title = f"{run.context} ({run.checkpoint}), {SPLIT_NAMES[self.split]} images, seed {seed}\n{run.kind}"
         return f"\n{table(scores, self.split, title)}\n\nrecorded in {path}"
@@ -80,13 +86,21 @@ def _place(run: TrainedRun, out: str | None) -> Path:
     return path
 
 
-def _write(path: Path, record: dict[str, Any], out_of_date: set[str]) -> None:
-    temporary = path.parent / f".{path.name}.{os.getpid()}"
+def _still_apt(path: Path, run: TrainedRun) -> Path:
+    """The file for the figures, if training has not replaced the checkpoint meanwhile; else one of their own."""
+    file = run.run_dir.checkpoints / run.checkpoint
     try:
-        before = json.loads(path.read_text()) if path.is_file() else {}
-        kept = {name: value for name, value in before.items() if name in record or name not in out_of_date}
-        temporary.write_text(metrics_text(kept | record))
-        os.replace(temporary, path)
-    except (OSError, ValueError) as error:
-        temporary.unlink(missing_ok=True)
+        epoch = torch.load(file, map_location="cpu", weights_only=True, mmap=True)["epoch"] + 1
+    except Exception:  # gone, or not to be read any more
+        epoch = None
+    return path if epoch == run.epoch else path.with_name(f"{path.stem}_epoch_{run.epoch:04d}.json")
+
+
+def _write(path: Path, record: dict[str, Any], out_of_date: set[str]) -> None:
+    try:
+        with alone_in(path.parent):  # training may be writing its own figures there
+            before = load_json(read_text(path, _MOST_BYTES)) if os.path.lexists(path) else {}
+            kept = {name: value for name, value in before.items() if name in record or name not in out_of_date}
+            write_atomically(path, metrics_text(kept | record), durable=True)
+    except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"out={path}: can't be written ({error})") from error
