@@ -1,34 +1,22 @@
 """Archives of pictures, unpacked once and never beyond their own folder."""
 
-import lzma
 import stat
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from gzip import BadGzipFile
+from io import BufferedWriter
 from pathlib import Path
-from typing import IO, NamedTuple
 
+from vae_lightning.data.archive_members import MOST_NAME, Member, TooMuchError, members_of
 from vae_lightning.data.cache import build_once, cache_key
 from vae_lightning.errors import UserError
 
 ARCHIVE_EXTENSIONS = (".zip", ".tar", ".tar.gz", ".tgz")
 
 _CHUNK = 2**20  # bytes copied at a time
-_UNREADABLE = (
-    *(zipfile.BadZipFile, tarfile.TarError, BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
-    *(RuntimeError, ValueError),  # encrypted, or compressed in an unknown way
-    *(NotADirectoryError, IsADirectoryError, FileExistsError),  # one name for a file and a folder
-)
-
-
-class _Member(NamedTuple):
-    name: str
-    kind: str  # "file", "folder", or what it is instead
-    open: Callable[[], IO[bytes]]
+_MOST_PART = 255  # bytes of a name between slashes, the most that file systems take
+_MOST_DEEP = 50  # folders in folders
+_ONE_NAME = (NotADirectoryError, IsADirectoryError, FileExistsError)
 
 
 @dataclass(frozen=True)
@@ -39,11 +27,13 @@ class Unpacker:
         archive: a .zip, .tar, .tar.gz or .tgz file.
         cache_dir: where the folder is made.
         max_gigabytes: more unpacked bytes than this, in units of 10^9, are an error.
+        max_files: more members, or more files and folders, than this are an error.
     """
 
     archive: Path
     cache_dir: Path
     max_gigabytes: float
+    max_files: int = 1_000_000
 
     def __call__(self) -> Path:
         """The unpacked folder, made at the first call.
@@ -55,67 +45,111 @@ class Unpacker:
             status = self.archive.stat()
         except OSError as error:
             raise self._error(f"cannot be opened ({error.strerror})") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise self._error("is no file")  # a pipe would be waited for without end
         key = cache_key(str(self.archive.resolve()), status.st_size, status.st_mtime_ns)
         return build_once(self.cache_dir / f"archive-{key}", self._unpack)
 
     def _unpack(self, folder: Path) -> None:
-        remaining = self.max_gigabytes * 10**9
-        members = _zip_members if self.archive.suffix.lower() == ".zip" else _tar_members
-        try:
-            for member in members(self.archive):
-                path = self._place(member, folder)
-                if member.kind == "file":
-                    remaining -= self._write(member, path, remaining)
-        except _UNREADABLE as error:
-            raise self._error(f"cannot be read ({' '.join(str(error).split())})") from error
+        places, bytes_left = _Places(folder, self.max_files), self.max_gigabytes * 10**9
+        with self._reading():
+            for member in members_of(self.archive, self.max_gigabytes, self.max_files):
+                self._check(member)
+                path = places.of(member)
+                if path is not None:
+                    bytes_left -= self._write(member, path, bytes_left)
 
-    def _place(self, member: _Member, folder: Path) -> Path:
+    def _check(self, member: Member) -> None:
         # A backslash separates and a colon names a drive on Windows only, but no picture needs them.
         parts = member.name.replace("\\", "/").split("/")
         if member.name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in member.name:
-            raise self._error(f"its member {member.name!r} lies outside its folder; nothing was unpacked")
+            raise self._error(f"its member {_short(member.name)} lies outside its folder; nothing was unpacked")
         if member.kind not in ("file", "folder"):
-            raise self._error(f"its member {member.name!r} is a {member.kind}; nothing was unpacked")
-        return folder.joinpath(*parts)
+            raise self._error(f"its member {_short(member.name)} is a {member.kind}; nothing was unpacked")
+        longest = max(len(part.encode(errors="surrogateescape")) for part in parts)
+        if len(parts) > _MOST_DEEP or longest > _MOST_PART or len(member.name) > MOST_NAME:
+            raise self._error(f"its member {_short(member.name)} has too long a name; nothing was unpacked")
 
-    def _write(self, member: _Member, path: Path, limit: float) -> int:
+    def _write(self, member: Member, path: Path, limit: float) -> int:
         """Counts what is really unpacked, for the sizes an archive states may be lies."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         written = 0
-        with member.open() as source, open(path, "wb") as target:
+        with member.open() as source, _new_file(path) as target:
             while chunk := source.read(_CHUNK):
                 written += len(chunk)
                 if written > limit:
                     raise self._error(f"unpacks to more than data.max_archive_gb={self.max_gigabytes}")
-                target.write(chunk)
+                _write_whole(target, chunk)
         return written
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Says in one line why the archive can't be unpacked; what can't be written is another's to tell."""
+        try:
+            yield
+        except (UserError, _NotWrittenError):
+            raise
+        except TooMuchError as error:
+            raise self._error(str(error)) from error
+        except Exception as error:  # Python's own readers raise anything on a damaged archive
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise self._error(f"cannot be read ({reason})") from error
 
     def _error(self, what: str) -> UserError:
         return UserError(f"data.archive={self.archive}: {what}")
 
 
-def _zip_members(archive: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(archive) as file:
-        for info in file.infolist():
-            yield _Member(info.filename, _zip_kind(info), partial(file.open, info))
+class _NotWrittenError(OSError):
+    """The cache could not be written; as an OSError it becomes a message about the cache."""
 
 
-def _zip_kind(info: zipfile.ZipInfo) -> str:
-    if info.is_dir():
-        return "folder"
-    kind = stat.S_IFMT(info.external_attr >> 16)  # the Unix mode, or 0 when made elsewhere
-    return {0: "file", stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}.get(kind, "device")
+class _Places:
+    """Makes the folders that members lie in, and counts them."""
+
+    def __init__(self, folder: Path, max_files: int):
+        self._folder = folder
+        self._max_files = max_files
+        self._num_made = 0
+
+    def of(self, member: Member) -> Path | None:
+        """Where a file is to be written, in a folder that is there; None for a folder."""
+        path = self._folder.joinpath(*member.name.replace("\\", "/").split("/"))
+        self._make(path.parent if member.kind == "file" else path)
+        self._count()
+        return path if member.kind == "file" else None
+
+    def _make(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        self._make(folder.parent)
+        self._count()
+        with _writing():
+            folder.mkdir()
+
+    def _count(self) -> None:
+        self._num_made += 1
+        if self._num_made > self._max_files:
+            raise TooMuchError(f"unpacks to more files and folders than data.max_archive_files={self._max_files}")
 
 
-def _tar_members(archive: Path) -> Iterator[_Member]:
-    with tarfile.open(archive) as file:
-        for info in file:
-            yield _Member(info.name, _tar_kind(info), partial(file.extractfile, info))  # type: ignore[arg-type]
-        while file.fileobj is not None and file.fileobj.read(_CHUNK):
-            pass  # to the very end, where gzip has its checksum
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except _ONE_NAME as error:
+        raise ValueError("one name stands for a file and a folder") from error
+    except OSError as error:
+        raise _NotWrittenError(*error.args) from error
 
 
-def _tar_kind(info: tarfile.TarInfo) -> str:
-    if info.issym() or info.islnk():
-        return "link"
-    return "folder" if info.isdir() else "file" if info.isreg() else "device"
+def _new_file(path: Path) -> BufferedWriter:
+    with _writing():
+        return path.open("wb")
+
+
+def _write_whole(file: BufferedWriter, chunk: bytes) -> None:
+    with _writing():
+        file.write(chunk)
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= 100 else f"{name[:100]}...")

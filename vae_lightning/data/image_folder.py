@@ -11,6 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from vae_lightning.arguments import require_at_least
 from vae_lightning.data.archive import ARCHIVE_EXTENSIONS, Unpacker
 from vae_lightning.data.cache import cache_folder
 from vae_lightning.data.decode import EXTENSIONS, decode_image
@@ -35,6 +36,7 @@ class ImageFolder(ImageDataModule):
         max_bad_fraction: unreadable files are left out; more than this fraction of them is an error.
         val_fraction, test_fraction: the expected shares of these splits.
         max_archive_gb: an archive that unpacks to more than so many 10^9 bytes is refused.
+        max_archive_files: so is one of more members, or that unpacks to more files and folders.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class ImageFolder(ImageDataModule):
         val_fraction: float = 0.05,
         test_fraction: float = 0.05,
         max_archive_gb: float = 20.0,
+        max_archive_files: int = 1_000_000,
         image_size: int = 64,
         channels: int = 3,
         batch_size: int = 128,
@@ -73,6 +76,7 @@ class ImageFolder(ImageDataModule):
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.max_archive_gb = max_archive_gb
+        self.max_archive_files = max_archive_files
         self._check_options()
 
     def prepare_data(self) -> None:
@@ -109,7 +113,8 @@ class ImageFolder(ImageDataModule):
 
     def _folder(self, cache_dir: Path) -> Path:
         if self.archive is not None:
-            return Unpacker(Path(self.archive).expanduser(), cache_dir, self.max_archive_gb)()
+            limits = self.max_archive_gb, self.max_archive_files
+            return Unpacker(Path(self.archive).expanduser(), cache_dir, *limits)()
         assert self.root is not None  # the constructor saw to it
         return Path(self.root).expanduser()
 
@@ -131,6 +136,7 @@ class ImageFolder(ImageDataModule):
             raise ValueError(f"val_fraction and test_fraction must leave something to train on, got {both}")
         if self.max_archive_gb <= 0:
             raise ValueError(f"max_archive_gb must be positive, got {self.max_archive_gb}")
+        require_at_least("max_archive_files", self.max_archive_files, 1)
 
 
 def split_of(name: str, val_fraction: float, test_fraction: float) -> str:

@@ -1,0 +1,95 @@
+"""Archives that were made to do harm are refused in a line, or unpacked, and nothing else is touched."""
+
+import os
+import resource
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from tests.data.hostile_archives import hostile_archives, many_entries, picture, zipped
+from vae_lightning.data.archive import Unpacker
+from vae_lightning.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory) -> list[Path]:
+    return hostile_archives(tmp_path_factory.mktemp("hostile"))
+
+
+def outcome(archive: Path, cache_dir: Path) -> str:
+    """What became of it: the message, or "taken"."""
+    try:
+        folder = Unpacker(archive, cache_dir, max_gigabytes=0.03, max_files=2000)()
+    except UserError as error:
+        return str(error)
+    assert folder.is_dir()
+    assert all(path.resolve().is_relative_to(folder) and not path.is_symlink() for path in folder.rglob("*"))
+    return "taken"
+
+
+def everything(folder: Path) -> dict[Path, int]:
+    return {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_each_is_refused_in_a_line_or_taken_and_touches_nothing_else(archives, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    before = everything(archives[0].parent)
+    wrong = {}
+    for archive in archives:
+        cache_dir = tmp_path / "cache" / archive.name
+        told = outcome(archive, cache_dir)
+        left = {path.name for path in cache_dir.iterdir()} - {".lock"}
+        expected = archive.name.partition("-")[0]
+        if (told == "taken") == (expected == "refused") and expected != "either":
+            wrong[archive.name] = told
+        if told != "taken":
+            assert told.startswith(f"data.archive={archive}: ")
+            assert "\n" not in told
+            assert len(told) - len(str(archive)) < 400
+            assert "data.cache_dir" not in told
+        assert len(left) == (told == "taken"), archive.name
+    assert wrong == {}
+    assert everything(archives[0].parent) == before
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert not [path for path in Path("/tmp").iterdir() if path.name in ("up.png", "absolute.png")]
+
+
+@pytest.mark.parametrize(
+    "name", ["many.zip", "many-small.tgz", "giant-name.tgz", "giant-pax.tgz", "sparse-map.tgz", "bzip2.zip", "xz.tar"]
+)
+def test_little_that_stands_for_much_takes_no_memory(archives, tmp_path, name):
+    (archive,) = (path for path in archives if path.name == f"refused-{name}")
+    tracemalloc.start()
+    try:
+        assert outcome(archive, tmp_path / "cache") != "taken"
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 8_000_000
+
+
+def test_as_many_members_as_allowed_are_taken_and_one_more_is_not(tmp_path):
+    members = [(f"{number}.png", picture()) for number in range(5)]
+    (tmp_path / "five.zip").write_bytes(zipped(members))
+    cache_dir = tmp_path / "cache"
+    with pytest.raises(UserError, match=r"five\.zip: has more members than data\.max_archive_files=4$"):
+        Unpacker(tmp_path / "five.zip", cache_dir, 1.0, 4)()
+    assert len(list(Unpacker(tmp_path / "five.zip", cache_dir, 1.0, 5)().iterdir())) == 5
+
+
+def test_a_directory_of_millions_of_members_is_not_even_read(tmp_path):
+    (tmp_path / "many.zip").write_bytes(many_entries(400_000))
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    with pytest.raises(UserError, match="has more members than"):
+        Unpacker(tmp_path / "many.zip", tmp_path / "cache", 1.0, 1000)()
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    assert spent.ru_utime + spent.ru_stime - usage.ru_utime - usage.ru_stime < 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_archive_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.zip")
+    with pytest.raises(UserError, match=r"pipe\.zip: is no file$"):
+        Unpacker(tmp_path / "pipe.zip", tmp_path / "cache", 1.0)()
