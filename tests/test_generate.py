@@ -238,7 +238,10 @@ def test_nothing_but_the_run_directory_is_needed(generate, colour_run, tmp_path)
     own_data = ["mode=units", "mode=neighbours", "mode=embedding", "mode=encode", "mode=reconstructions"]
     for arguments in [*([mode] for mode in own_data), ["mode=transition", "indices=[0,1]"]]:
         message = refusal(generate, new, *arguments, "out=data")
-        assert message == f"data.root={home / 'pictures'}: there is no folder {home / 'pictures'}"
+        assert message == (
+            f"data.root={home / 'pictures'}: there is no folder {home / 'pictures'}; what was decoded into "
+            f"{tmp_path / 'cache'} before is not used without it"
+        )
     assert not Path("data").exists()
     mended = f"data.root={tmp_path / 'moved_pictures'}"
     generate(new, "mode=units", "num_images=5", mended, "out=mended")

@@ -129,15 +129,6 @@ def test_numbers_become_grey_levels(mode, values, expected):
     assert _to_8_bit(np.array([values]), mode).tolist() == [expected]
 
 
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_integer_and_float_pictures_under_a_wrong_name(tmp_path, mode):
-    image = Image.fromarray(np.full((8, 8), 32768, np.int32 if mode == "I" else np.float32))
-    path = tmp_path / "picture.png"
-    image.save(path, format="TIFF")
-    assert Image.open(path).mode == mode
-    assert (decode_image(path, 8, 3) == 128).all()
-
-
 @pytest.mark.parametrize("size", [(60, 20), (20, 60), (37, 20)])
 def test_the_middle_is_kept_and_the_shorter_side_fits(tmp_path, size):
     width, height = size

@@ -151,15 +151,6 @@ def test_too_little_disk_space_is_told_before_decoding(pictures, cache_dir, monk
     decode(pictures, cache_dir, image_size=100)  # 1.8 MB
 
 
-def test_a_damaged_cache_is_named(pictures, cache_dir):
-    decode(pictures, cache_dir)
-    (name,) = built(cache_dir)
-    with open(cache_dir / name / "pixels.npy", "r+b") as file:
-        file.truncate(1000)
-    with pytest.raises(UserError, match=f"{name} is bad; delete it"):
-        decode(pictures, cache_dir)
-
-
 def start(pictures: Path, cache_dir: Path, seconds_per_image: float) -> subprocess.Popen:
     """A process that decodes slowly, and says how many pictures it decoded."""
     program = f"""

@@ -143,6 +143,7 @@ def test_an_archive_without_images_is_named(folder, tmp_path):
         ({"test_fraction": 1.0}, "test_fraction must lie between 0 and 1, got 1.0"),
         ({"val_fraction": 0.8}, r"val_fraction and test_fraction must leave .*, got 0\.8 \+ 0\.2"),
         ({"max_archive_gb": 0.0}, "max_archive_gb must be positive, got 0.0"),
+        ({"max_pixels": 0}, "max_pixels must be at least 1, got 0"),
         ({"max_archive_files": 0}, "max_archive_files must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
     ],

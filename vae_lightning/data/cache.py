@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -37,13 +38,16 @@ def build_once(target: Path, build: Callable[[Path], None]) -> Path:
     A build that fails or is killed leaves no target. Raises UserError naming data.cache_dir if it cannot be
     written.
     """
-    if target.exists():
-        return target
+    return target if target.exists() else build_unless(Path.exists, target, build)
+
+
+def build_unless(is_good: Callable[[Path], bool], target: Path, build: Callable[[Path], None]) -> Path:
+    """As `build_once`, in place of what is there and not good; who has opened that keeps what he sees."""
     try:
         with locked(target.parent):
             for stale in target.parent.glob(f"{_TEMPORARY}*"):  # of builders that were killed
                 shutil.rmtree(stale, ignore_errors=True)
-            if not target.exists():  # another process may have been faster
+            if not is_good(target):  # another process may have been faster
                 _build(target, build)
     except OSError as error:
         raise UserError(f"data.cache_dir={target.parent}: cannot be written ({error})") from error
@@ -69,11 +73,17 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _build(target: Path, build: Callable[[Path], None]) -> None:
-    temporary = target.parent / f"{_TEMPORARY}{target.name}"
+    temporary = _beside(target)
     temporary.mkdir()
     try:
         build(temporary)
+        if os.path.lexists(target):
+            target.rename(_beside(target))  # cleared away below, or by the next builder
         temporary.rename(target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    finally:
+        for stale in target.parent.glob(f"{_TEMPORARY}*"):
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+def _beside(target: Path) -> Path:
+    return target.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"

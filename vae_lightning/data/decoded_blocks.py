@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from vae_lightning.data.decode import decode_image
+from vae_lightning.data.decode import MAX_PIXELS, decode_image
+from vae_lightning.data.memory import MemoryBudget
 from vae_lightning.hardware import num_cpus
 
 _BLOCK_BYTES = 2**20  # of pixels, so that what is under way fits into RAM at any image size
@@ -41,17 +42,20 @@ class PixelFile:
         offset: where the first picture begins, in bytes.
         image_size: height and width.
         channels: 1 or 3.
+        max_pixels: of a picture; one that has more is not decoded.
     """
 
     path: Path
     offset: int
     image_size: int
     channels: int
+    max_pixels: int = MAX_PIXELS
 
     def decode(self, pictures: Sequence[Path]) -> Iterator[DecodedBlock]:
         """Fill in all pictures, a block at a time in their order; black where one cannot be read.
 
         A process a core decodes and writes: threads would wait for each other, for much of Pillow's work is Python.
+        Together they take about a gigabyte for large pictures, which wait for each other where there are many.
         """
         num_workers = num_cpus() if len(pictures) >= _FEWEST_FOR_WORKERS else 0
         most = len(pictures) // (_BLOCKS_A_WORKER * max(num_workers, 1))
@@ -72,6 +76,7 @@ class _Blocks(Dataset[DecodedBlock]):
         self.file = file
         self.pictures = pictures
         self.block_size = block_size
+        self.budget = MemoryBudget()
 
     def __len__(self) -> int:
         return -(-len(self.pictures) // self.block_size)
@@ -83,7 +88,7 @@ class _Blocks(Dataset[DecodedBlock]):
         pixels = np.zeros((len(block.numbers), size, size, channels), np.uint8)
         for target, number in zip(pixels, block.numbers, strict=True):
             try:
-                target[:] = decode_image(self.pictures[number], size, channels)
+                target[:] = decode_image(self.pictures[number], size, channels, self.file.max_pixels, self.budget)
             except Exception as error:  # Pillow's plugins raise anything on a damaged file
                 block.reasons[number] = " ".join(f"{type(error).__name__}: {error}".split())
         try:

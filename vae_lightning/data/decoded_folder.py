@@ -2,34 +2,28 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from shutil import disk_usage
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 from tqdm import tqdm
 
-from vae_lightning.data.cache import build_once, cache_key
-from vae_lightning.data.decode import EXTENSIONS
-from vae_lightning.data.decoded_blocks import PixelFile
+from vae_lightning.data.cache import build_once, build_unless, cache_key
+from vae_lightning.data.decode import EXTENSIONS, MAX_PIXELS
+from vae_lightning.data.decoded_blocks import DecodedBlock, PixelFile
+from vae_lightning.data.picture_files import PictureFile, find_pictures
+from vae_lightning.data.pixel_cache import PIXELS, READABLE, DamagedError, has_checksums, open_cached, write_checksums
 from vae_lightning.errors import UserError
+from vae_lightning.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1  # of the cache; to be raised when decoding changes
 _MEGABYTE = 10**6
-
-
-class PictureFile(NamedTuple):
-    """A file below the root, and what tells whether it has changed."""
-
-    name: str  # relative to the root, with forward slashes
-    size: int  # bytes
-    modified: int  # nanoseconds
 
 
 @dataclass(frozen=True)
@@ -52,6 +46,7 @@ class FolderDecoder:
         channels: 1 or 3.
         max_bad_fraction: more unreadable files than this are an error.
         source: how messages call the root, as `data.root=faces`.
+        max_pixels: a picture that has more of them counts as unreadable.
     """
 
     root: Path
@@ -60,24 +55,81 @@ class FolderDecoder:
     channels: int
     max_bad_fraction: float
     source: str
+    max_pixels: int = MAX_PIXELS
 
     def __call__(self) -> DecodedFolder:
         """The decoded folder; raises UserError if there are no pictures, too many bad ones, or no space."""
         files = self._files()
-        key = cache_key(_FORMAT, str(self.root.resolve()), self.image_size, self.channels, files)
-        folder = build_once(self.cache_dir / f"images-{key}", partial(self._build, files=files, key=key))
+        build = partial(self._build, files=files)
+        folder = build_once(self._folder(files), build)
         try:
-            # Not mode "c": the kernel may refuse to promise memory for a private copy larger than RAM.
-            pixels = np.load(folder / "pixels.npy", mmap_mode="r")
-            readable = np.load(folder / "readable.npy")
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"data.cache_dir={self.cache_dir}: {folder.name} is bad; delete it") from error
-        self._check_readable(readable, key)
-        return DecodedFolder(pixels, readable, tuple(file.name for file in files))
+            decoded = self._open(folder, files)
+        except DamagedError as error:
+            # The name says that it was made of these pictures, which are as they were.
+            logger.warning("data.cache_dir=%s: %s is damaged (%s) and built anew", self.cache_dir, folder.name, error)
+            decoded = self._mended(folder, files, build)
+        self._check_readable(decoded.readable, folder.name)
+        self._give_checksums(folder)
+        return decoded
+
+    def open_valid(self) -> DecodedFolder | None:
+        """What was decoded before, if it is there and sound; nothing is ever written.
+
+        Raises UserError if there are no pictures, or too many bad ones.
+        """
+        files = self._files()
+        folder = self._folder(files)
+        if not has_checksums(folder):
+            return None
+        try:
+            decoded = self._open(folder, files)
+        except DamagedError as error:
+            logger.warning("data.cache_dir=%s: %s is damaged (%s) and not used", self.cache_dir, folder.name, error)
+            return None
+        self._check_readable(decoded.readable, folder.name)
+        return decoded
+
+    def _folder(self, files: list[PictureFile]) -> Path:
+        options = () if self.max_pixels == MAX_PIXELS else (self.max_pixels,)  # there was no such option once
+        key = cache_key(_FORMAT, str(self.root.resolve()), self.image_size, self.channels, files, *options)
+        return self.cache_dir / f"images-{key}"
+
+    def _open(self, folder: Path, files: list[PictureFile]) -> DecodedFolder:
+        return DecodedFolder(*open_cached(folder, self._shape(files)), tuple(file.name for file in files))
+
+    def _mended(self, folder: Path, files: list[PictureFile], build: Callable[[Path], None]) -> DecodedFolder:
+        build_unless(lambda target: self._is_good(target, files), folder, build)
+        try:
+            return self._open(folder, files)
+        except DamagedError as error:
+            raise UserError(
+                f"data.cache_dir={self.cache_dir}: {folder.name} is damaged as soon as it is built ({error})"
+            ) from error
+
+    def _is_good(self, folder: Path, files: list[PictureFile]) -> bool:
+        try:
+            self._open(folder, files)
+        except DamagedError:
+            return False
+        return True
+
+    def _give_checksums(self, folder: Path) -> None:
+        if has_checksums(folder):
+            return
+        try:
+            write_checksums(folder)
+            logger.info("%s is of an earlier version and valid; from now on it has checksums", folder)
+        except OSError:
+            logger.info("%s is of an earlier version and can't be given checksums; it is used unchecked", folder)
+
+    def _shape(self, files: list[PictureFile]) -> tuple[int, int, int, int]:
+        return len(files), self.image_size, self.image_size, self.channels
 
     def _files(self) -> list[PictureFile]:
         if not self.root.is_dir():
-            raise UserError(f"{self.source}: there is no folder {self.root.absolute()}")
+            is_kept = next(self.cache_dir.glob("images-*"), None) is not None
+            kept = f"; what was decoded into {self.cache_dir} before is not used without it" if is_kept else ""
+            raise UserError(f"{self.source}: there is no folder {self.root.absolute()}{kept}")
         try:
             files = sorted(find_pictures(self.root))
         except OSError as error:
@@ -86,28 +138,30 @@ class FolderDecoder:
             raise UserError(f"{self.source}: no images found; accepted are {', '.join(EXTENSIONS)}")
         return files
 
-    def _build(self, folder: Path, files: list[PictureFile], key: str) -> None:
-        shape = (len(files), self.image_size, self.image_size, self.channels)
+    def _build(self, folder: Path, files: list[PictureFile]) -> None:
+        shape = self._shape(files)
         self._check_space(int(np.prod(shape, dtype=np.int64)))
         logger.info("decoding %d images of %s into %s", len(files), self.root, self.cache_dir)
-        path = folder / "pixels.npy"
+        path, name = folder / PIXELS, self._folder(files).name
         with path.open("wb") as file:
             # Not written through a memory map, which would fill RAM, and kill the process if the disk is full.
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-        reasons = self._decode(files, PixelFile(path, path.stat().st_size, self.image_size, self.channels))
+        pixels = PixelFile(path, path.stat().st_size, self.image_size, self.channels, self.max_pixels)
+        reasons = self._decode(files, pixels)
         readable = np.array([number not in reasons for number in range(len(files))])
-        np.save(folder / "readable.npy", readable)
+        np.save(folder / READABLE, readable)
         if reasons:
             lines = [f"{files[number].name!r}: {reason}\n" for number, reason in reasons.items()]
-            self._bad_files(key).write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
-        self._check_readable(readable, key)
+            write_atomically(self._bad_files(name), "".join(lines).encode(errors="backslashreplace"))
+        self._check_readable(readable, name)
+        write_checksums(folder)
 
     def _decode(self, files: list[PictureFile], pixels: PixelFile) -> dict[int, str]:
         """Fill the file; why pictures could not be read, by their number."""
         reasons: dict[int, str] = {}
         with tqdm(total=len(files), desc="decoding images", unit="img", disable=None) as progress:
-            for block in pixels.decode([self.root / file.name for file in files]):
+            for block in self._blocks(pixels, [self.root / file.name for file in files]):
                 if block.write_error is not None:
                     raise block.write_error
                 reasons |= block.reasons
@@ -115,6 +169,17 @@ class FolderDecoder:
         with pixels.path.open("r+b") as file:
             os.fsync(file.fileno())  # or a power cut could leave the name without the bytes
         return reasons
+
+    def _blocks(self, pixels: PixelFile, pictures: list[Path]) -> Iterator[DecodedBlock]:
+        try:
+            yield from pixels.decode(pictures)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise UserError(
+                f"data.max_pixels={self.max_pixels}: a process that decodes the images was killed, most likely for "
+                "want of memory; give the job more, or choose fewer pixels"
+            ) from error
 
     def _check_space(self, needed: int) -> None:
         free = disk_usage(self.cache_dir).free
@@ -124,34 +189,14 @@ class FolderDecoder:
                 f"{free // _MEGABYTE} MB are free; choose another folder"
             )
 
-    def _check_readable(self, readable: Bool[np.ndarray, " N"], key: str) -> None:
+    def _check_readable(self, readable: Bool[np.ndarray, " N"], name: str) -> None:
         num_bad = int((~readable).sum())
         if num_bad == 0:
             return
-        report = f"{num_bad} of {len(readable)} images cannot be read, listed in {self._bad_files(key)}"
+        report = f"{num_bad} of {len(readable)} images cannot be read, listed in {self._bad_files(name)}"
         if num_bad > self.max_bad_fraction * len(readable):
             raise UserError(f"data.max_bad_fraction={self.max_bad_fraction}: {report}; mend or remove them")
         logger.warning("%s and left out", report)
 
-    def _bad_files(self, key: str) -> Path:
-        return self.cache_dir / f"bad_files-{key}.txt"
-
-
-def find_pictures(root: Path) -> Iterator[PictureFile]:
-    """All picture files below the root, in any order; links to folders are followed, but not in circles."""
-    yield from _find(str(root), "", frozenset())
-
-
-def _find(folder: str, prefix: str, ancestors: frozenset[str]) -> Iterator[PictureFile]:
-    here = os.path.realpath(folder)
-    if here in ancestors:
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name == "__MACOSX":
-                continue
-            if entry.is_dir():
-                yield from _find(entry.path, f"{prefix}{entry.name}/", ancestors | {here})
-            elif entry.name.lower().endswith(EXTENSIONS) and entry.is_file():
-                status = entry.stat()
-                yield PictureFile(prefix + entry.name, status.st_size, status.st_mtime_ns)
+    def _bad_files(self, name: str) -> Path:
+        return self.cache_dir / f"bad_files-{name.removeprefix('images-')}.txt"

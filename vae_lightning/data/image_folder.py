@@ -3,6 +3,7 @@
 import hashlib
 import warnings
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import final
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from vae_lightning.arguments import require_at_least
 from vae_lightning.data.archive import ARCHIVE_EXTENSIONS, Unpacker
 from vae_lightning.data.cache import cache_folder
-from vae_lightning.data.decode import EXTENSIONS, decode_image
+from vae_lightning.data.decode import EXTENSIONS, MAX_PIXELS, decode_image
 from vae_lightning.data.decoded_folder import DecodedFolder, FolderDecoder
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet
@@ -34,6 +35,7 @@ class ImageFolder(ImageDataModule):
         archive: a .zip, .tar, .tar.gz or .tgz file, used in place of `root`.
         cache_dir: holds what is unpacked and decoded; None is `vae_lightning` in the user's cache folder.
         max_bad_fraction: unreadable files are left out; more than this fraction of them is an error.
+        max_pixels: a picture that says it has more (height x width) is not decoded, and counts as unreadable.
         val_fraction, test_fraction: the expected shares of these splits.
         max_archive_gb: an archive that unpacks to more than so many 10^9 bytes is refused.
         max_archive_files: so is one of more members, or that unpacks to more files and folders.
@@ -46,6 +48,7 @@ class ImageFolder(ImageDataModule):
         archive: str | None = None,
         cache_dir: str | None = None,
         max_bad_fraction: float = 0.01,
+        max_pixels: int = MAX_PIXELS,
         val_fraction: float = 0.05,
         test_fraction: float = 0.05,
         max_archive_gb: float = 20.0,
@@ -73,19 +76,28 @@ class ImageFolder(ImageDataModule):
         self.archive = archive
         self.cache_dir = cache_dir
         self.max_bad_fraction = max_bad_fraction
+        self.max_pixels = max_pixels
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.max_archive_gb = max_archive_gb
         self.max_archive_files = max_archive_files
         self._check_options()
+        self._found_cache_dir: str | None = None
+
+    def only_read_cache_dir(self) -> None:
+        """For a `cache_dir` that a file from elsewhere named: what is decoded and sound there is used, else our own.
+
+        Nothing is written there, whatever happens; what is missing is decoded into the user's own cache folder.
+        """
+        self._found_cache_dir, self.cache_dir = self.cache_dir, None
 
     def prepare_data(self) -> None:
         """Unpacks and decodes what the cache does not hold yet; raises UserError naming the config key."""
-        self._decoded()
+        _ = self._decoded
 
     def load_splits(self) -> dict[str, ImageSet]:
         """The three splits of the readable pictures, memory-mapped, with their names."""
-        folder = self._decoded()
+        folder = self._decoded
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             pixels = torch.from_numpy(folder.pixels)
@@ -94,7 +106,7 @@ class ImageFolder(ImageDataModule):
 
     def decode(self, path: Path) -> UInt8[Tensor, "H W C"]:
         """One picture file, cropped and resized as this dataset's images are."""
-        return torch.from_numpy(decode_image(path, self.image_size, self.channels).copy())
+        return torch.from_numpy(decode_image(path, self.image_size, self.channels, self.max_pixels).copy())
 
     def _split(self, split: str, folder: DecodedFolder, pixels: UInt8[Tensor, "N H W C"]) -> ImageSet:
         readable = np.flatnonzero(folder.readable).tolist()
@@ -106,10 +118,18 @@ class ImageFolder(ImageDataModule):
         names = tuple(folder.names[row] for row in rows)
         return ImageSet(pixels, torch.tensor(rows), None, names)
 
+    @cached_property
     def _decoded(self) -> DecodedFolder:
-        cache_dir = cache_folder(self.cache_dir)
-        options = self.image_size, self.channels, self.max_bad_fraction, self._source()
-        return FolderDecoder(self._folder(cache_dir), cache_dir, *options)()
+        """Found once: a run goes on with the pictures that it began with, whatever becomes of their files."""
+        if self._found_cache_dir is not None and self.archive is None:
+            found = self._decoder(cache_folder(self._found_cache_dir)).open_valid()
+            if found is not None:
+                return found
+        return self._decoder(cache_folder(self.cache_dir))()
+
+    def _decoder(self, cache_dir: Path) -> FolderDecoder:
+        options = self.image_size, self.channels, self.max_bad_fraction, self._source(), self.max_pixels
+        return FolderDecoder(self._folder(cache_dir), cache_dir, *options)
 
     def _folder(self, cache_dir: Path) -> Path:
         if self.archive is not None:
@@ -136,6 +156,7 @@ class ImageFolder(ImageDataModule):
             raise ValueError(f"val_fraction and test_fraction must leave something to train on, got {both}")
         if self.max_archive_gb <= 0:
             raise ValueError(f"max_archive_gb must be positive, got {self.max_archive_gb}")
+        require_at_least("max_pixels", self.max_pixels, 1)
         require_at_least("max_archive_files", self.max_archive_files, 1)
 
 

@@ -51,6 +51,8 @@ class ImageSet:
 
     def images(self, indices: Int64[Tensor, " B"]) -> UInt8[Tensor, "B C H W"]:
         """The images of this split with these indices, copied once, channels last in memory."""
+        if self.pages is not None:
+            self.pages.must_be_there()
         chosen = self.pixels.index_select(0, self.rows[indices])
         if self.pages is not None:
             self.pages.have_been_read(chosen.nbytes)

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from vae_lightning.errors import UserError
+
 _MOST_READ = 32_000_000  # bytes; around each place that is read Linux maps 64 kB
 _SMALL = 256_000_000
 
@@ -20,6 +22,18 @@ class Pages:
         self._mapping: Any = array.base  # the mmap
         self._num_read = 0
         self._matters = array.nbytes > _SMALL and hasattr(mmap, "MADV_DONTNEED")
+
+    def must_be_there(self) -> None:
+        """To be asked before some of the array is read; raises UserError if its file has become shorter.
+
+        Reading what is no longer there would end the process with SIGBUS, without a word. (A file that is removed, or
+        replaced by another, stays as it was for who has mapped it.)
+        """
+        if self._mapping.size() < len(self._mapping):
+            raise UserError(
+                "data.cache_dir: the decoded images were cut short by another process while they were in use; start "
+                "again, or resume the run, and they are decoded anew"
+            )
 
     def have_been_read(self, num_bytes: int) -> None:
         """To be told whenever some of the array was copied."""

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from vae_lightning.data.decoded_folder import find_pictures
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.data.loader import ImageBatch, seeded_generator
+from vae_lightning.data.picture_files import find_pictures
 from vae_lightning.errors import UserError
 from vae_lightning.hardware import num_cpus
 from vae_lightning.trained_run import TrainedRun

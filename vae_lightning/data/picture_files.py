@@ -1,0 +1,70 @@
+"""The picture files of a folder, whatever else lies in it."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from vae_lightning.data.decode import EXTENSIONS
+
+logger = logging.getLogger(__name__)
+
+_MOST_TOLD = 3  # entries that a message names
+
+
+class PictureFile(NamedTuple):
+    """A file below the root, and what tells whether it has changed."""
+
+    name: str  # relative to the root, with forward slashes
+    size: int  # bytes
+    modified: int  # nanoseconds
+
+
+def find_pictures(root: Path) -> Iterator[PictureFile]:
+    """All picture files below the root, in any order; links to folders are followed, but not in circles.
+
+    What can't be used is left out and told in a line of the log: links that lead nowhere, folders that can't be
+    searched, and pipes or devices with the name of a picture. Raises OSError if the root itself can't be searched.
+    """
+    useless: list[str] = []
+    folders: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(str(root), "", frozenset())]
+    while folders:
+        folder, prefix, ancestors = folders.pop()
+        try:
+            facts = os.stat(folder)
+            here = facts.st_dev, facts.st_ino
+            if here in ancestors:
+                continue
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    found = _look_at(entry, prefix, useless)
+                    if isinstance(found, PictureFile):
+                        yield found
+                    elif found:
+                        folders.append((entry.path, f"{prefix}{entry.name}/", ancestors | {here}))
+        except OSError as error:
+            if not prefix:
+                raise
+            useless.append(f"{prefix!r} ({error.strerror})")
+    if useless:
+        told = ", ".join(useless[:_MOST_TOLD]) + (", ..." if len(useless) > _MOST_TOLD else "")
+        logger.warning("%s: %d entries are left out, for they can't be used: %s", root, len(useless), told)
+
+
+def _look_at(entry: os.DirEntry[str], prefix: str, useless: list[str]) -> PictureFile | bool:
+    """The picture file that an entry is; else whether it is a folder to search."""
+    if entry.name.startswith(".") or entry.name == "__MACOSX":
+        return False
+    try:
+        if entry.is_dir():
+            return True
+        if not entry.name.lower().endswith(EXTENSIONS):
+            return False
+        status = entry.stat()
+        if entry.is_file():
+            return PictureFile(prefix + entry.name, status.st_size, status.st_mtime_ns)
+        useless.append(f"{prefix + entry.name!r} (no regular file)")
+    except OSError as error:  # a link to itself raises it, and so does a file that is gone by now
+        useless.append(f"{prefix + entry.name!r} ({error.strerror})")
+    return False
