@@ -279,7 +279,8 @@ def test_entries_that_cannot_be_used_are_left_out_and_counted(pictures, cache_di
 
 
 def test_a_folder_that_cannot_be_searched_is_left_out_and_a_root_is_an_error(pictures, caplog, monkeypatch):
-    (pictures / "closed").mkdir()
+    for folder in (pictures / "closed", pictures.parent / "gone"):
+        folder.mkdir()
     scan = os.scandir
 
     def refuse(folder):

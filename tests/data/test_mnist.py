@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vae_lightning.data.download import Limits
 from vae_lightning.data.mnist import FILES, MNIST, read_idx
 from vae_lightning.errors import UserError
 
@@ -92,13 +93,15 @@ def test_absent_files_are_downloaded_once(tmp_path, server):
     assert left == set(FILES)
 
 
-def test_a_broken_download_leaves_nothing_and_the_next_start_succeeds(tmp_path, server):
+def test_a_broken_download_leaves_nothing_to_be_taken_for_data_and_the_next_start_succeeds(tmp_path, server):
     good = (server / f"{FILES[3]}.gz").read_bytes()
     (server / f"{FILES[3]}.gz").write_bytes(good[:-9])
     data = MNIST(root=str(tmp_path / "new"))
-    with pytest.raises(UserError, match=r"data\.root="):
+    with pytest.raises(UserError, match=r"data\.root=.*is another file, by its MD5"):
         data.prepare_data()
-    assert {path.name for path in data.raw_folder.iterdir()} <= {".lock"}
+    assert {path.name for path in data.raw_folder.iterdir()} == {".lock", ".download"}
+    with pytest.raises(UserError, match="is not in"):
+        data.load_splits()
     (server / f"{FILES[3]}.gz").write_bytes(good)
     data.prepare_data()
     check_content(data)
@@ -106,10 +109,12 @@ def test_a_broken_download_leaves_nothing_and_the_next_start_succeeds(tmp_path, 
 
 def test_what_a_killed_download_left_is_not_taken_for_whole(tmp_path, server):
     data = MNIST(root=str(tmp_path / "new"))
-    half = data.raw_folder / ".download" / "MNIST" / "raw"
+    half = data.raw_folder / ".download"
     half.mkdir(parents=True)
     for name in FILES:
         (half / name).write_bytes(b"half")
+        (half / f"{name}.gz").write_bytes(b"half")
+        (half / f"{name}.gz.part").write_bytes(b"no half of it at all")
     data.prepare_data()
     check_content(data)
     assert not (data.raw_folder / ".download").exists()
@@ -133,7 +138,7 @@ def test_no_copy_and_no_network_is_one_clear_line(tmp_path, monkeypatch):
 def test_a_silent_server_is_not_waited_for_forever(tmp_path, monkeypatch):
     import torchvision
 
-    monkeypatch.setattr("vae_lightning.data.mnist._PATIENCE", 0.2)
+    monkeypatch.setattr("vae_lightning.data.mnist._LIMITS", Limits(silence=0.2))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mirrors = [f"http://127.0.0.1:{silent.getsockname()[1]}/"]
         monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", mirrors)

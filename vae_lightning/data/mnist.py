@@ -3,11 +3,7 @@
 import gzip
 import os
 import shutil
-import socket
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.client import HTTPException
 from pathlib import Path
 from typing import final
 
@@ -19,6 +15,7 @@ from torch import Tensor
 from vae_lightning.arguments import require_at_least
 from vae_lightning.data.cache import locked
 from vae_lightning.data.decode import decode_grey_square
+from vae_lightning.data.download import DownloadError, Limits, download
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet
 from vae_lightning.data.resize import grey_pixels
@@ -30,7 +27,7 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-_PATIENCE = 10.0  # seconds that a silent server is waited for
+_LIMITS = Limits()  # of a download
 
 
 @final
@@ -80,7 +77,7 @@ class MNIST(ImageDataModule):
             return
         try:
             _download(self.raw_folder)
-        except (OSError, RuntimeError, EOFError, HTTPException, zlib.error) as error:
+        except (DownloadError, OSError, ValueError, EOFError, zlib.error) as error:
             raise UserError(
                 f"data.root={self.root}: MNIST is not in {self.raw_folder} and cannot be downloaded "
                 f"({_last_line(error)}); give data.root=<folder that holds MNIST/raw with {', '.join(FILES)}>"
@@ -143,33 +140,23 @@ def _download(folder: Path) -> None:
     with locked(folder):
         if _is_complete(folder):  # another process was faster
             return
-        shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
-        try:
-            for path in _downloaded(temporary):
-                os.replace(path, folder / path.name)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(exist_ok=True)  # what a process that was killed left there is gone on with
+        for path in _downloaded(temporary):
+            os.replace(path, folder / path.name)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _downloaded(folder: Path) -> list[Path]:
-    import torchvision  # takes seconds, and most runs need no download
+    from torchvision import datasets  # takes seconds, and most runs need no download
 
-    with _socket_timeout(_PATIENCE):
-        raw_folder = Path(torchvision.datasets.MNIST(folder, download=True).raw_folder)
+    sums = dict(datasets.MNIST.resources)
     for name in FILES:
-        read_idx(raw_folder / name)
-    return [raw_folder / name for name in FILES]
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    # torchvision opens its connections without a timeout
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+        packed = folder / f"{name}.gz"
+        download([f"{mirror}{packed.name}" for mirror in datasets.MNIST.mirrors], packed, sums[packed.name], _LIMITS)
+        with gzip.open(packed) as source, (folder / name).open("wb") as target:
+            shutil.copyfileobj(source, target)
+        read_idx(folder / name)
+    return [folder / name for name in FILES]
 
 
 def _last_line(error: BaseException) -> str:
