@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import functools
+import logging
 import os
 import signal
 import sys
@@ -32,6 +33,7 @@ TINY = [
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    logging.getLogger("vae_lightning").propagate = True  # to caplog; a command before may have ended that
     torch.manual_seed(0)
 
 
@@ -88,6 +90,14 @@ def refusal(call: Callable[..., object], *arguments: str) -> str:
 def error_of(command):
     """Call the train command, which must fail with exit code 1, and return its one-line message."""
     return functools.partial(refusal, command)
+
+
+@pytest.fixture
+def told(caplog, monkeypatch) -> Callable[[], list[str]]:
+    """What this project has logged."""
+    monkeypatch.setattr(logging.getLogger("vae_lightning"), "propagate", True)  # which a command before may have ended
+    caplog.set_level(logging.INFO, "vae_lightning")
+    return lambda: [record.getMessage() for record in caplog.records if record.name.startswith("vae_lightning")]
 
 
 @pytest.fixture(scope="session")

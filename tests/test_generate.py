@@ -187,7 +187,7 @@ def test_a_foreign_class_is_built_only_where_it_is_trusted(generate, digits_run,
     run = moved(digits_run)
     edit_config(run, lambda config: config["model"]["decoder"].update(_target_="strange_nets.Net"))
     message = refusal(generate, f"run={run.path}", "out=there")
-    assert message.startswith("model.decoder._target_=strange_nets.Net: a stored config may only build classes")
+    assert message.startswith("model.decoder._target_=strange_nets.Net: a stored config may only build")
     assert message.endswith("trust=[strange_nets]")
     assert "strange_nets" not in sys.modules
     generate(f"run={run.path}", "out=there", "num_images=1", "trust=[strange_nets]")

@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 from vae_lightning.callbacks.pruning import open_storage
 from vae_lightning.config import CONF_DIR, instantiate
 from vae_lightning.errors import UserError
+from vae_lightning.stored import Trust
 
 BASE = ["-m", "hparams_search=optuna", "data=digits", "model=mlp"]
 RATE = "optimizer.lr=tag(log,interval(1e-4,1e-2))"
@@ -358,7 +359,7 @@ def test_a_trial_that_outlived_its_search_is_not_run_again(search, tmp_path):
 def test_a_stored_config_may_prune():
     pruner = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 3}
     node = {"_target_": "vae_lightning.callbacks.pruning.PruneTrial", "trial": 0, "pruner": pruner}
-    assert isinstance(instantiate(node, "callbacks.pruning", trusted=()).pruner, optuna.pruners.MedianPruner)
+    assert isinstance(instantiate(node, "callbacks.pruning", trusted=Trust()).pruner, optuna.pruners.MedianPruner)
 
 
 def test_other_commands_do_not_import_optuna():

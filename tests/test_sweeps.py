@@ -24,7 +24,7 @@ def trained(monkeypatch):
     """Pretends to train, and lists the directories it was done in, with whether they were resumed."""
     calls: list[tuple[str, bool]] = []
 
-    def train(run_dir: RunDir, num_ranks: int, *, resume: bool, label: str, num_jobs: int) -> None:
+    def train(run_dir: RunDir, num_ranks: int, *, resume: bool, trusted: None, label: str, num_jobs: int) -> None:
         calls.append((run_dir.path.name, resume))
         run_dir.checkpoints.mkdir(exist_ok=True)
         torch.save({}, run_dir.last)

@@ -19,17 +19,21 @@ from vae_lightning.hardware import num_cpus
 from vae_lightning.interruption import Interrupted, exit_code, interruptible
 from vae_lightning.process import run_as_program
 from vae_lightning.run_dir import GONE, RunDir
+from vae_lightning.stored import Trust
 from vae_lightning.training_lock import locked_for_process
 from vae_lightning.world import given_world
 
 
-def train_in_children(run_dir: RunDir, num_ranks: int, *, resume: bool, label: str = "", num_jobs: int = 1) -> None:
+def train_in_children(
+    run_dir: RunDir, num_ranks: int, *, resume: bool, trusted: Trust | None, label: str = "", num_jobs: int = 1
+) -> None:
     """Train the run directory in `num_ranks` processes under torch's elastic launcher, and wait for them.
 
     Args:
         run_dir: holds the config.
         num_ranks: how many processes; the first that fails ends the others.
         resume: go on from its last checkpoint.
+        trusted: what the processes may build: as much as this one, see `config.instantiate`.
         label: put before each line that they print, where several jobs print at once.
         num_jobs: how many such calls share this machine's cores.
 
@@ -56,6 +60,7 @@ def train_in_children(run_dir: RunDir, num_ranks: int, *, resume: bool, label: s
         signals_to_handle=",".join(number.name for number in _heeded()),
     )
     arguments = ["-m", "vae_lightning.children", str(run_dir.path), f"--label={label}", f"--parent={os.getpid()}"]
+    arguments += ["--typed"] if trusted is None else [f"--trusted={trusted.as_text()}"]
     run_dir.write_status("running")
     try:
         with _handlers_restored(), _threads_divided_by(num_ranks * num_jobs):
@@ -151,13 +156,16 @@ def main() -> None:
     parser.add_argument("--label", default="")
     parser.add_argument("--parent", type=int)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--typed", action="store_true", help="the config is the user's own")
+    parser.add_argument("--trusted", type=Trust.from_text, default=Trust(), help="else what of it is")
     arguments = parser.parse_args()
     run_dir = RunDir(arguments.run_dir)
     sys.argv = ["vae-train", *run_dir.overrides()]  # for environment.json: what trains this run alone
     end_with_parent(arguments.parent)
     try:
+        trusted = None if arguments.typed else arguments.trusted
         with interruptible(), _held(run_dir, arguments.parent):
-            _train(run_dir, arguments.label, arguments.resume)
+            _train(run_dir, arguments.label, arguments.resume, trusted)
     except KeyboardInterrupt as interrupt:
         sys.exit(exit_code(interrupt))
     except UserError as error:
@@ -179,14 +187,14 @@ def _held(run_dir: RunDir, parent: int | None) -> Iterator[None]:
         yield
 
 
-def _train(run_dir: RunDir, label: str, resume: bool) -> None:
+def _train(run_dir: RunDir, label: str, resume: bool, trusted: Trust | None) -> None:
     from vae_lightning.console import configure_logging, labelled_output
     from vae_lightning.training import build, run
 
     if label:
         labelled_output(label)
     configure_logging()
-    parts = build(run_dir.config(), run_dir, resume=resume)
+    parts = build(run_dir.config(), run_dir, resume=resume, trusted=trusted)
     run_dir.check_space(parts.needed_bytes)
     run(parts)
 

@@ -18,12 +18,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vae_lightning.children import environment
-from vae_lightning.config import CONF_DIR, register, unknown_key
+from vae_lightning.config import CONF_DIR, register
 from vae_lightning.console import configure_logging, reporting_errors
 from vae_lightning.errors import UserError
 from vae_lightning.interruption import Interrupted, interruptible, number_of
 from vae_lightning.multirun import PrepareSweep, RefusedSweep, forget_sweep, go_on
 from vae_lightning.places import typed_with_home
+from vae_lightning.signatures import unknown_key
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _UNKNOWN_KEY = r"is not in struct|not in '\w+Config'|No match in the defaults list"

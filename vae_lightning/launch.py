@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vae_lightning.children import train_in_children
 from vae_lightning.places import check_new_place
 from vae_lightning.run_dir import RunDir, reserved
+from vae_lightning.stored import Trust
 from vae_lightning.training_lock import locked
 from vae_lightning.world import World, joined_world
 
@@ -38,7 +39,7 @@ def start(config: dict[str, Any], overrides: list[str], path: Path) -> RunDir | 
     return run_dir if world.rank == 0 else None
 
 
-def resume(config: dict[str, Any], overrides: list[str], run_dir: RunDir, *, trusted: tuple[str, ...]) -> RunDir | None:
+def resume(config: dict[str, Any], overrides: list[str], run_dir: RunDir, *, trusted: Trust) -> RunDir | None:
     """Go on with a run from its last checkpoint; `trusted` as in `config.instantiate`, the rest as in `start`.
 
     Raises:
@@ -47,7 +48,7 @@ def resume(config: dict[str, Any], overrides: list[str], run_dir: RunDir, *, tru
     with joined_world(config["trainer"]["accelerator"]) as world, ExitStack() as held:
         world.agree(lambda: held.enter_context(locked(run_dir.path, f"resume={run_dir.path}")))
         parts = prepared(world, config, run_dir, resume=True, trusted=trusted)
-        _train(world, parts, run_dir.overrides() + overrides)
+        _train(world, parts, run_dir.overrides() + overrides, trusted)
     return run_dir if world.rank == 0 else None
 
 
@@ -57,7 +58,7 @@ def prepared(
     run_dir: RunDir,
     *,
     resume: bool = False,
-    trusted: tuple[str, ...] | None = None,
+    trusted: Trust | None = None,
 ) -> "Parts":
     """The parts of a run, built and checked on every rank of the world; rank zero's config counts.
 
@@ -76,7 +77,7 @@ def prepared(
     return world.in_turns(checked)
 
 
-def _train(world: World, parts: "Parts", overrides: list[str]) -> None:
+def _train(world: World, parts: "Parts", overrides: list[str], trusted: Trust | None = None) -> None:
     from vae_lightning.training import run
 
     run_dir, num_ranks, resumed = parts.run_dir, parts.trainer.num_devices, parts.resume
@@ -86,4 +87,4 @@ def _train(world: World, parts: "Parts", overrides: list[str]) -> None:
         run(parts)
     else:
         del parts  # the children build their own
-        train_in_children(run_dir, num_ranks, resume=resumed)
+        train_in_children(run_dir, num_ranks, resume=resumed, trusted=trusted)

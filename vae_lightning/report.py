@@ -6,9 +6,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vae_lightning.commands import run_command
-from vae_lightning.config import plain, unknown_key
+from vae_lightning.config import plain
 from vae_lightning.errors import UserError
 from vae_lightning.places import with_home
+from vae_lightning.signatures import unknown_key
 
 _KEYS = ["sweep", "runs", "output"]
 

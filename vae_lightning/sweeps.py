@@ -188,7 +188,7 @@ def _train_in_children(job: Job, run_dir: RunDir, resume: bool) -> None:
     with own_gpus(trainer, num_jobs, job.sweep / _LOCKS) as gpus:
         visible = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
         with environment(**visible):
-            train_in_children(run_dir, ranks, resume=resume, label=label, num_jobs=num_jobs)
+            train_in_children(run_dir, ranks, resume=resume, trusted=None, label=label, num_jobs=num_jobs)
 
 
 def summarize(sweep: Path) -> None:

@@ -45,8 +45,8 @@ def _train_run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] |
         raise UserError(f"sweep={config['sweep']}: a sweep is gone on with by -m and what was typed to start it")
     if config["resume"] is not None:
         run = open_run(config["resume"], "resume")
-        stored = resumed_config(run, config, overrides)
-        done = launch.resume(stored, overrides, run, trusted=tuple(config["trust"]))
+        stored, trusted = resumed_config(run, config, overrides)
+        done = launch.resume(stored, overrides, run, trusted=trusted)
     else:
         done = launch.start(config, overrides, Path(config["run_dir"]))
     if done is None:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+from vae_lightning.building import check_config
 from vae_lightning.config import instantiate
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
@@ -21,6 +22,7 @@ from vae_lightning.hardware import native_accelerator
 from vae_lightning.models.vae import VAE
 from vae_lightning.noise import indexed_normal
 from vae_lightning.run_dir import RunDir, open_run
+from vae_lightning.stored import Trust, trusting
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -48,7 +50,7 @@ class TrainedRun:
     epoch: int
     units: UnitStatistics | None
     device: torch.device
-    trusted: tuple[str, ...]
+    trusted: Trust
 
     @property
     def context(self) -> str:
@@ -119,7 +121,7 @@ def open_trained(
     checkpoint: str = "best",
     device: Device = "auto",
     data: dict[str, Any] | None = None,
-    trust: Sequence[str] = (),
+    trust: str | Sequence[str] = (),
 ) -> TrainedRun:
     """Open a run for use.
 
@@ -142,13 +144,17 @@ def open_trained(
         units = UnitStatistics.from_dict(stored["units"]) if stored.get("units") else None
     except Exception as error:
         raise UserError(f"run={run}: {file.name} can't be read ({_first_line(error)})") from error
+    places = {key: value for key, value in (data or {}).items() if value is not None}
+    trusted = trusting(trust, [f"data.{key}" for key in places])
     try:
         config = run_dir.config()
-        config["data"] = _with_places(config["data"], data or {})
-        vae_config, _ = config["model"], config["name"]
+        config["data"] = _with_places(config["data"], places)
+        check_config(config, trusted, needed=("data", "model"))
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"run={run}: config.yaml can't be read ({_first_line(error)})") from error
-    vae = instantiate(vae_config, "model", trusted=tuple(trust))
+    vae = instantiate(config["model"], "model", trusted=trusted)
     if not isinstance(vae, VAE):
         raise UserError(f"run={run}: its config.yaml has no VAE for a model")
     try:
@@ -158,7 +164,7 @@ def open_trained(
     vae = vae.to(place).to(memory_format=torch.channels_last).eval()
     own = file.resolve().parent == run_dir.checkpoints.resolve()
     name = file.name if own else str(file.resolve())
-    return TrainedRun(run_dir, name, config, vae, epoch, units, place, tuple(trust))
+    return TrainedRun(run_dir, name, config, vae, epoch, units, place, trusted)
 
 
 def _checkpoint_file(run_dir: RunDir, checkpoint: str) -> Path:
@@ -173,10 +179,8 @@ def _checkpoint_file(run_dir: RunDir, checkpoint: str) -> Path:
 
 def _with_places(stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The stored config of the data with the places that were given; a root alone stands in for an archive, too."""
-    places = {key: value for key, value in given.items() if value is not None}
-    if "root" in places and "archive" in stored:
-        places.setdefault("archive", None)
-    return stored | places
+    no_archive = {"archive": None} if "root" in given and "archive" in stored else {}
+    return stored | no_archive | given
 
 
 def _first_line(error: Exception) -> str:

@@ -32,6 +32,7 @@ from vae_lightning.hardware import device_name, flush_denormals, keep_freed_memo
 from vae_lightning.interruption import Interrupted, interruptible, number_of
 from vae_lightning.module import VAEModule
 from vae_lightning.run_dir import GONE, RunDir
+from vae_lightning.stored import Trust
 from vae_lightning.world import given_world
 
 log = logging.getLogger("vae_lightning")
@@ -61,9 +62,7 @@ class Parts:
         return 3 * adam * weights + 20_000_000
 
 
-def build(
-    config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trusted: tuple[str, ...] | None = None
-) -> Parts:
+def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trusted: Trust | None = None) -> Parts:
     """Build data, model and trainer of a run.
 
     Args:
@@ -142,9 +141,7 @@ def _describe(parts: Parts) -> None:
         log.info("%s on %s%s, precision %s", parts.run_dir.path, ranks, device, trainer.precision)
 
 
-def _build_trainer(
-    config: dict[str, Any], run_dir: RunDir, first_step: int, trusted: tuple[str, ...] | None
-) -> Trainer:
+def _build_trainer(config: dict[str, Any], run_dir: RunDir, first_step: int, trusted: Trust | None) -> Trainer:
     world = given_world()
     options = lightning_options(world.trainer_settings(config["trainer"]))
     if options["precision"] == "auto":
@@ -159,7 +156,7 @@ def _build_trainer(
         callbacks += [AverageOfTaken(callback) for callback in callbacks if isinstance(callback, WeightAveraging)]
     checkpoints = [instantiate(config["checkpoint"], "checkpoint", trusted=trusted)] if config["checkpoint"] else []
     loggers = _build_all(config["logger"], "logger", trusted, **place)
-    options.setdefault("profiler", Unprofiled())
+    chosen = "profiler" in options and (trusted is None or trusted.is_typed("trainer.profiler"))
     trainer = instantiate(
         options,
         "trainer",
@@ -169,13 +166,14 @@ def _build_trainer(
         plugins=[AtomicCheckpointIO(), world.cluster_environment()],
         logger=loggers or False,
         enable_progress_bar=bool((config["callbacks"] or {}).get("progress")),
+        **({} if chosen else {"profiler": Unprofiled()}),
     )
     # Lightning would answer SIGTERM with a broadcast, in the midst of another: see `interruption`.
     trainer._signal_connector.register_signal_handlers = lambda: None
     return trainer
 
 
-def _build_all(nodes: dict[str, Any] | None, key: str, trusted: tuple[str, ...] | None, **extra: Any) -> list[Any]:
+def _build_all(nodes: dict[str, Any] | None, key: str, trusted: Trust | None, **extra: Any) -> list[Any]:
     built = []
     for name, node in (nodes or {}).items():
         if isinstance(node, dict) and node and "_target_" not in node:  # an experiment's, with callbacks=none

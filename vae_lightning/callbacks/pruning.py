@@ -88,7 +88,8 @@ class PruneTrial(Callback):
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._trial, self._reported = None, set()
-        if self.storage is None and not (run_dir.parent / JOURNAL).is_file():
+        journal = run_dir.parent / JOURNAL
+        if self.storage is None and (journal.is_symlink() or not journal.is_file()):  # a link may lead anywhere
             log.warning("%s is no longer in its search's directory: trains without pruning", run_dir)
             return None
         unusable: tuple[type[Exception], ...] = (UserError, KeyError, IndexError, *storage_errors())

@@ -28,12 +28,14 @@ class Unpacker:
         cache_dir: where the folder is made.
         max_gigabytes: more unpacked bytes than this, in units of 10^9, are an error.
         max_files: more members, or more files and folders, than this are an error.
+        kept: another cache, which is looked into first and never written.
     """
 
     archive: Path
     cache_dir: Path
     max_gigabytes: float
     max_files: int = 1_000_000
+    kept: Path | None = None
 
     def __call__(self) -> Path:
         """The unpacked folder, made at the first call.
@@ -47,8 +49,10 @@ class Unpacker:
             raise self._error(f"cannot be opened ({error.strerror})") from error
         if not stat.S_ISREG(status.st_mode):
             raise self._error("is no file")  # a pipe would be waited for without end
-        key = cache_key(str(self.archive.resolve()), status.st_size, status.st_mtime_ns)
-        return build_once(self.cache_dir / f"archive-{key}", self._unpack)
+        name = f"archive-{cache_key(str(self.archive.resolve()), status.st_size, status.st_mtime_ns)}"
+        if self.kept is not None and (self.kept / name).is_dir():
+            return self.kept / name
+        return build_once(self.cache_dir / name, self._unpack)
 
     def _unpack(self, folder: Path) -> None:
         places, bytes_left = _Places(folder, self.max_files), self.max_gigabytes * 10**9

@@ -79,7 +79,7 @@ class FolderDecoder:
         """
         files = self._files()
         folder = self._folder(files)
-        if not has_checksums(folder):
+        if not folder.is_dir():
             return None
         try:
             decoded = self._open(folder, files)

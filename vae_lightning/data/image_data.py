@@ -42,11 +42,14 @@ class ImageDataModule(LightningDataModule, ABC):
     Raises ValueError, starting with the parameter's name, for a value that cannot be.
 
     Attributes:
+        read_only: those of its arguments that name places, as `cache_dir`, which come from a file that may be a
+            stranger's: they are read and not written.
         steps_per_execution: so many training batches are handed out at once.
         max_train_batches: no more of them in an epoch; None for all there are.
         first_batch: of the epoch that is trained first, or is being trained; above 0 where a run goes on within one.
     """
 
+    read_only: frozenset[str] = frozenset()
     steps_per_execution: int = 1
     max_train_batches: int | None = None
     first_batch: int = 0

@@ -82,14 +82,6 @@ class ImageFolder(ImageDataModule):
         self.max_archive_gb = max_archive_gb
         self.max_archive_files = max_archive_files
         self._check_options()
-        self._found_cache_dir: str | None = None
-
-    def only_read_cache_dir(self) -> None:
-        """For a `cache_dir` that a file from elsewhere named: what is decoded and sound there is used, else our own.
-
-        Nothing is written there, whatever happens; what is missing is decoded into the user's own cache folder.
-        """
-        self._found_cache_dir, self.cache_dir = self.cache_dir, None
 
     def prepare_data(self) -> None:
         """Unpacks and decodes what the cache does not hold yet; raises UserError naming the config key."""
@@ -121,20 +113,22 @@ class ImageFolder(ImageDataModule):
     @cached_property
     def _decoded(self) -> DecodedFolder:
         """Found once: a run goes on with the pictures that it began with, whatever becomes of their files."""
-        if self._found_cache_dir is not None and self.archive is None:
-            found = self._decoder(cache_folder(self._found_cache_dir)).open_valid()
-            if found is not None:
-                return found
-        return self._decoder(cache_folder(self.cache_dir))()
-
-    def _decoder(self, cache_dir: Path) -> FolderDecoder:
+        own, found = self._cache_folders()
+        folder = self._folder(own, found)
         options = self.image_size, self.channels, self.max_bad_fraction, self._source(), self.max_pixels
-        return FolderDecoder(self._folder(cache_dir), cache_dir, *options)
+        decoded = FolderDecoder(folder, found, *options).open_valid() if found is not None else None
+        return FolderDecoder(folder, own, *options)() if decoded is None else decoded
 
-    def _folder(self, cache_dir: Path) -> Path:
+    def _cache_folders(self) -> tuple[Path, Path | None]:
+        """Where what is made goes, and another that is only looked into: one that a stranger's config names."""
+        if self.cache_dir is None or "cache_dir" not in self.read_only:
+            return cache_folder(self.cache_dir), None
+        return cache_folder(None), cache_folder(self.cache_dir)
+
+    def _folder(self, own: Path, found: Path | None) -> Path:
         if self.archive is not None:
             limits = self.max_archive_gb, self.max_archive_files
-            return Unpacker(Path(self.archive).expanduser(), cache_dir, *limits)()
+            return Unpacker(Path(self.archive).expanduser(), own, *limits, found)()
         assert self.root is not None  # the constructor saw to it
         return Path(self.root).expanduser()
 

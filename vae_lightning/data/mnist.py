@@ -75,6 +75,11 @@ class MNIST(ImageDataModule):
         """Downloads the files unless they are there; raises UserError naming data.root."""
         if _is_complete(self.raw_folder):
             return
+        if "root" in self.read_only:
+            raise UserError(
+                f"data.root={self.root}: MNIST is not in {self.raw_folder}, and nothing is downloaded to a place that "
+                "a stored config names; type data.root=<folder that holds MNIST/raw, or is to>"
+            )
         try:
             _download(self.raw_folder)
         except (DownloadError, OSError, ValueError, EOFError, zlib.error) as error:

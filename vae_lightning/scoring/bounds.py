@@ -2,16 +2,20 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from vae_lightning.arguments import require_at_least
+from vae_lightning.errors import UserError
 from vae_lightning.evaluation.kind import LIKELIHOOD
 from vae_lightning.models.vae import VAEOutput
 from vae_lightning.noise import evaluation_noise
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.scoring.score import Figure, Metric, Score, mean_figure
 from vae_lightning.scoring.subject import Subject
+
+_MOST_SAMPLES = 10_000  # that a stored config can ask for: more would only take the memory
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Bounds(Metric):
 
     @torch.no_grad()
     def __call__(self, subject: Subject) -> Score:
-        num_samples = self.num_samples or subject.run.config["objective"].get("num_samples", 1)
+        num_samples = self.num_samples or _in_training(subject.run.config)
         objective, dim, values = ELBO(), subject.run.latent_dim, []
         with subject.progress("ELBO") as bar:
             for batch in subject.batches():
@@ -50,6 +54,14 @@ class Bounds(Metric):
         }
         figures["bits_per_dim"] = bits_per_dim(figures["elbo"], subject, "bits/dim of the ELBO")
         return Score(figures, {"num_images": len(elbo), "num_samples": num_samples})
+
+
+def _in_training(config: dict[str, Any]) -> int:
+    """How many latents of each image the run's objective draws; what a config says that is no such number is told."""
+    num_samples = (config.get("objective") or {}).get("num_samples", 1)
+    if type(num_samples) is not int or not 1 <= num_samples <= _MOST_SAMPLES:
+        raise UserError(f"objective.num_samples={num_samples!r}: not of 1 to {_MOST_SAMPLES}; give elbo.num_samples=")
+    return num_samples
 
 
 def bits_per_dim(log_likelihood: Figure, subject: Subject, label: str) -> Figure:

@@ -1,0 +1,187 @@
+"""The one table of what a config that was found in a run directory may build, since it may come from a stranger.
+
+No argument of a stored config chooses a place that is written, takes code, or reaches the network. What the user types
+beside it is exempt. `building` keeps to this table.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a stored config may do with a class.
+
+    Attributes:
+        slots: where it may stand: a group of the config, or what a part of another class is called in `parts`.
+        arguments: that it may be given; None for all of its signature but those in `withheld`.
+        withheld: arguments that choose a place that is written, take code or other objects, or come from the caller.
+        read_only: arguments that are places, which it may read and not write; it is told of them by an attribute of
+            this name.
+        parts: arguments that are built of classes of the table themselves, with the slot of those.
+        choices: the values that an argument may have.
+    """
+
+    slots: tuple[str, ...]
+    arguments: tuple[str, ...] | None = None
+    withheld: tuple[str, ...] = ()
+    read_only: tuple[str, ...] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+PARTIAL = {"encoder", "decoder", "posterior", "prior", "optimizer"}  # slots of what is made later, by its user
+
+
+def _each(prefix: str, names: str, entry: Entry) -> dict[str, Entry]:
+    return {f"{prefix}.{name}": entry for name in names.split()}
+
+
+_TRAINER = """
+    accelerator strategy devices num_nodes precision fast_dev_run max_epochs min_epochs max_steps min_steps max_time
+    limit_train_batches limit_val_batches limit_test_batches limit_predict_batches overfit_batches val_check_interval
+    check_val_every_n_epoch num_sanity_val_steps log_every_n_steps enable_model_summary accumulate_grad_batches
+    gradient_clip_val gradient_clip_algorithm deterministic benchmark inference_mode use_distributed_sampler
+    detect_anomaly barebones sync_batchnorm reload_dataloaders_every_n_epochs
+"""
+_EARLY_STOPPING = """
+    monitor min_delta patience verbose mode strict check_finite stopping_threshold divergence_threshold
+    check_on_train_epoch_end log_rank_zero_only
+"""
+_EMA = "device use_buffers decay update_every_n_steps update_starting_at_step update_starting_at_epoch"
+
+_OPTIMIZERS = "Adadelta Adagrad Adam AdamW Adamax ASGD LBFGS NAdam RAdam RMSprop Rprop SGD"
+_VAE = {name: name for name in ("encoder", "posterior", "prior", "decoder", "likelihood")}
+_OPTIMIZER = Entry(("optimizer",), withheld=("params",))
+_CALLBACK = Entry(("callbacks",))
+_PRUNER = Entry(("pruner",))
+_LAYER = Entry(("layer",))  # for a network of the user's own, whose package is opened
+
+TABLE: dict[str, Entry] = {
+    # data
+    "vae_lightning.data.digits.Digits": Entry(("data",)),
+    "vae_lightning.data.mnist.MNIST": Entry(("data",), read_only=("root",)),
+    "vae_lightning.data.image_folder.ImageFolder": Entry(("data",), read_only=("root", "archive", "cache_dir")),
+    # model
+    "vae_lightning.models.vae.build_vae": Entry(("model",), parts=_VAE),
+    **_each("vae_lightning.models.networks", "mlp.MLPEncoder conv.ConvEncoder", Entry(("encoder",))),
+    **_each("vae_lightning.models.networks", "conv5.Conv5Encoder upsample.UpsampleEncoder", Entry(("encoder",))),
+    **_each("vae_lightning.models.networks", "mlp.MLPDecoder conv.ConvDecoder", Entry(("decoder",))),
+    **_each("vae_lightning.models.networks", "conv5.Conv5Decoder upsample.UpsampleDecoder", Entry(("decoder",))),
+    **_each("vae_lightning.models.posteriors", "DiagonalGaussian LogScaleGaussian", Entry(("posterior",))),
+    "vae_lightning.models.priors.StandardNormal": Entry(("prior",)),
+    **_each(
+        "vae_lightning.models.likelihoods",
+        "default_likelihood BernoulliLikelihood GaussianLikelihood",
+        Entry(("likelihood",)),
+    ),
+    "vae_lightning.models.initialization.Glorot": Entry(("initialization",)),
+    **_each(
+        "torch.nn",
+        "ReLU LeakyReLU PReLU ELU CELU SELU GELU SiLU Mish Tanh Sigmoid Softplus Softsign Hardtanh Hardswish Identity "
+        "BatchNorm1d BatchNorm2d GroupNorm LayerNorm RMSNorm InstanceNorm2d Dropout Dropout2d Flatten",
+        _LAYER,
+    ),
+    # objective, optimizer, schedule
+    **_each("vae_lightning.objectives", "elbo.ELBO iwae.IWAE", Entry(("objective",))),
+    **_each("torch.optim", f"{_OPTIMIZERS} Adafactor SparseAdam", _OPTIMIZER),
+    **_each("vae_lightning.learning_rates", "Burda Cosine Exponential", Entry(("schedule",))),
+    # trainer
+    "vae_lightning.stepping.Stepping": Entry(("trainer",)),
+    "lightning.pytorch.Trainer": Entry(
+        ("trainer",),
+        tuple(_TRAINER.split()),
+        choices={
+            "accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
+            "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false"),
+        },
+    ),
+    # callbacks
+    **_each(
+        "vae_lightning.callbacks",
+        "embedding.Embedding latent_units.AggregatedPosterior latent_units.LatentUnits manifold.Manifold "
+        "neighbours.Neighbours progress.ProgressBar projector.Projector "
+        "reconstruction_history.ReconstructionHistory reconstructions.Reconstructions run_description.RunDescription "
+        "samples.Samples throughput.Throughput training_gif.TrainingGif traversals.Traversals",
+        _CALLBACK,
+    ),
+    "vae_lightning.callbacks.transition.Transition": Entry(("callbacks",), withheld=("files",)),  # any file, read
+    "vae_lightning.callbacks.pruning.PruneTrial": Entry(
+        ("callbacks",), withheld=("storage",), parts={"pruner": "pruner"}
+    ),
+    **_each(
+        "lightning.pytorch.callbacks",
+        "LearningRateMonitor GradientAccumulationScheduler Timer TQDMProgressBar DeviceStatsMonitor",
+        _CALLBACK,
+    ),
+    "lightning.pytorch.callbacks.EarlyStopping": Entry(("callbacks",), tuple(_EARLY_STOPPING.split())),
+    "lightning.pytorch.callbacks.EMAWeightAveraging": Entry(("callbacks",), tuple(_EMA.split())),
+    "lightning.pytorch.callbacks.WeightAveraging": Entry(("callbacks",), ("device", "use_buffers")),
+    "lightning.pytorch.callbacks.StochasticWeightAveraging": Entry(("callbacks",), withheld=("avg_fn",)),
+    **_each("lightning.pytorch.callbacks", "ModelSummary RichModelSummary", Entry(("callbacks",), ("max_depth",))),
+    "lightning.pytorch.callbacks.RichProgressBar": Entry(("callbacks",), ("refresh_rate", "leave")),
+    **_each(
+        "optuna.pruners",
+        "HyperbandPruner MedianPruner NopPruner PercentilePruner SuccessiveHalvingPruner ThresholdPruner "
+        "WilcoxonPruner",
+        _PRUNER,
+    ),
+    "optuna.pruners.PatientPruner": Entry(("pruner",), parts={"wrapped_pruner": "pruner"}),
+    # checkpoint and logger: they write into the run directory, which the caller names
+    "vae_lightning.callbacks.checkpoints.Checkpoints": Entry(("checkpoint",)),
+    **_each("vae_lightning.loggers", "TensorBoard MetricsCSV", Entry(("logger",), withheld=("run_dir", "first_step"))),
+}
+
+# Names that a class had once, or has besides, and the one that TABLE knows: run directories of then must still open.
+MOVED: dict[str, str] = {
+    "lightning.pytorch.trainer.Trainer": "lightning.pytorch.Trainer",
+    "lightning.pytorch.trainer.trainer.Trainer": "lightning.pytorch.Trainer",
+    **{f"torch.optim.{name.lower()}.{name}": f"torch.optim.{name}" for name in _OPTIMIZERS.split()},
+    **{
+        f"lightning.pytorch.callbacks.{module}.{name}": f"lightning.pytorch.callbacks.{name}"
+        for module, name in {
+            "early_stopping": "EarlyStopping",
+            "lr_monitor": "LearningRateMonitor",
+            "timer": "Timer",
+            "weight_averaging": "EMAWeightAveraging",
+        }.items()
+    },
+}
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What the user has typed beside a stored config.
+
+    Attributes:
+        packages: whose classes it may build, too, or single classes: those of `trust=` on the command line.
+        typed: the keys whose values are the command line's.
+    """
+
+    packages: tuple[str, ...] = ()
+    typed: frozenset[str] = frozenset()
+
+    def is_typed(self, key: str) -> bool:
+        """Whether the key, or one that it lies below, was typed."""
+        return any(key == one or key.startswith((f"{one}.", f"{one}[")) for one in self.typed)
+
+    def opens(self, target: str) -> bool:
+        """Whether the target lies in a package that the user trusts."""
+        return target in self.packages or target.startswith(tuple(f"{name}." for name in self.packages))
+
+    def as_text(self) -> str:
+        """For the command line of a process that is to build what this one may."""
+        return json.dumps({"packages": self.packages, "typed": sorted(self.typed)})
+
+    @classmethod
+    def from_text(cls, text: str) -> "Trust":
+        """What `as_text` gave."""
+        values = json.loads(text)
+        return cls(tuple(values["packages"]), frozenset(values["typed"]))
+
+
+def trusting(packages: str | Iterable[str], typed: Iterable[str] = ()) -> Trust:
+    """The trust of a command line: of `trust=`, one name or a list, and the keys that it has typed."""
+    return Trust((packages,) if isinstance(packages, str) else tuple(packages), frozenset(typed))
