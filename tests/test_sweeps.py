@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from vae_lightning.errors import UserError
 from vae_lightning.locks import hold
 from vae_lightning.run_dir import RunDir
 from vae_lightning.sweeps import Job, run_job
+from vae_lightning.training_lock import trainer_of
 
 CONFIG = {"trainer": {"devices": 1, "accelerator": "cpu"}, "logger": None}
 
@@ -110,6 +112,23 @@ def test_a_job_that_is_being_trained_is_left_alone(tmp_path, trained):
     with hold(tmp_path / "0/.lock"), pytest.raises(UserError, match=here):
         run_job(job(tmp_path, 0, "seed=1"))
     assert trained == [("0", False)]
+
+
+def test_a_job_is_locked_while_it_trains_and_no_longer(tmp_path, monkeypatch):
+    seen = []
+
+    def train(run_dir: RunDir, num_ranks: int, *, resume: bool, **_) -> None:
+        seen.append((resume, trainer_of(run_dir.path)))
+        run_dir.checkpoints.mkdir(exist_ok=True)
+        run_dir.last.touch()
+        run_dir.write_metrics({"val/elbo": -1.0, "seconds": 1.0})
+
+    monkeypatch.setattr(sweeps, "train_in_children", train)
+    for _ in range(2):  # the second time it is gone on with: nobody has said that it finished
+        run_job(job(tmp_path, 0, "seed=1"))
+        assert trainer_of(tmp_path / "0") == ""
+    here = f"process {os.getpid()} on {socket.gethostname()}"
+    assert seen == [(False, here), (True, here)]
 
 
 def test_a_job_that_an_earlier_version_is_training_is_left_alone(tmp_path, trained):

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vae_lightning.callbacks.pruning import DEFAULT_STUDY, PRUNED, open_storage, storage_errors
 from vae_lightning.errors import UserError
+from vae_lightning.files import read_text, write_atomically
 from vae_lightning.search_space import SearchSpace
 
 log = logging.getLogger("vae_lightning")
@@ -168,7 +169,7 @@ class SearchStudy:
         place = own if self._is_own(best) else best.user_attrs.get(_DIRECTORY, "unknown")
         overrides = SearchSpace({}).overrides(best.params)
         told = f"trial {best.number}: {self.settings.metric} {best.value:,.2f}, in {place}"
-        (self.directory / "best_params.yaml").write_text(f"# {told}\n{yaml.safe_dump(overrides, width=1000)}")
+        write_atomically(self.directory / "best_params.yaml", f"# {told}\n{yaml.safe_dump(overrides, width=1000)}")
         log.info("best of %s", self._census())
         log.info("%s: %s", told, " ".join(overrides))
 
@@ -213,8 +214,8 @@ def _name_of(directory: Path) -> str:
     """What the search in a directory signs its trials with, wherever the directory is moved."""
     file = directory / "search_id"
     if not file.is_file():
-        file.write_text(uuid.uuid4().hex)
-    return file.read_text()
+        write_atomically(file, uuid.uuid4().hex)
+    return read_text(file)
 
 
 def quiet_experimental() -> None:
