@@ -1,24 +1,32 @@
-"""How checkpoints reach the disk: whole or not at all, and readable wherever their run directory is moved."""
+"""How checkpoints reach the disk and come back: whole or not at all, and nothing of them unexpected."""
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from vae_lightning.checkpoint_contents import reading
 from vae_lightning.errors import UserError
+from vae_lightning.expectations import Expectation
 from vae_lightning.files import replacing
-
-_OLD_BEST = "ModelCheckpoint{'monitor': 'val/elbo', 'mode': 'max', "
-_OLD_LAST = "ModelCheckpoint{'monitor': None, 'mode': 'min', "
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the target and renames, so that a run killed meanwhile keeps its last checkpoint.
 
-    Lightning itself writes to memory and to the system's temporary folder first, which may be another disk.
+    Lightning itself writes to memory and to the system's temporary folder first, which may be another disk. It also
+    reads and removes what any file system's protocol reaches, whole folders too; here a path is one of a file on this
+    machine.
+
+    Args:
+        expected: asked at each reading for what the checkpoint must be.
     """
+
+    def __init__(self, expected: Callable[[], Expectation]):
+        super().__init__()
+        self._expected = expected
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         file = Path(path)
@@ -32,12 +40,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        checkpoint = super().load_checkpoint(path, *args, **kwargs)
-        _take_over_best(checkpoint.get("callbacks", {}))
-        for state in checkpoint.get("callbacks", {}).values():
-            if "best_k_models" in state:
-                _move(state, Path(os.path.realpath(path)).parent)  # as ModelCheckpoint has its own
-        return checkpoint
+        """What is believed of the file, on the CPU.
+
+        Raises:
+            UserError: it can't be read, or is not as expected.
+        """
+        with reading(Path(path), f"{path}") as take:
+            return take(self._expected())
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a file, never a folder."""
+        if Path(path).is_file():
+            Path(path).unlink()
 
 
 def current_node(node: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -58,26 +72,3 @@ def current_node(node: dict[str, Any] | None) -> dict[str, Any] | None:
             "often last.ckpt is saved"
         )
     return node
-
-
-def _take_over_best(states: dict[str, Any]) -> None:
-    """Replace the states of the two ModelCheckpoints of earlier versions by that of `Checkpoints`: a score, no path."""
-    if "Checkpoints" in states:
-        return
-    best: dict[str, Any] = next((states.pop(key) for key in list(states) if key.startswith(_OLD_BEST)), {})
-    for key in [key for key in states if key.startswith(_OLD_LAST)]:
-        del states[key]
-    score = best.get("best_model_score")
-    states["Checkpoints"] = {"best_score": None if score is None else float(score)}
-
-
-def _move(state: dict[str, Any], folder: Path) -> None:
-    """Make a ModelCheckpoint's state speak of `folder`; it would forget the best score of a moved run otherwise."""
-
-    def moved(path: str) -> str:
-        return str(folder / Path(path).name) if path else path
-
-    state["dirpath"] = str(folder)
-    state["best_k_models"] = {moved(path): score for path, score in state["best_k_models"].items()}
-    for name in ("best_model_path", "last_model_path", "kth_best_model_path"):
-        state[name] = moved(state[name])

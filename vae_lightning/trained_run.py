@@ -1,6 +1,7 @@
 """A trained model, opened from its run directory alone: on any machine, without the data it was trained on."""
 
 import copy
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from vae_lightning.building import check_config
+from vae_lightning.checkpoint_contents import trained
 from vae_lightning.config import instantiate
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
@@ -138,12 +140,6 @@ def open_trained(
     run_dir = open_run(run, "run", idle=False)
     place = _device(device)
     file = _checkpoint_file(run_dir, checkpoint)
-    try:
-        stored = torch.load(file, map_location="cpu", weights_only=True)
-        weights, epoch = stored["state_dict"], int(stored["epoch"]) + 1
-        units = UnitStatistics.from_dict(stored["units"]) if stored.get("units") else None
-    except Exception as error:
-        raise UserError(f"run={run}: {file.name} can't be read ({_first_line(error)})") from error
     places = {key: value for key, value in (data or {}).items() if value is not None}
     trusted = trusting(trust, [f"data.{key}" for key in places])
     try:
@@ -157,19 +153,18 @@ def open_trained(
     vae = instantiate(config["model"], "model", trusted=trusted)
     if not isinstance(vae, VAE):
         raise UserError(f"run={run}: its config.yaml has no VAE for a model")
-    try:
-        vae.load_state_dict({name[4:]: value for name, value in weights.items() if name.startswith("vae.")})
-    except RuntimeError as error:
-        raise UserError(f"run={run}: {file.name} is of another model than its config.yaml says") from error
+    latent_dim = vae.prior().event_shape[0]
+    found = trained(file, vae.state_dict(), f"run={run}: {file.name}", latent_dim, "vae.")
+    vae.load_state_dict(found.weights)
     vae = vae.to(place).to(memory_format=torch.channels_last).eval()
     own = file.resolve().parent == run_dir.checkpoints.resolve()
     name = file.name if own else str(file.resolve())
-    return TrainedRun(run_dir, name, config, vae, epoch, units, place, trusted)
+    return TrainedRun(run_dir, name, config, vae, found.epoch, found.units, place, trusted)
 
 
 def _checkpoint_file(run_dir: RunDir, checkpoint: str) -> Path:
     named = {"best": run_dir.best, "last": run_dir.last}
-    file = named.get(checkpoint, Path(checkpoint).expanduser())
+    file = named.get(checkpoint, Path(os.path.expanduser(checkpoint)))
     if checkpoint in named and not file.is_file():
         raise UserError(f"run={run_dir.path}: it has no checkpoint yet (checkpoints/{checkpoint}.ckpt)")
     if not file.is_file():

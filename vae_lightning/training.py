@@ -20,6 +20,7 @@ from vae_lightning.callbacks.averaging import AverageOfTaken
 from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.callbacks.pruning import PruneTrial
 from vae_lightning.callbacks.throughput import Throughput
+from vae_lightning.checkpoint_contents import reading, trained
 from vae_lightning.checkpoints import AtomicCheckpointIO, current_node
 from vae_lightning.children import environment
 from vae_lightning.config import instantiate
@@ -27,10 +28,12 @@ from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
 from vae_lightning.evaluation.kind import kind_of
 from vae_lightning.execution import Unprofiled, execute_together, lightning_options, stepping_options
+from vae_lightning.expectations import Expectation, mapping, whole
 from vae_lightning.files import open_for_appending
 from vae_lightning.hardware import device_name, flush_denormals, keep_freed_memory, native_accelerator, native_precision
 from vae_lightning.interruption import Interrupted, interruptible, number_of
 from vae_lightning.module import VAEModule
+from vae_lightning.resumed_state import EPOCHS, Live, resumed_state
 from vae_lightning.run_dir import GONE, RunDir
 from vae_lightning.stored import Trust
 from vae_lightning.world import given_world
@@ -91,13 +94,16 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     _check_optimizer(module)
     _check_image_shape(config, data)
     first_step = _check_resumable(config, module, run_dir) if resume else 0
-    trainer = _build_trainer(config, run_dir, first_step, trusted)
+    trainer = _build_trainer(config, run_dir, first_step, trusted, lambda: resumed_state(Live(module, trainer, data)))
     data.trainer = trainer  # as Lightning will do: the number of ranks decides whether the batch size fits
     data.prepare_data()
     data.setup()
     execute_together(config["trainer"].get("steps_per_execution", "auto"), trainer, data)
     if config.get("initialization") and not resume:
         _initialize(module, data, instantiate(config["initialization"], "initialization", trusted=trusted))
+    if resume:  # told now, before anything of the run is touched
+        with reading(run_dir.last, f"resume={run_dir.path}: last.ckpt") as take:
+            take(resumed_state(Live(module, trainer, data)))
     return Parts(config, run_dir, resume, data, module, trainer)
 
 
@@ -116,12 +122,12 @@ def run(parts: Parts) -> dict[str, Any]:
         with environment(PYTORCH_NVML_BASED_CUDA_CHECK=None):
             trainer.fit(module, parts.data, ckpt_path=run_dir.last if parts.resume else None, weights_only=True)
         # Not by ckpt_path, which would restore callbacks too: EMA would put the weights it averages in place again.
-        best = torch.load(run_dir.best, map_location="cpu", weights_only=True)
-        module.load_state_dict(best["state_dict"])
+        best = trained(run_dir.best, module.state_dict(), f"{run_dir.best}", module.vae.prior().event_shape[0])
+        module.load_state_dict(best.weights)
         trainer.test(module, parts.data, verbose=False)
         metrics = _final_metrics(trainer, module, time.perf_counter() - started)
         if trainer.is_global_zero:
-            run_dir.write_metrics(metrics, best["epoch"] + 1)
+            run_dir.write_metrics(metrics, best.epoch)
         return metrics
 
 
@@ -141,7 +147,13 @@ def _describe(parts: Parts) -> None:
         log.info("%s on %s%s, precision %s", parts.run_dir.path, ranks, device, trainer.precision)
 
 
-def _build_trainer(config: dict[str, Any], run_dir: RunDir, first_step: int, trusted: Trust | None) -> Trainer:
+def _build_trainer(
+    config: dict[str, Any],
+    run_dir: RunDir,
+    first_step: int,
+    trusted: Trust | None,
+    expected: Callable[[], Expectation],
+) -> Trainer:
     world = given_world()
     options = lightning_options(world.trainer_settings(config["trainer"]))
     if options["precision"] == "auto":
@@ -163,7 +175,7 @@ def _build_trainer(config: dict[str, Any], run_dir: RunDir, first_step: int, tru
         trusted=trusted,
         default_root_dir=str(run_dir.path),
         callbacks=callbacks + checkpoints,
-        plugins=[AtomicCheckpointIO(), world.cluster_environment()],
+        plugins=[AtomicCheckpointIO(expected), world.cluster_environment()],
         logger=loggers or False,
         enable_progress_bar=bool((config["callbacks"] or {}).get("progress")),
         **({} if chosen else {"profiler": Unprofiled()}),
@@ -242,15 +254,10 @@ def _check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir)
     """The first step after the last checkpoint, counted from 0; a UserError where it can't be gone on from."""
     if not run_dir.last.is_file():
         raise UserError(f"resume={run_dir.path}: no checkpoint there (checkpoints/last.ckpt); start a new run")
-    try:
-        checkpoint = torch.load(run_dir.last, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"resume={run_dir.path}: last.ckpt can't be read ({str(error).splitlines()[0]})") from error
-    shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    stored = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
-    different = [name for name in sorted(shapes | stored) if shapes.get(name) != stored.get(name)]
-    if different:
-        raise UserError(f"resume={run_dir.path}: last.ckpt is of another model (it differs in {different[0]})")
+    for file in {run_dir.last, run_dir.best}:
+        trained(file, module.state_dict(), f"resume={run_dir.path}: {file.name}", module.vae.prior().event_shape[0])
+    with reading(run_dir.last, f"resume={run_dir.path}: last.ckpt") as take:
+        checkpoint = take(mapping({"global_step": whole(), "loops": EPOCHS}))
     # At the end of an epoch, whose number it has, or within the next one.
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     wanted = config["trainer"]["max_epochs"]

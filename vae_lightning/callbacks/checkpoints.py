@@ -15,6 +15,7 @@ from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks import within_epoch
 from vae_lightning.errors import UserError
 from vae_lightning.evaluation.units import UnitStatistics
+from vae_lightning.expectations import Expectation, mapping, number, optional
 
 log = logging.getLogger("vae_lightning")
 
@@ -158,8 +159,17 @@ class Checkpoints(Checkpoint):
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score, "candidate": self._candidate}
 
+    def expected_state(self, module: LightningModule, data: Any) -> Expectation:
+        """What `load_state_dict` can take of a checkpoint."""
+        return mapping({"best_score": optional(number(finite=False))}, {"candidate": _candidate})
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_score, self._candidate = state_dict["best_score"], state_dict.get("candidate")
+
+
+def _candidate(value: Any, where: str) -> float | None:
+    """What a validation has given, which is better than nothing unless it is NaN."""
+    return None if value is None or value != value else number(finite=False)(value, where)
 
 
 def _epoch_ends(trainer: Trainer) -> bool:

@@ -30,6 +30,8 @@ class Neighbours(FixedPictureCallback):
         ValueError: `every_n_epochs`, `num_images` or `num_nearest` is below 1.
     """
 
+    fixed_are = "latents"
+
     def __init__(self, every_n_epochs: int | None = None, num_images: int = 12, num_nearest: int = 5, seed: int = 0):
         super().__init__("neighbours", every_n_epochs, chosen_by={"num_images": num_images, "seed": seed})
         require_at_least("num_images", num_images, 1)

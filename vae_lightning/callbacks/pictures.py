@@ -5,7 +5,7 @@ import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from vae_lightning.callbacks.periodic import PeriodicCallback, undisturbed
+from vae_lightning.expectations import Expectation, mapping, plain, tensor
 from vae_lightning.figures.captions import origin
 from vae_lightning.files import folder_in, write_atomically
 from vae_lightning.metrics import current_step
@@ -117,9 +118,14 @@ class FixedPictureCallback(PictureCallback, ABC):
         chosen_by: the settings that decide what is chosen, as plain data. A resumed run keeps what was chosen, and says
             so where they differ.
 
+    Attributes:
+        fixed_are: what `choose` gives: uint8 images, or latents.
+
     Raises:
         ValueError: `every_n_epochs` is below 1.
     """
+
+    fixed_are: ClassVar[Literal["images", "latents"]]
 
     def __init__(self, name: str, every_n_epochs: int | None, chosen_by: dict[str, Any]):
         super().__init__(name, every_n_epochs)
@@ -143,6 +149,14 @@ class FixedPictureCallback(PictureCallback, ABC):
 
     def state_dict(self) -> dict[str, Any]:
         return {} if self.fixed is None else {"fixed": self.fixed, "chosen_by": self._chosen_by}
+
+    def expected_state(self, module: LightningModule, data: Any) -> Expectation:
+        """What `load_state_dict` can take of a checkpoint."""
+        if self.fixed_are == "images":
+            fixed = tensor((None, *data.image_shape), torch.uint8)
+        else:
+            fixed = tensor((None, *module.vae.prior().event_shape), torch.float32)
+        return mapping({}, {"fixed": fixed, "chosen_by": plain})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.fixed = state_dict.get("fixed")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
+from vae_lightning.expectations import Expectation, mapping, table, tensor, whole
 from vae_lightning.figures.walks import history_picture
 
 
@@ -23,6 +24,8 @@ class ReconstructionHistory(FixedPictureCallback):
     Raises:
         ValueError: `num_images` is below 1.
     """
+
+    fixed_are = "images"
 
     def __init__(self, num_images: int = 10):
         super().__init__("reconstruction_history", every_n_epochs=None, chosen_by={"num_images": num_images})
@@ -53,6 +56,16 @@ class ReconstructionHistory(FixedPictureCallback):
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"rows": dict(self._rows)}
+
+    def expected_state(self, module: LightningModule, data: Any) -> Expectation:
+        known = super().expected_state(module, data)
+
+        def take(value: Any, where: str) -> dict[str, Any]:
+            state = known(value, where)
+            rows = table(whole(1), tensor(state["fixed"].shape if "fixed" in state else (), torch.uint8))
+            return state | mapping({}, {"rows": rows})(value, where)
+
+        return take
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)

@@ -22,6 +22,8 @@ class Reconstructions(FixedPictureCallback):
         ValueError: `every_n_epochs` or `num_images` is below 1.
     """
 
+    fixed_are = "images"
+
     def __init__(self, every_n_epochs: int | None = 1, num_images: int = 16):
         super().__init__("reconstructions", every_n_epochs, chosen_by={"num_images": num_images})
         require_at_least("num_images", num_images, 1)

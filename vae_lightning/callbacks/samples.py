@@ -24,6 +24,8 @@ class Samples(FixedPictureCallback):
         ValueError: `every_n_epochs` or `num_images` is below 1.
     """
 
+    fixed_are = "latents"
+
     def __init__(self, every_n_epochs: int | None = 1, num_images: int = 64, seed: int = 0):
         super().__init__("samples", every_n_epochs, chosen_by={"num_images": num_images, "seed": seed})
         require_at_least("num_images", num_images, 1)

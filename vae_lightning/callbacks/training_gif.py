@@ -48,6 +48,8 @@ class TrainingGif(FixedPictureCallback):
         ValueError: `every_n_epochs` or `num_images` is below 1, or a duration below 20 ms.
     """
 
+    fixed_are = "latents"
+
     def __init__(
         self,
         every_n_epochs: int | None = 1,

@@ -37,6 +37,8 @@ class Transition(FixedPictureCallback):
             one of `indices`, `labels` and `files` is given, or one of less than two images.
     """
 
+    fixed_are = "images"
+
     def __init__(
         self,
         every_n_epochs: int | None = 10,

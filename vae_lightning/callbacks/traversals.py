@@ -47,6 +47,8 @@ class Traversals(FixedPictureCallback):
             another number below 1.
     """
 
+    fixed_are = "images"
+
     def __init__(
         self,
         every_n_epochs: int | None = 10,
