@@ -18,7 +18,9 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from tests.trained import DIGITS
+from vae_lightning.checkpoint_file import UnreadableError, stored
 from vae_lightning.errors import UserError
+from vae_lightning.expectations import plain
 from vae_lightning.run_dir import RunDir
 from vae_lightning.trained_run import open_trained
 from vae_lightning.training import Parts, build
@@ -112,9 +114,6 @@ def test_a_checkpoint_is_read_as_pytorch_reads_it(parts, run, saved):
 
 
 def test_every_kind_of_data_is_read_as_it_was_saved(file):
-    from vae_lightning.checkpoint_file import stored
-    from vae_lightning.expectations import plain
-
     weights = torch.randn(4, 3, 2, 2)
     kinds = ("float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
     data = {
@@ -530,6 +529,12 @@ def endless() -> dict[str, Any]:
     return value
 
 
+def check_unreadable(file: Path) -> None:
+    with pytest.raises(UnreadableError) as error, stored(file) as contents:
+        plain(contents, "")
+    assert str(error.value).isprintable()
+
+
 VALUES = {
     "a storage longer than its bytes": rebuilt(Storage(size=2**40), shape=(2**40,)),
     "a little longer": rebuilt(Storage(size=5), shape=(5,)),
@@ -574,10 +579,10 @@ VALUES = {
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_forged_pickle_is_refused(parts, file, name):
+def test_a_forged_pickle_is_refused(file, name):
     forge(file, VALUES[name])
     started = time.process_time()
-    assert refusal(parts, file).startswith("can't be read (")
+    check_unreadable(file)
     assert time.process_time() - started < 10
 
 
@@ -605,9 +610,9 @@ PICKLES = {
 
 
 @pytest.mark.parametrize("name", PICKLES)
-def test_a_pickle_that_is_none_is_refused(parts, file, name):
+def test_a_pickle_that_is_none_is_refused(file, name):
     forge(file, {}, pickled=PICKLES[name])
-    assert refusal(parts, file).startswith("can't be read (")
+    check_unreadable(file)
 
 
 def giant(file: Path, *, field: int, marker: bytes = b"PK\x01\x02") -> None:
@@ -656,13 +661,13 @@ def _archive(file: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
-def test_a_file_that_is_no_checkpoint_is_refused(parts, file, name):
+def test_a_file_that_is_no_checkpoint_is_refused(file, name):
     import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # zipfile's, of two of one name
         ARCHIVES[name](file)
-    assert refusal(parts, file).startswith("can't be read (")
+    check_unreadable(file)
 
 
 # What the commands say
