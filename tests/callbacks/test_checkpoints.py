@@ -14,6 +14,7 @@ from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.checkpoints import AtomicCheckpointIO
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.objectives.iwae import IWAE
+from vae_lightning.resumed_state import Live, resumed_state
 
 
 class KilledError(Exception):
@@ -52,11 +53,13 @@ def killed_at(step, trained):
 
 
 def fit(folder: Path, steps, make, *callbacks, kill=None, every=1, data=None, **options):
+    folder.mkdir(exist_ok=True)
     trained = make()
     if kill is not None:
         killed_at(kill, trained)
     last = folder / "checkpoints/last.ckpt"
-    options |= {"default_root_dir": folder, "enable_checkpointing": True, "plugins": [AtomicCheckpointIO()]}
+    taken = AtomicCheckpointIO(lambda: resumed_state(Live(trained, trained.trainer, trained.trainer.datamodule)))
+    options |= {"default_root_dir": folder, "enable_checkpointing": True, "plugins": [taken]}
     checkpoints = Checkpoints(every_minutes=None, every_steps=every)
     return tiny.fit(
         steps,

@@ -124,9 +124,8 @@ def test_a_moved_run_still_knows_its_best(train, command, tmp_path):
     command(f"resume={relative}", "trainer.max_epochs=3", "optimizer.lr=0.0001", "data.batch_size=1000")
     assert moved.metrics()["val/elbo"] >= best
     state = torch.load(moved.last, weights_only=True)["callbacks"]
-    paths = [path for values in state.values() for path in values.get("best_k_models", {})]
-    assert paths
-    assert all(path.startswith(str(tmp_path / "after")) for path in paths)
+    assert state["Checkpoints"]["best_score"] == moved.metrics()["val/elbo"]
+    assert str(tmp_path) not in str(state)  # so that it may be moved again
 
 
 def test_the_command_that_began_a_run_may_be_repeated_to_resume_it(train, command):
