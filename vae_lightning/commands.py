@@ -61,7 +61,7 @@ def run_command(
             failures.append(error)
             return None
 
-    with reporting_errors(), interruptible():
+    with reporting_errors(), interruptible(_let_jobs_save):
         sys.argv[1:] = map(typed_with_home, sys.argv[1:])
         wants_sweep = not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(sys.argv)
         check(wants_sweep)
@@ -122,6 +122,13 @@ def _failed_launcher(error: Exception) -> UserError:
     told = UserError(f"the sweep's launcher failed: {type(error).__name__}: {reason}; go on with {go_on()}")
     told.__cause__ = error
     return told
+
+
+def _let_jobs_save(number: int) -> None:
+    if PrepareSweep.directories:
+        from vae_lightning.sweeps import let_jobs_save
+
+        let_jobs_save(PrepareSweep.directories[0], number)
 
 
 def _interrupted_sweep(interrupt: KeyboardInterrupt) -> KeyboardInterrupt:

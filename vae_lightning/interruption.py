@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,23 +52,28 @@ class _Heard:
         self.number = 0
         self.since = 0.0
         self.is_put_off = False
+        self.first: Callable[[int], None] = lambda number: None
 
 
 _heard = _Heard()
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(first: Callable[[int], None] = lambda number: None) -> Iterator[None]:
     """Have SIGTERM and Ctrl-C raise `Interrupted` in the block, or wait while they are put off.
 
     A second Ctrl-C is raised at once, and a process that is still there half a minute after the first is ended hard,
     with the same exit code (see `lifeline`). Signals that are ignored, as under nohup, stay so. Blocks may be nested.
+
+    Args:
+        first: called with the signal before it is raised.
     """
     outer = {number: signal.getsignal(number) for number in _NUMBERS}
     if threading.current_thread() is not threading.main_thread() or _handle in outer.values():
         yield
         return
     end_after_signals()
+    _heard.first = first
     for number, handler in outer.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, _handle)
@@ -102,15 +107,18 @@ def _handle(number: int, _: Any) -> None:
     if first:
         _heard.number, _heard.since = number, time.monotonic()
     again = number == signal.SIGINT and time.monotonic() - _heard.since > _ONE_PRESS_S
+    if first and not _heard.is_put_off:
+        _heard.first(number)
     if again or (first and not _heard.is_put_off):
         raise Interrupted(number if again else _heard.number)
 
 
 def _forget_in_child() -> None:
     """A fork, such as one that decodes pictures, has what Python begins with."""
-    for number, default in {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}.items():
-        if signal.getsignal(number) is _handle:
-            signal.signal(number, default)
+    if signal.getsignal(signal.SIGINT) is _handle:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is _handle:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

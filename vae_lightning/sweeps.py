@@ -1,6 +1,10 @@
 """The jobs of a sweep: each trains in fresh processes, in the run directory that belongs to what was typed."""
 
 import logging
+import multiprocessing
+import os
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -10,6 +14,7 @@ from typing import Any
 from vae_lightning.children import environment, train_in_children
 from vae_lightning.errors import UserError
 from vae_lightning.gpus import num_ranks, own_gpus
+from vae_lightning.interruption import Interrupted, interruptible, number_of
 from vae_lightning.launch import prepared
 from vae_lightning.lifeline import end_with_parent
 from vae_lightning.locks import NoLocksError, hold
@@ -21,6 +26,7 @@ from vae_lightning.world import World, joined_world
 log = logging.getLogger("vae_lightning")
 
 _LOCKS = ".gpus"  # the folder in a sweep's that says which GPU is whose
+_SAVING_S = 25.0
 _NEW, _RESUMED, _FINISHED = "", "resumed", "finished before"
 
 
@@ -61,7 +67,7 @@ def run_job(job: Job) -> dict[str, Any] | None:
     Raises:
         UserError: its directory can't be made or read, or another process is training it.
     """
-    with suppress(_FailedError), joined_world(job.config["trainer"]["accelerator"]) as world:
+    with suppress(_FailedError), _held(job.num_at_once), joined_world(job.config["trainer"]["accelerator"]) as world:
         return _run(job, world)
     return None
 
@@ -161,6 +167,11 @@ def _recorded(run_dir: RunDir) -> Iterator[None]:
     try:
         yield
         return
+    except KeyboardInterrupt as interrupt:
+        with suppress(OSError):
+            if run_dir.status().get("status") in ("starting", "running"):
+                run_dir.write_status("interrupted", str(Interrupted(number_of(interrupt), run_dir.way_on())))
+        raise
     except UserError as error:
         reason = str(error)
     except Exception as error:
@@ -182,13 +193,43 @@ def _train_here(world: World, run_dir: RunDir, resume: bool) -> None:
 def _train_in_children(job: Job, run_dir: RunDir, resume: bool) -> None:
     trainer, num_jobs = job.config["trainer"], job.num_at_once
     label = f"[{run_dir.path.name}] " if num_jobs > 1 else ""
-    if num_jobs > 1:
-        end_with_parent()  # this is one of the launcher's processes, which would outlive it
     ranks = num_ranks(trainer, num_jobs)
     with own_gpus(trainer, num_jobs, job.sweep / _LOCKS) as gpus:
         visible = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
         with environment(**visible):
             train_in_children(run_dir, ranks, resume=resume, trusted=None, label=label, num_jobs=num_jobs)
+
+
+@contextmanager
+def _held(num_at_once: int) -> Iterator[None]:
+    """Keep an interrupted process of a launcher's until it is ended.
+
+    The launcher would give it the next job, or take its end for a crash and kill those that are still saving.
+    """
+    if num_at_once == 1:
+        yield
+        return
+    end_with_parent()  # which it would outlive
+    try:
+        with interruptible():
+            yield
+    except KeyboardInterrupt:
+        while True:
+            time.sleep(1)
+
+
+def let_jobs_save(sweep: Path, number: int) -> None:
+    """Wait until no job of the sweep trains on this machine any more, since a launcher kills its processes.
+
+    Ctrl-C comes to them from the terminal, too; SIGTERM is passed on.
+    """
+    workers = multiprocessing.active_children()
+    for worker in workers if number != signal.SIGINT else []:
+        with suppress(ProcessLookupError):
+            os.kill(int(worker.pid or 0), number)
+    deadline = time.monotonic() + _SAVING_S
+    while workers and time.monotonic() < deadline and any(run.is_training() for run in runs_of(sweep)):
+        time.sleep(0.1)
 
 
 def summarize(sweep: Path) -> None:

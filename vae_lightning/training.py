@@ -169,7 +169,7 @@ def _build_trainer(
     checkpoints = [instantiate(config["checkpoint"], "checkpoint", trusted=trusted)] if config["checkpoint"] else []
     loggers = _build_all(config["logger"], "logger", trusted, **place)
     chosen = "profiler" in options and (trusted is None or trusted.is_typed("trainer.profiler"))
-    trainer = instantiate(
+    return instantiate(
         options,
         "trainer",
         trusted=trusted,
@@ -180,9 +180,6 @@ def _build_trainer(
         enable_progress_bar=bool((config["callbacks"] or {}).get("progress")),
         **({} if chosen else {"profiler": Unprofiled()}),
     )
-    # Lightning would answer SIGTERM with a broadcast, in the midst of another: see `interruption`.
-    trainer._signal_connector.register_signal_handlers = lambda: None
-    return trainer
 
 
 def _build_all(nodes: dict[str, Any] | None, key: str, trusted: Trust | None, **extra: Any) -> list[Any]:

@@ -1,17 +1,29 @@
 """A checkpoint within an epoch is gone on from bit for bit, whatever was trained and whenever it was killed."""
 
 import dataclasses
+import os
+import signal
+import socket
+import traceback
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from tests import tiny
-from tests.tiny import Noise, Rows, differing, module
+from tests.tiny import NUM_BATCHES, Noise, Rows, differing, module
+from vae_lightning import interruption
+from vae_lightning.callbacks import within_epoch
 from vae_lightning.callbacks.checkpoints import Checkpoints
+from vae_lightning.callbacks.progress import ProgressBar
+from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.checkpoints import AtomicCheckpointIO
+from vae_lightning.errors import UserError
+from vae_lightning.interruption import Interrupted, exit_code, interruptible
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.objectives.iwae import IWAE
 from vae_lightning.resumed_state import Live, resumed_state
@@ -39,27 +51,32 @@ class Remembering(torch.nn.Module):
         return dataclasses.replace(terms, loss=terms.loss * self.moved)
 
 
-def killed_at(step, trained):
-    """Have the training die as it begins its batch number `step`, counted from 0 over all epochs."""
+def die(*_):
+    raise KilledError
+
+
+def struck_at(step, trained, strike=die):
+    """Have the training struck as it begins its batch number `step`, counted from 0 over all epochs."""
     plain, begun = trained._train_on, []
 
     def train_on(*arguments, **named):
         if len(begun) == step:
-            raise KilledError
+            strike()
         begun.append(step)
         plain(*arguments, **named)
 
     trained._train_on = train_on
 
 
-def fit(folder: Path, steps, make, *callbacks, kill=None, every=1, data=None, **options):
+def fit(folder: Path, steps, make, *callbacks, kill=None, strike=die, every=1, data=None, **options):
     folder.mkdir(exist_ok=True)
     trained = make()
     if kill is not None:
-        killed_at(kill, trained)
+        struck_at(kill, trained, strike)
     last = folder / "checkpoints/last.ckpt"
     taken = AtomicCheckpointIO(lambda: resumed_state(Live(trained, trained.trainer, trained.trainer.datamodule)))
-    options |= {"default_root_dir": folder, "enable_checkpointing": True, "plugins": [taken]}
+    plugins = [taken, *options.pop("plugins", [])]
+    options |= {"default_root_dir": folder, "enable_checkpointing": True, "plugins": plugins}
     checkpoints = Checkpoints(every_minutes=None, every_steps=every)
     return tiny.fit(
         steps,
@@ -102,6 +119,7 @@ CASES = {
     "accumulating": {"stepping": {"accumulate_grad_batches": 3}},
     "accumulating all": {"stepping": {"accumulate_grad_batches": 100}},
     "clipped": {"stepping": {"gradient_clip_val": 0.5, "accumulate_grad_batches": 2}},
+    "skipping": {"stepping": {"on_nan": "skip"}},
     "averaged": {"callbacks": [EMAWeightAveraging], "steps": (1, 1)},
     "limited": {"limit_train_batches": 7},
     "overfitting": {"overfit_batches": 5},
@@ -109,7 +127,7 @@ CASES = {
     "remembering": {"objective": Remembering},
     "warmed up": {"objective": lambda: ELBO(beta=2.0, warmup_steps=17)},
     "annealed": {"schedule": lambda progress: 1 - progress / 2},
-    "validating within": {"val_check_interval": 4, "steps": (1, 1)},
+    "validating within": {"val_check_interval": 4, "steps": (1, 1), "kills": (4, 12)},
     "bounded": {"max_steps": 19, "steps": (1, 1)},
     "other executions": {"steps": (3, 4)},
     "many executions": {"steps": (2, 16)},
@@ -121,7 +139,7 @@ def test_a_killed_training_ends_as_one_that_was_not(tmp_path, case):
     options = dict(case)
     steps, callbacks = options.pop("steps", (2, 2)), options.pop("callbacks", [])
     made = {name: options.pop(name) for name in ("objective", "schedule") if name in options}
-    stepping = options.pop("stepping", {})
+    stepping, kills = options.pop("stepping", {}), options.pop("kills", (5, 12))
 
     def make():
         trained = module(**stepping)
@@ -133,17 +151,235 @@ def test_a_killed_training_ends_as_one_that_was_not(tmp_path, case):
     logged = Rows()
     whole = fit(tmp_path / "whole", steps[0], make, *callbacks, logger=logged, **options)
     rows, part = [], None
-    for kill in (5, 12, None):  # within the first epoch, and then within the second
+    for kill in (*kills, None):  # within the first epoch, and then within the second
         folder = tmp_path / "part"
         last = folder / "checkpoints/last.ckpt"
         first_step = state_of(folder)["global_step"] if last.is_file() else 0
         rows = [row for row in rows if row[0] < first_step]
         logger = Rows()
         with suppress(KilledError):
-            part = fit(folder, steps[kill != 5], make, *callbacks, kill=kill, logger=logger, **options)
+            part = fit(folder, steps[kill != kills[0]], make, *callbacks, kill=kill, logger=logger, **options)
         rows += logger.rows
     assert part is not None
     assert rows == logged.rows
     assert_equal_states(tmp_path / "whole", tmp_path / "part")
     assert differing(part.weights, whole.weights) == []
     assert part.trainer.global_step == whole.trainer.global_step
+
+
+def test_who_shows_the_progress_goes_on_as_well(tmp_path):
+    with suppress(KilledError):
+        fit(tmp_path, 2, module, kill=5)
+    bar = ProgressBar(refresh_rate=1)
+    fit(tmp_path, 2, module, lambda: bar, Throughput, max_epochs=1, enable_progress_bar=True)
+    assert bar._num_batches == NUM_BATCHES
+
+
+# When
+
+
+class Saved(Checkpoints):
+    """Notes the batches of the epoch that were trained on whenever last.ckpt was saved."""
+
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self.places = []
+
+    def _save(self, trainer, name):
+        super()._save(trainer, name)
+        if name == "last":
+            self.places.append((trainer.current_epoch, trainer.lightning_module.num_trained))
+
+
+def saved(folder, *, steps=2, make=module, every_minutes=None, every_steps=None, **options):
+    checkpoints = Saved(every_minutes, every_steps)
+    options |= {"default_root_dir": folder, "enable_checkpointing": True}
+    tiny.fit(steps, checkpoints, trained=make(), **options)
+    return checkpoints.places
+
+
+ENDS = [(0, NUM_BATCHES), (1, NUM_BATCHES)]
+
+
+@pytest.mark.parametrize(
+    ("options", "places"),
+    [
+        ({}, ENDS),
+        ({"every_minutes": 10}, ENDS),
+        ({"every_minutes": 1e-9, "steps": 5}, [(0, 5), (0, 10), ENDS[0], (1, 5), (1, 10), ENDS[1]]),
+        ({"every_steps": 8}, [(0, 8), ENDS[0], (1, 6), ENDS[1]]),  # 8, 16 of the whole training, and 17 for it
+        ({"every_steps": 3, "steps": 4}, [(0, 4), (0, 8), ENDS[0], (1, 4), (1, 8), ENDS[1]]),
+        ({"every_steps": 11}, ENDS),  # at the end of an epoch it is saved anyway
+        ({"every_steps": 2, "make": partial(module, accumulate_grad_batches=3)}, [(0, 6), ENDS[0], (1, 6), ENDS[1]]),
+        ({"every_steps": 4, "steps": 1, "val_check_interval": 4, "max_epochs": 1}, [(0, 5), (0, 9), ENDS[0]]),
+    ],
+    ids=str,
+)
+def test_last_ckpt_is_saved_between_calls_and_at_the_end_of_each_epoch(tmp_path, options, places):
+    assert saved(tmp_path, **options) == places
+
+
+def test_a_signal_is_answered_by_a_checkpoint_of_the_running_call(tmp_path, monkeypatch):
+    monkeypatch.setattr(interruption, "end_after_signals", lambda: None)
+
+    def train(kill):
+        with interruptible():
+            fit(tmp_path, 3, module, every=None, kill=kill, strike=lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+    for kill, place in {4: (0, 6), 4 + 10: (1, None)}.items():  # of the second epoch's last call
+        with pytest.raises(SystemExit) as leaving:
+            train(kill)
+        assert exit_code(leaving.value.__context__) == 143
+        state = state_of(tmp_path)
+        assert (state["epoch"], state.get("within_epoch", {}).get("batches")) == place
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    trained = module()
+
+    def poison():
+        trained.vae.posterior.loc.weight.data[0] = torch.nan
+
+    with pytest.raises(UserError, match="not finite"):
+        fit(tmp_path, 1, lambda: trained, kill=17, strike=poison)
+    assert state_of(tmp_path)["global_step"] == 17
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"every_minutes": 0}, "every_minutes must be above 0, or null, got 0"),
+        ({"every_minutes": float("nan")}, "every_minutes must be above 0, or null, got nan"),
+        ({"every_steps": 0}, "every_steps must be at least 1, got 0"),
+    ],
+)
+def test_intervals_must_be_positive(options, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Checkpoints(**options)
+
+
+# Runs that have changed
+
+
+def test_what_has_changed_is_told_and_the_same_share_of_the_epoch_is_left(tmp_path, caplog):
+    with suppress(KilledError):
+        fit(tmp_path, 2, module, kill=7)
+    assert state_of(tmp_path)["within_epoch"]["batches"] == 6
+    with caplog.at_level("WARNING"):
+        done = fit(tmp_path, 2, module, data={"batch_size": 2}, max_epochs=1)  # 22 batches
+    assert "epoch 1, but not bit for bit: it was saved with another num_batches and batch_size" in caplog.text
+    assert done.trainer.global_step == 6 + (22 - 12)
+    assert [step for step, _ in done.of("val")] == [15]
+
+
+def test_a_checkpoint_within_an_epoch_of_an_earlier_version_goes_on_there(tmp_path, caplog):
+    with suppress(KilledError):
+        fit(tmp_path, 1, module, kill=7)
+    state = state_of(tmp_path)
+    del state["within_epoch"]
+    torch.save(state, tmp_path / "checkpoints/last.ckpt")
+    with caplog.at_level("WARNING"):
+        done = fit(tmp_path, 2, module, max_epochs=1)
+    assert "it was saved with another version of this program" in caplog.text
+    assert done.trainer.global_step == NUM_BATCHES
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda state, rank: None, None),
+        (lambda state, rank: state.update(batches="4"), "batches"),
+        (lambda state, rank: state.update(accumulated=-1), "batches"),
+        (lambda state, rank: state.update(ranks=[]), "run or ranks"),
+        (lambda state, rank: state.pop("run"), "KeyError: 'run'"),
+        (lambda state, rank: rank["random"].update(cpu=torch.zeros(3)), "random"),
+        (lambda state, rank: rank["buffers"].update(strange=torch.zeros(3)), "buffers"),
+        (lambda state, rank: rank["gradients"].update({GRADIENT: torch.zeros(3)}), "gradients"),
+        (lambda state, rank: rank["gradients"][GRADIENT].fill_(torch.inf), None),  # to be skipped, maybe
+        (lambda state, rank: rank.update(gradients={GRADIENT: rank["gradients"][GRADIENT].double()}), "gradients"),
+    ],
+)
+def test_a_state_from_a_file_is_checked(tmp_path, change, told):
+    with suppress(KilledError):
+        fit(tmp_path, 2, partial(module, accumulate_grad_batches=3), kill=5)
+    state = state_of(tmp_path)["within_epoch"]
+    change(state, state["ranks"][0])
+    assert within_epoch.problem(state, module()) == told
+
+
+GRADIENT = "vae.posterior.loc.weight"
+
+
+def test_what_earlier_versions_kept_of_the_best_is_its_score_and_no_path(tmp_path):
+    old = {
+        "ModelCheckpoint{'monitor': 'val/elbo', 'mode': 'max', 'every_n_train_steps': 0, 'every_n_epochs': 1, "
+        "'train_time_interval': None}": {"best_model_score": torch.tensor(-3.5), "best_model_path": "local:///any"},
+        "ModelCheckpoint{'monitor': None, 'mode': 'min', 'every_n_train_steps': 64, 'every_n_epochs': 0, "
+        "'train_time_interval': None}": {"last_model_path": "s3://any"},
+        "Own": {"kept": 1},
+    }
+    torch.save({"callbacks": old}, tmp_path / "old.ckpt")
+    read = AtomicCheckpointIO().load_checkpoint(tmp_path / "old.ckpt", weights_only=True)
+    assert read["callbacks"] == {"Own": {"kept": 1}, "Checkpoints": {"best_score": -3.5}}
+
+
+# Two ranks
+
+
+def in_two_ranks(act) -> list[int]:
+    """Call `act` in two forks of this process that find each other as ranks; what each exits with."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    forks = []
+    for rank in range(2):
+        fork = os.fork()
+        if fork == 0:
+            place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "GROUP_RANK": 0}
+            os.environ |= {name: str(value) for name, value in place.items()}
+            os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
+            code = 1
+            try:
+                act(rank)
+                code = 0
+            except KilledError:
+                code = 9
+            except Interrupted as interrupt:
+                code = exit_code(interrupt)
+            except SystemExit as leaving:  # as which Lightning raises it again
+                code = exit_code(leaving.__context__)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        forks.append(fork)
+    return [os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1]) for fork in forks]
+
+
+def test_two_ranks_go_on_bit_for_bit_and_end_together(tmp_path):
+    # BatchNorm, dropout and gradients that no step has used yet: each rank has its own.
+    def make():
+        return module(accumulate_grad_batches=3)
+
+    def train(name, kill=None, strike=die):
+        def act(rank):
+            hit = kill if strike is die or rank == 1 else None
+            options = {"accelerator": "cpu", "devices": 2, "strategy": "ddp", "plugins": [TorchElasticEnvironment()]}
+            options |= {"data": {"num_train": 8 * NUM_BATCHES + 1, "binarize": "dynamic"}, "kill": hit}
+            with interruptible():
+                fit(tmp_path / name, 2, make, strike=strike, **options)
+
+        return in_two_ranks(act)
+
+    assert train("whole") == [0, 0]
+    assert train("part", 5) == [9, 9]
+    state = state_of(tmp_path / "part")["within_epoch"]
+    first, second = state["ranks"]
+    assert (state["batches"], state["accumulated"]) == (4, 1)
+    for part in ("random", "gradients"):
+        assert differing(first[part], second[part]) == list(first[part])
+    assert differing(first["buffers"], second["buffers"]) != []
+    assert train("part", 3, strike=lambda: os.kill(os.getpid(), signal.SIGTERM)) == [143, 143]
+    assert state_of(tmp_path / "part")["within_epoch"]["batches"] == 8
+    assert train("part") == [0, 0]
+    assert_equal_states(tmp_path / "whole", tmp_path / "part")

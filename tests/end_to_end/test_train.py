@@ -97,6 +97,75 @@ def test_a_resumed_run_repeats_an_uninterrupted_one_bitwise(train, command, tmp_
     assert (part.path / "training.gif").read_bytes() == (whole.path / "training.gif").read_bytes()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_end_goes_on_within_its_epoch(train, command, tmp_path, monkeypatch, capsys, number):
+    from vae_lightning import interruption
+    from vae_lightning.module import VAEModule
+
+    monkeypatch.setattr(interruption, "end_after_signals", lambda: None)  # the process is that of the tests
+    plain = VAEModule._train_on
+
+    def struck(self, x, is_last):
+        if self.global_step == 13:  # of the second epoch of nine
+            os.kill(os.getpid(), number)
+        plain(self, x, is_last)
+
+    options = ["callbacks=[basic,early_stopping]", "callbacks.throughput=null", "trainer.steps_per_execution=2"]
+    options += ["trainer.log_every_n_steps=2", "objective.warmup_steps=20", "logger=default"]
+    whole = train(*options, "trainer.max_epochs=3", name="whole")
+    monkeypatch.setattr(VAEModule, "_train_on", struck)
+    with pytest.raises(SystemExit) as leaving:
+        train(*options, "trainer.max_epochs=3", name="part")
+    monkeypatch.setattr(VAEModule, "_train_on", plain)
+    part = RunDir(tmp_path / "part")
+    assert leaving.value.code == 128 + number
+    name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+    assert capsys.readouterr().err == f"interrupted: {name}; go on with resume={part.path}\n"
+    assert part.status()["reason"] == f"{name}; go on with resume={part.path}"
+    stored = torch.load(part.last, weights_only=True)
+    assert (stored["global_step"], stored["within_epoch"]["batches"]) == (15, 6)
+    command(f"resume={part.path}")
+    assert_equal_weights(whole, part)
+    assert (part.path / "metrics.csv").read_text() == (whole.path / "metrics.csv").read_text()
+    assert (part.path / "training.gif").read_bytes() == (whole.path / "training.gif").read_bytes()
+    figures = [{k: v for k, v in run.metrics().items() if k != "seconds"} for run in (whole, part)]
+    assert figures[0] == figures[1]
+    events = [EventAccumulator(str(run.path), size_guidance={"scalars": 0}).Reload() for run in (whole, part)]
+    for tag in ("train/elbo", "val/elbo"):
+        steps = [[(event.step, event.value) for event in reader.Scalars(tag)] for reader in events]
+        assert steps[0] == steps[1]
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_the_checkpoints_of_this_one(train, command):
+    run = train("callbacks=none")
+    config = run.config()
+    target = "lightning.pytorch.callbacks.ModelCheckpoint"
+    best = {"_target_": target, "filename": "../best", "monitor": "val/elbo", "mode": "max"}
+    config["checkpoint"] = {"best": best, "last": {"_target_": target, "filename": "last", "every_n_epochs": 1}}
+    run.write_config(config, run.overrides())
+    state = torch.load(run.last, weights_only=True)
+    keys = [f"ModelCheckpoint{{'monitor': {name}, 'mode': '{mode}', " for name, mode in OLD]
+    paths = {"best_model_path": "/any/best.ckpt", "best_k_models": {"/any/best.ckpt": torch.tensor(0.0)}}
+    state["callbacks"] = {key: {"best_model_score": torch.tensor(0.0), **paths} for key in keys}
+    torch.save(state, run.last)
+    command(f"resume={run.path}", "trainer.max_epochs=3")
+    assert run.metrics()["epochs"] == 3
+    assert run.metrics()["val/elbo"] == 0.0  # which no later epoch has reached
+    assert list(torch.load(run.last, weights_only=True)["callbacks"]) == ["Checkpoints"]
+    assert run.config()["checkpoint"]["_target_"] == "vae_lightning.callbacks.checkpoints.Checkpoints"
+
+
+OLD = [("'val/elbo'", "max"), ("None", "min")]
+
+
+def test_the_keys_of_earlier_versions_are_told_apart(error_of):
+    message = error_of(*TINY, "+checkpoint.last.every_n_train_steps=64")
+    assert message.startswith("checkpoint.last: no such key any more; checkpoint.every_steps and checkpoint.every_m")
+    assert "valid here: _target_, every_minutes, every_steps" in error_of(*TINY, "checkpoint.last.every_n_epochs=2")
+    assert error_of(*TINY, "checkpoint.every_steps=0") == "checkpoint.every_steps must be at least 1, got 0"
+    assert error_of(*TINY, "checkpoint.every_minutes=x") == "checkpoint.every_minutes='x': expected float or null"
+
+
 def test_resume_refuses_what_it_cannot_do(train, error_of, tmp_path):
     run = train()
     rows = (run.path / "metrics.csv").read_text()

@@ -13,9 +13,9 @@ from lightning.pytorch.callbacks import Checkpoint
 from vae_lightning import interruption
 from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks import within_epoch
-from vae_lightning.errors import UserError
 from vae_lightning.evaluation.units import UnitStatistics
 from vae_lightning.expectations import Expectation, mapping, number, optional
+from vae_lightning.finiteness import first_not_finite
 
 log = logging.getLogger("vae_lightning")
 
@@ -55,6 +55,10 @@ class Checkpoints(Checkpoint):
         self._is_due = False
         self._saved_at = 0.0
         self._step = 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # Lightning would answer SIGTERM with a broadcast, in the midst of another one: see `interruption`.
+        trainer._signal_connector.register_signal_handlers = lambda: None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if trainer.state.fn != "fit":
@@ -102,7 +106,9 @@ class Checkpoints(Checkpoint):
         signal = self._agree(trainer)
         if not (signal or self._is_due) or _epoch_ends(trainer):
             return
-        if _is_finite(pl_module):  # else the next loss will say so, and the last good checkpoint is kept
+        if (
+            first_not_finite(pl_module.state_dict()) is None
+        ):  # else the next loss will say so, and the last good checkpoint is kept
             self._save_within(trainer, pl_module)
         if signal:
             raise interruption.Interrupted(signal)
@@ -141,11 +147,6 @@ class Checkpoints(Checkpoint):
             self._candidate = float(trainer.callback_metrics[MONITOR])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not _is_finite(pl_module):
-            raise UserError(
-                f"the weights were not finite after epoch {trainer.current_epoch + 1}; the last good checkpoint is "
-                "kept; try a smaller optimizer.lr or trainer.gradient_clip_val=1"
-            )
         best = -math.inf if self.best_score is None else self.best_score
         if self._candidate is not None and self._candidate > best:
             self.best_score = self._candidate
@@ -176,7 +177,3 @@ def _epoch_ends(trainer: Trainer) -> bool:
     """Whether this call was the epoch's last one, or a validation follows, after which there is no place to save at."""
     loop = trainer.fit_loop.epoch_loop
     return loop.batch_progress.is_last_batch or loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
-
-
-def _is_finite(module: LightningModule) -> bool:
-    return all(bool(value.isfinite().all()) for value in module.state_dict().values() if value.is_floating_point())

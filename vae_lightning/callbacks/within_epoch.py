@@ -58,8 +58,8 @@ def state_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
 def problem(state: Any, module: LightningModule) -> str | None:
     """What is wrong with a state that was read from a file, in a few words; None if it can be one of this module's.
 
-    Looked at are types, ranges, and names, shapes, dtypes and finiteness of tensors. That it was left by another number
-    of ranks or of batches is nothing wrong: see `place_in`.
+    Looked at are types, ranges, and names, shapes and dtypes of tensors. Nothing wrong are another number of ranks or
+    batches (see `place_in`), and gradients that are not finite, whose step is told or skipped.
     """
     try:
         counts, ranks = (state["batches"], state["accumulated"]), state["ranks"]
@@ -173,6 +173,4 @@ def _is_generator_state(value: Any) -> bool:
 
 
 def _is_like(value: Any, known: Tensor) -> bool:
-    if not isinstance(value, Tensor) or (value.shape, value.dtype) != (known.shape, known.dtype):
-        return False
-    return not value.is_floating_point() or bool(value.isfinite().all())
+    return isinstance(value, Tensor) and (value.shape, value.dtype) == (known.shape, known.dtype)
