@@ -17,9 +17,9 @@ ALLOWED = {
     "reports": {"reports", "run_dir"},
     "generation": {"models", "data", "evaluation", "figures", "generation", "trained_run"},
     "scoring": {"models", "objectives", "data", "evaluation", "scoring", "trained_run", "run_dir", "world"},
-    "callbacks": {"models", "objectives", "evaluation", "figures", "callbacks", "metrics", "finiteness"},
+    "callbacks": {"models", "objectives", "evaluation", "figures", "callbacks", "metrics", "finiteness", "loggers"},
 }
-LEAVES = {"arguments", "errors", "expectations", "files", "hardware", "interruption", "locks", "noise"}
+LEAVES = {"arguments", "errors", "expectations", "files", "hardware", "interruption", "locks", "noise", "unwritten"}
 
 
 def imports(file: Path) -> set[str]:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from vae_lightning.errors import UserError, one_line
 from vae_lightning.interruption import exit_code
 from vae_lightning.run_dir import RunDir, typed
+from vae_lightning.unwritten import spared
 from vae_lightning.world import given_world
 
 _NO_NEWS = (  # Lightning's warnings of what is so on purpose, or its own affair
@@ -34,8 +35,9 @@ class _Terminal(logging.Handler):
     """Writes to stdout, above a progress bar where there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stdout)
-        sys.stdout.flush()
+        with spared("the terminal"):  # or the file on a full disk that it is sent to
+            tqdm.write(self.format(record), file=sys.stdout)
+            sys.stdout.flush()
 
 
 def configure_logging() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vae_lightning.event_files import EventFile
+
 _SUFFIX = ".hparams"
 _GROUPS = ("data", "model", "objective", "optimizer", "trainer")
 _PLACES = ("data.root", "data.archive", "data.cache_dir", "data.seed")
@@ -34,7 +36,6 @@ def write_entry(run_dir: Path, config: dict[str, Any], status: str, metrics: dic
     """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.plugins.hparams import summary_v2
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
     for old in run_dir.glob(f"*{_SUFFIX}"):
         if not old.is_dir() or old.is_symlink():
@@ -44,7 +45,7 @@ def write_entry(run_dir: Path, config: dict[str, Any], status: str, metrics: dic
     summaries = [summary_v2.hparams_pb(hyperparameters(config), trial_id=trial), *_figures(metrics)]
     if status not in ("starting", "running"):
         summaries.append(_session_end(status))
-    writer = EventFileWriter(str(run_dir), filename_suffix=_SUFFIX)
+    writer = EventFile(run_dir, _SUFFIX)
     for content in summaries:
         writer.add_event(Event(wall_time=time.time(), step=0, summary=content))
     writer.close()

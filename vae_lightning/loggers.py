@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from vae_lightning.errors import UserError
+from vae_lightning.event_files import shown_images, summary_writer
 from vae_lightning.files import open_for_appending, open_regular, write_atomically
+from vae_lightning.unwritten import append_whole, spared
 
 _MOST_BYTES = 1_000_000_000  # of the metrics.csv that is gone on with
 
@@ -25,8 +28,27 @@ class TensorBoard(TensorBoardLogger):
     """
 
     def __init__(self, run_dir: str, first_step: int = 0):
-        purge = {"purge_step": first_step} if first_step else {}
-        super().__init__(save_dir=run_dir, name="", version="", default_hp_metric=False, **purge)
+        super().__init__(save_dir=run_dir, name="", version="", default_hp_metric=False)
+        self._experiment: Any = None
+        self._first_step = first_step
+        self._shown: set[tuple[str, int]] | None = None
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """PyTorch's SummaryWriter, on files that a full disk does not end."""
+        if self._experiment is None:
+            self._experiment = summary_writer(self.log_dir, self._first_step)
+        return self._experiment
+
+    def has_image(self, tag: str, step: int) -> bool:
+        """Whether an interrupted run has left that image at a step before the first."""
+        if step >= self._first_step:
+            return False
+        if self._shown is None:
+            self.save()
+            self._shown = shown_images(Path(self.log_dir))
+        return (tag, step) in self._shown
 
     def save(self) -> None:
         """Flush the events; the base class would also leave an hparams.yaml beside the run's config.yaml."""
@@ -74,25 +96,31 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write what is new: append, or write anew when there are new columns."""
+        """Write what is new: append, or write anew when there are new columns; what can't be written waits."""
+        with spared("metrics.csv"):
+            self._save()
+
+    def _save(self) -> None:
         new_columns = [name for row in self._rows[self._num_written :] for name in row if name not in self._columns]
         self._columns += dict.fromkeys(new_columns)
         if new_columns or not self._num_written:
-            text = io.StringIO(newline="")
-            csv.DictWriter(text, self._columns).writeheader()
-            self._write(text, self._rows)
-            write_atomically(self._file, text.getvalue())
-        else:
+            self._num_written = 0  # until the file has these columns
+            header = io.StringIO(newline="")
+            csv.DictWriter(header, self._columns).writeheader()
+            write_atomically(self._file, header.getvalue() + self._text(self._rows))
+        elif self._num_written < len(self._rows):
             with open_for_appending(self._file) as stream:
-                self._write(stream, self._rows[self._num_written :])
+                append_whole(stream, self._text(self._rows[self._num_written :]).encode())
         self._num_written = len(self._rows)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         self.save()
 
-    def _write(self, stream: io.TextIOBase, rows: list[dict[str, Any]]) -> None:
-        csv.DictWriter(stream, self._columns).writerows(rows)
+    def _text(self, rows: list[dict[str, Any]]) -> str:
+        text = io.StringIO(newline="")
+        csv.DictWriter(text, self._columns).writerows(rows)
+        return text.getvalue()
 
     def _read(self, first_step: int) -> None:
         """Take over the rows before that step; a last one that a kill has cut short is of no use."""

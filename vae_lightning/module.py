@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float32
 from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -84,6 +85,9 @@ class VAEModule(LightningModule):
         self.trainer.log_every_n_steps = min(self.trainer.log_every_n_steps, max(steps, 1))
         self._num_steps = steps * (self.trainer.max_epochs or 0)
         self._step_listeners = step_listeners(self.trainer)
+        # A run that was killed once it had stopped early, as it was being tested, needs no further epoch.
+        stopping = [callback for callback in self.trainer.callbacks if isinstance(callback, EarlyStopping)]
+        self.trainer.should_stop |= any(callback.wait_count >= callback.patience for callback in stopping)
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         self._watch = watch(self, self.stepping, scaled)
         if isinstance(self._watch, Skip):
@@ -210,6 +214,9 @@ class VAEModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._log_means("val")
+        elbo = self.results["val/elbo"].value
+        if not math.isfinite(elbo) and self.trainer.is_global_zero:
+            log.warning("epoch %d: val/elbo is %s; no checkpoint is the best for that", self.current_epoch + 1, elbo)
         self.units = self._unit_meter.compute(self._summed_over_ranks)
 
     def on_test_epoch_end(self) -> None:
@@ -245,6 +252,8 @@ class VAEModule(LightningModule):
             raise UserError(f"{bad} is not finite (epoch {self.current_epoch + 1}): no checkpoint is written of that")
         if isinstance(self._watch, Skip):
             checkpoint["skipped"] = self._watch.state()
+        for logger in self.trainer.loggers:
+            logger.save()  # what was logged so far: a run that goes on from here does not log it again
         checkpoint["config"] = self.config
         checkpoint["units"] = None if self.units is None else self.units.as_dict()
 

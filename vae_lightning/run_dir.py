@@ -33,10 +33,13 @@ from vae_lightning.files import (
 from vae_lightning.hardware import num_cpus
 from vae_lightning.locks import alone_in
 from vae_lightning.training_lock import COMMAND_LOCK, trainer_of
+from vae_lightning.unwritten import UNWRITABLE, overwrite, spared
 
 _PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy", "pillow")
 GONE = "the run directory is gone; training ends here, and can be gone on with where it has been moved to, if it has"
 _YAML_LIMIT = 1_000_000  # bytes: a megabyte takes seconds to read
+_STATUS_ROOM = 4096  # bytes that a status takes at least, as much of a disk as a smaller one
+_SHORT = 300  # letters of a reason that fit in there, whatever letters they are
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,23 @@ class RunDir:
         self._write("environment.json", json.dumps(environment | facts, indent=2))
 
     def write_status(self, status: str, reason: str | None = None) -> None:
-        """Record running, finished, failed or interrupted, and why; in TensorBoard's hparams tab, too."""
-        self._write("status.json", json.dumps(_now(status, reason), indent=2))
+        """Record running, finished, failed or interrupted, and why; in TensorBoard's hparams tab, too.
+
+        On a full disk it takes the place of the status before, shortened if need be.
+        """
+        try:
+            self._write("status.json", json.dumps(_now(status, reason), indent=2).ljust(_STATUS_ROOM))
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            short = None if reason is None else reason[:_SHORT]
+            overwrite(self.path / "status.json", json.dumps(_now(status, short), indent=2).encode())
         config = self.config()
         if any("TensorBoard" in str((node or {}).get("_target_")) for node in (config.get("logger") or {}).values()):
             from vae_lightning.hparams import write_entry
 
-            write_entry(self.path, config, status, self.metrics() if status == "finished" else {})
+            with spared("TensorBoard's hparams entry"):
+                write_entry(self.path, config, status, self.metrics() if status == "finished" else {})
 
     def status(self) -> dict[str, Any]:
         """What `write_status` wrote last; empty when it never did, or what is there can't be read."""

@@ -1,14 +1,13 @@
 """One run, from its resolved config: build the parts, fit, test the best checkpoint, write the figures."""
 
-import errno
-import io
 import logging
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,13 +28,14 @@ from vae_lightning.errors import UserError
 from vae_lightning.evaluation.kind import kind_of
 from vae_lightning.execution import Unprofiled, execute_together, lightning_options, stepping_options
 from vae_lightning.expectations import Expectation, mapping, whole
-from vae_lightning.files import open_for_appending
+from vae_lightning.files import check_regular
 from vae_lightning.hardware import device_name, flush_denormals, keep_freed_memory, native_accelerator, native_precision
 from vae_lightning.interruption import Interrupted, interruptible, number_of
 from vae_lightning.module import VAEModule
 from vae_lightning.resumed_state import EPOCHS, Live, resumed_state
 from vae_lightning.run_dir import GONE, RunDir
 from vae_lightning.stored import Trust
+from vae_lightning.unwritten import FULL, UNWRITABLE, HeldFile, spared
 from vae_lightning.world import given_world
 
 log = logging.getLogger("vae_lightning")
@@ -269,16 +269,16 @@ def _check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir)
 @contextmanager
 def _recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
     """Keep the status file true, whatever happens inside."""
-    if trainer.is_global_zero:
-        run_dir.write_status("running")
     try:
+        if trainer.is_global_zero:
+            run_dir.write_status("running")
         yield
         if trainer.is_global_zero:
             reasons = [callback.reason for callback in trainer.callbacks if isinstance(callback, PruneTrial)]
             run_dir.write_status("finished", next(iter(reasons), None))
     except BaseException as error:
         status, told = _ending(error, run_dir)
-        with suppress(OSError):  # a full disk takes no status either
+        with spared("status.json"):
             # Ranks fail after one another: the first one knows why.
             if run_dir.status().get("status") == "running":
                 run_dir.write_status(status, (str(told) or type(told).__name__).splitlines()[0])
@@ -295,8 +295,9 @@ def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
     interrupt = error.__context__ if isinstance(error, SystemExit) else error  # as which Lightning raises it again
     if isinstance(interrupt, KeyboardInterrupt):
         return "interrupted", Interrupted(number_of(interrupt), way_on)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "failed", UserError(f"output_dir: the disk of {run_dir.path} is full; {way_on}")
+    if isinstance(error, OSError) and error.errno in UNWRITABLE and _is_in(run_dir, error.filename):
+        why = "is full" if error.errno in FULL else f"can't be written to ({error.strerror})"
+        return "failed", UserError(f"output_dir: the disk of {run_dir.path} {why}; {way_on}")
     if isinstance(error, OSError) and str(error.filename or "").startswith(f"{run_dir.path}{os.sep}"):
         return "failed", UserError(f"{error.filename}: {error.strerror}; {way_on}")
     if isinstance(error, MisconfigurationException):
@@ -308,13 +309,34 @@ def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
     return "failed", error
 
 
+def _is_in(run_dir: RunDir, file: Any) -> bool:
+    """Whether a file that failed may be the run's own; many an error names none."""
+    return not isinstance(file, str) or Path(file).absolute().is_relative_to(run_dir.path.absolute())
+
+
+class _LogFile(logging.Handler):
+    """Adds to train.log."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self._file = HeldFile(path, "train.log")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._file.write((self.format(record) + "\n").encode(errors="backslashreplace"))
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 @contextmanager
 def _log_file(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
     """Send what is logged, warnings too, to train.log as well."""
     if not trainer.is_global_zero:
         yield
         return
-    handler = logging.StreamHandler(_opened_log(run_dir))
+    handler = _opened_log(run_dir)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     loggers = [log, logging.getLogger("lightning.pytorch"), logging.getLogger("py.warnings")]
     logging.captureWarnings(True)
@@ -330,11 +352,12 @@ def _log_file(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
         handler.stream.close()
 
 
-def _opened_log(run_dir: RunDir) -> io.TextIOWrapper:
+def _opened_log(run_dir: RunDir) -> _LogFile:
     try:
-        return open_for_appending(run_dir.path / "train.log")
+        check_regular(run_dir.path / "train.log")
     except ValueError as error:
         raise UserError(f"{run_dir.path / 'train.log'}: {error}; remove it") from error
+    return _LogFile(run_dir.path / "train.log")
 
 
 def _final_metrics(trainer: Trainer, module: VAEModule, seconds: float) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class PeriodicCallback(Callback, ABC):
             require_at_least("every_n_epochs", every_n_epochs, 1)
         self.every_n_epochs = every_n_epochs
         self._missed_epoch: int | None = None
+        self._has_started = False
 
     @abstractmethod
     def act(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
@@ -36,8 +37,14 @@ class PeriodicCallback(Callback, ABC):
     def is_due(self, epoch: int) -> bool:
         return self.every_n_epochs is not None and epoch % self.every_n_epochs == 0
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._has_started = False
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._missed_epoch = None
+        self._has_started = True
+        # Of a run that is gone on with: it may have been killed before it had acted after its last epoch.
+        epoch = trainer.current_epoch
+        self._missed_epoch = None if trainer.global_step == 0 or self.is_due(epoch) else epoch
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch + 1
@@ -52,6 +59,12 @@ class PeriodicCallback(Callback, ABC):
         if self._missed_epoch is not None:
             with undisturbed(pl_module):
                 self.act(trainer, pl_module, self._missed_epoch)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Lightning does not start a training of which no epoch is left, and so does not end it.
+        if not self._has_started:
+            self.on_train_start(trainer, pl_module)
+            self.on_train_end(trainer, pl_module)
 
 
 @contextmanager

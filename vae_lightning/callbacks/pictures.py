@@ -20,8 +20,10 @@ from vae_lightning.callbacks.periodic import PeriodicCallback, undisturbed
 from vae_lightning.expectations import Expectation, mapping, plain, tensor
 from vae_lightning.figures.captions import origin
 from vae_lightning.files import folder_in, write_atomically
+from vae_lightning.loggers import TensorBoard
 from vae_lightning.metrics import current_step
 from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.unwritten import spared
 
 log = logging.getLogger("vae_lightning")
 
@@ -101,7 +103,8 @@ class PictureCallback(PeriodicCallback, ABC):
             context = origin(pl_module.config["name"], Path(trainer.default_root_dir).name, epoch)
             drawing = self.draw(seen, context)
             if drawing is not None:
-                self.publish(trainer, epoch, drawing)
+                with spared("pictures"):
+                    self.publish(trainer, epoch, drawing)
 
     def _publish(
         self, trainer: Trainer, epoch: int, tab: str, suffix: str, encoded: bytes, size: tuple[int, int]
@@ -171,12 +174,17 @@ def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
 
 
 def log_encoded_image(trainer: Trainer, tag: str, encoded: bytes, size: tuple[int, int]) -> None:
-    """Give TensorBoard a PNG or a GIF of (width, height) as it is; its own `add_video` would want moviepy."""
+    """Give TensorBoard a PNG or a GIF of (width, height) as it is; its own `add_video` would want moviepy.
+
+    What an interrupted run has shown of the weights that it is gone on from is not shown twice.
+    """
     width, height = size
+    step = current_step(trainer)
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
     summary = Summary(value=[Summary.Value(tag=tag, image=image)])
     for logger in tensorboard_loggers(trainer):
-        logger.experiment._get_file_writer().add_summary(summary, current_step(trainer))
+        if not (isinstance(logger, TensorBoard) and logger.has_image(tag, step)):
+            logger.experiment._get_file_writer().add_summary(summary, step)
 
 
 def encode_png(picture: UInt8[np.ndarray, "H W 3"]) -> bytes:

@@ -18,6 +18,7 @@ from vae_lightning.callbacks.periodic import PeriodicCallback
 from vae_lightning.callbacks.pictures import encode_png, tensorboard_loggers
 from vae_lightning.figures.sprites import sprite_sheet
 from vae_lightning.files import folder_in, open_regular, read_text, write_atomically
+from vae_lightning.unwritten import spared
 
 _MOST_BYTES = 1_000_000_000  # of a tensor: 100,000 images of 1,000 dimensions
 
@@ -52,11 +53,16 @@ class Projector(PeriodicCallback):
             return
         latents = example_latents(trainer, pl_module, self.num_images)
         if trainer.is_global_zero and latents is not None:
-            folder = folder_in(Path(trainer.default_root_dir), "projector")
-            _forget([path for path in _tensors(folder) if _num_lines(path) != len(latents)])
-            write_atomically(folder / f"epoch_{epoch:04d}.tsv", _tsv(latents.loc))
-            thumbnail = _write_images(folder, example_batch(trainer, self.num_images))
-            _write_config(folder, _config(_tensors(folder), thumbnail))
+            with spared("the projector's files"):
+                folder = folder_in(Path(trainer.default_root_dir), "projector")
+                _write(folder, epoch, latents.loc, example_batch(trainer, self.num_images))
+
+
+def _write(folder: Path, epoch: int, points: Float32[Tensor, "N D"], batch: Any) -> None:
+    _forget([path for path in _tensors(folder) if _num_lines(path) != len(points)])
+    write_atomically(folder / f"epoch_{epoch:04d}.tsv", _tsv(points))
+    thumbnail = _write_images(folder, batch)
+    _write_config(folder, _config(_tensors(folder), thumbnail))
 
 
 def _folder(trainer: Trainer) -> Path:

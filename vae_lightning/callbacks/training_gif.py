@@ -80,8 +80,8 @@ class TrainingGif(FixedPictureCallback):
     def publish(self, trainer: Trainer, epoch: int, drawing: Drawing) -> None:
         # Without the run's name: a caption that outgrew the picture would give the frames different sizes.
         picture = with_caption(drawing.picture, f"epoch {epoch}")
-        self.write(trainer, self.path(trainer, epoch), encode_png(picture))
         self._frames = _of_one_size(self._frames | {epoch: gif_frame(picture)})
+        self.write(trainer, self.path(trainer, epoch), encode_png(picture))
         write_atomically(Path(trainer.default_root_dir) / "training.gif", self._gif())
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
