@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import resource
+import shutil
+import subprocess
 from contextlib import contextmanager
 
 import pytest
@@ -67,9 +69,10 @@ def test_a_failed_write_is_told_once_until_it_succeeds(told, number):
     assert told[1:] == ["things: can be written again"]
 
 
-def test_other_mistakes_are_not_spared():
-    with pytest.raises(ValueError, match="no"), spared("things"):
-        raise ValueError("no")
+@pytest.mark.parametrize("error", [ValueError("no"), FileNotFoundError(errno.ENOENT, "gone"), PermissionError("no")])
+def test_other_mistakes_are_not_spared(error):
+    with pytest.raises(type(error)), spared("things"):
+        raise error
 
 
 def test_a_held_file_has_whole_pieces_in_order(tmp_path, told):
@@ -89,13 +92,12 @@ def test_a_held_file_has_whole_pieces_in_order(tmp_path, told):
 
 def test_what_is_held_is_limited(tmp_path, monkeypatch):
     monkeypatch.setattr("vae_lightning.unwritten._MOST_HELD", 10)
-    file = HeldFile(tmp_path / "missing" / "file", "the limited file")
-    for _ in range(5):
-        file.write(b"1234")
-    assert file._num_held == 8
-    (tmp_path / "missing").mkdir()
+    file = HeldFile(tmp_path / "file", "the limited file")
+    with full():
+        for _ in range(5):
+            file.write(b"1234")
     file.close()
-    assert (tmp_path / "missing/file").read_bytes() == b"12341234"
+    assert (tmp_path / "file").read_bytes() == b"12341234"
 
 
 # Figures
@@ -196,10 +198,11 @@ def prepared(path):
 
 
 @pytest.mark.parametrize("reason", [None, "the disk is full", "x" * 5000, "\U0001f600\n" * 3000])
-def test_a_status_needs_no_room_once_there_was_one(tmp_path, reason):
+def test_a_status_needs_no_room_once_there_was_one(tmp_path, monkeypatch, reason):
     run = prepared(tmp_path / "run")
     run.write_status("running")
-    with full():
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDir, "_write", lambda *_: failing(errno.ENOSPC))
         run.write_status("failed", reason)
     status = run.status()
     assert status["status"] == "failed"
@@ -244,8 +247,7 @@ def test_a_training_goes_on_without_its_pictures_and_logs(train, monkeypatch, ca
         writes["pictures"] += 1
         failing(errno.ENOSPC)
 
-    import vae_lightning.callbacks.pictures as pictures
-    import vae_lightning.callbacks.training_gif as training_gif
+    from vae_lightning.callbacks import pictures, training_gif
 
     plain = os.write
 
@@ -264,27 +266,25 @@ def test_a_training_goes_on_without_its_pictures_and_logs(train, monkeypatch, ca
     out = capsys.readouterr().out
     for what, why in (("pictures", errno.ENOSPC), ("train.log", errno.EDQUOT), ("TensorBoard's events", errno.EDQUOT)):
         assert out.count(f"{what}: can't be written ({os.strerror(why)}); the run goes on") == 1
-    monkeypatch.undo()
-    train(name="again")
-    assert (RunDir(run.path.parent / "again").path / "images/samples/epoch_0002.png").is_file()
 
 
 @pytest.mark.parametrize(
     ("number", "why"),
     [(errno.ENOSPC, "is full"), (errno.EDQUOT, "is full"), (errno.EIO, "can't be written to (Input/output error)")],
 )
-def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_keeps_the_former(error_of, tmp_path, monkeypatch, number, why):
-    from lightning.pytorch.plugins.io import TorchCheckpointIO
+def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_keeps_the_former(
+    error_of, tmp_path, monkeypatch, number, why
+):
+    plain, saved = torch.save, []
 
-    plain, saved = TorchCheckpointIO.save_checkpoint, []
-
-    def save(self, checkpoint, path, *args):
-        saved.append(path)
+    def save(checkpoint, stream):
+        saved.append(stream)
         if len(saved) > 2:
+            stream.write(b"part of it")
             failing(number)
-        plain(self, checkpoint, path, *args)
+        plain(checkpoint, stream)
 
-    monkeypatch.setattr(TorchCheckpointIO, "save_checkpoint", save)
+    monkeypatch.setattr(torch, "save", save)
     run = RunDir(tmp_path / "run")
     message = error_of(*TINY[:6], "callbacks=none", "trainer.max_epochs=3", f"run_dir={run.path}")
     assert message == f"output_dir: the disk of {run.path} {why}; go on with resume={run.path}"
@@ -293,39 +293,59 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_keeps_the_former(e
     assert sorted(file.name for file in run.checkpoints.iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
-def test_a_full_disk_that_is_one(error_of, tmp_path):
-    """A file system of 2 MB, where one may be mounted; its checkpoints take 1.3 MB together."""
-    import subprocess
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of its own; `disk(size)` makes it so large."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(place)]
+    if shutil.which("mount") is None or (done := subprocess.run(mount, capture_output=True, check=False)).returncode:
+        pytest.skip("no file system may be mounted here, so none can be full")
+    assert done.returncode == 0
 
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", disk], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("no file system may be mounted here: " + mounted.stderr.decode().strip())
-    try:
-        run = RunDir(disk / "run")
-        message = error_of(*TINY, "trainer.max_epochs=3", f"run_dir={run.path}")
-        print(message)
-        assert run.status()["status"] == "failed"
-    finally:
-        subprocess.run(["umount", disk], check=True)
+    def resize(size):
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(place)], check=True)
+        return place
+
+    yield resize
+    subprocess.run(["umount", str(place)], check=True)
 
 
-def test_stdout_on_a_full_disk_ends_no_training(train, monkeypatch):
-    import sys
+def test_a_run_that_fills_its_disk_says_so_and_goes_on_with_room(disk, command, error_of, monkeypatch):
+    monkeypatch.setattr(RunDir, "check_space", lambda *_: None)  # would have refused it
+    run = RunDir(disk("2m") / "run")
+    message = error_of(*TINY, "trainer.max_epochs=30", f"run_dir={run.path}")
+    assert message == f"output_dir: the disk of {run.path} is full; go on with resume={run.path}"
+    (run.path / "filler").write_bytes(bytes(shutil.disk_usage(run.path).free))
+    assert shutil.disk_usage(run.path).free == 0
+    run.write_status("failed", message)
+    assert run.status()["reason"] == message
+    reached = torch.load(run.last, weights_only=True)["epoch"] + 1
+    (run.path / "filler").unlink()
+    disk("8m")
+    command(f"resume={run.path}", f"trainer.max_epochs={reached + 1}")
+    assert run.status()["status"] == "finished"
+    assert run.metrics()["epochs"] == reached + 1
+    assert list(run.path.rglob("*.part")) == []
 
-    with open("/dev/full", "w") as full_file, monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", full_file)
-        log = logging.getLogger("vae_lightning")
-        from vae_lightning.console import configure_logging
 
-        configure_logging()
-        log.info("a line")
-        full_file.write("") 
-        try:
-            full_file.flush()
-        except OSError:
-            pass
+class Full:
+    encoding, isatty, fileno = "utf-8", (lambda self: False), (lambda self: 1)
+
+    def write(self, text):
+        failing(errno.ENOSPC)
+
+    def flush(self):
+        failing(errno.ENOSPC)
+
+
+def test_lines_for_a_terminal_that_cannot_be_written_end_nothing(monkeypatch, told):
+    from vae_lightning.console import _Terminal
+
+    monkeypatch.setattr("sys.stdout", Full())
+    for _ in range(3):
+        _Terminal().emit(logging.makeLogRecord({"msg": "a line"}))
+    assert told == ["the terminal: can't be written (No space left on device); the run goes on"]
 
 
 def test_write_atomically_leaves_nothing_of_what_failed(tmp_path):

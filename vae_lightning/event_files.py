@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vae_lightning.files import open_regular
 from vae_lightning.unwritten import HeldFile
 
 _NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\.")
 _HEADER, _FOOTER = 12, 4  # bytes around an event: its length and a checksum, and a checksum
+_MOST_BYTES = 100_000_000_000  # of an event file that is looked through; it is not read at once
 _numbers = itertools.count()
 
 
@@ -100,8 +102,8 @@ def _events(path: Path) -> Iterator[Any]:
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.event_pb2 import Event
 
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path, _MOST_BYTES) as file:
+        size = os.fstat(file.fileno()).st_size
         while len(header := file.read(_HEADER)) == _HEADER:
             (length,) = struct.unpack_from("<Q", header)
             if file.tell() + length + _FOOTER > size:

@@ -349,7 +349,6 @@ def _log_file(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
             logger.removeHandler(handler)
         logging.captureWarnings(False)
         handler.close()
-        handler.stream.close()
 
 
 def _opened_log(run_dir: RunDir) -> _LogFile:
