@@ -1,9 +1,6 @@
 """What the speed of training rests on, without a clock: nothing waits, nothing is copied, and the fast kernels run."""
 
 import os
-import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -182,15 +179,3 @@ def test_denormals_are_zero_before_anything_is_built(train, monkeypatch):
     train("callbacks=none", "trainer.max_epochs=1")
     assert calls[:2] == ["flushed", "built"]
     assert calls.count("flushed") == 1
-
-
-@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
-def test_a_compiled_run_draws_the_same_noise(train, tmp_path):
-    options = ["callbacks=none", "trainer.max_epochs=2", "trainer.precision=32-true"]
-    plain = train(*options).metrics()
-    compiled = [*TINY, *options, "trainer.compile=true", f"run_dir={tmp_path / 'compiled'}"]
-    # In a process of its own: the type checks that run during tests cannot be compiled.
-    subprocess.run([sys.executable, "-m", "vae_lightning.train", *compiled], check=True, capture_output=True)
-    metrics = RunDir(tmp_path / "compiled").metrics()
-    for name in ("test/elbo", "test/rate", "val/elbo"):
-        assert metrics[name] == pytest.approx(plain[name], rel=1e-5), name

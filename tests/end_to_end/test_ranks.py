@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import signal
 import time
 
@@ -24,6 +25,7 @@ from tests.end_to_end.runs import (
     wait_for,
     weights,
 )
+from tests.end_to_end.test_readme import OF_KIND
 from vae_lightning.run_dir import RunDir
 
 SGD = """
@@ -56,6 +58,7 @@ def test_two_ranks_count_every_image_once(tmp_path, odd_folder):
     # With BatchNorm, of whose running statistics each rank has its own.
     arguments = ["data=folder", f"data.root={odd_folder}", f"data.cache_dir={tmp_path / 'cache'}", "data.channels=1"]
     arguments += ["data.image_size=28", "model=conv", "data.batch_size=16", "trainer=ddp_cpu", "trainer.max_epochs=1"]
+    arguments += ["callbacks=none"]
     done = run_command(*arguments, f"run_dir={tmp_path / 'run'}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     run = RunDir(tmp_path / "run")
@@ -67,24 +70,6 @@ def test_two_ranks_count_every_image_once(tmp_path, odd_folder):
     (row,) = rows(run, "val/elbo")
     for name in ("val/elbo", "val/rate", "val/distortion"):
         assert float(row[name]) == pytest.approx(validated[name], rel=1e-6)
-
-
-def test_ranks_leave_one_run_directory_that_can_be_resumed(tmp_path):
-    arguments = [*TINY, "trainer=ddp_cpu", "callbacks=default", f"run_dir={tmp_path / 'run'}"]
-    done = run_command(*arguments, "trainer.max_epochs=1", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    run = RunDir(tmp_path / "run")
-    assert run.status()["status"] == "finished"
-    assert run.metrics()["test/num_images"] == 360
-    kinds = list((run.path / "images").iterdir())
-    assert {"samples", "traversals", "tsne", "neighbours"} <= {kind.name for kind in kinds}
-    assert all(len(list(kind.glob("*.png"))) == 1 for kind in kinds if kind.name != "training")
-    assert [path.name for path in (run.path / "projector").glob("epoch_*")] == ["epoch_0001.tsv"]
-    done = run_command("resume=run", "trainer.max_epochs=2", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert run.metrics()["epochs"] == 2
-    assert [row["epoch"] for row in rows(run, "val/elbo")] == ["0", "1"]
-    assert len(list((run.path / "images/training").iterdir())) == 3
 
 
 def test_one_step_of_two_ranks_is_one_step_of_one_on_the_joined_batch(tmp_path, monkeypatch):
@@ -107,26 +92,38 @@ def test_one_step_of_two_ranks_is_one_step_of_one_on_the_joined_batch(tmp_path, 
         assert torch.linalg.vector_norm(two[name] - one[name]) <= 1e-5 * step.norm() + 1e-7 * before[name].norm()
 
 
-def test_ranks_train_alike_however_many_steps_they_take_at_once(tmp_path):
+def test_ranks_train_alike_however_they_do_it_and_leave_one_run_directory(tmp_path):
     # Four steps and a half an epoch: some gradients are summed over the ranks, others are kept until the next batch.
-    arguments = [
-        *TINY,
-        "trainer=ddp_cpu",
-        "callbacks=none",
-        "logger=csv",
-        "data.batch_size=64",
-        "trainer.accumulate_grad_batches=2",
-    ]
+    (typed,) = OF_KIND["ranks"]  # as the README has it
+    arguments = [*TINY[3:], *shlex.split(typed), "data.batch_size=64", "trainer.accumulate_grad_batches=2"]
     arguments += ["data.binarize=dynamic", "trainer.gradient_clip_val=10", "trainer.log_every_n_steps=2"]
-    runs = [RunDir(tmp_path / f"of_{steps}") for steps in (1, 3)]
-    for run, steps in zip(runs, (1, 3), strict=True):
-        extra = [f"trainer.steps_per_execution={steps}", "trainer.max_epochs=2", f"run_dir={run.path}"]
-        done = run_command(*arguments, *extra, cwd=tmp_path)
+    whole, parted = RunDir(tmp_path / "whole"), RunDir(tmp_path / "parted")
+    bare = ["callbacks=none", "logger=csv", "trainer.steps_per_execution=1", "trainer.max_epochs=2"]
+    full = ["callbacks=default", "trainer.steps_per_execution=3", "trainer.max_epochs=1"]
+    for run, options in ((whole, bare), (parted, full)):
+        done = run_command(*arguments, *options, f"run_dir={run.path}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    assert_equal_weights(*runs)
-    assert rows(runs[0], "epoch") == rows(runs[1], "epoch")
-    assert len(rows(runs[0], "train/loss")) == 5
-    assert [run.metrics()["steps"] for run in runs] == [2 * 5] * 2
+    assert_holds_one_epoch_of_two_ranks(parted)
+    done = run_command("resume=parted", "trainer.max_epochs=2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list((parted.path / "images/training").iterdir())) == 3
+    assert [row["epoch"] for row in rows(parted, "val/elbo")] == ["0", "1"]
+    assert_equal_weights(whole, parted)
+    for name in ("train/loss", "val/elbo"):  # the figures of both kinds of rows, whatever else is in them
+        logged = rows(whole, name)
+        assert len(logged) == {"train/loss": 5, "val/elbo": 2}[name]
+        assert [{name: row[name] for name in logged[0]} for row in rows(parted, name)] == logged
+    assert parted.metrics()["test/elbo"] == whole.metrics()["test/elbo"]
+    assert [run.metrics()["steps"] for run in (whole, parted)] == [2 * 5] * 2
+
+
+def assert_holds_one_epoch_of_two_ranks(run: RunDir) -> None:
+    assert run.status()["status"] == "finished"
+    assert run.metrics()["test/num_images"] == 360
+    kinds = list((run.path / "images").iterdir())
+    assert {"samples", "traversals", "tsne", "neighbours"} <= {kind.name for kind in kinds}
+    assert all(len(list(kind.glob("*.png"))) == 1 for kind in kinds if kind.name != "training")
+    assert [path.name for path in (run.path / "projector").glob("epoch_*")] == ["epoch_0001.tsv"]
 
 
 def test_a_failing_rank_tells_why_once(tmp_path):
@@ -158,25 +155,21 @@ def test_a_killed_rank_ends_the_run_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.rglob("*.lock"))
 
 
-def test_a_run_joins_the_world_of_torchrun(tmp_path):
-    arguments = [*TINY, "trainer.max_epochs=1"]
-    done = run_command(*arguments, "trainer.devices=1", cwd=tmp_path, program=TORCHRUN)
-    assert done.returncode == 0, done.stderr
-    (path,) = (tmp_path / "outputs").glob("*/*")
-    run = RunDir(path)
-    assert '"num_ranks": 2' in (path / "environment.json").read_text()
-    assert run.metrics()["test/num_images"] == 360
-    assert run.config()["trainer"]["devices"] == 1  # as typed: resumed elsewhere, it trains there
-    resumed = run_command(f"resume={path}", "trainer.max_epochs=2", cwd=tmp_path, program=TORCHRUN)
-    assert resumed.returncode == 0, resumed.stderr
-    assert run.metrics()["epochs"] == 2
-
-
 def test_a_mistake_under_torchrun_is_told_once_and_leaves_nothing(tmp_path):
     done = run_command(*TINY, "model.latent_dim=0", cwd=tmp_path, program=TORCHRUN)
     assert done.returncode != 0
     assert done.stderr.count("error: model.latent_dim must be at least 1, got 0") == 1
     assert list(tmp_path.iterdir()) == []
-    done = run_command("-m", *TINY, "seed=1,2", cwd=tmp_path, program=TORCHRUN)
-    assert done.stderr.count("torchrun has started 2 processes, and each would run the sweep") == 1
+
+
+def test_ranks_of_torchrun_refuse_a_sweep_and_one_of_them_says_so(tmp_path, monkeypatch):
+    errors = ""
+    for rank in ("0", "1"):
+        world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        for name, value in (world | {"TORCHELASTIC_RUN_ID": "none"}).items():
+            monkeypatch.setenv(name, value)
+        done = run_command("-m", *TINY, "seed=1,2", cwd=tmp_path)
+        assert done.returncode == 1
+        errors += done.stderr
+    assert errors.count("torchrun has started 2 processes, and each would run the sweep") == 1
     assert list(tmp_path.iterdir()) == []

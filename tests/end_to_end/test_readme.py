@@ -1,12 +1,10 @@
 """What the README tells a user to type works as typed."""
 
 import itertools
-import os
 import re
 import shlex
 import shutil
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,12 +13,14 @@ import pytest
 from PIL import Image
 
 from tests.conftest import TINY
-from tests.end_to_end.runs import run_command
+from tests.end_to_end.runs import TORCHRUN, run_command, started
+from tests.end_to_end.test_search import assert_trials_are_jobs
 from tests.reports.runs_on_disk import figures, write_run, write_sweep
 from tests.test_config import composed
-from vae_lightning import evaluate, generate, report
+from vae_lightning import evaluate, generate, report, sweeps
 from vae_lightning.config import CONF_DIR, register
 from vae_lightning.run_dir import RunDir
+from vae_lightning.sweeps import Job
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -36,7 +36,8 @@ KINDS = {
     "search": "hparams_search",
     "cluster": "submitit",
     "ddp": "trainer=ddp ",
-    "child": "ddp_cpu|compile",
+    "ranks": "ddp_cpu",  # tests/end_to_end/test_ranks.py has it
+    "compile": "compile",  # tests/end_to_end/test_train.py
 }
 OF_KIND = {kind: [text for text in TRAINING if re.search(pattern, text)] for kind, pattern in KINDS.items()}
 PLAIN = [text for text in TRAINING if not any(text in texts for texts in OF_KIND.values())]
@@ -79,7 +80,7 @@ def test_commands_on_ones_own_images(command, data, tmp_path, text):
 @pytest.mark.parametrize("text", OF_KIND["resume"])
 def test_resuming_commands(command, tmp_path, text):
     path, *more = re.search(r"resume=(\S+)\s*(.*)", text).groups()
-    first = ["data=digits", "model=mlp", "trainer=cpu", "callbacks=none"]
+    first = ["data=digits", "model=mlp", "trainer=cpu", "callbacks=none", "trainer.limit_train_batches=1"]
     command(*first, "trainer.max_epochs=1", f"run_dir={tmp_path / path}")
     more = more if more != [""] else ["trainer.max_epochs=2"]
     command(f"resume={path}", *more)
@@ -87,27 +88,22 @@ def test_resuming_commands(command, tmp_path, text):
 
 
 @pytest.mark.parametrize("text", OF_KIND["sweep"])
-def test_sweeps_are_these_jobs(tmp_path, text):
+def test_sweeps_are_these_jobs(command, monkeypatch, tmp_path, text):
     # One after another, in this process: tests/end_to_end/test_sweeps.py has joblib's.
     words = [word for word in shlex.split(text) if not word.startswith("hydra")]
     for word in words:
         if word.startswith("sweep="):
             (tmp_path / word.removeprefix("sweep=")).mkdir(parents=True)
             (tmp_path / word.removeprefix("sweep=") / "multirun.yaml").touch()
-    script = """
-from vae_lightning import sweeps
-sweeps.run_job = lambda job: print("job", *(word for word in job.overrides if not word.startswith("sweep=")))
-from vae_lightning.train import main
-main()
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    jobs: list[Job] = []
+    monkeypatch.setattr(sweeps, "run_job", jobs.append)
+    command(*words)
     swept = [word.partition("=") for word in words if "," in word]
     expected = itertools.product(*([f"{key}={value}" for value in values.split(",")] for key, _, values in swept))
-    assert {line for line in done.stdout.splitlines() if line.startswith("job")} == {
-        " ".join(["job", *overrides]) for overrides in expected
-    }
+    typed = [[word for word in job.overrides if not word.startswith("sweep=")] for job in jobs]
+    assert sorted(typed) == sorted(map(list, expected))
+    # One directory, though it is named for the model, which may be swept.
+    assert len({job.sweep for job in jobs}) == 1
 
 
 @pytest.mark.parametrize("text", OF_KIND["search"])
@@ -115,8 +111,7 @@ def test_searches(data, tmp_path, text):
     small = ["data=digits", "debug=fast", "callbacks=none", "hydra.sweeper.n_trials=2", "sweep_dir=sweep"]
     done = run_command(*shlex.split(text), *small, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert len(list(tmp_path.glob("sweep/*/metrics.json"))) == 2
-    assert (tmp_path / "sweep/best_params.yaml").is_file()
+    assert_trials_are_jobs(tmp_path / "sweep", 2, done.stdout)
 
 
 def test_jobs_of_a_cluster_get_what_they_are_to_have():
@@ -188,47 +183,44 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
+def assert_one_run_of_two_ranks(folder: Path, agents: list) -> RunDir:
+    assert [(agent.communicate(timeout=200)[1], agent.returncode) for agent in agents] == [("", 0)] * 2
+    (path,) = (folder / "outputs").glob("*/*")
+    run = RunDir(path)
+    assert '"num_ranks": 2' in (path / "environment.json").read_text()
+    assert run.metrics()["test/num_images"] == 360
+    return run
+
+
 def test_two_nodes_under_torchrun(tmp_path):
     (line,) = [line for line in LINES if line.startswith("torchrun")]
     here = {"--nproc-per-node 4": "--nproc-per-node 1", "node1:29400": f"localhost:{free_port()}", "=ddp": "=ddp_cpu"}
     for old, new in here.items():
         assert old in line
         line = line.replace(old, new)
-    command = [sys.executable, "-m", "torch.distributed.run", *shlex.split(line)[1:], *TINY[:2], *TINY[3:]]
-    agents = [subprocess.Popen([*command, "debug=fast"], cwd=tmp_path) for _ in range(2)]
-    assert [agent.wait(timeout=200) for agent in agents] == [0, 0]
-    (run,) = (tmp_path / "outputs").glob("*/*")
-    assert '"num_ranks": 2' in (run / "environment.json").read_text()
+    program = [sys.executable, "-m", "torch.distributed.run", *shlex.split(line)[1:]]
+    options = [*TINY[:2], *TINY[3:], "trainer.max_epochs=1", "trainer.devices=3"]
+    run = assert_one_run_of_two_ranks(tmp_path, [started(*options, cwd=tmp_path, program=program) for _ in range(2)])
+    assert run.config()["trainer"]["devices"] == 3  # as typed: resumed elsewhere, it trains there
+    resumed = run_command(f"resume={run.path}", "trainer.max_epochs=2", cwd=tmp_path, program=TORCHRUN)
+    assert resumed.returncode == 0, resumed.stderr
+    assert run.metrics()["epochs"] == 2
 
 
-def test_two_nodes_under_srun(tmp_path):
+def test_two_nodes_under_srun(tmp_path, monkeypatch):
     (line,) = [line for line in LINES if line.startswith("srun")]
-    words = shlex.split(line.partition(" python ")[2].replace("=ddp", "=ddp_cpu"))
+    python, *words = shlex.split(line.partition("--kill-on-bad-exit=1 ")[2].replace("=ddp", "=ddp_cpu"))
+    assert python == "python"
     job = {"SLURM_JOB_ID": str(free_port()), "SLURM_NODELIST": "localhost", "SLURM_NNODES": "2", "SLURM_NTASKS": "2"}
-    job |= {
-        "SLURM_STEP_NUM_TASKS": "2",
-        "SLURM_STEP_NUM_NODES": "2",
-        "SLURM_LOCALID": "0",
-        "SLURM_NTASKS_PER_NODE": "1",
-    }
-    command = [sys.executable, *words, *TINY[:2], *TINY[3:], "debug=fast"]
-    tasks = [
-        subprocess.Popen(
-            command, cwd=tmp_path, env=os.environ | job | {"SLURM_PROCID": str(rank), "SLURM_NODEID": str(rank)}
-        )
-        for rank in range(2)
-    ]
-    assert [task.wait(timeout=200) for task in tasks] == [0, 0]
-    (run,) = (tmp_path / "outputs").glob("*/*")
-    assert '"num_ranks": 2' in (run / "environment.json").read_text()
-
-
-@pytest.mark.parametrize("text", OF_KIND["child"])  # where the test's shape checks are not, as torch.compile needs it
-def test_commands_in_a_process_of_their_own(data, tmp_path, text):
-    arguments = [*shlex.split(text), "debug=fast", f"run_dir={tmp_path / 'run'}"]
-    done = subprocess.run([sys.executable, "-m", "vae_lightning.train", *arguments], cwd=tmp_path, check=False)
-    assert done.returncode == 0
-    assert RunDir(tmp_path / "run").metrics()["test/num_images"] > 0
+    job |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "2"}
+    job |= {"SLURM_LOCALID": "0", "SLURM_NTASKS_PER_NODE": "1"}
+    tasks = []
+    for rank in ("0", "1"):
+        for name, value in (job | {"SLURM_PROCID": rank, "SLURM_NODEID": rank}).items():
+            monkeypatch.setenv(name, value)
+        options = [*TINY[:2], *TINY[3:], "trainer.max_epochs=1"]
+        tasks.append(started(*options, cwd=tmp_path, program=[sys.executable, *words]))
+    assert_one_run_of_two_ranks(tmp_path, tasks)
 
 
 def test_four_gpus_are_asked_for():
@@ -258,7 +250,7 @@ def test_an_own_network_is_one_file_and_one_yaml(command, tmp_path, monkeypatch)
     (tmp_path / "my_conf/model/linear.yaml").write_text(config)
     monkeypatch.syspath_prepend(tmp_path)
     run = tmp_path / "run"
-    small = ["data=digits", "trainer=cpu", "trainer.max_epochs=1"]
+    small = ["data=digits", "trainer=cpu", "trainer.max_epochs=1", "callbacks=none"]
     command(
         "--config-dir", str(tmp_path / "my_conf"), *small, "model=linear", "model.encoder.width=32", f"run_dir={run}"
     )
