@@ -3,7 +3,11 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train test lint tensorboard bench clean
+.PHONY: help install demo train test check lint tensorboard bench clean
+
+# What `make check` leaves to `make test`: whole commands, one after another.
+SLOW := tests/end_to_end tests/test_search.py tests/test_evaluate.py tests/test_generate.py \
+        tests/evaluation/test_nll.py tests/scoring tests/data/test_decoded_folder.py
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,6 +28,9 @@ train: install  ## train with ARGS, as in make train ARGS="data=anime model=conv
 
 test: install  ## run every test
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+check: lint  ## check style and types and run the quick tests, in two minutes
+	$(BIN)/python -m pytest -n auto --dist worksteal $(SLOW:%=--ignore=%) $(ARGS)
 
 lint: install  ## check style and types
 	$(BIN)/ruff check .

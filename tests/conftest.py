@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,15 @@ TINY = [
     "model.latent_dim=4",
     "callbacks=basic",
 ]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Tell at the end how many tests were skipped and why, however few lines of a log are read."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    terminalreporter.write_line(f"skipped: {reasons.total()}")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"  {count} x {reason}")
 
 
 @pytest.fixture(autouse=True)
