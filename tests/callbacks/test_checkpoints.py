@@ -17,7 +17,6 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from tests import tiny
 from tests.tiny import NUM_BATCHES, Noise, Rows, differing, module
 from vae_lightning import interruption
-from vae_lightning.callbacks import within_epoch
 from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.callbacks.progress import ProgressBar
 from vae_lightning.callbacks.throughput import Throughput
@@ -282,45 +281,6 @@ def test_a_checkpoint_within_an_epoch_of_an_earlier_version_goes_on_there(tmp_pa
         done = fit(tmp_path, 2, module, max_epochs=1)
     assert "it was saved with another version of this program" in caplog.text
     assert done.trainer.global_step == NUM_BATCHES
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (lambda state, rank: None, None),
-        (lambda state, rank: state.update(batches="4"), "batches"),
-        (lambda state, rank: state.update(accumulated=-1), "batches"),
-        (lambda state, rank: state.update(ranks=[]), "run or ranks"),
-        (lambda state, rank: state.pop("run"), "KeyError: 'run'"),
-        (lambda state, rank: rank["random"].update(cpu=torch.zeros(3)), "random"),
-        (lambda state, rank: rank["buffers"].update(strange=torch.zeros(3)), "buffers"),
-        (lambda state, rank: rank["gradients"].update({GRADIENT: torch.zeros(3)}), "gradients"),
-        (lambda state, rank: rank["gradients"][GRADIENT].fill_(torch.inf), None),  # to be skipped, maybe
-        (lambda state, rank: rank.update(gradients={GRADIENT: rank["gradients"][GRADIENT].double()}), "gradients"),
-    ],
-)
-def test_a_state_from_a_file_is_checked(tmp_path, change, told):
-    with suppress(KilledError):
-        fit(tmp_path, 2, partial(module, accumulate_grad_batches=3), kill=5)
-    state = state_of(tmp_path)["within_epoch"]
-    change(state, state["ranks"][0])
-    assert within_epoch.problem(state, module()) == told
-
-
-GRADIENT = "vae.posterior.loc.weight"
-
-
-def test_what_earlier_versions_kept_of_the_best_is_its_score_and_no_path(tmp_path):
-    old = {
-        "ModelCheckpoint{'monitor': 'val/elbo', 'mode': 'max', 'every_n_train_steps': 0, 'every_n_epochs': 1, "
-        "'train_time_interval': None}": {"best_model_score": torch.tensor(-3.5), "best_model_path": "local:///any"},
-        "ModelCheckpoint{'monitor': None, 'mode': 'min', 'every_n_train_steps': 64, 'every_n_epochs': 0, "
-        "'train_time_interval': None}": {"last_model_path": "s3://any"},
-        "Own": {"kept": 1},
-    }
-    torch.save({"callbacks": old}, tmp_path / "old.ckpt")
-    read = AtomicCheckpointIO().load_checkpoint(tmp_path / "old.ckpt", weights_only=True)
-    assert read["callbacks"] == {"Own": {"kept": 1}, "Checkpoints": {"best_score": -3.5}}
 
 
 # Two ranks

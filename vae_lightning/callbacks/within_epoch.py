@@ -55,31 +55,6 @@ def state_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     }
 
 
-def problem(state: Any, module: LightningModule) -> str | None:
-    """What is wrong with a state that was read from a file, in a few words; None if it can be one of this module's.
-
-    Looked at are types, ranges, and names, shapes and dtypes of tensors. Nothing wrong are another number of ranks or
-    batches (see `place_in`), and gradients that are not finite, whose step is told or skipped.
-    """
-    try:
-        counts, ranks = (state["batches"], state["accumulated"]), state["ranks"]
-        if not all(type(count) is int for count in counts) or not 0 <= counts[1] <= counts[0]:
-            return "batches"
-        if not isinstance(state["run"], dict) or not isinstance(ranks, list) or not ranks:
-            return "run or ranks"
-        parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
-        for rank in ranks:
-            if any(not _is_generator_state(value) for value in rank["random"].values()):
-                return "random"
-            for name, known in {"gradients": parameters, "buffers": buffers}.items():
-                values = rank[name]
-                if not values.keys() <= known.keys() or not all(_is_like(values[key], known[key]) for key in values):
-                    return name
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        return f"{type(error).__name__}: {error}"
-    return None
-
-
 def place_in(checkpoint: dict[str, Any], trainer: Trainer, module: LightningModule) -> Place | None:
     """Where a checkpoint's training goes on within an epoch; None if it was saved at the end of one.
 
@@ -166,11 +141,3 @@ def _gathered(own: dict[str, Any], trainer: Trainer) -> list[dict[str, Any]]:
     ranks: list[Any] | None = [None] * trainer.world_size if trainer.is_global_zero else None
     torch.distributed.gather_object(own, ranks)
     return ranks or []
-
-
-def _is_generator_state(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.dtype == torch.uint8 and value.dim() == 1 and 0 < len(value) < 10_000
-
-
-def _is_like(value: Any, known: Tensor) -> bool:
-    return isinstance(value, Tensor) and (value.shape, value.dtype) == (known.shape, known.dtype)
