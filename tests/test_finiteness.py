@@ -14,6 +14,7 @@ from tests.tiny import ADAM, NUM_BATCHES, SGD, differing, fit, module, one_threa
 from vae_lightning.callbacks.averaging import AverageOfTaken
 from vae_lightning.errors import UserError
 from vae_lightning.finiteness import Undo, first_not_finite
+from vae_lightning.module import VAEModule
 from vae_lightning.objectives.elbo import ELBO
 
 NAN, INF = float("nan"), float("inf")
@@ -301,3 +302,19 @@ def test_a_run_goes_on_past_a_step_that_it_skips(train, monkeypatch, capsys):
     assert skipped == [0, 1, 1, 0, 0, 0]
     for name in ("state_dict", "current_model_state"):
         assert first_not_finite(torch.load(run.best, weights_only=True)[name]) is None
+
+
+def test_a_validation_that_is_not_finite_is_told_is_no_best_and_stops_nothing(train, monkeypatch, capsys):
+    plain, asked = VAEModule._log_means, []
+
+    def poisoned(self, split):
+        asked.append(split)
+        if asked == ["val"]:
+            self._means.update({"elbo": torch.tensor([NAN])})
+        plain(self, split)
+
+    monkeypatch.setattr(VAEModule, "_log_means", poisoned)
+    run = train("callbacks=[progress,early_stopping]")
+    assert capsys.readouterr().out.count("epoch 1: val/elbo is nan; no checkpoint is the best for that") == 1
+    assert torch.load(run.best, weights_only=True)["epoch"] == 1
+    assert run.metrics()["epochs"] == 2
