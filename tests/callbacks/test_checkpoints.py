@@ -212,7 +212,7 @@ ENDS = [(0, NUM_BATCHES), (1, NUM_BATCHES)]
         ({"every_steps": 2, "make": partial(module, accumulate_grad_batches=3)}, [(0, 6), ENDS[0], (1, 6), ENDS[1]]),
         ({"every_steps": 4, "steps": 1, "val_check_interval": 4, "max_epochs": 1}, [(0, 5), (0, 9), ENDS[0]]),
     ],
-    ids=str,
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "places",
 )
 def test_last_ckpt_is_saved_between_calls_and_at_the_end_of_each_epoch(tmp_path, options, places):
     assert saved(tmp_path, **options) == places
