@@ -63,6 +63,7 @@ def test_no_argument_names_a_place_but_those_that_are_read_only():
     others = {
         ("torch.optim.LBFGS", "line_search_fn"),  # "strong_wolfe" or None
         ("vae_lightning.data.image_folder.ImageFolder", "max_archive_gb"),
+        ("vae_lightning.data.image_folder.ImageFolder", "max_archive_files"),
     }
     assert places == read_only | others
 
