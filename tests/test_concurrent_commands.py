@@ -257,3 +257,39 @@ def test_a_moved_run_whose_pictures_are_gone_too_says_so_in_a_line(moved, colour
     told = error_of(f"resume={run.path}", "trainer.max_epochs=3", *places)
     assert f"data.root={tmp_path / 'gone'}" in told
     assert contents(run) == before
+
+
+def points(run: RunDir) -> list[tuple[str, int]]:
+    """The tag and step of every figure in TensorBoard's files."""
+    from vae_lightning.event_files import _events
+
+    events = [event for file in run.path.glob("events.out.tfevents.*") for event in _events(file)]
+    return [
+        (value.tag, event.step) for event in events for value in event.summary.value if value.HasField("simple_value")
+    ]
+
+
+def test_a_run_that_was_killed_before_its_end_was_recorded_is_tested_and_ends_as_one_that_was_not(train, command):
+    run = train("callbacks=none")
+    rows, figures, shown = (run.path / "metrics.csv").read_text(), run.metrics(), sorted(points(run))
+    run.write_status("running")  # as it is between the figures and the end
+    assert ("Final/elbo", 0) not in points(run)
+    command(f"resume={run.path}")
+    assert run.status()["status"] == "finished"
+    assert (run.path / "metrics.csv").read_text() == rows
+    assert run.metrics()["test/elbo"] == figures["test/elbo"]
+    assert sorted(points(run)) == shown
+    assert ("Final/elbo", 0) in shown
+
+
+def test_that_a_run_has_finished_is_the_last_thing_to_be_recorded(train, monkeypatch):
+    run = train("callbacks=none")
+    run.write_status("running")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vae_lightning.hparams.write_entry", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.write_status("finished")
+    assert run.status()["status"] == "running"

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.compat.proto.event_pb2 import Event
 
 from tests.conftest import TINY
-from vae_lightning.event_files import EventFile, shown_images
+from vae_lightning.event_files import EventFile, shown_points
 from vae_lightning.files import write_atomically
 from vae_lightning.loggers import MetricsCSV, TensorBoard
 from vae_lightning.run_dir import RunDir
@@ -184,7 +184,7 @@ def test_images_that_are_shown_are_found_up_to_where_a_file_is_cut(tmp_path):
     write(start, image("c", 8), image("d", 10))
     newest = max(tmp_path.iterdir())
     newest.write_bytes(newest.read_bytes()[:-5])
-    assert shown_images(tmp_path) == {("a", 3), ("c", 8)}
+    assert shown_points(tmp_path) == {("a", 3), ("c", 8)}
 
 
 # The status

@@ -73,14 +73,14 @@ def summary_writer(folder: str, first_step: int) -> Any:
     return Writer(folder, purge_step=first_step or None)
 
 
-def shown_images(folder: Path) -> set[tuple[str, int]]:
-    """The tags and steps of the images that TensorBoard shows of a run directory."""
+def shown_points(folder: Path) -> set[tuple[str, int]]:
+    """The tags and steps of the figures and images that TensorBoard shows of a run directory."""
     shown: set[tuple[str, int]] = set()
     for path in sorted(path for path in folder.glob("events.out.tfevents.*") if _NAME.match(path.name)):
         for event in _events(path):
             if event.WhichOneof("what") == "session_log" and event.session_log.status == event.session_log.START:
                 shown = {(tag, step) for tag, step in shown if step < event.step}
-            shown |= {(value.tag, event.step) for value in event.summary.value if value.WhichOneof("value") == "image"}
+            shown |= {(value.tag, event.step) for value in event.summary.value}
     return shown
 
 

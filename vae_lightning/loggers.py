@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from vae_lightning.errors import UserError
-from vae_lightning.event_files import shown_images, summary_writer
+from vae_lightning.event_files import shown_points, summary_writer
 from vae_lightning.files import open_for_appending, open_regular, write_atomically
 from vae_lightning.unwritten import append_whole, spared
 
@@ -41,13 +42,18 @@ class TensorBoard(TensorBoardLogger):
             self._experiment = summary_writer(self.log_dir, self._first_step)
         return self._experiment
 
-    def has_image(self, tag: str, step: int) -> bool:
-        """Whether an interrupted run has left that image at a step before the first."""
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add figures, but for those of a test that an interrupted run has made before."""
+        new = {name: value for name, value in metrics.items() if step is None or not self.has_shown(name, step)}
+        super().log_metrics(new, step)
+
+    def has_shown(self, tag: str, step: int) -> bool:
+        """Whether an interrupted run has left that figure or image at a step before the first."""
         if step >= self._first_step:
             return False
         if self._shown is None:
             self.save()
-            self._shown = shown_images(Path(self.log_dir))
+            self._shown = shown_points(Path(self.log_dir))
         return (tag, step) in self._shown
 
     def save(self) -> None:
@@ -59,7 +65,7 @@ class MetricsCSV(Logger):
     """One row a step that logged something: epoch, step, then a column a metric, in order of appearance.
 
     Unlike Lightning's CSVLogger it goes on with the file of an interrupted run, of which it drops the rows from
-    `first_step` on.
+    `first_step` on, and those of a test, which comes again at the end.
     """
 
     def __init__(self, run_dir: str, first_step: int = 0):
@@ -129,4 +135,14 @@ class MetricsCSV(Logger):
             reader = csv.DictReader(stream)
             self._columns = list(reader.fieldnames or self._columns)
             rows = [{name: value for name, value in row.items() if name and value not in ("", None)} for row in reader]
-        self._rows = [row for row in rows if row.get("step", "").isdecimal() and int(row["step"]) < first_step]
+        self._rows = [row for row in rows if _step_of(row) < first_step and not any(map(_is_of_test, row))]
+
+
+def _step_of(row: Mapping[str, str]) -> float:
+    """The step of a row that was read; infinite where it has none, as a torn one may not."""
+    step = row.get("step", "")
+    return int(step) if step.isdecimal() else math.inf
+
+
+def _is_of_test(name: str) -> bool:
+    return name.startswith("test/")

@@ -258,7 +258,8 @@ def _check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir)
     # At the end of an epoch, whose number it has, or within the next one.
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     wanted = config["trainer"]["max_epochs"]
-    tested = run_dir.is_tested(epochs)  # else it was ended during its test, which is still to be made
+    # Else it was ended during its test or before its end was recorded, which is still to be done.
+    tested = run_dir.is_tested(epochs) and run_dir.status().get("status") == "finished"
     if wanted is not None and (0 <= wanted < epochs or (wanted == epochs and tested)):
         raise UserError(
             f"trainer.max_epochs={wanted}: the run has trained {epochs} epochs already; choose more to go on"

@@ -183,7 +183,7 @@ def log_encoded_image(trainer: Trainer, tag: str, encoded: bytes, size: tuple[in
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
     summary = Summary(value=[Summary.Value(tag=tag, image=image)])
     for logger in tensorboard_loggers(trainer):
-        if not (isinstance(logger, TensorBoard) and logger.has_image(tag, step)):
+        if not (isinstance(logger, TensorBoard) and logger.has_shown(tag, step)):
             logger.experiment._get_file_writer().add_summary(summary, step)
 
 
