@@ -215,3 +215,13 @@ def test_json_that_is_nested_too_deep_ends_in_one_line():
     with pytest.raises(ValueError, match=r"^nested too deep$"):
         load_json("[" * 200_000)
     assert load_json('{"a": [1]}') == {"a": [1]}
+
+
+@pytest.mark.parametrize("read", [load_json, load_yaml])
+@pytest.mark.parametrize("number", ["1" + 20 * "0", "-9" + 19 * "0", "0x" + 5000 * "f"])
+def test_whole_numbers_have_64_bits(read, number):
+    if number.startswith("0x") and read is load_json:
+        number = str(2**64)
+    with pytest.raises(ValueError, match="has a whole number of more than 64 bits"):
+        read(f'{{"a": [{number}]}}')
+    assert read('{"a": [18446744073709551615, -9223372036854775808]}')["a"][0] == 2**64 - 1

@@ -185,12 +185,14 @@ def load_yaml(text: str) -> Any:
     """The plain data of a YAML document.
 
     Raises:
-        ValueError: it is no YAML, has a tag that is no plain data, an alias (nine of which can stand for gigabytes), or
-            is nested too deep.
+        ValueError: it is no YAML, has a tag that is no plain data, an alias (nine of which can stand for gigabytes), a
+            whole number of more than 64 bits, or is nested too deep.
     """
     try:
         _check_events(text)
-        return yaml.load(text, _SafeLoader)
+        data = yaml.load(text, _SafeLoader)
+        _check_integers(data)
+        return data
     except Exception as error:  # a wrong date, say, raises whatever its constructor trips over
         raise ValueError(_yaml_problem(error)) from error
 
@@ -199,10 +201,12 @@ def load_json(text: str) -> Any:
     """The plain data of a JSON document.
 
     Raises:
-        ValueError: it is no JSON, or is nested too deep.
+        ValueError: it is no JSON, has a whole number of more than 64 bits, or is nested too deep.
     """
     try:
-        return json.loads(text)
+        data = json.loads(text)
+        _check_integers(data)
+        return data
     except RecursionError as error:
         raise ValueError("nested too deep") from error
 
@@ -229,6 +233,19 @@ def _check_events(text: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _MOST_DEEP:
             raise ValueError("nested too deep")
+
+
+def _check_integers(data: Any) -> None:
+    """Python reads whole numbers of any length, but tells none of more than 4,300 digits, and PyTorch takes 64 bits."""
+    left = [data]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple | set):
+            left += value
+        elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+            raise ValueError("has a whole number of more than 64 bits")
 
 
 def _yaml_problem(error: Exception) -> str:

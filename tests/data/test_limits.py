@@ -278,6 +278,19 @@ def test_entries_that_cannot_be_used_are_left_out_and_counted(pictures, cache_di
     assert decode(pictures, cache_dir).readable.all()
 
 
+def test_each_folder_is_searched_once_whatever_links_lead_to_it(tmp_path):
+    outside = tmp_path / "outside"
+    folders = [tmp_path / "root" / f"{number:02}" for number in range(12)]
+    for folder in [outside, *folders]:
+        folder.mkdir(parents=True)
+        (folder / "a.png").touch()
+    for folder in folders:
+        for other in [outside, *folders]:
+            (folder / f"to_{other.name}").symlink_to(other)
+    names = [found.name for found in find_pictures(tmp_path / "root")]
+    assert sorted(names) == ["00/a.png", "00/to_outside/a.png", *(f"{number:02}/a.png" for number in range(1, 12))]
+
+
 def test_a_folder_that_cannot_be_searched_is_left_out_and_a_root_is_an_error(pictures, caplog, monkeypatch):
     for folder in (pictures / "closed", pictures.parent / "gone"):
         folder.mkdir()

@@ -97,7 +97,7 @@ def test_figures_out_of_range_are_none(sweep, number):
         assert record.curves == {"val/elbo": [(2, -5.0)], "train/loss": [(2, 5.0)]}
 
 
-@pytest.mark.parametrize("value", [".inf", ".nan", "-.inf", "9" * 400, "2026-01-01", "!!binary aGk=", "{}", "1e999"])
+@pytest.mark.parametrize("value", [".inf", ".nan", "-.inf", "9" * 19, "2026-01-01", "!!binary aGk=", "{}", "1e999"])
 def test_settings_of_any_kind_are_shown(sweep, value):
     for number in ("0", "1"):
         config = sweep / number / "config.yaml"

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,27 +23,33 @@ class PictureFile(NamedTuple):
 
 
 def find_pictures(root: Path) -> Iterator[PictureFile]:
-    """All picture files below the root, in any order; links to folders are followed, but not in circles.
+    """All picture files below the root, in any order; links to folders are followed, to each folder once.
 
-    What can't be used is left out and told in a line of the log: links that lead nowhere, folders that can't be
-    searched, and pipes or devices with the name of a picture. Raises OSError if the root itself can't be searched.
+    A folder that lies below the root goes by its own name, any other by the first of its links in the order of their
+    names: links among a dozen folders make millions of names. What can't be used is left out and told in a line of the
+    log: links that lead nowhere, folders that can't be searched, and pipes or devices with the name of a picture.
+    Raises OSError if the root itself can't be searched.
     """
     useless: list[str] = []
-    folders: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(str(root), "", frozenset())]
-    while folders:
-        folder, prefix, ancestors = folders.pop()
+    folders, links = [("", str(root))], list[tuple[str, str]]()  # each with what its pictures' names begin with
+    seen: set[tuple[int, int]] = set()
+    while folders or links:
+        prefix, folder = folders.pop() if folders else heappop(links)
         try:
             facts = os.stat(folder)
             here = facts.st_dev, facts.st_ino
-            if here in ancestors:
+            if here in seen:
                 continue
+            seen.add(here)
             with os.scandir(folder) as entries:
                 for entry in entries:
                     found = _look_at(entry, prefix, useless)
                     if isinstance(found, PictureFile):
                         yield found
+                    elif found and entry.is_symlink():
+                        heappush(links, (f"{prefix}{entry.name}/", entry.path))
                     elif found:
-                        folders.append((entry.path, f"{prefix}{entry.name}/", ancestors | {here}))
+                        folders.append((f"{prefix}{entry.name}/", entry.path))
         except OSError as error:
             if not prefix:
                 raise
