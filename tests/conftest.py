@@ -43,7 +43,8 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    logging.getLogger("vae_lightning").propagate = True  # to caplog; a command before may have ended that
+    logger = logging.getLogger("vae_lightning")  # as it is before a command has set it up for the terminal
+    logger.propagate, logger.level = True, logging.NOTSET
     torch.manual_seed(0)
 
 

@@ -416,7 +416,8 @@ def test_resuming_removes_nothing_that_a_checkpoint_names(train, command, tmp_pa
     checkpoint = torch.load(trained.last, weights_only=True)
     checkpoint["callbacks"][key_of(checkpoint, "ModelCheckpoint")]["best_model_path"] = f"local://{canary}"
     torch.save(checkpoint, trained.last)
-    command(f"resume={trained.path}", "trainer.max_epochs=3")
+    trust = "trust=[lightning.pytorch.callbacks.ModelCheckpoint]"
+    command(f"resume={trained.path}", "trainer.max_epochs=3", trust)
     assert trained.metrics()["epochs"] == 3
     assert (canary / "below").is_dir()
 

@@ -246,14 +246,14 @@ def test_folders_of_the_user_are_not_taken_for_jobs(tmp_path):
 
 def test_a_moved_run_whose_cache_is_gone_reads_its_pictures_again(moved, colour_run, command, tmp_path):
     run = moved(colour_run)
-    command(f"resume={run.path}", "trainer.max_epochs=3", f"data.cache_dir={tmp_path / 'new cache'}")
+    command(f"resume={run.path}", "trainer.max_epochs=3", "data=folder", f"data.cache_dir={tmp_path / 'new cache'}")
     assert run.metrics()["epochs"] == 3
 
 
 def test_a_moved_run_whose_pictures_are_gone_too_says_so_in_a_line(moved, colour_run, error_of, tmp_path):
     run = moved(colour_run)
     before = contents(run)
-    places = [f"data.cache_dir={tmp_path / 'new'}", f"data.root={tmp_path / 'gone'}"]
+    places = ["data=folder", f"data.cache_dir={tmp_path / 'new'}", f"data.root={tmp_path / 'gone'}"]
     told = error_of(f"resume={run.path}", "trainer.max_epochs=3", *places)
     assert f"data.root={tmp_path / 'gone'}" in told
     assert contents(run) == before

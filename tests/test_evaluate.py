@@ -234,7 +234,7 @@ def test_ctrl_c_leaves_the_earlier_figures_whole(plane_run, moved, tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.strip().splitlines()[-1] == "interrupted"
+    assert errors.strip().splitlines()[-1] == "interrupted: Ctrl-C"
     assert "Traceback" not in errors
     assert (run.path / "metrics.json").read_bytes() == figures_before
     assert {path: path.stat().st_size for path in run.path.rglob("*")} == before

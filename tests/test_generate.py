@@ -213,7 +213,8 @@ def test_own_pictures_are_given_by_name_or_by_folder(generate, digits_run):
     assert manifest(Path("d"))["files"] == ["posterior.csv", "posterior.npz", "unreadable.txt"]
 
 
-def test_nothing_but_the_run_directory_is_needed(generate, colour_run, tmp_path):
+def test_nothing_but_the_run_directory_is_needed(generate, colour_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
     home = tmp_path / "home"
     shutil.copytree(colour_run.path.parent / "pictures", home / "pictures")
     run = RunDir(shutil.copytree(colour_run.path, home / "run"))
@@ -240,7 +241,7 @@ def test_nothing_but_the_run_directory_is_needed(generate, colour_run, tmp_path)
         message = refusal(generate, new, *arguments, "out=data")
         assert message == (
             f"data.root={home / 'pictures'}: there is no folder {home / 'pictures'}; what was decoded into "
-            f"{tmp_path / 'cache'} before is not used without it"
+            f"{tmp_path / 'own/vae_lightning'} before is not used without it"
         )
     assert not Path("data").exists()
     mended = f"data.root={tmp_path / 'moved_pictures'}"

@@ -14,12 +14,6 @@ from vae_lightning.interruption import Interrupted, exit_code, interruptible
 BOTH = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 
 
-@pytest.fixture(autouse=True)
-def _no_hard_end(monkeypatch):
-    # It would come half a minute later, to the process of the tests.
-    monkeypatch.setattr(interruption, "end_after_signals", lambda: None)
-
-
 def send(number):
     os.kill(os.getpid(), number)
 

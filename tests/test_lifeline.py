@@ -4,16 +4,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
+
+from vae_lightning import lifeline
 
 # A process that answers SIGTERM with nothing, as one does that waits for a rank that is gone.
 STUCK = """
 import signal, sys, time
 from vae_lightning import lifeline
 lifeline._GRACE_S = lifeline._GRACE_OF_CHILDREN_S = float(sys.argv[1])
-getattr(lifeline, sys.argv[2])()
+way = getattr(lifeline, sys.argv[2])()
+if way is not None:
+    way.__enter__()
 signal.signal(signal.SIGTERM, lambda *_: print("told", flush=True))
 signal.signal(signal.SIGINT, lambda *_: None)
 print("ready", flush=True)
@@ -46,7 +51,7 @@ def stuck(grace_s: float, way: str) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize(
-    ("number", "way", "code"), [(signal.SIGTERM, "end_with_parent", 143), (signal.SIGTERM, "end_after_signals", 143)]
+    ("number", "way", "code"), [(signal.SIGTERM, "end_with_parent", 143), (signal.SIGTERM, "ended_after_signals", 143)]
 )
 def test_a_stuck_process_ends_after_the_grace_with_the_code_of_the_signal(number, way, code):
     child = stuck(1, way)
@@ -55,7 +60,7 @@ def test_a_stuck_process_ends_after_the_grace_with_the_code_of_the_signal(number
 
 
 def test_a_second_ctrl_c_ends_a_stuck_process_at_once():
-    child = stuck(60, "end_after_signals")
+    child = stuck(60, "ended_after_signals")
     child.send_signal(signal.SIGINT)
     time.sleep(1)
     assert child.poll() is None
@@ -71,3 +76,15 @@ def test_a_child_ends_after_its_parent_was_killed():
     assert parent.stdout.readline() == "told\n"  # as SIGTERM first
     assert gone(child, within_s=10)
     parent.wait()
+
+
+def test_a_process_that_has_answered_goes_on(monkeypatch):
+    monkeypatch.setattr(lifeline, "_GRACE_S", 0.5)
+    before, threads = signal.signal(signal.SIGTERM, lambda *_: None), threading.active_count()
+    try:
+        with lifeline.ended_after_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.7)  # after which the process of the tests would have ended
+        assert threading.active_count() == threads
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -77,9 +77,15 @@ def readings(monkeypatch):
 )
 def test_no_figure_is_read_while_steps_are_taken(readings, monkeypatch, steps, stepping, options):
     # Not even at an epoch's last step, at which a short epoch would be logged.
-    monkeypatch.setattr(VAEModule, "on_train_start", lambda self: None)
+    begin = VAEModule.on_train_start
+
+    def begun(self):
+        begin(self)
+        self.trainer.log_every_n_steps = 1000
+
+    monkeypatch.setattr(VAEModule, "on_train_start", begun)
     data = Noise(binarize="dynamic", horizontal_flip=True)
-    quiet = {"log_every_n_steps": 1000, "limit_val_batches": 0, **options}
+    quiet = {"limit_val_batches": 0, **options}
     fit(steps, readings, trained=module(**stepping), data=data, **quiet)
     assert readings.seen == []
 

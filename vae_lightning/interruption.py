@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vae_lightning.lifeline import end_after_signals
+from vae_lightning.lifeline import ended_after_signals
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 _ONE_PRESS_S = 0.5  # a terminal, a launcher and `timeout` may each pass the same Ctrl-C on
@@ -72,17 +72,17 @@ def interruptible(first: Callable[[int], None] = lambda number: None) -> Iterato
     if threading.current_thread() is not threading.main_thread() or _handle in outer.values():
         yield
         return
-    end_after_signals()
     _heard.first = first
-    for number, handler in outer.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, _handle)
-    try:
-        yield
-    finally:
+    with ended_after_signals():
         for number, handler in outer.items():
-            signal.signal(number, handler)
-        _heard.forget()
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, _handle)
+        try:
+            yield
+        finally:
+            for number, handler in outer.items():
+                signal.signal(number, handler)
+            _heard.forget()
 
 
 def put_off() -> None:

@@ -5,7 +5,8 @@ import signal
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 _NAME = "lifeline"
 _GRACE_S = 30.0  # for the main thread to save; it can't while it waits for a rank that is gone
@@ -28,45 +29,65 @@ def end_with_parent(parent: int | None = None) -> None:
     _start(parent or os.getppid(), _GRACE_OF_CHILDREN_S)
 
 
-def end_after_signals() -> None:
-    """End this process 30 seconds after SIGTERM or SIGINT has come, or soon after a second SIGINT, whatever it does.
+@contextmanager
+def ended_after_signals() -> Iterator[None]:
+    """End this process 30 seconds after SIGTERM or SIGINT has come in the block, or soon after a second SIGINT.
 
-    Call it from the main thread, once or more; nothing changes where `end_with_parent` was called before.
+    Once the block is left, it has been answered: a notebook goes on. To be entered in the main thread; nothing changes
+    in another such block, or where `end_with_parent` was called before.
     """
-    _start(None, _GRACE_S)
+    stop = _start(None, _GRACE_S)
+    try:
+        yield
+    finally:
+        stop()
 
 
-def _start(parent: int | None, grace_s: float) -> None:
+def _start(parent: int | None, grace_s: float) -> Callable[[], None]:
+    """Begin to watch, unless that is done already; what is returned ends it again."""
     if any(thread.name == _NAME for thread in threading.enumerate()):
-        return
+        return lambda: None
     told, woken = socket.socketpair()
     woken.setblocking(False)
     told.settimeout(None if parent is None else _POLL_S)
+    stopped = threading.Event()
     # The interpreter's own handler runs only when the main thread gets back to Python; this file is written at once.
-    signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(parent, grace_s, told, woken), name=_NAME, daemon=True).start()
+    before = signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+    watching = threading.Thread(target=_watch, args=(parent, grace_s, told, stopped), name=_NAME, daemon=True)
+    watching.start()
+
+    def stop() -> None:
+        stopped.set()
+        signal.set_wakeup_fd(before)
+        woken.send(b"\0")  # no signal has this number
+        watching.join()
+        woken.close()
+
+    return stop
 
 
-def _watch(parent: int | None, grace_s: float, told: socket.socket, _kept_open: socket.socket) -> None:
-    number = _first_signal(parent, told)
+def _watch(parent: int | None, grace_s: float, told: socket.socket, stopped: threading.Event) -> None:
+    number = _first_signal(parent, told, stopped)
     orphaned = parent is not None and os.getppid() != parent  # before it was told, which is no reason to hurry
     told.settimeout(_POLL_S)
     first, deadline = time.monotonic(), time.monotonic() + grace_s
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and not stopped.is_set():
         again = signal.SIGINT in _signals(told) and time.monotonic() - first > _POLL_S
         if again or (parent is not None and not orphaned and os.getppid() != parent):
             deadline = min(deadline, time.monotonic() + _AT_ONCE_S)
-    os._exit(128 + number)
+    if not stopped.is_set():
+        os._exit(128 + number)
 
 
-def _first_signal(parent: int | None, told: socket.socket) -> int:
-    while True:
+def _first_signal(parent: int | None, told: socket.socket, stopped: threading.Event) -> int:
+    while not stopped.is_set():
         if parent is not None and os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGTERM)
             return signal.SIGTERM
         came = [number for number in _signals(told) if number in _ENDING]
         if came:
             return came[0]
+    return 0
 
 
 def _signals(told: socket.socket) -> bytes:

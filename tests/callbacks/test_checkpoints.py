@@ -16,7 +16,6 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from tests import tiny
 from tests.tiny import NUM_BATCHES, Noise, Rows, differing, module
-from vae_lightning import interruption
 from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.callbacks.progress import ProgressBar
 from vae_lightning.callbacks.throughput import Throughput
@@ -218,9 +217,7 @@ def test_last_ckpt_is_saved_between_calls_and_at_the_end_of_each_epoch(tmp_path,
     assert saved(tmp_path, **options) == places
 
 
-def test_a_signal_is_answered_by_a_checkpoint_of_the_running_call(tmp_path, monkeypatch):
-    monkeypatch.setattr(interruption, "end_after_signals", lambda: None)
-
+def test_a_signal_is_answered_by_a_checkpoint_of_the_running_call(tmp_path):
     def train(kill):
         with interruptible():
             fit(tmp_path, 3, module, every=None, kill=kill, strike=lambda: os.kill(os.getpid(), signal.SIGTERM))

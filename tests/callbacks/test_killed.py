@@ -21,6 +21,7 @@ from vae_lightning.callbacks.transition import Transition
 from vae_lightning.checkpoints import AtomicCheckpointIO
 from vae_lightning.execution import execute_together
 from vae_lightning.loggers import MetricsCSV, TensorBoard
+from vae_lightning.resumed_state import Live, resumed_state
 
 EPOCHS = 3
 
@@ -52,7 +53,7 @@ def train(folder, extra=list):
         logger=[logger(str(folder), first_step) for logger in (TensorBoard, MetricsCSV)],
         log_every_n_steps=4,
         enable_checkpointing=True,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(lambda: resumed_state(Live(trained, fitting, data)))],
     )
     data.trainer = fitting
     execute_together("auto", fitting, data)

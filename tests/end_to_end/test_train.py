@@ -102,10 +102,8 @@ def test_a_resumed_run_repeats_an_uninterrupted_one_bitwise(train, command, tmp_
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_told_to_end_goes_on_within_its_epoch(train, command, tmp_path, monkeypatch, capsys, number):
-    from vae_lightning import interruption
     from vae_lightning.module import VAEModule
 
-    monkeypatch.setattr(interruption, "end_after_signals", lambda: None)  # the process is that of the tests
     plain = VAEModule._train_on
 
     def struck(self, x, is_last):

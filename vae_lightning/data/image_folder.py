@@ -116,8 +116,11 @@ class ImageFolder(ImageDataModule):
         own, found = self._cache_folders()
         folder = self._folder(own, found)
         options = self.image_size, self.channels, self.max_bad_fraction, self._source(), self.max_pixels
-        decoded = FolderDecoder(folder, found, *options).open_valid() if found is not None else None
-        return FolderDecoder(folder, own, *options)() if decoded is None else decoded
+        if found is not None and folder.is_dir():  # else it is the user's own cache that a message is to name
+            decoded = FolderDecoder(folder, found, *options).open_valid()
+            if decoded is not None:
+                return decoded
+        return FolderDecoder(folder, own, *options)()
 
     def _cache_folders(self) -> tuple[Path, Path | None]:
         """Where what is made goes, and another that is only looked into: one that a stranger's config names."""
