@@ -53,7 +53,7 @@ def _start(parent: int | None, grace_s: float) -> Callable[[], None]:
     stopped = threading.Event()
     # The interpreter's own handler runs only when the main thread gets back to Python; this file is written at once.
     before = signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-    watching = threading.Thread(target=_watch, args=(parent, grace_s, told, stopped), name=_NAME, daemon=True)
+    watching = threading.Thread(target=_watch, args=(parent, grace_s, (told, woken), stopped), name=_NAME, daemon=True)
     watching.start()
 
     def stop() -> None:
@@ -61,12 +61,16 @@ def _start(parent: int | None, grace_s: float) -> Callable[[], None]:
         signal.set_wakeup_fd(before)
         woken.send(b"\0")  # no signal has this number
         watching.join()
-        woken.close()
+        for end in (told, woken):
+            end.close()
 
     return stop
 
 
-def _watch(parent: int | None, grace_s: float, told: socket.socket, stopped: threading.Event) -> None:
+def _watch(
+    parent: int | None, grace_s: float, ends: tuple[socket.socket, socket.socket], stopped: threading.Event
+) -> None:
+    told, _ = ends  # the other one is kept open
     number = _first_signal(parent, told, stopped)
     orphaned = parent is not None and os.getppid() != parent  # before it was told, which is no reason to hurry
     told.settimeout(_POLL_S)
