@@ -5,3 +5,9 @@ def require_at_least(name: str, value: float, least: float) -> None:
     """Raise a ValueError that opens with the parameter's name if its value is too small."""
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def require_frame_duration(name: str, milliseconds: int) -> None:
+    """Raise a ValueError that opens with the parameter's name if a GIF can't show a frame for so long."""
+    if not 20 <= milliseconds <= 655_350:  # viewers slow down shorter ones; the file counts in two bytes of 10 ms
+        raise ValueError(f"{name} must be at least 20 and at most 655350, got {milliseconds}")

@@ -210,6 +210,8 @@ def check_settings(config: dict[str, Any]) -> None:
         and config["optimizer"].get("fused")
     ):
         raise UserError("optimizer.fused=true: in fp16 it unscales the gradients itself, too late for clipping them")
+    if not isinstance(trainer["compile"], bool):
+        raise UserError(f"trainer.compile={trainer['compile']!r}: expected true or false")
     compilers = (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")
     if (
         trainer["compile"]
@@ -301,6 +303,8 @@ def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
         return "failed", UserError(f"output_dir: the disk of {run_dir.path} {why}; {way_on}")
     if isinstance(error, OSError) and str(error.filename or "").startswith(f"{run_dir.path}{os.sep}"):
         return "failed", UserError(f"{error.filename}: {error.strerror}; {way_on}")
+    if isinstance(error, RuntimeError) and str(error).startswith("Early stopping conditioned on metric"):
+        return "failed", UserError(f"callbacks: {str(error).splitlines()[0].partition(' HINT')[0]}")
     if isinstance(error, MisconfigurationException):
         return "failed", UserError(f"trainer: {str(error).splitlines()[0]}")
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):

@@ -230,6 +230,16 @@ def test_early_stopping_stops(train):
     assert metrics["epochs"] == 2
 
 
+def test_early_stopping_on_what_is_not_measured_is_told_in_a_line(error_of, tmp_path):
+    stopping = ["callbacks=[early_stopping]", "callbacks.early_stopping.monitor=val/nothing"]
+    message = error_of(*TINY[:-1], *stopping, "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}")
+    assert "callbacks: Early stopping conditioned on metric `val/nothing` which is not available" in message
+
+
+def test_whether_to_compile_is_true_or_false(error_of):
+    assert "trainer.compile='some/where': expected true or false" in error_of(*TINY, "trainer.compile=some/where")
+
+
 def test_accumulation_makes_fewer_steps_and_still_logs(train):
     run = train("trainer.accumulate_grad_batches=3")
     assert run.metrics()["steps"] == 2 * 3

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least
+from vae_lightning.arguments import require_at_least, require_frame_duration
 from vae_lightning.callbacks.periodic import undisturbed
 from vae_lightning.callbacks.pictures import (
     Drawing,
@@ -60,8 +60,8 @@ class TrainingGif(FixedPictureCallback):
     ):
         super().__init__("training", every_n_epochs, chosen_by={"num_images": num_images, "seed": seed})
         require_at_least("num_images", num_images, 1)
-        require_at_least("frame_ms", frame_ms, 20)
-        require_at_least("hold_last_ms", hold_last_ms, 20)
+        require_frame_duration("frame_ms", frame_ms)
+        require_frame_duration("hold_last_ms", hold_last_ms)
         self.num_images = num_images
         self.frame_ms = frame_ms
         self.hold_last_ms = hold_last_ms

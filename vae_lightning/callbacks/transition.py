@@ -7,7 +7,7 @@ from jaxtyping import Float, UInt8
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least
+from vae_lightning.arguments import require_at_least, require_frame_duration
 from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
 from vae_lightning.errors import UserError
 from vae_lightning.evaluation.latents import decode
@@ -59,7 +59,7 @@ class Transition(FixedPictureCallback):
                 raise ValueError(f"{name} must be of at least 2 images, got {len(given)}")
         require_at_least("num_images", num_images, 2)
         require_at_least("num_frames", num_frames, 2)
-        require_at_least("frame_ms", frame_ms, 20)
+        require_frame_duration("frame_ms", frame_ms)
         self.num_images = num_images
         self.indices = indices
         self.labels = labels

@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least
+from vae_lightning.arguments import require_at_least, require_frame_duration
 from vae_lightning.callbacks.latents import example_latents
 from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
 from vae_lightning.evaluation.latents import decode
@@ -65,8 +65,9 @@ class Traversals(FixedPictureCallback):
         if not 0 < limit < math.inf:
             raise ValueError(f"limit must be positive and finite, got {limit}")
         least = {"num_dims": (num_dims, 1), "num_columns": (num_columns, 2), "num_images": (num_images, 1)}
-        for name, (value, smallest) in (least | {"frame_ms": (frame_ms, 20)}).items():
+        for name, (value, smallest) in least.items():
             require_at_least(name, value, smallest)
+        require_frame_duration("frame_ms", frame_ms)
         self.num_dims = num_dims
         self.values = torch.linspace(-limit, limit, num_columns)
         self.centre = centre

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vae_lightning.arguments import require_at_least
+from vae_lightning.arguments import require_at_least, require_frame_duration
 from vae_lightning.errors import UserError
 from vae_lightning.evaluation.paths import PATHS, chain
 from vae_lightning.figures.walks import transition_frames, transition_picture
@@ -39,7 +39,7 @@ class Transition:
     def __post_init__(self) -> None:
         require_at_least("num_images", self.num_images, 2)
         require_at_least("num_frames", self.num_frames, 2)
-        require_at_least("frame_ms", self.frame_ms, 20)
+        require_frame_duration("frame_ms", self.frame_ms)
 
     def __call__(self, run: TrainedRun, folder: Path) -> None:
         choice = Choice(self.images, self.indices, self.labels, self.split, self.num_images, _MOST)

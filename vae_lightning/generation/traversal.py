@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least
+from vae_lightning.arguments import require_at_least, require_frame_duration
 from vae_lightning.errors import UserError
 from vae_lightning.evaluation.paths import traversals
 from vae_lightning.figures.walks import traversal_frames, traversal_picture
@@ -49,7 +49,7 @@ class Traversal:
     def __post_init__(self) -> None:
         require_at_least("num_dims", self.num_dims, 1)
         require_at_least("num_columns", self.num_columns, 2)
-        require_at_least("frame_ms", self.frame_ms, 20)
+        require_frame_duration("frame_ms", self.frame_ms)
         if not 0 < self.limit < math.inf:
             raise ValueError(f"limit must be positive and finite, got {self.limit}")
 
