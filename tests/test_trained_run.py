@@ -112,7 +112,8 @@ def test_no_image_depends_on_the_batch_that_it_is_computed_in(request, name):
 # Away from home
 
 
-def test_all_but_the_data_is_in_the_run_directory(colour_run, colour, tmp_path):
+def test_all_but_the_data_is_in_the_run_directory(colour_run, colour, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
     place = tmp_path / "elsewhere"
     shutil.copytree(colour_run.path, place)
     edit_config(RunDir(place), lambda config: config["data"].update(root="/gone", cache_dir=str(tmp_path / "cache")))

@@ -113,7 +113,7 @@ class RunDir:
         On a full disk it takes the place of the status before, shortened if need be.
         """
         if status == "finished":
-            self._write_entry(status, self.metrics())
+            self._write_entry(status)
         try:
             self._write("status.json", json.dumps(_now(status, reason), indent=2).ljust(_STATUS_ROOM))
         except OSError as error:
@@ -122,15 +122,15 @@ class RunDir:
             short = None if reason is None else reason[:_SHORT]
             overwrite(self.path / "status.json", json.dumps(_now(status, short), indent=2).encode())
         if status != "finished":
-            self._write_entry(status, {})
+            self._write_entry(status)
 
-    def _write_entry(self, status: str, metrics: dict[str, Any]) -> None:
+    def _write_entry(self, status: str) -> None:
         config = self.config()
         if any("TensorBoard" in str((node or {}).get("_target_")) for node in (config.get("logger") or {}).values()):
             from vae_lightning.hparams import write_entry
 
             with spared("TensorBoard's hparams entry"):
-                write_entry(self.path, config, status, metrics)
+                write_entry(self.path, config, status, self.metrics() if status == "finished" else {})
 
     def status(self) -> dict[str, Any]:
         """What `write_status` wrote last; empty when it never did, or what is there can't be read."""

@@ -79,7 +79,8 @@ def test_the_animation_shows_all_dimensions_at_one_value_after_the_other(digits,
         assert all(places_of(image, frame) for image in images[:, column])
 
 
-def test_an_older_run_counts_on_its_data(digits, tmp_path):
+def test_an_older_run_counts_on_its_data(digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
     older = dataclasses.replace(digits, units=None)
     new = made(digits, tmp_path / "new", num_columns=3)
     computed = made(older, tmp_path / "computed", num_columns=3)
