@@ -84,3 +84,14 @@ def test_help_and_a_report_need_no_torch(tmp_path):
     assert done.stdout.splitlines()[-1] == "False"
     told = subprocess.run([sys.executable, "-m", "vae_lightning.report", "--help"], capture_output=True, text=True)
     assert "python -m vae_lightning.report sweep=" in told.stdout
+
+
+def test_a_report_that_is_to_lie_in_a_run_does_not_leave_it_by_a_link(report, error_of, tmp_path):
+    write_run(tmp_path / "run", metrics=figures(-90.0))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "run/report").symlink_to(outside)
+    assert "a link leads out of" in error_of(f"runs=[{tmp_path / 'run'}]", f"output={tmp_path / 'run/report'}")
+    assert list(outside.iterdir()) == []
+    report(f"runs=[{tmp_path / 'run'}]", f"output={tmp_path / 'run/other'}")
+    assert (tmp_path / "run/other/index.html").is_file()

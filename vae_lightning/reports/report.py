@@ -1,10 +1,11 @@
 """A report on a set of runs: summary.csv and index.html, written from what their directories hold."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from vae_lightning.errors import UserError
-from vae_lightning.files import write_atomically
+from vae_lightning.files import check_within, write_atomically
 from vae_lightning.reports.comparison import Comparison
 from vae_lightning.reports.page import page_html
 from vae_lightning.reports.runs import RunRecord, read_runs
@@ -30,8 +31,9 @@ def write_report(directories: list[Path], output: Path, title: str) -> Report:
     """Read the run directories, in whatever state they are, and write summary.csv and index.html into `output`.
 
     Raises:
-        UserError: `output` can't be written to.
+        UserError: `output` can't be written to, or lies in one of the runs and leads out of it by a link.
     """
+    _check_place(output, directories)
     comparison = Comparison(read_runs(directories))
     summary, page = output / "summary.csv", output / "index.html"
     try:
@@ -41,6 +43,16 @@ def write_report(directories: list[Path], output: Path, title: str) -> Report:
     except OSError as error:
         raise UserError(f"output={output}: can't be written to ({error.strerror or error})") from error
     return Report(comparison.records, summary, page)
+
+
+def _check_place(output: Path, directories: list[Path]) -> None:
+    """A run may come from a stranger, and what lies in it by its name must really lie there."""
+    for run in directories:
+        if Path(os.path.abspath(output)).is_relative_to(os.path.abspath(run)):
+            try:
+                check_within(output, run)
+            except ValueError as error:
+                raise UserError(f"output={output}: {error}") from error
 
 
 def _write(file: Path, text: str) -> None:
