@@ -150,3 +150,11 @@ def test_a_file_of_the_users_own_is_not_overwritten(tmp_path):
     assert message == f"out={tmp_path}: a.png is there already, and was not generated; move it or give another out"
     assert content(tmp_path)["a.png"] == "mine"
     assert content(tmp_path)["old.png"] == "old.png"
+
+
+@pytest.mark.parametrize("target", ["out", "nowhere"])
+def test_a_link_that_leads_nowhere_is_no_folder(tmp_path, target):
+    (tmp_path / "out").symlink_to(target)
+    with pytest.raises(UserError, match="there is a file of that name"), output_folder(tmp_path / "out", True, {}):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

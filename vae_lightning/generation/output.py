@@ -39,7 +39,7 @@ def output_folder(out: Path, overwrite: bool, facts: dict[str, Any]) -> Iterator
     staging = part_of((out if out.is_dir() else out.parent) / out.name)
     missing = [parent for parent in out.parents if not parent.exists()]
     try:
-        if out.exists() and not out.is_dir():
+        if os.path.lexists(out) and not out.is_dir():  # a link that leads nowhere, too
             raise NotADirectoryError(0, "there is a file of that name")
         staging.mkdir(parents=True)
     except OSError as error:
