@@ -3,10 +3,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train test check lint tensorboard bench clean
+.PHONY: help install demo train test check lint tensorboard bench soak clean
 
 # What `make check` leaves to `make test`: whole commands, one after another.
-SLOW := tests/end_to_end tests/test_search.py tests/test_evaluate.py tests/test_generate.py \
+SLOW := tests/end_to_end tests/test_soak.py tests/test_search.py tests/test_evaluate.py tests/test_generate.py \
         tests/evaluation/test_nll.py tests/scoring tests/data/test_decoded_folder.py
 
 help:  ## show this
@@ -43,6 +43,9 @@ tensorboard: install  ## look at all runs in outputs/
 bench: install  ## measure training speed beside a hand-written loop and other frameworks, in half an hour
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+soak: install  ## kill runs and open hostile files for an hour at most, and record what came of it
+	$(BIN)/python -m soak --jobs 2 $(ARGS); held=$$?; $(BIN)/python -m soak report; exit $$held
 
 clean:  ## remove .venv and all caches; outputs/ stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist build
