@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from vae_lightning import locks
 from vae_lightning.errors import UserError
 from vae_lightning.locks import HeldError, NoLocksError, alone_in, hold, holder
 from vae_lightning.training_lock import COMMAND_LOCK, PROCESS_LOCK, locked, locked_for_process, trainer_of
@@ -174,3 +175,18 @@ def test_a_folder_is_held_for_a_moment_only(tmp_path, monkeypatch):
     os.close(descriptor)
     with alone_in(tmp_path):  # a stopped process must not hold up an evaluation for good
         killed(process)
+
+
+def test_a_lock_file_that_was_removed_meanwhile_holds_nothing(tmp_path, monkeypatch):
+    file, acquire = tmp_path / "a.lock", locks._acquire
+    removed = []
+
+    def removing(descriptor: int, patience_s: float | None) -> None:
+        if not removed:
+            removed.append(file.unlink())
+        acquire(descriptor, patience_s)
+
+    monkeypatch.setattr(locks, "_acquire", removing)
+    with hold(file):
+        assert holder(file).startswith("process ")
+    assert holder(file) == ""

@@ -90,7 +90,7 @@ def test_a_held_file_has_whole_pieces_in_order(tmp_path, told):
     assert told == ["the file: can't be written (File too large); the run goes on", "the file: can be written again"]
 
 
-def test_what_is_held_is_limited(tmp_path, monkeypatch):
+def test_what_is_held_is_limited_and_what_is_lost_is_told(tmp_path, monkeypatch, told):
     monkeypatch.setattr("vae_lightning.unwritten._MOST_HELD", 10)
     file = HeldFile(tmp_path / "file", "the limited file")
     with full():
@@ -98,6 +98,16 @@ def test_what_is_held_is_limited(tmp_path, monkeypatch):
             file.write(b"1234")
     file.close()
     assert (tmp_path / "file").read_bytes() == b"12341234"
+    assert "the limited file: 3 pieces are lost, for which there was no room" in told
+
+
+def test_a_piece_larger_than_what_is_held_reaches_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("vae_lightning.unwritten._MOST_HELD", 10)
+    file = HeldFile(tmp_path / "file", "the large file")
+    for piece in (b"1", 20 * b"2", b"3"):
+        file.write(piece)
+    file.close()
+    assert (tmp_path / "file").read_bytes() == b"1" + 20 * b"2" + b"3"
 
 
 # Figures

@@ -64,7 +64,8 @@ def fresh(module: str, *arguments: str, cwd) -> subprocess.CompletedProcess:
 def test_it_has_what_a_fresh_process_has(tmp_path, monkeypatch):
     (tmp_path / "probe.py").write_text(PROBE)
     monkeypatch.setenv("VAE_LIGHTNING_DATA", "elsewhere")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "added"), os.environ.get("PYTHONPATH", "")]))
+    found_before = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path / "added"), found_before])))
     told = [start("probe", "an argument", "-x", cwd=tmp_path) for start in (fresh, warm.run)]
     expected, found = (json.loads(done.stdout) for done in told)
     # What the imports do to filters and environment happens in both, but not the order in which.

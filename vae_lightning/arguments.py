@@ -9,5 +9,6 @@ def require_at_least(name: str, value: float, least: float) -> None:
 
 def require_frame_duration(name: str, milliseconds: int) -> None:
     """Raise a ValueError that opens with the parameter's name if a GIF can't show a frame for so long."""
-    if not 20 <= milliseconds <= 655_350:  # viewers slow down shorter ones; the file counts in two bytes of 10 ms
-        raise ValueError(f"{name} must be at least 20 and at most 655350, got {milliseconds}")
+    require_at_least(name, milliseconds, 20)  # viewers slow down what is shorter
+    if milliseconds > 655_350:  # the file counts in hundredths of a second, of two bytes
+        raise ValueError(f"{name} must be at most 655350, got {milliseconds}")

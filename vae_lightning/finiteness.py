@@ -1,6 +1,7 @@
 """What becomes of a step whose loss or gradient is not finite: `trainer.on_nan`.
 
-Neither way waits for the device within a step: losses and norms are kept there, and looked at where figures are logged.
+Neither way waits for the device within a step, but for `skip` with an optimizer that is not fused: losses and norms are
+kept there, and looked at where figures are logged.
 """
 
 from abc import ABC, abstractmethod

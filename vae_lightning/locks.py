@@ -40,17 +40,41 @@ def hold(file: Path, patience_s: float | None = 0.0) -> Iterator[None]:
         OSError: the file can't be made.
         ValueError: there is something else than a regular file.
     """
-    check_regular(file)
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
-    _descriptors.add(descriptor)
+    descriptor = _held(file, patience_s)
     try:
-        _acquire(descriptor, patience_s)
         _sign(descriptor)
         yield
     finally:
-        if descriptor in _descriptors:  # in a forked process it is closed already
-            _descriptors.remove(descriptor)
-            os.close(descriptor)
+        _close(descriptor)
+
+
+def _held(file: Path, patience_s: float | None) -> int:
+    """The descriptor of the lock file that has this name, held."""
+    while True:
+        check_regular(file)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
+        _descriptors.add(descriptor)
+        try:
+            _acquire(descriptor, patience_s)
+            if _has_name(descriptor, file):
+                return descriptor
+        except BaseException:
+            _close(descriptor)
+            raise
+        _close(descriptor)  # its folder was removed meanwhile, and made anew maybe
+
+
+def _has_name(descriptor: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(file, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _close(descriptor: int) -> None:
+    if descriptor in _descriptors:  # in a forked process it is closed already
+        _descriptors.remove(descriptor)
+        os.close(descriptor)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -172,7 +173,8 @@ class VAEModule(LightningModule):
         try:
             self._watch.check()
         except NotFiniteError as error:
-            kept = "the last good checkpoint is kept; " if self.current_epoch else ""
+            last = Path(self.trainer.default_root_dir) / "checkpoints/last.ckpt"
+            kept = "the last good checkpoint is kept; " if last.is_file() else ""
             raise UserError(
                 f"{error} (epoch {self.current_epoch + 1}); {kept}"
                 "try a smaller optimizer.lr or trainer.gradient_clip_val=1"

@@ -57,15 +57,18 @@ class HeldFile:
         self._what = what
         self._held: list[bytes] = []
         self._num_held = 0
+        self._num_lost = 0
         self._stream: IO[str] | None = None
 
     def write(self, content: bytes) -> None:
         """Add a piece, which `flush` brings to the disk."""
         if self._num_held + len(content) > _MOST_HELD:
             self.flush()
-        if self._num_held + len(content) <= _MOST_HELD:
-            self._held.append(content)
-            self._num_held += len(content)
+        if self._held and self._num_held + len(content) > _MOST_HELD:
+            self._num_lost += 1
+            return
+        self._held.append(content)
+        self._num_held += len(content)
 
     def flush(self) -> None:
         """Bring what is held to the disk, if it will take it."""
@@ -76,6 +79,9 @@ class HeldFile:
                 self._stream = open_for_appending(self.path)
             append_whole(self._stream, b"".join(self._held))
             self._held, self._num_held = [], 0
+            if self._num_lost:
+                log.warning("%s: %d pieces are lost, for which there was no room", self._what, self._num_lost)
+                self._num_lost = 0
 
     def close(self) -> None:
         """Bring what is held to the disk; what it does not take now is lost."""

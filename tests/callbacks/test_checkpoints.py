@@ -197,6 +197,7 @@ def saved(folder, *, steps=2, make=module, every_minutes=None, every_steps=None,
 
 
 ENDS = [(0, NUM_BATCHES), (1, NUM_BATCHES)]
+SKIPPING = [(0, 6), ENDS[0], (1, 6), ENDS[1]]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +210,8 @@ ENDS = [(0, NUM_BATCHES), (1, NUM_BATCHES)]
         ({"every_steps": 3, "steps": 4}, [(0, 4), (0, 8), ENDS[0], (1, 4), (1, 8), ENDS[1]]),
         ({"every_steps": 11}, ENDS),  # at the end of an epoch it is saved anyway
         ({"every_steps": 2, "make": partial(module, accumulate_grad_batches=3)}, [(0, 6), ENDS[0], (1, 6), ENDS[1]]),
+        # A step that may be dropped is waited for, as what was before it would be lost.
+        ({"every_steps": 1, "make": partial(module, accumulate_grad_batches=3, on_nan="skip")}, SKIPPING),
         ({"every_steps": 4, "steps": 1, "val_check_interval": 4, "max_epochs": 1}, [(0, 5), (0, 9), ENDS[0]]),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "places",

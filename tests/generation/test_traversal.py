@@ -113,7 +113,7 @@ def test_what_cannot_be_traversed_is_told(digits, tmp_path, settings, message):
     [
         ({"num_dims": 0}, "num_dims must be at least 1, got 0"),
         ({"num_columns": 1}, "num_columns must be at least 2, got 1"),
-        ({"frame_ms": 19}, "frame_ms must be at least 20 and at most 655350, got 19"),
+        ({"frame_ms": 19}, "frame_ms must be at least 20, got 19"),
         ({"limit": 0.0}, "limit must be positive and finite, got 0.0"),
         ({"limit": float("inf")}, "limit must be positive and finite, got inf"),
         ({"limit": float("nan")}, "limit must be positive and finite, got nan"),

@@ -104,11 +104,9 @@ class Checkpoints(Checkpoint):
         if self.every_steps is not None and step // self.every_steps != before // self.every_steps:
             self._is_due = True
         signal = self._agree(trainer)
-        if not (signal or self._is_due) or _epoch_ends(trainer):
+        if not (signal or self._is_due) or _epoch_ends(trainer) or _may_be_dropped(pl_module):
             return
-        if (
-            first_not_finite(pl_module.state_dict()) is None
-        ):  # else the next loss will say so, and the last good checkpoint is kept
+        if _is_finite(trainer, pl_module):  # else the next loss will say so, and the last good checkpoint is kept
             self._save_within(trainer, pl_module)
         if signal:
             raise interruption.Interrupted(signal)
@@ -171,6 +169,21 @@ class Checkpoints(Checkpoint):
 def _candidate(value: Any, where: str) -> float | None:
     """What a validation has given, which is better than nothing unless it is NaN."""
     return None if value is None or value != value else number(finite=False)(value, where)
+
+
+def _is_finite(trainer: Trainer, module: LightningModule) -> bool:
+    """Whether the weights are, on every rank: all save, or none does. BatchNorm's statistics are each rank's own."""
+    bad = first_not_finite(module.state_dict()) is not None
+    if trainer.world_size == 1:
+        return not bad
+    of_all = torch.tensor(int(bad), device=trainer.strategy.root_device)
+    torch.distributed.all_reduce(of_all, torch.distributed.ReduceOp.MAX)
+    return not of_all.item()
+
+
+def _may_be_dropped(module: LightningModule) -> bool:
+    """Whether a step is under way that may yet be put back to what was before it, which no checkpoint holds."""
+    return module.dropped is not None and module._num_accumulated > 0
 
 
 def _epoch_ends(trainer: Trainer) -> bool:
