@@ -29,7 +29,7 @@ train: install  ## train with ARGS, as in make train ARGS="data=anime model=conv
 test: install  ## run every test
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-check: lint  ## check style and types and run the quick tests, in two minutes
+check: lint  ## check style and types and run the quick tests, in about three minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal $(SLOW:%=--ignore=%) $(ARGS)
 
 lint: install  ## check style and types
