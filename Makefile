@@ -5,9 +5,12 @@ STAMP := .venv/.installed
 .DEFAULT_GOAL := help
 .PHONY: help install demo train test check lint tensorboard bench soak clean
 
-# What `make check` leaves to `make test`: whole commands, one after another.
-SLOW := tests/end_to_end tests/test_soak.py tests/test_search.py tests/test_evaluate.py tests/test_generate.py \
-        tests/evaluation/test_nll.py tests/scoring tests/data/test_decoded_folder.py
+# What `make check` leaves to `make test`: what trains for a while, or waits for processes.
+SLOW := tests/end_to_end tests/scoring tests/evaluation/test_nll.py \
+        $(patsubst %,tests/callbacks/test_%.py,checkpoints embedding killed pruning training_gif) \
+        $(patsubst %,tests/data/test_%.py,decoded_folder download hostile_archives) \
+        $(patsubst %,tests/test_%.py,concurrent_commands evaluate execution generate generate_mistakes hparams \
+        lifeline locks module report run_links search search_mistakes soak warm)
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,7 +32,7 @@ train: install  ## train with ARGS, as in make train ARGS="data=anime model=conv
 test: install  ## run every test
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-check: lint  ## check style and types and run the quick tests, in about three minutes
+check: lint  ## check style and types and run the quick tests, in two minutes at most
 	$(BIN)/python -m pytest -n auto --dist worksteal $(SLOW:%=--ignore=%) $(ARGS)
 
 lint: install  ## check style and types

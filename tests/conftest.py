@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
-from tests import typecheck  # noqa: F401  (jaxtyping's import hook looks it up)
+from tests import composed, typecheck  # noqa: F401  (jaxtyping's import hook looks it up)
 from tests.trained import colour, colour_run, digits, digits_run, generate, moved, plane, plane_run  # noqa: F401
 from vae_lightning.run_dir import RunDir
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core slow each other down
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
+
+composed.remember()
 
 TINY = [
     "data=digits",
@@ -45,6 +45,12 @@ def _plain_environment(monkeypatch):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     logger = logging.getLogger("vae_lightning")  # as it is before a command has set it up for the terminal
     logger.propagate, logger.level = True, logging.NOTSET
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    import torch
+
     torch.manual_seed(0)
 
 

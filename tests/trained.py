@@ -4,13 +4,16 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vae_lightning.run_dir import RunDir
-from vae_lightning.trained_run import TrainedRun, open_trained
+
+if TYPE_CHECKING:  # the process that hands out the tests imports neither torch nor Lightning
+    from vae_lightning.trained_run import TrainedRun
 
 DIGITS = ["data=digits", "model=mlp", "trainer=cpu", "model.encoder.hidden=[16]", "model.decoder.hidden=[16]"]
 FOLDER = [
@@ -69,19 +72,25 @@ def colour_run(tmp_path_factory) -> RunDir:
     return train_once(place / "run", *FOLDER, *places, "optimizer.lr=0.01", "trainer.max_epochs=2")
 
 
-@pytest.fixture(scope="session")
-def digits(digits_run) -> TrainedRun:
-    return open_trained(str(digits_run.path), device="cpu")
+def opened(run: RunDir) -> "TrainedRun":
+    from vae_lightning.trained_run import open_trained
+
+    return open_trained(str(run.path), device="cpu")
 
 
 @pytest.fixture(scope="session")
-def plane(plane_run) -> TrainedRun:
-    return open_trained(str(plane_run.path), device="cpu")
+def digits(digits_run) -> "TrainedRun":
+    return opened(digits_run)
 
 
 @pytest.fixture(scope="session")
-def colour(colour_run) -> TrainedRun:
-    return open_trained(str(colour_run.path), device="cpu")
+def plane(plane_run) -> "TrainedRun":
+    return opened(plane_run)
+
+
+@pytest.fixture(scope="session")
+def colour(colour_run) -> "TrainedRun":
+    return opened(colour_run)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -239,6 +240,13 @@ def test_make_targets_exist():
     named = re.findall(r"`make ([a-z]+)`|^make ([a-z]+) ", README, re.MULTILINE)
     assert named
     assert {one or other for one, other in named} <= set(targets)
+
+
+def test_what_the_quick_tests_leave_out_is_there():
+    told = subprocess.run(["make", "-n", "check"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    left_out = re.findall(r"--ignore=(\S+)", told)
+    assert len(left_out) > 20
+    assert [path for path in left_out if not (ROOT / path).exists()] == []
 
 
 def test_an_own_network_is_one_file_and_one_yaml(command, tmp_path, monkeypatch):
