@@ -76,6 +76,13 @@ VARIANTS: dict[str, Variant] = {
     "all pictures": Variant(
         _on_digits(_FP32, *_LATENT_SPACE, callbacks="callbacks=[basic,transition,traversals,reconstruction_history]"), 2
     ),
+    "steps, all pictures": Variant(
+        _on_digits(
+            *(_FP32, *_STEPS, *_LATENT_SPACE),
+            callbacks="callbacks=[basic,transition,traversals,reconstruction_history,latent_units,early_stopping]",
+        ),
+        2,
+    ),
     "a folder and its cache": Variant(
         (*_FOLDER, *_MODEL, "trainer=cpu", "trainer.max_epochs=2", "callbacks=basic", *_PICTURES), 4, pictures=True
     ),

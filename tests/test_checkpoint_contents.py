@@ -448,11 +448,13 @@ def within(parts: Parts) -> dict[str, Any]:
         "gradients": {FIRST: torch.full((4, 784), INF)},
         "buffers": dict(module.named_buffers()),
     }
-    return {"batches": 4, "accumulated": 1, "run": run | {"precision": "bf16-mixed"}, "ranks": [rank]}
+    place = {"batches": 4, "validating": False, "accumulated": 1}
+    return place | {"run": run | {"precision": "bf16-mixed"}, "ranks": [rank]}
 
 
 WITHIN = {
-    "batches": [None, GONE, -1, 9, "x", 10**9, 0],
+    "batches": [None, GONE, -1, 9, 10, "x", 10**9, 0],
+    "validating": [None, 1, "x"],
     "accumulated": [None, -1, 5],
     "run": [None, [], {"num_batches": "x"}, {"num_ranks": 2}],
     "ranks": [None, [], {}, ["x"], [{}]],
@@ -467,6 +469,10 @@ def test_a_place_within_an_epoch_is_taken_as_it_was_and_refused_where_it_is_none
     place = within(parts)
     torch.save(saved | {"within_epoch": place}, file)
     assert same(believed(parts, file)["within_epoch"], place)
+    torch.save(saved | {"within_epoch": {key: place[key] for key in place if key != "validating"}}, file)
+    assert same(believed(parts, file)["within_epoch"], place)  # an earlier version's
+    torch.save(saved | {"within_epoch": place | {"batches": 9, "validating": True}}, file)
+    assert believed(parts, file)["within_epoch"]["batches"] == 9
     for path, values in WITHIN.items():
         for value in values:
             changed = copy.deepcopy(place)

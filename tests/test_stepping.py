@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import TINY
-from tests.tiny import ADAM, NUM_BATCHES, SGD, Noise, fit, module, one_thread
+from tests.tiny import ADAM, NUM_BATCHES, SGD, Noise, differing, fit, module, one_thread
 from vae_lightning.noise import derive_seed
 from vae_lightning.stepping import Stepping
 
@@ -183,3 +183,9 @@ def test_the_command_clips_and_accumulates(train):
     begin = weights(train(*few, "optimizer.lr=0", name="begin"))["vae.posterior.loc.bias"]
     step = {name: (value - begin).norm().item() for name, value in trained.items()}
     assert step["value"] < step["norm"] < step["plain"]
+
+
+def test_a_validation_within_an_epoch_loses_no_gradient():
+    plain, validated = (fit(1, trained=module(accumulate_grad_batches=3), val_check_interval=n) for n in (1.0, 4))
+    assert len(validated.of("val")) == 2 * len(plain.of("val"))
+    assert differing(validated.weights, plain.weights) == []

@@ -200,6 +200,11 @@ class VAEModule(LightningModule):
             for buffer in self.buffers():
                 torch.distributed.broadcast(buffer, src=0)
 
+    def on_validation_model_zero_grad(self) -> None:
+        """Frees the gradients' memory, but not of those that are accumulated for the next step."""
+        if self._num_accumulated == 0:
+            super().on_validation_model_zero_grad()
+
     def on_validation_epoch_start(self) -> None:
         self._means = ExactMeans()
         self._unit_meter = UnitMeter()

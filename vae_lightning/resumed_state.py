@@ -28,6 +28,7 @@ from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.expectations import (
     Expectation,
     UnexpectedError,
+    flag,
     like,
     mapping,
     number,
@@ -97,7 +98,12 @@ def _loops(live: Live) -> Expectation:
     loops = {f"{name}_loop": getattr(live.trainer, f"{name}_loop").state_dict() for name in ("fit", "validate", "test")}
     counts = {loop: {name: like(count) for name, count in state.items()} for loop, state in loops.items()}
     fit = counts.pop("fit_loop")
-    needed = ("epoch_progress", "epoch_loop.batch_progress", "epoch_loop.state_dict")
+    needed = (
+        "epoch_progress",
+        "epoch_loop.batch_progress",
+        "epoch_loop.state_dict",
+        "epoch_loop.val_loop.batch_progress",
+    )
     return mapping(
         {"fit_loop": mapping({name: fit.pop(name) for name in needed}, fit)},
         {loop: mapping({}, known) for loop, known in counts.items()},
@@ -132,14 +138,16 @@ def _within_epoch(live: Live) -> Expectation:
     """What `callbacks.within_epoch` says that it holds."""
     counts = ("num_batches", "batch_size", "num_ranks", "accumulate_grad_batches")
     run = mapping({}, {name: whole(1) for name in counts} | {"precision": text, "device": text})
-    known = mapping({"batches": whole(), "accumulated": whole(), "run": run, "ranks": lambda value, where: value})
+    needed = {"batches": whole(), "accumulated": whole(), "run": run, "ranks": lambda value, where: value}
+    known = mapping(needed, {"validating": flag})
     return partial(_place, known=known, live=live)
 
 
 def _place(value: Any, where: str, known: Expectation, live: Live) -> dict[str, Any]:
     place = known(value, where)
     run, ranks = place["run"], place["ranks"]
-    if not place["accumulated"] <= place["batches"] < run.get("num_batches", math.inf):
+    validating = place.setdefault("validating", False)  # which an earlier version waited for
+    if not place["accumulated"] <= place["batches"] < run.get("num_batches", math.inf) + validating:
         raise UnexpectedError(f"{where}.batches is not within the epoch")
     if not isinstance(ranks, list) or len(ranks) != run.get("num_ranks"):
         raise UnexpectedError(f"{where}.ranks is not a list of each rank's state")

@@ -53,24 +53,24 @@ def die(*_):
     raise KilledError
 
 
-def struck_at(step, trained, strike=die):
+def struck_at(step, trained, strike=die, method="_train_on"):
     """Have the training struck as it begins its batch number `step`, counted from 0 over all epochs."""
-    plain, begun = trained._train_on, []
+    plain, begun = getattr(trained, method), []
 
-    def train_on(*arguments, **named):
+    def counted(*arguments, **named):
         if len(begun) == step:
             strike()
         begun.append(step)
         plain(*arguments, **named)
 
-    trained._train_on = train_on
+    setattr(trained, method, counted)
 
 
-def fit(folder: Path, steps, make, *callbacks, kill=None, strike=die, every=1, data=None, **options):
+def fit(folder: Path, steps, make, *callbacks, kill=None, strike=die, at="_train_on", every=1, data=None, **options):
     folder.mkdir(exist_ok=True)
     trained = make()
     if kill is not None:
-        struck_at(kill, trained, strike)
+        struck_at(kill, trained, strike, at)
     last = folder / "checkpoints/last.ckpt"
     taken = AtomicCheckpointIO(lambda: resumed_state(Live(trained, trained.trainer, trained.trainer.datamodule)))
     plugins = [taken, *options.pop("plugins", [])]
@@ -165,6 +165,41 @@ def test_a_killed_training_ends_as_one_that_was_not(tmp_path, case):
     assert part.trainer.global_step == whole.trainer.global_step
 
 
+WITHIN_A_VALIDATION = {
+    "plain": {},
+    "averaged": {"callbacks": [EMAWeightAveraging], "steps": (1, 1)},
+    "bf16": {"precision": "bf16-mixed"},
+    "other executions": {"steps": (3, 4)},
+    "within an epoch": {"val_check_interval": 4, "steps": (1, 1)},
+    "accumulating": {"val_check_interval": 4, "steps": (1, 1), "stepping": {"accumulate_grad_batches": 3}},
+    "two epochs": {"check_val_every_n_epoch": 2, "kills": (1,)},
+}
+
+
+@pytest.mark.parametrize("case", WITHIN_A_VALIDATION.values(), ids=WITHIN_A_VALIDATION.keys())
+def test_a_signal_within_a_validation_is_answered_before_its_end(tmp_path, case):
+    options = dict(case)
+    steps, callbacks = options.pop("steps", (2, 2)), options.pop("callbacks", [])
+    stepping, kills = options.pop("stepping", {}), options.pop("kills", (0, 1, 2))
+    make = partial(module, **stepping)
+    train = partial(fit, at="validation_step", strike=lambda: os.kill(os.getpid(), signal.SIGTERM), every=None)
+    logged = Rows()
+    whole = fit(tmp_path / "whole", steps[0], make, *callbacks, logger=logged, every=None, **options)
+    rows = []
+    for number, kill in enumerate(kills):
+        logger = Rows()
+        with pytest.raises(SystemExit), interruptible():
+            train(tmp_path / "part", steps[number % 2], make, *callbacks, kill=kill, logger=logger, **options)
+        assert state_of(tmp_path / "part")["within_epoch"]["validating"]
+        assert not any("val/loss" in row for _, row in logger.rows[-1:])
+        rows += logger.rows
+    logger = Rows()
+    part = train(tmp_path / "part", steps[1], make, *callbacks, logger=logger, **options)
+    assert rows + logger.rows == logged.rows
+    assert_equal_states(tmp_path / "whole", tmp_path / "part")
+    assert differing(part.weights, whole.weights) == []
+
+
 def test_who_shows_the_progress_goes_on_as_well(tmp_path):
     with suppress(KilledError):
         fit(tmp_path, 2, module, kill=5)
@@ -197,6 +232,7 @@ def saved(folder, *, steps=2, make=module, every_minutes=None, every_steps=None,
 
 
 ENDS = [(0, NUM_BATCHES), (1, NUM_BATCHES)]
+IN_FIVES = [(0, 5), (0, 10), ENDS[0], (1, 5), (1, 10), ENDS[1]]
 SKIPPING = [(0, 6), ENDS[0], (1, 6), ENDS[1]]
 
 
@@ -205,7 +241,8 @@ SKIPPING = [(0, 6), ENDS[0], (1, 6), ENDS[1]]
     [
         ({}, ENDS),
         ({"every_minutes": 10}, ENDS),
-        ({"every_minutes": 1e-9, "steps": 5}, [(0, 5), (0, 10), ENDS[0], (1, 5), (1, 10), ENDS[1]]),
+        ({"every_minutes": 1e-9, "steps": 11}, [ENDS[0]] * 3 + [ENDS[1]] * 3),  # there are two batches of validation
+        ({"every_minutes": 1e-9, "steps": 5, "limit_val_batches": 0}, IN_FIVES),
         ({"every_steps": 8}, [(0, 8), ENDS[0], (1, 6), ENDS[1]]),  # 8, 16 of the whole training, and 17 for it
         ({"every_steps": 3, "steps": 4}, [(0, 4), (0, 8), ENDS[0], (1, 4), (1, 8), ENDS[1]]),
         ({"every_steps": 11}, ENDS),  # at the end of an epoch it is saved anyway
@@ -225,7 +262,7 @@ def test_a_signal_is_answered_by_a_checkpoint_of_the_running_call(tmp_path):
         with interruptible():
             fit(tmp_path, 3, module, every=None, kill=kill, strike=lambda: os.kill(os.getpid(), signal.SIGTERM))
 
-    for kill, place in {4: (0, 6), 4 + 10: (1, None)}.items():  # of the second epoch's last call
+    for kill, place in {4: (0, 6), 4 + 10: (1, NUM_BATCHES)}.items():  # of the second epoch's last call
         with pytest.raises(SystemExit) as leaving:
             train(kill)
         assert exit_code(leaving.value.__context__) == 143
@@ -321,11 +358,11 @@ def test_two_ranks_go_on_bit_for_bit_and_end_together(tmp_path):
     def make():
         return module(accumulate_grad_batches=3)
 
-    def train(name, kill=None, strike=die):
+    def train(name, kill=None, strike=die, **place):
         def act(rank):
             hit = kill if strike is die or rank == 1 else None
             options = {"accelerator": "cpu", "devices": 2, "strategy": "ddp", "plugins": [TorchElasticEnvironment()]}
-            options |= {"data": {"num_train": 8 * NUM_BATCHES + 1, "binarize": "dynamic"}, "kill": hit}
+            options |= {"data": {"num_train": 8 * NUM_BATCHES + 1, "binarize": "dynamic"}, "kill": hit} | place
             with interruptible():
                 fit(tmp_path / name, 2, make, strike=strike, **options)
 
@@ -339,7 +376,11 @@ def test_two_ranks_go_on_bit_for_bit_and_end_together(tmp_path):
     for part in ("random", "gradients"):
         assert differing(first[part], second[part]) == list(first[part])
     assert differing(first["buffers"], second["buffers"]) != []
-    assert train("part", 3, strike=lambda: os.kill(os.getpid(), signal.SIGTERM)) == [143, 143]
+    end = partial(train, "part", strike=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert end(3) == [143, 143]
     assert state_of(tmp_path / "part")["within_epoch"]["batches"] == 8
+    assert end(0, at="validation_step") == [143, 143]
+    state = state_of(tmp_path / "part")["within_epoch"]
+    assert (state["batches"], state["validating"]) == (NUM_BATCHES, True)
     assert train("part") == [0, 0]
     assert_equal_states(tmp_path / "whole", tmp_path / "part")

@@ -35,7 +35,7 @@ def callbacks(extra):
         TrainingGif(every_n_epochs=2, num_images=4),
         Projector(every_n_epochs=None),
         *extra(),
-        Checkpoints(),
+        Checkpoints(every_steps=6),  # within each epoch, too
     ]
 
 
@@ -56,7 +56,7 @@ def train(folder, extra=list):
         plugins=[AtomicCheckpointIO(lambda: resumed_state(Live(trained, fitting, data)))],
     )
     data.trainer = fitting
-    execute_together("auto", fitting, data)
+    execute_together("auto" if extra is averaged else 4, fitting, data)
     fitting.fit(trained, data, ckpt_path=last if first_step else None, weights_only=True)
     fitting.test(trained, data, verbose=False)
 
@@ -147,7 +147,7 @@ def differences(one, other):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is forked for each kill")
 @pytest.mark.parametrize(
     ("extra", "steps", "from_end", "every"),
-    [(list, [10, 21, 32], False, 4), (averaged, [10, 21, 32], True, 5), (stopped_early, [10, 21], True, 5)],
+    [(list, [10, 21, 32], False, 6), (averaged, [10, 21, 32], True, 5), (stopped_early, [10, 21], True, 5)],
     ids=["plain", "averaged", "stopped early"],
 )
 def test_no_picture_is_lost_wherever_a_run_is_killed(tmp_path, extra, steps, from_end, every):

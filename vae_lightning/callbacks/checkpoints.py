@@ -3,12 +3,14 @@
 import logging
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 
 from vae_lightning import interruption
 from vae_lightning.arguments import require_at_least
@@ -25,9 +27,9 @@ MONITOR = "val/elbo"  # the plain one (beta = 1), which no warm-up can fool
 class Checkpoints(Checkpoint):
     """Saves `checkpoints/best.ckpt`, of the highest validation ELBO, and `checkpoints/last.ckpt`, to be gone on from.
 
-    Both are saved after an epoch, last.ckpt also within one, between two calls of `training_step` (see `execution`),
-    and when SIGTERM or Ctrl-C has come. Training that goes on from any of them is the same bit for bit. No path is
-    kept in a checkpoint.
+    Both are saved after an epoch, last.ckpt also within one, between two calls of `training_step` (see `execution`) or
+    two batches of validation, and when SIGTERM or Ctrl-C has come. Training that goes on from any of them is the same
+    bit for bit. No path is kept in a checkpoint.
 
     Args:
         every_minutes: so long after the last one, last.ckpt is saved within the epoch; null only at its end.
@@ -67,8 +69,7 @@ class Checkpoints(Checkpoint):
         if place is None:
             return
         trainer.datamodule.first_batch = place.batches
-        left = trainer.datamodule.num_train_batches - place.batches
-        within_epoch.rewind(checkpoint["loops"]["fit_loop"], checkpoint["epoch"], left, trainer)
+        within_epoch.rewind(checkpoint["loops"]["fit_loop"], checkpoint["epoch"], place, trainer)
         units = checkpoint.get("units")  # of a validation within the epoch
         self._units = UnitStatistics.from_dict(units) if units else None
 
@@ -103,26 +104,37 @@ class Checkpoints(Checkpoint):
         step, before, self._step = trainer.global_step, self._step, trainer.global_step
         if self.every_steps is not None and step // self.every_steps != before // self.every_steps:
             self._is_due = True
-        signal = self._agree(trainer)
-        if not (signal or self._is_due) or _epoch_ends(trainer) or _may_be_dropped(pl_module):
+        signal, is_time = self._agree(trainer)
+        self._is_due |= is_time
+        if (signal or self._is_due) and not _is_about_to_validate(trainer):
+            self._answer(signal, trainer, pl_module)
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        signal, is_time = self._agree(trainer)
+        if signal or is_time:  # not for steps, whose checkpoint comes at the end of the validation
+            with _weights_of_training(trainer, pl_module):
+                self._answer(signal, trainer, pl_module)
+
+    def _answer(self, signal: int, trainer: Trainer, pl_module: LightningModule) -> None:
+        if _may_be_dropped(pl_module):
             return
         if _is_finite(trainer, pl_module):  # else the next loss will say so, and the last good checkpoint is kept
             self._save_within(trainer, pl_module)
         if signal:
             raise interruption.Interrupted(signal)
 
-    def _agree(self, trainer: Trainer) -> int:
-        """The signal that has come to any rank, 0 for none; rank zero's clock says for all whether it is time."""
+    def _agree(self, trainer: Trainer) -> tuple[int, bool]:
+        """The signal that has come to any rank, 0 for none, and whether it is time to save by rank zero's clock."""
         is_time = self.every_minutes is not None and time.monotonic() - self._saved_at >= 60 * self.every_minutes
         if trainer.world_size == 1:
-            self._is_due |= is_time
-            return interruption.asked()
+            return interruption.asked(), is_time
         mine = [int(is_time and trainer.is_global_zero), interruption.asked()]
         of_all = torch.tensor(mine, device=trainer.strategy.root_device)
         torch.distributed.all_reduce(of_all, torch.distributed.ReduceOp.MAX)
         is_time, signal = of_all.tolist()
-        self._is_due |= bool(is_time)
-        return signal
+        return signal, bool(is_time)
 
     def _save_within(self, trainer: Trainer, pl_module: LightningModule) -> None:
         pl_module._check_finite()
@@ -150,7 +162,7 @@ class Checkpoints(Checkpoint):
             self.best_score = self._candidate
             self._save(trainer, "best")
         self._save(trainer, "last")
-        signal = self._agree(trainer)
+        signal, _ = self._agree(trainer)
         if signal:
             raise interruption.Interrupted(signal)
         interruption.heed()
@@ -186,7 +198,18 @@ def _may_be_dropped(module: LightningModule) -> bool:
     return module.dropped is not None and module._num_accumulated > 0
 
 
-def _epoch_ends(trainer: Trainer) -> bool:
-    """Whether this call was the epoch's last one, or a validation follows, after which there is no place to save at."""
+def _is_about_to_validate(trainer: Trainer) -> bool:
+    """Whether this call was the epoch's last one, or a validation follows, within which it is saved if need be."""
     loop = trainer.fit_loop.epoch_loop
     return loop.batch_progress.is_last_batch or loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
+
+
+@contextmanager
+def _weights_of_training(trainer: Trainer, module: LightningModule) -> Iterator[None]:
+    """Have the module hold them within a validation, which is of averaged ones where weights are averaged."""
+    averaging = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
+    for callback in averaging:
+        callback.on_validation_epoch_end(trainer, module)
+    yield
+    for callback in averaging:
+        callback.on_validation_epoch_start(trainer, module)

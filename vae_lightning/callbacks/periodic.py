@@ -44,7 +44,7 @@ class PeriodicCallback(Callback, ABC):
         self._has_started = True
         # Of a run that is gone on with: it may have been killed before it had acted after its last epoch.
         epoch = trainer.current_epoch
-        self._missed_epoch = None if trainer.global_step == 0 or self.is_due(epoch) else epoch
+        self._missed_epoch = None if epoch == 0 or self.is_due(epoch) else epoch
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch + 1

@@ -3,6 +3,7 @@
 Under `KEY`, as plain data and tensors:
 
     batches      how many of the epoch's batches are trained on, on each rank
+    validating   whether a validation was due after them, which is run from its beginning then
     accumulated  how many of them since the last optimizer step
     run          what must be the same for going on bit for bit: number and size of the batches, ranks, ...
     ranks        of each rank: `random`, the states of its generators by device; `gradients`, those that no step has
@@ -28,19 +29,24 @@ class Place:
 
     Attributes:
         batches: how many of the epoch's are left out.
+        validating: whether training goes on with a validation.
         accumulated: how many of them since the last optimizer step.
         state: what this rank had there; None where it is not known, and training goes on from other random numbers.
         changed: what is not as it was, where that is why.
     """
 
     batches: int
+    validating: bool = False
     accumulated: int = 0
     state: dict[str, Any] | None = None
     changed: tuple[str, ...] = ()
 
 
 def state_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
-    """The state between two calls of `training_step`; called on every rank, the ranks' states are rank zero's alone."""
+    """The state between two calls of `training_step`, or while validating after one, with the weights of training.
+
+    To be called on every rank; the ranks' states are rank zero's alone.
+    """
     gradients = {}
     if module._num_accumulated:
         named = module.named_parameters()
@@ -49,6 +55,7 @@ def state_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     own = {"random": _random_states(module.device), "gradients": gradients, "buffers": buffers}
     return {
         "batches": module.num_trained,
+        "validating": trainer.validating,
         "accumulated": module._num_accumulated,
         "run": _run(trainer, module),
         "ranks": _gathered(own, trainer),
@@ -74,15 +81,16 @@ def place_in(checkpoint: dict[str, Any], trainer: Trainer, module: LightningModu
         trained = before.get("num_batches") or 0
         share = state["batches"] * num_batches // trained if isinstance(trained, int) and trained > 0 else 0
         return Place(min(share, num_batches - 1), changed=changed)
-    return Place(state["batches"], state["accumulated"], state["ranks"][trainer.global_rank])
+    return Place(state["batches"], state["validating"], state["accumulated"], state["ranks"][trainer.global_rank])
 
 
-def rewind(loops: dict[str, Any], epoch: int, batches_left: int, trainer: Trainer) -> None:
-    """Have Lightning's loops, as a checkpoint stores them, go on within the epoch where so many batches are left.
+def rewind(loops: dict[str, Any], epoch: int, place: Place, trainer: Trainer) -> None:
+    """Have Lightning's loops, as a checkpoint stores them, go on at the place within the epoch.
 
     They count calls of `training_step`, of which there may be others now, of more batches or fewer.
     """
     steps, num_batches = trainer.datamodule.steps_per_execution, trainer.datamodule.num_train_batches
+    batches_left = num_batches - place.batches
     calls = -(-num_batches // steps) - -(-batches_left // steps)
     for progress in loops["epoch_progress"].values():
         progress |= {"ready": epoch + 1, "started": epoch + 1, "processed": epoch, "completed": epoch}
@@ -90,8 +98,13 @@ def rewind(loops: dict[str, Any], epoch: int, batches_left: int, trainer: Traine
     for progress in (batches["total"], batches["current"]):
         progress |= dict.fromkeys(("started", "processed", "completed"), progress["ready"])
     batches["current"] |= dict.fromkeys(("ready", "started", "processed", "completed"), calls)
-    batches["is_last_batch"] = False
-    loops["epoch_loop.state_dict"]["_batches_that_stepped"] += 1  # of the call that was saved after
+    batches["is_last_batch"] = not batches_left
+    # Lightning validates again where one batch was begun and not ended, and counts the call before it only then.
+    begun = int(place.validating)
+    counts = {"ready": begun, "started": begun, "processed": 0, "completed": 0}
+    for progress in ("total", "current"):
+        loops["epoch_loop.val_loop.batch_progress"][progress] |= counts
+    loops["epoch_loop.state_dict"]["_batches_that_stepped"] += not place.validating
 
 
 def restore(place: Place, trainer: Trainer, module: LightningModule) -> None:

@@ -115,7 +115,7 @@ class ImageDataModule(LightningDataModule, ABC):
         self.setup()
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         images = self.splits["train"].for_training_on(device)
-        return TrainingLoader(self._train_batches(images), self.steps_per_execution, self.first_batch)
+        return TrainingLoader(self._train_batches(images), self.steps_per_execution, lambda: self.first_batch)
 
     @property
     def num_train_batches(self) -> int:

@@ -1,7 +1,7 @@
 """Whole batches sliced from one uint8 tensor: no work per image, no collate, no worker processes."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -149,12 +149,12 @@ class BatchLoader:
 class TrainingLoader:
     """Joins the batches of a `BatchLoader` to `TrainingBatches` of `steps_per_execution`, the last one of what is left.
 
-    However many are joined, the batches and their order stay the same. The first iteration leaves out the epoch's
-    first `first_batch` batches, which a run that is gone on with has trained on before; the length is that of a whole
-    epoch.
+    However many are joined, the batches and their order stay the same. An iteration leaves out as many of the epoch's
+    batches as `first_batch` says when it begins, on which a run that is gone on with has trained before; the length is
+    that of a whole epoch.
     """
 
-    def __init__(self, batches: BatchLoader, steps_per_execution: int = 1, first_batch: int = 0):
+    def __init__(self, batches: BatchLoader, steps_per_execution: int = 1, first_batch: Callable[[], int] = lambda: 0):
         self.batches = batches
         self.steps_per_execution = steps_per_execution
         self.first_batch = first_batch
@@ -164,7 +164,7 @@ class TrainingLoader:
         return -(-len(self.batches) // self.steps_per_execution)
 
     def __iter__(self) -> Iterator[TrainingBatches]:
-        first, self.first_batch = self.first_batch, 0
-        for indices in torch.stack(self.batches.indices())[first:].split(self.steps_per_execution):
+        every, first = torch.stack(self.batches.indices()), self.first_batch()
+        for indices in every[first:].split(self.steps_per_execution) if first < len(every) else ():
             images = self.batches.images.images(indices.flatten())
             yield TrainingBatches(images.unflatten(0, indices.shape), indices)
