@@ -40,9 +40,15 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"  {count} x {reason}")
 
 
+@pytest.fixture(scope="session")
+def _cache(tmp_path_factory) -> str:
+    return str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch):
+def _plain_environment(monkeypatch, _cache):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", _cache)  # not where this machine's user has what was decoded before
     logger = logging.getLogger("vae_lightning")  # as it is before a command has set it up for the terminal
     logger.propagate, logger.level = True, logging.NOTSET
 

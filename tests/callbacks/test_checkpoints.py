@@ -257,6 +257,17 @@ def test_last_ckpt_is_saved_between_calls_and_at_the_end_of_each_epoch(tmp_path,
     assert saved(tmp_path, **options) == places
 
 
+def test_what_the_disk_had_no_room_for_is_tried_again_once_a_checkpoint_is_there(tmp_path):
+    tried = []
+
+    class Holding(Rows):
+        def save(self):
+            tried.append(sorted(path.name for path in tmp_path.glob("checkpoints/*.ckpt")))
+
+    saved(tmp_path, steps=16, logger=Holding(), max_epochs=1)
+    assert tried.count(["best.ckpt"]) == 2  # after the one, and before the other
+
+
 def test_a_signal_is_answered_by_a_checkpoint_of_the_running_call(tmp_path):
     def train(kill):
         with interruptible():

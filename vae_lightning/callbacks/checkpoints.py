@@ -146,6 +146,8 @@ class Checkpoints(Checkpoint):
 
     def _save(self, trainer: Trainer, name: str) -> None:
         trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / f"{name}.ckpt", weights_only=False)
+        for logger in trainer.loggers:
+            logger.save()  # what had no room on the disk before has it now, or a run that goes on from here lacks it
         self._saved_at, self._is_due = time.monotonic(), False
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
