@@ -123,6 +123,27 @@ def test_what_is_really_unpacked_counts_and_not_the_stated_size(tmp_path):
     assert_refused(archive, "cannot be read")  # zipfile reads what is stated, and the checksum fails
 
 
+LONGEST = ["a/" * 49 + "a.png", "a" * 251 + ".png", "/".join([*["a" * 249] * 3, "a" * 246 + ".png"])]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", LONGEST, ids=["deep", "a long part", "long"])
+def test_names_may_be_as_deep_and_as_long_as_is_allowed_and_no_more(tmp_path, kind, name):
+    for folder in ("taken", "refused"):
+        (tmp_path / folder).mkdir()
+    assert content(unpack(pack(tmp_path / f"taken/faces.{kind}", {name: b"first"}))) == {name: b"first"}
+    more = ("a/" if name == LONGEST[0] else "a") + name
+    assert_refused(pack(tmp_path / f"refused/faces.{kind}", {more: b"first"}), "has too long a name; nothing was")
+
+
+def test_a_name_with_a_nul_in_it_is_refused(tmp_path):
+    info = tarfile.TarInfo("a.png")
+    info.pax_headers = {"path": "a.png\0b"}
+    with tarfile.open(tmp_path / "faces.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info)
+    assert_refused(tmp_path / "faces.tar", "its member 'a.png\\x00b' lies outside its folder")
+
+
 def test_absent_archives_are_named(tmp_path):
     assert_refused(tmp_path / "absent.zip", "cannot be opened (No such file or directory)")
 

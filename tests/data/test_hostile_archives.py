@@ -89,7 +89,7 @@ def test_a_directory_of_millions_of_members_is_not_even_read(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_no_archive_and_not_waited_for(tmp_path):
+def test_a_pipe_is_no_archive_and_not_waited_for(tmp_path, in_time):
     os.mkfifo(tmp_path / "pipe.zip")
     with pytest.raises(UserError, match=r"pipe\.zip: is no file$"):
         Unpacker(tmp_path / "pipe.zip", tmp_path / "cache", 1.0)()
