@@ -119,7 +119,7 @@ def test_every_kind_of_data_is_read_as_it_was_saved(file):
     data = {
         "tensors": {kind: weights.mul(3).to(getattr(torch, kind)) for kind in kinds},
         "laid out": [weights.contiguous(memory_format=torch.channels_last), weights[1:3], weights.permute(3, 1, 0, 2)],
-        "small": [torch.zeros(0, 5), torch.tensor(3.0), torch.ones(1, 1)],
+        "small": [torch.zeros(0, 5), torch.zeros(3, 0), torch.tensor(3.0), torch.ones(1, 1)],
         "numbers": [0, -1, 255, 65535, 2**31 - 1, -(2**40), 0.1, float("inf"), True, False, None],
         "text": ["", "ä\n\u2028", "x" * 300],
         "others": ({1, 2}, b"\x00\xff", OrderedDict(a=1), (), (1,), (1, 2, 3, 4), torch.Size([2, 3])),
@@ -530,16 +530,72 @@ def doubled(times: int) -> list[Any]:
     return value
 
 
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def endless() -> dict[str, Any]:
     value: dict[str, Any] = {}
     value["x"] = value
     return value
 
 
-def check_unreadable(file: Path) -> None:
+def check_unreadable(file: Path, name: str) -> None:
     with pytest.raises(UnreadableError) as error, stored(file) as contents:
         plain(contents, "")
     assert str(error.value).isprintable()
+    assert len(str(error.value)) < 300
+    assert REASONS.get(name, "") in str(error.value)
+
+
+# By which of the limits it is refused, where others would refuse it later, or after it has taken memory.
+REASONS = {
+    **dict.fromkeys(
+        ["a storage longer than its bytes", "a little longer", "shorter", "a storage of another kind"],
+        "a storage of another type or size than its bytes",
+    ),
+    **dict.fromkeys(
+        [
+            "a persistent thing that is no storage",
+            "a storage by a number",
+            "a size that is none",
+            "a number for a kind",
+        ],
+        "a storage without a name or a size",
+    ),
+    **dict.fromkeys(
+        ["a shape beyond its storage", "a shape of terabytes", "strides beyond", "an offset beyond"],
+        "a tensor that reaches beyond its storage",
+    ),
+    **dict.fromkeys(
+        ["a negative offset", "a negative stride", "a negative shape", "a shape of truths", "a text for a storage"],
+        "a tensor without a shape",
+    ),
+    **dict.fromkeys(
+        ["more strides than sizes", "fewer strides than sizes", "26 dimensions", "a conjugated tensor"],
+        "a tensor without a shape",
+    ),
+    **dict.fromkeys(["doubled", "endless", "61 lists", "a million numbers"], "its values are nested too deep"),
+    **dict.fromkeys(["a long key", "an infinite key", "a set of a long number"], "a key that is a"),
+    **dict.fromkeys(
+        ["a meta tensor", "an object", "a call of os.system", "a quantized storage"], "which no run's checkpoint does"
+    ),
+    "a text that doubles": "bytes in a code of their own",
+    **dict.fromkeys(["a mark in a mark", "another protocol", "a state of a number"], "its pickle has the instruction"),
+    "a dict that is a number": "a dict that is none",
+    "a list that is a number": "a list that is none",
+    **dict.fromkeys(
+        ["a call of a number", "a call without a tuple", "a call of a kind"], "it calls what is no function"
+    ),
+    **dict.fromkeys(["an archive of nothing", "two of one name"], "an archive of nothing, or of two files of one name"),
+    **dict.fromkeys(["compressed", "compressed to the same size"], "an archive whose files are compressed"),
+    "a storage beyond the file": "an archive of more bytes than the file has",
+    **dict.fromkeys(["an archive without a pickle", "another order of bytes"], "an archive without data.pkl, or of"),
+    **dict.fromkeys(["a pickle of 70 MB", "gigabytes of nothing"], "an archive with too long a part"),
+}
 
 
 VALUES = {
@@ -550,6 +606,9 @@ VALUES = {
     "a storage outside": rebuilt(Storage(key="../data.pkl")),
     "a storage of another kind": {"a": rebuilt(), "b": rebuilt(Storage(kind=torch.IntStorage))},
     "a negative size": rebuilt(Storage(size=-4)),
+    "a storage by a number": rebuilt(Storage(key=0)),
+    "a size that is none": rebuilt(Storage(size=4.0)),
+    "a number for a kind": rebuilt(Storage(kind=3)),
     "a persistent thing that is no storage": rebuilt(Storage(told="module")),
     "a shape beyond its storage": rebuilt(shape=(5,)),
     "a shape of terabytes": rebuilt(shape=(2**40,), stride=(0,)),
@@ -559,7 +618,11 @@ VALUES = {
     "a negative stride": rebuilt(offset=3, stride=(-1,)),
     "a negative shape": rebuilt(shape=(-1,)),
     "a shape of texts": rebuilt(shape=("a",)),
+    "a shape of truths": rebuilt(shape=(True,)),
+    "a text for a storage": rebuilt("x"),
     "more strides than sizes": rebuilt(stride=(1, 1)),
+    "fewer strides than sizes": rebuilt(shape=(4, 1)),
+    "26 dimensions": rebuilt(shape=(1,) * 26, stride=(1,) * 26),
     "a conjugated tensor": rebuilt(more=({"conj": True},)),
     "a meta tensor": Call(torch._utils._rebuild_meta_tensor_no_storage, torch.float32, (2**50,), (1,), False),
     "a sparse tensor": Call(torch._utils._rebuild_sparse_tensor, torch.sparse_coo, (rebuilt(), rebuilt(), (9,))),
@@ -578,7 +641,11 @@ VALUES = {
     "a complex number": 1j,
     "doubled": doubled(60),
     "endless": endless(),
+    "61 lists": nested(61),
+    "a million numbers": [0] * 1_000_000,
     "a long key": {10**30: 1},
+    "a set of a long number": {10**30},
+    "an infinite key": {INF: 1},
     "a key that is a tuple": {(1, 2): 3},
     "a key that is a tensor": {None: 3},
     "a call of a text": Call(print, "x"),
@@ -589,7 +656,7 @@ VALUES = {
 def test_a_forged_pickle_is_refused(file, name):
     forge(file, VALUES[name])
     started = time.process_time()
-    check_unreadable(file)
+    check_unreadable(file, name)
     assert time.process_time() - started < 10
 
 
@@ -606,6 +673,7 @@ PICKLES = {
     "a text beyond the end": b"\x80\x02X\xff\xff\xff\x7fabc.",
     "a text that is none": b"\x80\x02X\x02\x00\x00\x00\xff\xfe.",
     "a call of a number": b"\x80\x02K\x01)R.",
+    "a call of a kind": b"\x80\x02ctorch\nFloatStorage\n)R.",
     "a call without a tuple": b"\x80\x02ccollections\nOrderedDict\nK\x01R.",
     "a state of a number": b"\x80\x02K\x01}b.",
     "a persistent number": b"\x80\x02K\x01Q.",
@@ -613,20 +681,25 @@ PICKLES = {
     "an instance of old": b"(i__builtin__\nprint\n.",
     "a storage that is a dtype": b"\x80\x02(X\x07\x00\x00\x00storageK\x01K\x01K\x01K\x01tQ.",
     "no pickle": b"\xff\xfe\xfd",
+    "a name that takes a terminal over": b"\x80\x02c\x1b[2J" + b"x" * 1000 + b"\nprint\n.",
 }
 
 
 @pytest.mark.parametrize("name", PICKLES)
 def test_a_pickle_that_is_none_is_refused(file, name):
     forge(file, {}, pickled=PICKLES[name])
-    check_unreadable(file)
+    check_unreadable(file, name)
 
 
 def giant(file: Path, *, field: int, marker: bytes = b"PK\x01\x02") -> None:
     """Have the last record of the archive's list of contents, or its end, hold a giant number."""
+    patch(file, field, b"\xf0\xff\xff\x7f", marker)
+
+
+def patch(file: Path, field: int, value: bytes, marker: bytes = b"PK\x01\x02") -> None:
     content = bytearray(file.read_bytes())
     place = content.rindex(marker) + field
-    content[place : place + 4] = b"\xf0\xff\xff\x7f"
+    content[place : place + len(value)] = value
     file.write_bytes(content)
 
 
@@ -647,6 +720,8 @@ ARCHIVES = {
     "another order of bytes": lambda file: forge(file, {}, byteorder="middle"),
     "a storage of gigabytes": lambda file: (forge(file, rebuilt()), giant(file, field=24)),
     "packed gigabytes": lambda file: (forge(file, rebuilt()), giant(file, field=20)),
+    "a storage beyond the file": lambda file: (forge(file, rebuilt()), giant(file, field=20), giant(file, field=24)),
+    "compressed to the same size": lambda file: (forge(file, rebuilt()), patch(file, 10, b"\x0e\x00")),
     "a storage far away": lambda file: (forge(file, rebuilt()), giant(file, field=42)),
     "a list of contents of gigabytes": lambda file: (forge(file, {}), giant(file, field=12, marker=b"PK\x05\x06")),
     "a list of contents far away": lambda file: (forge(file, {}), giant(file, field=16, marker=b"PK\x05\x06")),
@@ -674,7 +749,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(file, name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # zipfile's, of two of one name
         ARCHIVES[name](file)
-    check_unreadable(file)
+    check_unreadable(file, name)
 
 
 # What the commands say

@@ -119,10 +119,26 @@ def test_a_file_with_a_second_name_becomes_a_copy_before_it_is_appended_to(tmp_p
     assert foreign.read_text() == "kept"
 
 
+@pytest.mark.usefixtures("in_time")
 @pytest.mark.parametrize("call", [open_for_appending, read_bytes], ids=["append", "read"])
 def test_no_pipe_is_waited_for(tmp_path, call):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match=r"^no regular file but a named pipe$"):
+        call(tmp_path / "pipe")
+
+
+@pytest.mark.usefixtures("in_time")
+@pytest.mark.parametrize("call", [open_for_appending, read_bytes], ids=["append", "read"])
+def test_what_takes_the_place_of_a_file_after_the_look_is_not_followed_or_waited_for(
+    tmp_path, foreign, monkeypatch, call
+):
+    monkeypatch.setattr("vae_lightning.files.check_regular", lambda _: None)
+    monkeypatch.setattr("os.path.realpath", lambda path: path)
+    (tmp_path / "link").symlink_to(foreign)
+    with pytest.raises(OSError, match="symbolic"):
+        call(tmp_path / "link")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises((OSError, ValueError), match=r"^no regular file but a named pipe$|No such device"):
         call(tmp_path / "pipe")
 
 

@@ -114,6 +114,30 @@ def test_only_a_file_is_a_lock(tmp_path, kind):
     assert foreign.read_text() == "kept"
 
 
+@pytest.mark.usefixtures("in_time")
+def test_what_takes_the_place_of_a_lock_file_after_the_look_is_not_followed_or_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "check_regular", lambda _: None)
+    (tmp_path / "foreign").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "foreign")
+    with pytest.raises(OSError, match="symbolic"):
+        hold(tmp_path / "link").__enter__()
+    assert holder(tmp_path / "link") is None
+    assert (tmp_path / "foreign").read_text() == "kept"
+    os.mkfifo(tmp_path / "pipe")
+    assert holder(tmp_path / "pipe") == ""
+
+
+def test_a_lock_holds_on_a_full_disk_and_no_foreign_text_is_told(tmp_path, monkeypatch):
+    def full(*_) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with hold(tmp_path / ".lock"):
+        assert holder(tmp_path / ".lock") == "another process"
+        (tmp_path / ".lock").write_text("\x1b[2J")
+        assert holder(tmp_path / ".lock") == "another process"
+
+
 def test_a_lock_of_two_names_is_not_written_into(tmp_path):
     (tmp_path / "snapshot").write_text("kept")
     (tmp_path / ".lock").hardlink_to(tmp_path / "snapshot")
@@ -165,7 +189,7 @@ def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path
     assert left == {*kept, COMMAND_LOCK, PROCESS_LOCK}
 
 
-def test_a_folder_is_held_for_a_moment_only(tmp_path, monkeypatch):
+def test_a_folder_is_held_for_a_moment_only(tmp_path, monkeypatch, in_time):
     monkeypatch.setattr("vae_lightning.locks._LONG_MOMENT_S", 0.2)
     process, ready = forked(alone_in(tmp_path))
     assert os.read(ready, 1) == b"+"

@@ -1,5 +1,6 @@
 import gzip
 import io
+import lzma
 import os
 import stat
 import tarfile
@@ -142,6 +143,11 @@ def test_a_name_with_a_nul_in_it_is_refused(tmp_path):
     with tarfile.open(tmp_path / "faces.tar", "w", format=tarfile.PAX_FORMAT) as archive:
         archive.addfile(info)
     assert_refused(tmp_path / "faces.tar", "its member 'a.png\\x00b' lies outside its folder")
+
+
+def test_an_archive_packed_by_xz_is_told_apart(tmp_path):
+    (tmp_path / "faces.tar").write_bytes(lzma.compress(b"whatever"))
+    assert_refused(tmp_path / "faces.tar", "cannot be read (packed by xz, not by gzip)")
 
 
 def test_absent_archives_are_named(tmp_path):

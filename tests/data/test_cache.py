@@ -79,3 +79,19 @@ def test_a_full_disk_is_told(tmp_path):
     with pytest.raises(UserError, match=r"data\.cache_dir=.*No space left on device"):
         build_once(tmp_path / "target", fill)
     assert names(tmp_path) == set()
+
+
+def test_what_killed_builders_left_takes_no_room_from_the_next(tmp_path):
+    (tmp_path / "cache/.building-0123").mkdir(parents=True)
+    found = []
+    build_once(tmp_path / "cache/target", lambda folder: found.extend(folder.parent.glob(".building-*")))
+    assert len(found) == 1
+
+
+def test_that_a_cache_cannot_be_written_is_told_before_its_lock_is_waited_for(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(UserError, match=r"cannot be written \(.*Permission denied\)$"):
+        build_once(tmp_path / "target", Path.mkdir)

@@ -2,13 +2,15 @@
 
 import os
 import resource
+import tarfile
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from tests.data.hostile_archives import hostile_archives, many_entries, picture, zipped
+from tests.data.hostile_archives import hostile_archives, many_entries, picture, tarred, zipped
 from vae_lightning.data.archive import Unpacker
+from vae_lightning.data.archive_members import members_of
 from vae_lightning.errors import UserError
 
 
@@ -70,22 +72,50 @@ def test_little_that_stands_for_much_takes_no_memory(archives, tmp_path, name):
     assert most < 8_000_000
 
 
-def test_as_many_members_as_allowed_are_taken_and_one_more_is_not(tmp_path):
+@pytest.mark.parametrize(("kind", "packed"), [("zip", zipped), ("tar", tarred)])
+def test_as_many_members_as_allowed_are_taken_and_one_more_is_not(tmp_path, kind, packed):
     members = [(f"{number}.png", picture()) for number in range(5)]
-    (tmp_path / "five.zip").write_bytes(zipped(members))
-    cache_dir = tmp_path / "cache"
-    with pytest.raises(UserError, match=r"five\.zip: has more members than data\.max_archive_files=4$"):
-        Unpacker(tmp_path / "five.zip", cache_dir, 1.0, 4)()
-    assert len(list(Unpacker(tmp_path / "five.zip", cache_dir, 1.0, 5)().iterdir())) == 5
+    archive, cache_dir = tmp_path / f"five.{kind}", tmp_path / "cache"
+    archive.write_bytes(packed(members))
+    with pytest.raises(UserError, match=rf"five\.{kind}: has more members than data\.max_archive_files=4$"):
+        Unpacker(archive, cache_dir, 1.0, 4)()
+    assert len(list(Unpacker(archive, cache_dir, 1.0, 5)().iterdir())) == 5
+
+
+def test_members_of_a_tar_are_not_kept(tmp_path):
+    (tmp_path / "many.tar").write_bytes(tarfile.TarInfo("a").tobuf() * 5000)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in members_of(tmp_path / "many.tar", 1.0, 5000)) == 5000
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 3_000_000
+
+
+def test_a_member_that_leads_back_is_refused(tmp_path):
+    header = bytearray(tarfile.TarInfo("a").tobuf())
+    header[124:136] = (-1024).to_bytes(12, "big", signed=True)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "back.tar").write_bytes(bytes(header) * 3 + bytes(1024))
+    with pytest.raises(UserError, match=r"cannot be read \("):
+        Unpacker(tmp_path / "back.tar", tmp_path / "cache", 1.0, 10)()
 
 
 def test_a_directory_of_millions_of_members_is_not_even_read(tmp_path):
     (tmp_path / "many.zip").write_bytes(many_entries(400_000))
+    tracemalloc.start()
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    with pytest.raises(UserError, match="has more members than"):
-        Unpacker(tmp_path / "many.zip", tmp_path / "cache", 1.0, 1000)()
+    try:
+        with pytest.raises(UserError, match="has more members than"):
+            Unpacker(tmp_path / "many.zip", tmp_path / "cache", 1.0, 1000)()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     spent = resource.getrusage(resource.RUSAGE_SELF)
     assert spent.ru_utime + spent.ru_stime - usage.ru_utime - usage.ru_stime < 1
+    assert most < 2_000_000  # of 19 MB
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
