@@ -51,6 +51,16 @@ def test_what_is_written_is_whole_and_alone(tmp_path, durable):
     assert stat.S_IMODE(target.stat().st_mode) == 0o666 & ~umask
 
 
+@pytest.mark.parametrize("durable", [False, True])
+def test_what_must_outlast_a_power_failure_is_synced_before_it_takes_its_name_and_the_name_after(
+    tmp_path, monkeypatch, durable
+):
+    target, synced = tmp_path / "last.ckpt", []
+    monkeypatch.setattr("os.fsync", lambda file: synced.append((stat.S_ISDIR(os.fstat(file).st_mode), target.exists())))
+    write_atomically(target, b"new", durable=durable)
+    assert synced == ([(False, False), (True, True)] if durable else [])
+
+
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError()])
 def test_what_was_there_survives_a_failure_and_nothing_is_left_behind(tmp_path, failure):
     target = tmp_path / "last.ckpt"
@@ -140,6 +150,10 @@ def test_what_takes_the_place_of_a_file_after_the_look_is_not_followed_or_waited
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises((OSError, ValueError), match=r"^no regular file but a named pipe$|No such device"):
         call(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(ValueError, match=r"^no regular file but a named pipe$"):
+        call(tmp_path / "pipe")
+    os.close(reader)
 
 
 @pytest.mark.parametrize(("path", "kind"), [("/dev/zero", "a device"), ("/", "a folder")])

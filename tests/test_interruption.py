@@ -42,6 +42,23 @@ def test_a_signal_that_is_put_off_is_raised_when_it_is_heeded(number, code):
         assert interruption.asked() == 0
 
 
+def test_what_was_heeded_or_put_off_elsewhere_puts_nothing_off():
+    interruption.put_off()  # where nobody listens
+    with pytest.raises(Interrupted), interruptible():
+        send(signal.SIGTERM)
+    with interruptible():
+        interruption.put_off()
+        interruption.heed()
+        with pytest.raises(Interrupted):
+            send(signal.SIGTERM)
+
+
+def test_a_process_that_listens_is_ended_hard_if_it_does_not_answer():
+    with interruptible():
+        assert "lifeline" in {thread.name for thread in threading.enumerate()}
+    assert "lifeline" not in {thread.name for thread in threading.enumerate()}
+
+
 def test_a_second_ctrl_c_does_not_wait(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(interruption.time, "monotonic", lambda: now[0])

@@ -59,6 +59,10 @@ def test_a_stuck_process_ends_after_the_grace_with_the_code_of_the_signal(number
     assert child.wait(timeout=10) == code
 
 
+def test_the_grace_is_half_a_minute_and_that_of_children_ends_before():
+    assert lifeline._GRACE_OF_CHILDREN_S + 5 <= lifeline._GRACE_S == 30
+
+
 def test_a_second_ctrl_c_ends_a_stuck_process_at_once():
     child = stuck(60, "ended_after_signals")
     child.send_signal(signal.SIGINT)

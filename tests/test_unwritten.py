@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto.event_pb2 import Event
 
@@ -96,9 +97,13 @@ def test_what_is_held_is_limited_and_what_is_lost_is_told(tmp_path, monkeypatch,
     with full():
         for _ in range(5):
             file.write(b"1234")
-    file.close()
+    file.flush()
     assert (tmp_path / "file").read_bytes() == b"12341234"
-    assert "the limited file: 3 pieces are lost, for which there was no room" in told
+    file.write(b"5")
+    file.close()
+    assert [line for line in told if "lost" in line] == [
+        "the limited file: 3 pieces are lost, for which there was no room"
+    ]
 
 
 def test_a_piece_larger_than_what_is_held_reaches_the_disk(tmp_path, monkeypatch):
@@ -231,6 +236,27 @@ def test_a_killed_run_that_could_write_no_status_is_told_as_interrupted(tmp_path
     os.waitpid(child, 0)
     assert run.status()["status"] == "running"
     assert run.real_status()["status"] == "interrupted"
+
+
+def test_why_a_run_has_ended_is_told_though_it_cannot_be_recorded(tmp_path, monkeypatch):
+    from vae_lightning.training import _recorded
+
+    def end_in(run):
+        with _recorded(run, Trainer(accelerator="cpu", devices=1, logger=False, default_root_dir=run.path)):
+            monkeypatch.setattr(RunDir, "write_status", lambda *_: failing(errno.EIO))
+            raise KeyError("why")
+
+    with pytest.raises(KeyError, match="why"):
+        end_in(prepared(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(("name", "is_told"), [(None, True), ("run/metrics.csv", True), ("cache/pixels.npy", False)])
+def test_another_disk_that_is_full_is_not_told_as_the_runs(tmp_path, name, is_told):
+    from vae_lightning.training import _ending
+
+    error = OSError(errno.ENOSPC, "No space left", *([] if name is None else [str(tmp_path / name)]))
+    _, told = _ending(error, prepared(tmp_path / "run"))
+    assert str(told).startswith("output_dir: the disk of ") is is_told
 
 
 def test_overwriting_asks_for_no_more_than_there_is(tmp_path):
