@@ -8,6 +8,7 @@ import pytest
 
 from vae_lightning.files import (
     dump_yaml,
+    folder_in,
     is_part,
     load_json,
     load_yaml,
@@ -194,6 +195,18 @@ def test_links_lead_only_within_the_folder(tmp_path, foreign):
     for path in (run / "outside", run / "folder/foreign.txt", run / "../foreign.txt"):
         with pytest.raises(ValueError, match="a link leads out of"):
             read_text(path, within=run)
+
+
+def test_a_folder_is_made_within_the_root_only_and_the_root_never(tmp_path, foreign):
+    run = tmp_path / "run"
+    assert folder_in(run, "images", "samples").is_dir()
+    (run / "generated").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="a link leads out of"):
+        folder_in(run, "generated", "samples")
+    assert not (tmp_path / "samples").exists()
+    with pytest.raises(FileNotFoundError):
+        folder_in(tmp_path / "gone", "images")
+    assert not (tmp_path / "gone").exists()
 
 
 def test_what_is_not_there_is_told_as_such(tmp_path):

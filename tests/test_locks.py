@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -99,6 +100,20 @@ def test_of_many_that_come_at_once_one_gets_the_run(tmp_path, attempt):
     killed(last)
     with open(won, "rb") as pipe:
         assert pipe.read() == b"+"
+
+
+def test_a_reader_that_asks_who_holds_the_lock_stops_nobody(tmp_path):
+    (tmp_path / COMMAND_LOCK).touch()
+    asking = os.open(tmp_path / COMMAND_LOCK, os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    threading.Timer(0.1, os.close, [asking]).start()
+    with locked(tmp_path, "resume=x"):
+        pass
+
+
+def test_a_run_directory_that_cannot_be_locked_is_told_in_a_line(tmp_path):
+    with pytest.raises(UserError, match=r"^resume=x: .*gone can't be written to \(No such file or directory\)$"):
+        locked(tmp_path / "gone", "resume=x").__enter__()
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
