@@ -1,5 +1,6 @@
 """How files of a run directory are written and read, whatever lies there."""
 
+import io
 import os
 import stat
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vae_lightning.files import (
+    check_contents,
     dump_yaml,
     folder_in,
     is_part,
@@ -176,12 +178,24 @@ def test_what_is_read_has_a_limit(tmp_path):
 
 
 def test_a_file_that_grows_while_it_is_read_has_a_limit_too(tmp_path, monkeypatch):
-    file = tmp_path / "metrics.json"
-    file.write_text("12345678")
-    with file.open("rb") as stream:
-        monkeypatch.setattr("vae_lightning.files.open_regular", lambda *_, **__: stream)
-        with pytest.raises(ValueError, match="larger"):
-            read_bytes(file, limit=7)
+    class Growing(io.BytesIO):
+        def read(self, size: int = -1) -> bytes:
+            assert size == 8
+            return super().read(size)
+
+    monkeypatch.setattr("vae_lightning.files.open_regular", lambda *_, **__: Growing(b"123456789"))
+    with pytest.raises(ValueError, match="larger"):
+        read_bytes(tmp_path / "metrics.json", limit=7)
+
+
+def test_a_folder_of_too_many_entries_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("vae_lightning.files._MOST_ENTRIES", 3)
+    for name in ("a/b", "a/c"):
+        (tmp_path / name).mkdir(parents=True)
+    check_contents(tmp_path)
+    (tmp_path / "a/d").mkdir()
+    with pytest.raises(ValueError, match=r"^it holds more than 3 files$"):
+        check_contents(tmp_path)
 
 
 def test_links_lead_only_within_the_folder(tmp_path, foreign):
@@ -268,3 +282,8 @@ def test_whole_numbers_have_64_bits(read, number):
     with pytest.raises(ValueError, match="has a whole number of more than 64 bits"):
         read(f'{{"a": [{number}]}}')
     assert read('{"a": [18446744073709551615, -9223372036854775808]}')["a"][0] == 2**64 - 1
+
+
+def test_keys_have_64_bits_too():
+    with pytest.raises(ValueError, match="has a whole number of more than 64 bits"):
+        load_yaml(f"{{{2**64}: 1}}")

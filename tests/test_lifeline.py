@@ -16,18 +16,20 @@ STUCK = """
 import signal, sys, time
 from vae_lightning import lifeline
 lifeline._GRACE_S = lifeline._GRACE_OF_CHILDREN_S = float(sys.argv[1])
+lifeline._AT_ONCE_S = 0.5
 way = getattr(lifeline, sys.argv[2])()
 if way is not None:
     way.__enter__()
 signal.signal(signal.SIGTERM, lambda *_: print("told", flush=True))
-signal.signal(signal.SIGINT, lambda *_: None)
+for number in (signal.SIGINT, signal.SIGUSR1):
+    signal.signal(number, lambda *_: None)
 print("ready", flush=True)
 while True:
     time.sleep(60)
 """
 PARENT = """
 import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", sys.argv[1], "1", "end_with_parent"], start_new_session=True)
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1], "3", "end_with_parent"], start_new_session=True)
 print(child.pid, flush=True)
 time.sleep(600)
 """
@@ -68,10 +70,33 @@ def test_a_second_ctrl_c_ends_a_stuck_process_at_once():
     child.send_signal(signal.SIGINT)
     time.sleep(0.1)
     child.send_signal(signal.SIGINT)  # the same, which a launcher has passed on
-    time.sleep(2.5)
+    time.sleep(1.2)
     assert child.poll() is None
     child.send_signal(signal.SIGINT)
     assert child.wait(timeout=10) == 130
+
+
+def test_other_signals_end_nothing():
+    child = stuck(0.3, "ended_after_signals")
+    child.send_signal(signal.SIGUSR1)
+    time.sleep(1)
+    assert child.poll() is None
+    child.kill()
+    child.wait()
+
+
+def test_one_thread_watches_however_often_it_is_asked():
+    with lifeline.ended_after_signals(), lifeline.ended_after_signals():
+        assert [thread.name for thread in threading.enumerate()].count("lifeline") == 1
+
+
+def test_what_the_interpreter_writes_of_signals_goes_nowhere_else_afterwards_nor_in_a_fork():
+    with lifeline.ended_after_signals():
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if signal.set_wakeup_fd(-1) == -1 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_a_child_ends_after_its_parent_was_killed():
@@ -80,6 +105,7 @@ def test_a_child_ends_after_its_parent_was_killed():
     assert parent.stdout.readline() == "ready\n"
     parent.kill()
     assert parent.stdout.readline() == "told\n"  # as SIGTERM first
+    assert not gone(child, within_s=1.5)  # for it is to save
     assert gone(child, within_s=10)
     parent.wait()
 

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 import pytest
 
@@ -199,9 +199,27 @@ def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path
     for name in parts + kept:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / ".folder.part").mkdir()
     with locked(tmp_path, "resume=x"):
         left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {*kept, COMMAND_LOCK, PROCESS_LOCK}
+    assert (tmp_path / ".folder.part").is_dir()
+
+
+def test_what_an_evaluation_is_writing_is_not_removed(tmp_path):
+    part = tmp_path / ".metrics.json.0123.part"
+    part.touch()
+    writing = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(writing, fcntl.LOCK_EX)
+
+    def finish() -> None:
+        with suppress(FileNotFoundError):
+            part.rename(tmp_path / "metrics.json")
+        os.close(writing)
+
+    threading.Timer(0.2, finish).start()
+    with locked(tmp_path, "resume=x"):
+        assert (tmp_path / "metrics.json").exists()
 
 
 def test_a_folder_is_held_for_a_moment_only(tmp_path, monkeypatch, in_time):
