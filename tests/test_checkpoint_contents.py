@@ -198,8 +198,10 @@ CHANGES = {
     "global_step": [None, GONE, -1, 2.5, 2**60],
     "pytorch-lightning_version": [None, GONE, "", "x", "0.1", "1.9.0", "2.\n6", "2" * 1000, 2.6],
     "loops": [None, GONE, {}, {"fit_loop": None}, "x"],
-    PROGRESS: [None, {}, {"total": 3, "current": 3}, "x"],
+    PROGRESS: [None, GONE, {}, {"total": 3, "current": 3}, "x"],
     f"{PROGRESS}/current/completed": [None, GONE, "1", -1, 1.5, torch.tensor(1)],
+    "loops/fit_loop/epoch_loop.batch_progress": [None, GONE],
+    "loops/fit_loop/epoch_loop.state_dict": [None, GONE],
     "loops/fit_loop/epoch_loop.batch_progress/is_last_batch": [None, 1, "yes"],
     "loops/fit_loop/epoch_loop.state_dict/_batches_that_stepped": ["x", -3],
     # The optimizer

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import refusal
+from vae_lightning import run_dir
 from vae_lightning.errors import UserError
-from vae_lightning.run_dir import RunDir, open_run
+from vae_lightning.run_dir import RunDir, open_run, remove_run
 
 pytestmark = pytest.mark.usefixtures("in_time")
 
@@ -115,6 +116,7 @@ def test_a_pipe_is_refused_by_name(run, name):
         ("config.yaml", "[" * 3000, "nested too deep"),
         ("config.yaml", "- a\n- list", "it holds no keys"),
         ("config.yaml", "a" * 2_000_000, "larger than 1 MB"),
+        ("overrides.yaml", "a" * 2_000_000, "larger than 1 MB"),
         ("config.yaml", b"\xff\xfe\xff", "invalid start byte"),
         ("overrides.yaml", "!!python/name:os.system", "line 1: could not determine a constructor"),
         ("overrides.yaml", "a: mapping", "it holds no list"),
@@ -186,3 +188,24 @@ def test_a_generated_folder_is_not_left_by_what_its_list_says(tmp_path):
     with output_folder(tmp_path / "out", True, {}) as staging:
         (staging / "newer").touch()
     assert (tmp_path / "out/newer").exists()
+
+
+def test_of_a_run_that_is_a_link_only_what_is_in_it_is_removed(tmp_path):
+    (tmp_path / "real/images").mkdir(parents=True)
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign/file").touch()
+    (tmp_path / "real/link").symlink_to(tmp_path / "foreign")
+    (tmp_path / "run").symlink_to(tmp_path / "real")
+    remove_run(tmp_path / "run")
+    assert list((tmp_path / "real").iterdir()) == []
+    assert (tmp_path / "foreign/file").exists()
+
+
+def test_of_two_runs_that_want_a_place_at_once_one_gets_it(tmp_path, monkeypatch):
+    def meanwhile(claim: Path, text: str) -> None:
+        claim.write_text(text)
+        (tmp_path / "run/status.json").write_text("another's")
+
+    monkeypatch.setattr(run_dir, "write_atomically", meanwhile)
+    assert run_dir._taken(tmp_path / "run") is None
+    assert contents(tmp_path / "run") == {"status.json": b"another's"}

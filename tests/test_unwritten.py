@@ -227,6 +227,14 @@ def test_a_status_needs_no_room_once_there_was_one(tmp_path, monkeypatch, reason
     assert run.status()["status"] == "finished"
 
 
+def test_a_status_that_may_not_be_written_is_an_error(tmp_path, monkeypatch):
+    run = prepared(tmp_path / "run")
+    run.write_status("running")
+    monkeypatch.setattr(RunDir, "_write", lambda *_: failing(errno.EACCES))
+    with pytest.raises(PermissionError):
+        run.write_status("failed")
+
+
 def test_a_killed_run_that_could_write_no_status_is_told_as_interrupted(tmp_path):
     run = prepared(tmp_path / "run")
     child = os.fork()

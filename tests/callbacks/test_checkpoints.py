@@ -100,7 +100,7 @@ def flat(value, name=""):
 
 
 def assert_equal_states(one: Path, other: Path) -> None:
-    parts = ("state_dict", "optimizer_states", "callbacks", "global_step", "epoch", "current_model_state")
+    parts = ("state_dict", "optimizer_states", "callbacks", "global_step", "epoch", "current_model_state", "units")
     first, second = (flat({key: state_of(folder).get(key) for key in parts}) for folder in (one, other))
     assert first.keys() == second.keys()
     same = {
@@ -126,6 +126,7 @@ CASES = {
     "warmed up": {"objective": lambda: ELBO(beta=2.0, warmup_steps=17)},
     "annealed": {"schedule": lambda progress: 1 - progress / 2},
     "validating within": {"val_check_interval": 4, "steps": (1, 1), "kills": (4, 12)},
+    "validated within": {"val_check_interval": 4, "steps": (1, 1), "kills": (4, 17)},
     "bounded": {"max_steps": 19, "steps": (1, 1)},
     "other executions": {"steps": (3, 4)},
     "many executions": {"steps": (2, 16)},
@@ -245,6 +246,7 @@ SKIPPING = [(0, 6), ENDS[0], (1, 6), ENDS[1]]
         ({"every_minutes": 1e-9, "steps": 5, "limit_val_batches": 0}, IN_FIVES),
         ({"every_steps": 8}, [(0, 8), ENDS[0], (1, 6), ENDS[1]]),  # 8, 16 of the whole training, and 17 for it
         ({"every_steps": 3, "steps": 4}, [(0, 4), (0, 8), ENDS[0], (1, 4), (1, 8), ENDS[1]]),
+        ({"every_steps": 11, "limit_val_batches": 0}, ENDS),
         ({"every_steps": 11}, ENDS),  # at the end of an epoch it is saved anyway
         ({"every_steps": 2, "make": partial(module, accumulate_grad_batches=3)}, [(0, 6), ENDS[0], (1, 6), ENDS[1]]),
         # A step that may be dropped is waited for, as what was before it would be lost.
