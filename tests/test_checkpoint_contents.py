@@ -194,7 +194,7 @@ CHANGES = {
     f"current_model_state/{FIRST}": [torch.zeros(2), torch.full((4, 784), NAN), None],
     "averaging_state/n_averaged": [torch.tensor(1.0), torch.zeros(5, dtype=torch.int64), 3],
     # How far it has come
-    "epoch": [None, GONE, "1", 1.0, -1, 10**20, True, torch.tensor(1)],
+    "epoch": [None, GONE, "1", "x" * 1000, 1.0, -1, 2**40, 10**20, True, torch.tensor(1)],
     "global_step": [None, GONE, -1, 2.5, 2**60],
     "pytorch-lightning_version": [None, GONE, "", "x", "0.1", "1.9.0", "2.\n6", "2" * 1000, 2.6],
     "loops": [None, GONE, {}, {"fit_loop": None}, "x"],
@@ -217,7 +217,7 @@ CHANGES = {
     f"{ADAM}/step": [None, GONE, 3, torch.zeros(2), torch.tensor(-1.0), torch.tensor(NAN), torch.tensor(1)],
     GROUP: [None, [], {}, "x"],
     f"{GROUP}/params": [None, GONE, [], [0], list(range(9, -1, -1)), list(range(11)), ["0"] * 10, [0] * 10],
-    f"{GROUP}/lr": [None, "0.1", NAN, -1.0, True, [0.1], torch.zeros(3)],
+    f"{GROUP}/lr": [None, 2**55, "0.1", NAN, -1.0, True, [0.1], torch.zeros(3)],
     f"{GROUP}/betas": [None, (0.9,), (0.9, 1.0), (-0.1, 0.9), ("a", "b"), 0.9, (0.9, NAN)],
     f"{GROUP}/eps": [-1e-8, None, INF],
     f"{GROUP}/weight_decay": [-1.0, "x"],
@@ -238,7 +238,10 @@ CHANGES = {
     "callbacks/EarlyStopping/wait_count": [None, GONE, "x", -1, 1.5],
     "callbacks/EarlyStopping/best_score": [None, "x", torch.zeros(3), torch.tensor(NAN), torch.tensor(3)],
     "callbacks/EarlyStopping/stopping_reason": [99, "x"],
-    "callbacks/ModelCheckpoint/best_k_models": [None, [], {"a": "b"}, {"a": torch.tensor(NAN)}],
+    "callbacks/ModelCheckpoint/best_k_models": [
+        *(None, [], {"a": "b"}, {"a": torch.tensor(NAN)}, {"a" * 10_001: 1.0}),
+        dict.fromkeys(map(str, range(100_001)), 1.0),
+    ],
     "callbacks/Checkpoints": [
         None,
         {},
@@ -260,6 +263,13 @@ def test_what_the_live_run_would_not_write_is_refused(parts, saved, file, path):
         assert message.startswith(
             ("can't be read (", "is of another model than ", "has values that are not finite (")
         ), value
+
+
+def test_a_validation_that_was_not_finite_is_gone_on_from(parts, saved, file):
+    checkpoint = copy.deepcopy(saved)
+    put("callbacks/Checkpoints/candidate", NAN)(checkpoint)
+    torch.save(checkpoint, file)
+    assert believed(parts, file)["callbacks"]["Checkpoints"]["candidate"] is None
 
 
 def test_what_nobody_asks_for_reaches_nobody(parts, run, saved, file):
@@ -763,6 +773,10 @@ RESUMED = {
     "weights of texts": (
         lambda run: edit(run.last, put("state_dict", {FIRST: "x"})),
         "last.ckpt can't be read (state_dict is not a dict of tensors)",
+    ),
+    "weights of another shape": (
+        lambda run: edit(run.last, put(f"state_dict/{FIRST}", torch.zeros(2))),
+        f"last.ckpt is of another model than its config.yaml says (it differs in {FIRST})",
     ),
     "NaN": (
         lambda run: edit(run.last, put(f"state_dict/{FIRST}", torch.full((4, 784), NAN))),

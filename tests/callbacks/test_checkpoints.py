@@ -283,6 +283,11 @@ def test_a_signal_is_answered_by_a_checkpoint_of_the_running_call(tmp_path):
         assert (state["epoch"], state.get("within_epoch", {}).get("batches")) == place
 
 
+def test_a_checkpoint_at_the_end_of_an_epoch_is_no_place_within_it(tmp_path):
+    fit(tmp_path, 2, module, max_epochs=1)
+    assert "within_epoch" not in state_of(tmp_path)
+
+
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     trained = module()
 
@@ -397,3 +402,20 @@ def test_two_ranks_go_on_bit_for_bit_and_end_together(tmp_path):
     assert (state["batches"], state["validating"]) == (NUM_BATCHES, True)
     assert train("part") == [0, 0]
     assert_equal_states(tmp_path / "whole", tmp_path / "part")
+
+
+def test_what_is_not_finite_on_one_rank_is_saved_by_none(tmp_path):
+    def act(rank):
+        signal.alarm(30)  # ranks that do not agree wait for each other
+        trained = module()
+
+        def poison():
+            means = [value for name, value in trained.named_buffers() if name.endswith("running_mean")]
+            means[0][0] = torch.nan if rank == 1 else 0.0
+
+        struck_at(2, trained, poison)
+        options = {"accelerator": "cpu", "devices": 2, "strategy": "ddp", "plugins": [TorchElasticEnvironment()]}
+        fit(tmp_path, 2, lambda: trained, kill=4, data={"num_train": 8 * NUM_BATCHES}, **options)
+
+    assert in_two_ranks(act) == [9, 9]
+    assert state_of(tmp_path)["within_epoch"]["batches"] == 2
