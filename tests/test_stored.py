@@ -60,6 +60,7 @@ def test_no_argument_names_a_place_but_those_that_are_read_only():
     )
     places = {(target, name) for target in TABLE for name in arguments(target, TABLE[target]) if place.search(name)}
     read_only = {(target, name) for target, entry in TABLE.items() for name in entry.read_only}
+    read_only -= {("vae_lightning.callbacks.pruning.PruneTrial", "trial")}  # whose place is beside the run directory
     others = {
         ("torch.optim.LBFGS", "line_search_fn"),  # "strong_wolfe" or None
         ("vae_lightning.data.image_folder.ImageFolder", "max_archive_gb"),
@@ -350,6 +351,38 @@ def test_what_is_typed_is_the_users_and_only_that():
     for typed in ("callbacks.min", "callbacks.mine.x", "callback", "callbacks.mine2"):
         with pytest.raises(UserError, match="may only build"):
             instantiate(node, "callbacks.mine", trusted=trusting((), [typed]))
+
+
+@pytest.mark.parametrize("name", ["tsne.x", "tsne[0]", "tsne]", "a=b", "${x}"])
+def test_no_key_takes_the_place_of_one_that_was_typed(whole, name):
+    config = copy.deepcopy(whole)
+    config["callbacks"][name] = {"_target_": "collections.OrderedDict"}
+    config["callbacks"].pop("tsne", None)
+    with pytest.raises(UserError, match=r"can't be a key of a stored config$"):
+        check_config(config, trusting((), ["callbacks.tsne"]))
+
+
+@pytest.mark.parametrize("limit", ["max_pixels", "max_archive_gb", "max_archive_files"])
+def test_what_a_strangers_files_may_cost_is_not_the_strangers_choice(limit):
+    target = "vae_lightning.data.image_folder.ImageFolder"
+    node = {"_target_": target, "root": "faces", "image_size": 8}
+    default = inspect.signature(found(target)).parameters[limit].default
+    assert TABLE[target].at_most[limit] == default
+    for value in (default, default / 2 if limit == "max_archive_gb" else default // 2):
+        assert getattr(instantiate(node | {limit: value}, "data", trusted=STRANGER), limit) == value
+    more = node | {limit: default + 1}
+    with pytest.raises(
+        UserError, match=rf"^data\.{limit}=\S+: is more than a stored config may choose \(\d+\); type it"
+    ):
+        instantiate(more, "data", trusted=STRANGER)
+    assert getattr(instantiate(more, "data", trusted=trusting((), [f"data.{limit}"])), limit) == default + 1
+
+
+def test_a_name_is_no_longer_than_a_folders(whole):
+    check_config(whole | {"name": "x" * 255}, STRANGER)
+    for name in ("x" * 256, "é" * 128):
+        with pytest.raises(ValueError, match=r"^name=.*: expected a line of text, of 255 bytes at most$"):
+            check_config(whole | {"name": name}, STRANGER)
 
 
 def test_trust_is_the_same_on_the_command_line_of_a_child():

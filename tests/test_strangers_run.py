@@ -123,7 +123,28 @@ def test_a_root_that_is_typed_stands_in_for_a_stored_archive(run):
     assert (stored["data"]["root"], stored["data"]["archive"]) == ("/mine", None)
 
 
+def test_no_stored_key_runs_under_the_name_of_one_that_was_typed(run, error_of):
+    evil = {"_target_": "sympy.sympify", "a": "__import__('pathlib').Path('owned').touch()"}
+    edit_config(run, lambda config: config.update(callbacks={"tsne": None, "tsne.x": evil}))
+    message = error_of(f"resume={run.path}", "trainer.max_epochs=3", "callbacks.tsne=null")
+    assert message == "callbacks: 'tsne.x' can't be a key of a stored config"
+    assert not Path("owned").exists()
+
+
 # Places
+
+
+def test_a_search_beside_a_strangers_run_is_not_told_of_it(run, command):
+    optuna = pytest.importorskip("optuna")
+    journal = run.path.parent / "study.log"
+    backend = optuna.storages.journal.JournalFileBackend(str(journal))
+    optuna.create_study(study_name="search", storage=optuna.storages.JournalStorage(backend)).ask()
+    before = journal.read_bytes()
+    pruning = {"_target_": "vae_lightning.callbacks.pruning.PruneTrial", "trial": 0}
+    edit_config(run, lambda config: config.update(callbacks={"pruning": pruning}))
+    command(f"resume={run.path}", "trainer.max_epochs=3")
+    assert journal.read_bytes() == before
+    assert "a trial that is resumed alone is not reported to its search" in (run.path / "train.log").read_text()
 
 
 def test_a_resume_writes_into_its_run_only(digits_run, command, tmp_path):

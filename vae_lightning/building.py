@@ -4,6 +4,7 @@ import functools
 import importlib
 import inspect
 import logging
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,10 +27,12 @@ log = logging.getLogger("vae_lightning")
 _NEEDED = ("data", "model", "objective", "optimizer", "trainer")
 _OPTIONAL = ("initialization", "schedule", "callbacks", "checkpoint", "logger")
 _SPECIAL = re.compile(r"_.*_")
+_OF_A_PATH = re.compile(r"[.\[\]=]|\$\{")
 _PLAIN = (str, int, float, bool, type(None))
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _DEEPEST = 20  # levels of a config
 _LONGEST = 1000  # items of a list, whose types are all looked at
+_LONGEST_NAME = 255  # bytes, of which it names a folder
 _OWN = ("vae_lightning", "lightning", "torch", "optuna")  # too much to be opened as a whole
 
 
@@ -49,8 +52,8 @@ def check_config(config: Any, trust: Trust, needed: Iterable[str] = _NEEDED) -> 
         raise ValueError("it holds no keys")
     check_plain(config, "", trust)
     name, seed = config.get("name"), config.get("seed")
-    if type(name) is not str or not name.isprintable():
-        raise ValueError(f"name={shown(name)}: expected a line of text")
+    if type(name) is not str or not name.isprintable() or len(os.fsencode(name)) > _LONGEST_NAME:
+        raise ValueError(f"name={shown(name)}: expected a line of text, of {_LONGEST_NAME} bytes at most")
     if type(seed) is not int:
         raise ValueError(f"seed={shown(seed)}: expected int")
     groups = {group: config.get(group) for group in _NEEDED + _OPTIONAL}
@@ -94,7 +97,8 @@ def check_plain(value: Any, key: str, trust: Trust, depth: int = 0) -> None:
 def _check_name(name: Any, value: Any, node: dict[Any, Any], key: str) -> None:
     if type(name) is int:
         return
-    if type(name) is not str or not name.isprintable() or not 0 < len(name) <= 100 or "${" in name:
+    # A key's place is told by its path: a name with a dot would take another's, maybe one that was typed.
+    if type(name) is not str or not name.isprintable() or not 0 < len(name) <= 100 or _OF_A_PATH.search(name):
         raise UserError(f"{key or 'config.yaml'}: {shown(name)} can't be a key of a stored config")
     if not _SPECIAL.fullmatch(name):
         return
@@ -182,7 +186,7 @@ def _call(node: dict[str, Any], key: str, slot: str | None, trust: Trust, given:
         if not _SPECIAL.fullmatch(argument)
     }
     places = entry.read_only if entry else ()
-    read_only = frozenset(place for place in places if not trust.is_typed(below(key, place)))
+    read_only = frozenset(one for one in places if not (trust.is_typed(below(key, one)) or trust.is_typed(one)))
     return _Call(key, target, arguments, node.get("_partial_", False), read_only)
 
 
@@ -222,12 +226,19 @@ def _taken(
     for name, value in node.items():
         place = below(key, name)
         if _SPECIAL.fullmatch(name) or trust.is_typed(place) or (name in allowed and _is_choice(entry, name, value)):
+            _check_limit(entry, name, value, place, trust)
             taken[name] = value
         elif name not in parameters:
             raise UserError(unknown_key(place, sorted(allowed)))
         elif name not in given and value != parameters[name].default:
             log.info("%s=%s: is not taken from a stored config; it counts when it is typed", place, shown(value))
     return taken
+
+
+def _check_limit(entry: Entry, name: str, value: Any, place: str, trust: Trust) -> None:
+    most = entry.at_most.get(name)
+    if most is not None and type(value) in (int, float) and not value <= most and not trust.is_typed(place):
+        raise UserError(f"{place}={shown(value)}: is more than a stored config may choose ({most}); type it, too")
 
 
 def _is_choice(entry: Entry, name: str, value: Any) -> bool:

@@ -10,6 +10,7 @@ from omegaconf import MISSING, OmegaConf
 
 from vae_lightning.building import build
 from vae_lightning.errors import UserError
+from vae_lightning.files import check_integers
 from vae_lightning.signatures import below, check_arguments, construction_message, first_line
 from vae_lightning.stored import Trust
 
@@ -87,8 +88,26 @@ def _fused_optimizer(precision: Any, gradient_clip_val: Any) -> bool:
 
 
 def plain(config: Any) -> Any:
-    """The config as resolved plain data: dicts, lists, numbers, strings."""
-    return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+    """The config as resolved plain data: dicts, lists, numbers, strings.
+
+    Raises:
+        UserError: a whole number of more than 64 bits.
+    """
+    data = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+    _check_whole_numbers(data, "")
+    return data
+
+
+def _check_whole_numbers(value: Any, key: str) -> None:
+    if isinstance(value, dict | list):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, part in parts:
+            _check_whole_numbers(part, below(key, str(name)))
+        return
+    try:
+        check_integers(value)
+    except ValueError as error:
+        raise UserError(f"{key}={str(value)[:20]}...: {error}") from error
 
 
 def instantiate(node: Any, key: str, *, trusted: Trust | None = None, **extra: Any) -> Any:

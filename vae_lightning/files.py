@@ -191,7 +191,7 @@ def load_yaml(text: str) -> Any:
     try:
         _check_events(text)
         data = yaml.load(text, _SafeLoader)
-        _check_integers(data)
+        check_integers(data)
         return data
     except Exception as error:  # a wrong date, say, raises whatever its constructor trips over
         raise ValueError(_yaml_problem(error)) from error
@@ -205,7 +205,7 @@ def load_json(text: str) -> Any:
     """
     try:
         data = json.loads(text)
-        _check_integers(data)
+        check_integers(data)
         return data
     except RecursionError as error:
         raise ValueError("nested too deep") from error
@@ -235,8 +235,11 @@ def _check_events(text: str) -> None:
             raise ValueError("nested too deep")
 
 
-def _check_integers(data: Any) -> None:
-    """Python reads whole numbers of any length, but tells none of more than 4,300 digits, and PyTorch takes 64 bits."""
+def check_integers(data: Any) -> None:
+    """Raise a ValueError for a whole number of more than 64 bits in plain data.
+
+    Python reads them of any length, but tells none of more than 4,300 digits, and PyTorch takes 64 bits.
+    """
     left = [data]
     while left:
         value = left.pop()

@@ -19,7 +19,8 @@ class Entry:
         arguments: that it may be given; None for all of its signature but those in `withheld`.
         withheld: arguments that choose a place that is written, take code or other objects, or come from the caller.
         read_only: arguments that are places, which it may read and not write; it is told of them by an attribute of
-            this name.
+            this name, unless they are typed, there or at the config's top.
+        at_most: the highest values of arguments that limit what a stranger's files cost; more counts when it is typed.
         parts: arguments that are built of classes of the table themselves, with the slot of those.
         choices: the values that an argument may have.
     """
@@ -28,6 +29,7 @@ class Entry:
     arguments: tuple[str, ...] | None = None
     withheld: tuple[str, ...] = ()
     read_only: tuple[str, ...] = ()
+    at_most: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
@@ -63,7 +65,11 @@ TABLE: dict[str, Entry] = {
     # data
     "vae_lightning.data.digits.Digits": Entry(("data",)),
     "vae_lightning.data.mnist.MNIST": Entry(("data",), read_only=("root",)),
-    "vae_lightning.data.image_folder.ImageFolder": Entry(("data",), read_only=("root", "archive", "cache_dir")),
+    "vae_lightning.data.image_folder.ImageFolder": Entry(
+        ("data",),
+        read_only=("root", "archive", "cache_dir"),
+        at_most={"max_pixels": 128_000_000, "max_archive_gb": 20, "max_archive_files": 1_000_000},
+    ),
     # model
     "vae_lightning.models.vae.build_vae": Entry(("model",), parts=_VAE),
     **_each("vae_lightning.models.networks", "mlp.MLPEncoder conv.ConvEncoder", Entry(("encoder",))),
@@ -108,8 +114,9 @@ TABLE: dict[str, Entry] = {
         _CALLBACK,
     ),
     "vae_lightning.callbacks.transition.Transition": Entry(("callbacks",), withheld=("files",)),  # any file, read
+    # A search names the trial; its journal lies beside the run directory.
     "vae_lightning.callbacks.pruning.PruneTrial": Entry(
-        ("callbacks",), withheld=("storage",), parts={"pruner": "pruner"}
+        ("callbacks",), withheld=("storage",), read_only=("trial",), parts={"pruner": "pruner"}
     ),
     **_each(
         "lightning.pytorch.callbacks",

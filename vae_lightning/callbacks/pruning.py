@@ -35,11 +35,15 @@ class PruneTrial(Callback):
         pruner: an Optuna pruner; None never ends a trial.
 
     Attributes:
+        read_only: "trial" where a stored config names it: then the search beside the run directory is left alone, for
+            it need not be this run's. A search that is gone on with names its trials itself.
         reason: why the training was ended early, None where it was not.
 
     Raises:
         UserError: no trial was given, or validation measures no such metric.
     """
+
+    read_only: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -84,6 +88,9 @@ class PruneTrial(Callback):
 
     def _open(self, run_dir: Path) -> int | None:
         """Find the trial that is running, and after which epoch it has been pruned before."""
+        if "trial" in self.read_only:
+            log.warning("a trial that is resumed alone is not reported to its search: trains without pruning")
+            return None
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -92,7 +99,6 @@ class PruneTrial(Callback):
         if self.storage is None and (journal.is_symlink() or not journal.is_file()):  # a link may lead anywhere
             log.warning("%s is no longer in its search's directory: trains without pruning", run_dir)
             return None
-        unusable: tuple[type[Exception], ...] = (UserError, KeyError, IndexError, *storage_errors())
         try:
             storage = open_storage(self.storage, run_dir.parent)
             # A sampler that draws nothing: the trial has its parameters.
@@ -103,7 +109,7 @@ class PruneTrial(Callback):
             if frozen.state.is_finished():  # a run of a search that is over, trained further
                 return None
             self._trial = optuna.trial.Trial(study, frozen._trial_id)
-        except unusable as error:
+        except Exception as error:  # a damaged journal raises whatever Optuna trips over
             log.warning("the search's storage: %s: trains without pruning", _first_line(error))
             return None
         self._reported = set(frozen.intermediate_values)
@@ -137,12 +143,11 @@ def open_storage(storage: str | None, directory: Path) -> "BaseStorage":
 
     if storage is None:
         storage = str(directory / JOURNAL)
-    unusable: tuple[type[Exception], ...] = (ImportError, ValueError, *storage_errors())
     try:
         if "://" in storage:
             return get_storage(storage)
         return JournalStorage(JournalFileBackend(os.path.expanduser(storage)))
-    except unusable as error:
+    except Exception as error:  # a damaged journal raises whatever Optuna trips over
         raise UserError(f"hydra.sweeper.storage={storage}: can't be opened ({_first_line(error)})") from error
 
 
