@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from soak.attacks import Attack
+from soak import commands
+from soak.attacks import ALL, Attack
 from soak.canary import Place
-from soak.payloads import ADDITIONS, NODES, SETTINGS, TEXTS, YAML
+from soak.payloads import ADDITIONS, NODES, SETTINGS, TEXTS, TYPED, YAML
 from soak.specimens import Specimens
 
 Config = dict[str, Any]
@@ -28,12 +29,13 @@ _NODE_PLACES = (
 
 def hostile_configs(specimens: Specimens, seed: int, count: int) -> Iterator[Attack]:
     """So many attacks: the kinds in turns, within a kind each payload in turns, each in a place drawn by the seed."""
-    makers = (_texts, _nodes, _additions, _texts, _nodes, _settings, _yaml)
+    makers = (_texts, _nodes, _additions, _texts, _nodes, _settings, _yaml, _keys)
     turns = [maker(specimens, random.Random(f"{seed}/{number}")) for number, maker in enumerate(makers)]
     for number, attacks in enumerate(itertools.islice(itertools.cycle(turns), count)):
         name, run, change = next(attacks)
         outside = "OUTSIDE" in name and ("data.root" in name or "data.archive" in name)
-        yield Attack(f"{number:04} {name}", change, run, readable=specimens.readable, names_outside=outside)
+        opened = (*ALL, partial(_resumed_with, name.partition(" beside ")[2])) if " beside " in name else ALL
+        yield Attack(f"{number:04} {name}", change, run, opened, specimens.readable, outside)
 
 
 _Attacks = Iterator[tuple[str, Path, Callable[[Place], None]]]
@@ -64,6 +66,19 @@ def _additions(specimens: Specimens, draw: random.Random) -> _Attacks:
     for key, value in itertools.cycle(ADDITIONS):
         path = draw.choice(nodes)
         yield f"key {key} in {_dotted(path)}", run, partial(_put, (*path, key), value)
+
+
+def _keys(specimens: Specimens, draw: random.Random) -> _Attacks:
+    """Something that builds, under a key that reads as if it lay where the user types something."""
+    for node in itertools.cycle(NODES):
+        typed, separator = draw.choice(TYPED), draw.choice((".x", ".x.y", "[0]", "[x]", "[", ".", "=x", "@x"))
+        *parents, name = typed.lstrip("~+").partition("=")[0].split(".")
+        path = (*parents, name + separator)
+        yield f"key {_dotted(path)} beside {typed}", specimens.digits, partial(_put, path, node)
+
+
+def _resumed_with(typed: str, place: Place) -> None:
+    commands.train(f"resume={place.run}", "trainer.max_epochs=3", typed)
 
 
 def _settings(specimens: Specimens, draw: random.Random) -> _Attacks:

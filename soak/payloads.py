@@ -218,6 +218,11 @@ ADDITIONS: tuple[tuple[str, Any], ...] = (
     ("storage", "sqlite:///MARKER"),
     ("default_root_dir", "OUTSIDE/new"),
 )
+# What a user types beside a resumed run.
+TYPED: tuple[str, ...] = (
+    *("callbacks.tsne=null", "callbacks.pca=null", "+callbacks.evil=null", "+logger.evil=null", "~callbacks.tsne"),
+    *("callbacks.samples.num_images=2", "data.batch_size=64", "optimizer.lr=0.002", "trainer.log_every_n_steps=5"),
+)
 _OUT = "OUTSIDE/new"
 # Values for keys that there are, or that a class takes.
 SETTINGS: tuple[tuple[str, Any], ...] = (
