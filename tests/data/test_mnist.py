@@ -2,10 +2,12 @@ import functools
 import gzip
 import hashlib
 import http.server
+import os
 import socket
 import struct
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -159,8 +161,69 @@ def test_a_root_that_cannot_be_written_is_one_clear_line(tmp_path):
 def test_a_damaged_file_is_named(tmp_path, content):
     raw = write_raw(tmp_path)
     (raw / FILES[1]).write_bytes(content)
-    with pytest.raises(UserError, match=f"{FILES[1]} is damaged"):
+    with pytest.raises(UserError, match=rf"{FILES[1]} or its \.gz is damaged \(.+\); give data\.root=<"):
         MNIST(root=str(tmp_path)).setup()
+
+
+def header(*shape: int) -> bytes:
+    return bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (header(4, 28, 28) + bytes(50_000_000), "goes on after the end"),
+        (header(4, 28, 28) + bytes(10), "ends 3,126 bytes before the end"),
+        (header(1_000_001, 1, 1) + bytes(1_000_001), "at most 1,000,000 images"),
+        (header(1, 257, 1) + bytes(257), "at most 1,000,000 images of 256 x 256"),
+        (header(10, 0, 28), "its header tells of 10 x 0 x 28"),
+        (header(2**32 - 1, 2**32 - 1, 2**32 - 1), "its header tells of 4,294,967,295 x"),
+        (header(1_000_000, 256, 256), "its header tells of more than 1,000 MB"),
+        (header(900_000, 28, 28), "ends 705,600,000 bytes before the end"),
+        (bytes([0, 0, 8, 255]) + bytes(5000), "no idx file"),
+    ],
+)
+def test_a_file_of_a_stranger_takes_no_more_memory_than_limits_allow(tmp_path, suffix, content, told):
+    file = tmp_path / f"images{suffix}"
+    file.write_bytes(gzip.compress(content) if suffix else content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=told):
+            read_idx(tmp_path / "images")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000 or "705,600,000" in told  # which is reserved and never touched
+
+
+@pytest.mark.usefixtures("in_time")
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_pipe_is_told_and_not_waited_for(tmp_path, suffix):
+    raw = write_raw(tmp_path, suffix)
+    (raw / f"{FILES[2]}{suffix}").unlink()
+    os.mkfifo(raw / f"{FILES[2]}{suffix}")
+    with pytest.raises(UserError, match=rf"{FILES[2]} .*no regular file but a named pipe"):
+        MNIST(root=str(tmp_path)).setup()
+
+
+@pytest.mark.usefixtures("in_time")
+def test_a_file_without_end_is_not_read(tmp_path):
+    raw = write_raw(tmp_path)
+    with (raw / FILES[0]).open("r+b") as file:
+        file.truncate(10**12)
+    with pytest.raises(UserError, match=r"larger than 1,001 MB") as error:
+        MNIST(root=str(tmp_path)).setup()
+    assert "\n" not in str(error.value)
+    assert "delete" not in str(error.value)  # a stored config may name what is none of the run's
+
+
+def test_many_tiny_images_are_not_made_large(tmp_path):
+    raw = write_raw(tmp_path)
+    (raw / FILES[0]).write_bytes(idx(np.zeros((100_000, 1, 1), np.uint8)))
+    (raw / FILES[1]).write_bytes(idx(np.zeros(100_000, np.uint8)))
+    with pytest.raises(UserError, match=r"data\.image_size=256: 100,000 images of this size take more than 4 GB"):
+        MNIST(root=str(tmp_path), image_size=256).setup()
 
 
 def test_labels_must_match_the_images(tmp_path):

@@ -7,7 +7,6 @@ import zlib
 from pathlib import Path
 from typing import final
 
-import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
@@ -16,6 +15,7 @@ from vae_lightning.arguments import require_at_least
 from vae_lightning.data.cache import locked
 from vae_lightning.data.decode import decode_grey_square
 from vae_lightning.data.download import DownloadError, Limits, download
+from vae_lightning.data.idx import read_idx
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet
 from vae_lightning.data.resize import grey_pixels
@@ -28,6 +28,7 @@ FILES = (
     "t10k-labels-idx1-ubyte",
 )
 _LIMITS = Limits()  # of a download
+_MOST_BYTES = 4_000_000_000  # of images once they are resized: MNIST at 256 x 256
 
 
 @final
@@ -116,24 +117,21 @@ class MNIST(ImageDataModule):
         except FileNotFoundError as error:
             raise UserError(f"data.root={self.root}: {name} is not in {self.raw_folder}") from error
         except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
-            raise UserError(f"data.root={self.root}: {path} is damaged; delete it") from error
+            raise UserError(
+                f"data.root={self.root}: {path} or its .gz is damaged ({_last_line(error)}); give "
+                "data.root=<folder that holds MNIST/raw with whole files, or is to>"
+            ) from error
 
     def _pixels(self, images: Tensor, labels: Tensor) -> UInt8[Tensor, "N H W C"]:
         if images.ndim != 3 or labels.shape != images.shape[:1]:
             shapes = f"{list(images.shape)} and {list(labels.shape)}"
             raise UserError(f"data.root={self.root}: images and labels do not match: {shapes}")
+        if images.shape[1:] != (self.image_size, self.image_size) and len(images) * self.image_size**2 > _MOST_BYTES:
+            raise UserError(
+                f"data.image_size={self.image_size}: {len(images):,} images of this size take more than "
+                f"{_MOST_BYTES // 10**9} GB; choose a smaller one"
+            )
         return grey_pixels(images, self.image_size, self.channels)
-
-
-def read_idx(path: Path) -> UInt8[Tensor, "..."]:
-    """The uint8 array of an idx file, or of the same with .gz; raises ValueError if it is not one."""
-    content = path.read_bytes() if path.exists() else gzip.decompress(Path(f"{path}.gz").read_bytes())
-    if content[:3] != b"\x00\x00\x08":
-        raise ValueError(f"{path} is not an idx file of unsigned bytes")
-    num_dimensions = content[3]
-    shape = np.frombuffer(content, ">i4", num_dimensions, offset=4)
-    values = np.frombuffer(content, np.uint8, offset=4 + 4 * num_dimensions)
-    return torch.from_numpy(values.reshape(shape).copy())
 
 
 def _is_complete(folder: Path) -> bool:
