@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -266,6 +267,15 @@ def test_what_is_dumped_is_read_again():
     data = {"b": shared, "a": shared, "Ü": {"x": {}}}
     assert load_yaml(dump_yaml(data)) == data
     assert list(load_yaml(dump_yaml(data))) == ["b", "a", "Ü"]
+
+
+@pytest.mark.usefixtures("in_time")
+@pytest.mark.parametrize("text", ["12:30:45", "-1:2", "1:30.5", "1" + ":1" * 480_000, "1" + ":1" * 480_000 + ".5"])
+def test_numbers_in_base_60_are_text(text):
+    started = time.monotonic()
+    assert load_yaml(f"a: {text}\nb: !!int {text}\nc: [45045, 1.5]") == {"a": text, "b": text, "c": [45045, 1.5]}
+    assert load_yaml(dump_yaml([text])) == [text]
+    assert time.monotonic() - started < 10
 
 
 def test_json_that_is_nested_too_deep_ends_in_one_line():
