@@ -14,7 +14,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from vae_lightning.errors import UserError, one_line
+from vae_lightning.errors import UserError, one_line, plain_lines
 from vae_lightning.interruption import exit_code
 from vae_lightning.run_dir import RunDir, typed
 from vae_lightning.unwritten import spared
@@ -36,7 +36,7 @@ class _Terminal(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with spared("the terminal"):  # or the file on a full disk that it is sent to
-            tqdm.write(self.format(record), file=sys.stdout)
+            tqdm.write(plain_lines(self.format(record)), file=sys.stdout)
             sys.stdout.flush()
 
 
@@ -111,7 +111,7 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
     lines.append(("more figures", f"{_command('vae-evaluate', 'evaluate')} {typed('run', run_dir.path)}"))
     print()
     for name, text in lines:
-        print(f"{name:<16}{text}")
+        print(f"{name:<16}{one_line(text)}")
 
 
 def _command(script: str, module: str) -> str:

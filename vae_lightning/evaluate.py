@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from vae_lightning.commands import run_command
 from vae_lightning.config import instantiate, plain
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, plain_lines
 from vae_lightning.places import with_home
 from vae_lightning.process import run_as_program
 
@@ -40,7 +40,7 @@ def _evaluate(config: DictConfig) -> None:
         evaluation = instantiate({"_target_": "vae_lightning.scoring.evaluation.Evaluation"} | choice, "")
         told = evaluation(run, metrics, world, settings["out"])
         if world.rank == 0:
-            print(told)
+            print(plain_lines(told))
 
 
 def _chosen(settings: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from vae_lightning.commands import run_command
 from vae_lightning.config import instantiate, plain
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, one_line
 from vae_lightning.places import with_home
 from vae_lightning.process import run_as_program
 
@@ -49,9 +49,9 @@ def _tell(context: str, folder: Path) -> None:
     """What was written, a line a file; of many of one kind the first and their number."""
     from vae_lightning.generation.output import listed
 
-    print(f"{context}\n{folder}")
+    print(f"{one_line(context)}\n{one_line(folder)}")
     for line in listed(folder):
-        print(f"  {line}")
+        print(f"  {one_line(line)}")
 
 
 if __name__ == "__main__":

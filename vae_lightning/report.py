@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from vae_lightning.commands import run_command
 from vae_lightning.config import plain
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, one_line, plain_lines
 from vae_lightning.places import with_home
 from vae_lightning.signatures import unknown_key
 
@@ -31,8 +31,8 @@ def _report(config: DictConfig) -> None:
 
     directories, output, title = _wanted(with_home(plain(config)))
     report = write_report(directories, output, title)
-    print(terminal_table(report.records))
-    print(f"\n{'summary':<10}{report.summary}\n{'report':<10}{report.page}")
+    print(plain_lines(terminal_table(report.records)))
+    print(f"\n{'summary':<10}{one_line(report.summary)}\n{'report':<10}{one_line(report.page)}")
 
 
 def _wanted(config: dict[str, Any]) -> tuple[list[Path], Path, str]:

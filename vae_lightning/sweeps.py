@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_lightning.children import environment, train_in_children
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, plain_lines
 from vae_lightning.gpus import num_ranks, own_gpus
 from vae_lightning.interruption import Interrupted, interruptible, number_of
 from vae_lightning.launch import prepared
@@ -247,12 +247,12 @@ def summarize(sweep: Path) -> None:
     if not directories:  # no job came so far
         return
     report = write_report(directories, sweep, f"Sweep {sweep.name}")
-    print(f"\n{terminal_table(report.records)}\n")
+    print(f"\n{plain_lines(terminal_table(report.records))}\n")
     for name, path in {"sweep": sweep, "table": report.summary, "report": report.page}.items():
         print(f"{name:<16}{path}")
     unfinished = [record for record in report.records if record.status != "finished"]
     for record in unfinished:
-        print(f"{f'job {record.name}':<16}{record.status}: {shortened(record.reason, 300)}")
+        print(f"{f'job {record.name}':<16}{shortened(record.status, 40)}: {shortened(record.reason, 300)}")
     if unfinished:
         names = ", ".join(record.name for record in unfinished)
         raise UserError(f"{len(unfinished)} of {len(directories)} jobs have not finished: {names}")

@@ -24,7 +24,7 @@ from vae_lightning.checkpoints import AtomicCheckpointIO, current_node
 from vae_lightning.children import environment
 from vae_lightning.config import instantiate
 from vae_lightning.data.image_data import ImageDataModule
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, plain_lines
 from vae_lightning.evaluation.kind import kind_of
 from vae_lightning.execution import Unprofiled, execute_together, lightning_options, stepping_options
 from vae_lightning.expectations import Expectation, mapping, whole
@@ -327,7 +327,7 @@ class _LogFile(logging.Handler):
         self._file = HeldFile(path, "train.log")
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._file.write((self.format(record) + "\n").encode(errors="backslashreplace"))
+        self._file.write((plain_lines(self.format(record)) + "\n").encode(errors="backslashreplace"))
         self._file.flush()
 
     def close(self) -> None:

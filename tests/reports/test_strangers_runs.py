@@ -1,5 +1,7 @@
 """Reports on runs from elsewhere: whatever lies there, the others are shown, in time, and nothing foreign is."""
 
+import csv
+import io
 import json
 import os
 import re
@@ -12,10 +14,11 @@ from PIL import Image
 
 from tests.reports.runs_on_disk import figures, write_picture, write_run, write_sweep
 from vae_lightning.reports import pictures
+from vae_lightning.reports.comparison import Comparison
 from vae_lightning.reports.pictures import embed
 from vae_lightning.reports.report import Report, write_report
 from vae_lightning.reports.runs import find_runs, read_runs
-from vae_lightning.reports.summary import terminal_table
+from vae_lightning.reports.summary import summary_csv, terminal_table
 
 pytestmark = pytest.mark.usefixtures("in_time")
 
@@ -126,6 +129,46 @@ def test_no_text_of_a_run_becomes_markup(tmp_path):
     assert "<script>alert" not in page
     assert "&lt;img src=x" in page
     assert "49" not in re.findall(r"<title>(.*?)</title>", page)[0]
+
+
+DRIVING = "\x1b]0;owned\x07\x1b[2J\r\n\x9b31m\u202e"
+
+
+def test_no_text_of_a_run_drives_a_terminal_or_a_spreadsheet(tmp_path):
+    formula = f"{DRIVING}=cmd|'/C calc'!A0"
+    for number in range(2):
+        write_run(
+            tmp_path / f"sweep/{DRIVING.replace('/', '')}={number}{chr(27) * number}",
+            {f"objective__{DRIVING}": f"{DRIVING}@x{number}", "model__latent_dim": -number, "name": DRIVING},
+            [f"objective.beta=={DRIVING}HYPERLINK({number})", f"{DRIVING}=+{number}x", f"model.latent_dim={-number}"],
+            figures(-100.0) | {"test/kind": f"{formula} kind"},
+            status=f"failed{DRIVING}",
+            reason=formula,
+        )
+    report = write_report(find_runs(tmp_path / "sweep"), tmp_path, f"Sweep {DRIVING}")
+    csv_text, page = (file.read_text(encoding="utf-8") for file in (report.summary, report.page))
+    for text in (terminal_table(report.records), csv_text, page):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text.partition("<script nonce")[0])
+    rows = list(csv.reader(io.StringIO(csv_text)))
+    assert len(rows) == len(csv_text.splitlines()) == 3
+    for cell in (cell for row in rows for cell in row):
+        assert not cell.startswith(("=", "+", "-", "@")) or re.fullmatch(r"-\d+(\.\d+)?", cell)
+    reasons = {row[rows[0].index("reason")] for row in rows[1:]}
+    assert reasons == {"]0;owned [2J 31m =cmd|'/C calc'!A0"}
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1x", "-x", "@x", "\t=1", "\uff1d1", "\x1b=1"])
+def test_a_text_is_no_formula_and_a_number_stays_one(tmp_path, text):
+    run = write_run(tmp_path / "0", {}, ["seed=0"], figures(-100.0), status="failed", reason=text)
+    (row,) = csv.DictReader(io.StringIO(summary_csv(Comparison(read_runs([run])), tmp_path)))
+    assert row["reason"] == f"'{text.lstrip(chr(9) + chr(27))}"
+    assert row["test/elbo"] == "-100"
+
+
+def test_runs_whose_names_look_the_same_are_told_apart(tmp_path):
+    for name in ("a", "a\x1b"):
+        write_run(tmp_path / name, {}, ["seed=0"], figures(-100.0))
+    assert [record.name for record in read_runs(find_runs(tmp_path))] == ["0: a", "1: a"]
 
 
 def test_a_picture_that_a_link_leads_to_is_not_shown(sweep, tmp_path):

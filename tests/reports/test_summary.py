@@ -20,7 +20,7 @@ def test_summary_has_a_line_a_run_with_unrounded_figures(tmp_path):
     assert [row["model.latent_dim"] for row in rows] == ["8", "2", "0"]
     assert float(rows[0]["test/elbo"]) == -160.51
     assert (rows[0]["epochs"], rows[0]["seconds"], rows[2]["test/elbo"]) == ("4", "439.2", "")
-    assert rows[2]["reason"] == 'no, "never"\nso'
+    assert rows[2]["reason"] == 'no, "never" so'
 
 
 def test_paths_hold_from_where_the_summary_lies(tmp_path):

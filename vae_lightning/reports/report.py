@@ -10,6 +10,7 @@ from vae_lightning.reports.comparison import Comparison
 from vae_lightning.reports.page import page_html
 from vae_lightning.reports.runs import RunRecord, read_runs
 from vae_lightning.reports.summary import summary_csv
+from vae_lightning.reports.wording import visible
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def write_report(directories: list[Path], output: Path, title: str) -> Report:
     try:
         output.mkdir(parents=True, exist_ok=True)
         _write(summary, summary_csv(comparison, output))
-        _write(page, page_html(comparison, title, output))
+        _write(page, page_html(comparison, visible(title), output))
     except OSError as error:
         raise UserError(f"output={output}: can't be written to ({error.strerror or error})") from error
     return Report(comparison.records, summary, page)

@@ -14,6 +14,7 @@ from typing import Any
 from vae_lightning.errors import UserError
 from vae_lightning.files import check_within, open_regular
 from vae_lightning.reports.settings import Setting, flatten, typed_settings
+from vae_lightning.reports.wording import visible
 from vae_lightning.run_dir import RunDir
 
 CURVES = ("val/elbo", "train/loss")
@@ -120,7 +121,13 @@ def given_runs(patterns: list[str]) -> list[Path]:
 def read_runs(directories: list[Path]) -> list[RunRecord]:
     """One record a directory, in the given order; a directory that was given twice counts once."""
     unique = list({path.resolve(): path for path in directories}.values())
-    return [_read(path, name) for path, name in zip(unique, _names(unique), strict=True)]
+    return [_read(path, name) for path, name in zip(unique, _visible_names(unique), strict=True)]
+
+
+def _visible_names(directories: list[Path]) -> list[str]:
+    """Names that may be printed: numbered where they differ only in what doesn't show."""
+    names = [visible(name) for name in _names(directories)]
+    return names if len(set(names)) == len(names) else [f"{place}: {name}" for place, name in enumerate(names)]
 
 
 def _names(directories: list[Path]) -> list[str]:
@@ -144,15 +151,20 @@ def _read(path: Path, name: str) -> RunRecord:
     return RunRecord(
         path=path,
         name=name,
-        status="unreadable" if unreadable else str((status or {}).get("status") or "unknown"),
-        reason="; ".join([*problems.messages, *_reasons(path, status)]),
-        settings=flatten(config or {}),
-        typed=None if overrides is None else typed_settings([str(override) for override in overrides]),
+        status="unreadable" if unreadable else visible(str((status or {}).get("status") or "unknown")),
+        reason=visible("; ".join([*problems.messages, *_reasons(path, status)])),
+        settings=_visible(flatten(config or {})),
+        typed=None if overrides is None else _visible(typed_settings([str(override) for override in overrides])),
         metrics={key: float(value) for key, value in metrics.items() if _is_figure(value)},
-        kind=kind if isinstance(kind, str) else None,
+        kind=(visible(kind) or None) if isinstance(kind, str) else None,
         curves=curves,
         pictures=_pictures(path),
     )
+
+
+def _visible(settings: dict[str, Setting]) -> dict[str, Setting]:
+    """Keys and texts on one line each: a stranger may have written them for a terminal, or a spreadsheet, to obey."""
+    return {visible(key): visible(value) if isinstance(value, str) else value for key, value in settings.items()}
 
 
 def _reasons(path: Path, status: dict[str, Any] | None) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from vae_lightning.reports.comparison import Comparison, Ranking, setting_of
 from vae_lightning.reports.runs import RunRecord
 from vae_lightning.reports.settings import Setting, setting_text
-from vae_lightning.reports.wording import duration, nats, shortened, whole, with_stderr
+from vae_lightning.reports.wording import duration, nats, shortened, visible, whole, with_stderr
 
 METRICS = (
     "val/elbo",
@@ -25,6 +25,7 @@ METRICS = (
 _WIDTH = 140
 _SETTING_WIDTH = 18
 _NAME_WIDTH = 28
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and their wide forms
 _REASON_WIDTH = 14  # at least; what the other columns leave of the line, where that is more
 
 
@@ -35,14 +36,15 @@ def summary_csv(comparison: Comparison, directory: Path) -> str:
         directory: where the file will lie; the runs' paths are told from there.
     """
     stream = io.StringIO()
-    columns = ["rank", "run", "status", "reason", "kind", *comparison.varied, *METRICS, "path"]
+    columns = ["rank", "run", "status", "reason", "kind", *map(_cell, comparison.varied), *METRICS, "path"]
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
     for record in comparison.records:
         settings = [_cell(setting_of(record, key)) for key in comparison.varied]
         figures = [_cell(record.metrics.get(name)) for name in METRICS]
-        head = [comparison.ranks.get(record.name, ""), record.name, record.status, record.reason, record.kind or ""]
-        writer.writerow([*head, *settings, *figures, relative(record.path, directory)])
+        texts = [_cell(text) for text in (record.name, record.status, record.reason, record.kind)]
+        rank, path = comparison.ranks.get(record.name, ""), _cell(relative(record.path, directory))
+        writer.writerow([rank, *texts, *settings, *figures, path])
     return stream.getvalue()
 
 
@@ -111,6 +113,10 @@ def _status(record: RunRecord, room: int) -> str:
 
 
 def _cell(value: Setting | None) -> Setting:
+    """A figure as it is, and a text on one line, with a quote before what a spreadsheet would take for a formula."""
+    if isinstance(value, str):
+        text = visible(value)
+        return f"'{text}" if text.startswith(_FORMULA) else text
     if isinstance(value, float) and value.is_integer():  # 40 epochs, not 40.0
         return int(value)
     return "" if value is None else value

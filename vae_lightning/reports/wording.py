@@ -33,7 +33,13 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
+def visible(text: str) -> str:
+    """The text on one line, without control characters, which could drive a terminal, and others that don't show."""
+    printable = text.encode(errors="backslashreplace").decode()  # of a file's name that is no UTF-8
+    return " ".join("".join(character if character.isprintable() else " " for character in printable).split())
+
+
 def shortened(text: str, length: int) -> str:
     """At most so many characters, on one line, without control characters, which could drive a terminal."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    line = visible(text)
     return line if len(line) <= length else f"{line[: max(length - 3, 0)].rstrip()}..."
