@@ -6,6 +6,7 @@ import json
 import os
 import re
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.reports.runs_on_disk import figures, write_picture, write_run, write_sweep
-from vae_lightning.reports import pictures
+from vae_lightning.reports import curves, pictures
 from vae_lightning.reports.comparison import Comparison
 from vae_lightning.reports.pictures import embed
 from vae_lightning.reports.report import Report, write_report
@@ -213,6 +214,79 @@ def test_what_is_no_picture_of_its_kind_is_left_out(tmp_path, monkeypatch):
     bad = [pipe, *(tmp_path / name for name in (*others, "jpeg.png", "large.png")), huge, gone]
     assert set(embed([good, *bad])) == {good}
     assert set(embed([tmp_path / "long.gif"], budget=3000)) == set()
+
+
+def gif(*pieces: bytes) -> bytes:
+    """A GIF of one pixel and two colours, of these pieces."""
+    head = struct.pack("<6sHHBBB", b"GIF89a", 1, 1, 0x80, 0, 0)
+    return head + bytes(3) + b"\xff" * 3 + b"".join(pieces) + b"\x3b"
+
+
+def frame(width: int = 1, height: int = 1, data: bytes = b"\x02\x44\x01\x00") -> bytes:
+    return b"\x2c" + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x02" + data
+
+
+def comment(*blocks: bytes) -> bytes:
+    return b"\x21\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\x00"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (gif(*[frame()] * 600_000), "more than 20,000 frames"),
+        (gif(frame(), *[comment()] * 600_000), "more than 20,000 frames"),
+        (gif(frame(data=b"\x01\x44" * 2_000_000 + b"\0")), "blocks of a few bytes"),
+        (gif(*[frame(65_000, 65_000)] * 9), "9 frames of 65000 x 65000 pixels"),
+        (gif(b"\x07" * 9_000_000), "no known kind"),
+    ],
+)
+def test_an_animation_that_would_take_minutes_is_left_out_at_once(tmp_path, content, told):
+    (tmp_path / "training.gif").write_bytes(content)
+    started = time.monotonic()
+    with pytest.raises(ValueError, match=told):
+        pictures._check_animation(content)
+    assert embed([tmp_path / "training.gif"]) == {}
+    assert time.monotonic() - started < 2
+
+
+def test_an_animation_of_many_frames_is_shown(tmp_path):
+    (tmp_path / "training.gif").write_bytes(gif(comment(b"made by hand"), *[frame()] * 9000))
+    assert len(embed([tmp_path / "training.gif"])) == 1
+
+
+def test_a_picture_of_countless_chunks_is_left_out_at_once(tmp_path):
+    content = png(64, 64, bytes(65 * 64))
+    many = struct.pack(">I4sI", 0, b"vpAg", zlib.crc32(b"vpAg"))
+    (tmp_path / "many.png").write_bytes(content[:33] + many * 2_000_000 + content[33:])
+    (tmp_path / "few.png").write_bytes(content[:33] + many * 19_000 + content[33:])
+    started = time.monotonic()
+    assert list(embed([tmp_path / "many.png", tmp_path / "few.png"])) == [tmp_path / "few.png"]
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("\n".join(f"{epoch},1,2" for epoch in range(1001)), "more than 1,000 epochs"),
+        ("0,1,2\n" * 3001, "more than 3,000 rows"),
+        ("\n" * 3001, "more than 3,000 rows"),
+        ("," * 2_000_000, "a line of more than 1,000,000 characters"),
+    ],
+)
+def test_curves_without_end_are_told(sweep, monkeypatch, text, told):
+    assert (curves._MOST_ROWS, curves._MOST_EPOCHS) == (1_000_000, 100_000)
+    monkeypatch.setattr(curves, "_MOST_ROWS", 3000)
+    monkeypatch.setattr(curves, "_MOST_EPOCHS", 1000)
+    (sweep / "0/metrics.csv").write_text(f"epoch,val/elbo,train/loss\n{text}")
+    (record,) = read_runs([sweep / "0"])
+    assert (record.status, record.curves) == ("finished", {})
+    assert record.reason == f"metrics.csv can't be read ({told})"
+
+
+def test_a_quote_that_is_never_closed_ends_with_its_line(sweep):
+    (sweep / "0/metrics.csv").write_text('epoch,val/elbo\n0,-5\n1,"\n2,-4\n')
+    (record,) = read_runs([sweep / "0"])
+    assert record.curves == {"val/elbo": [(1, -5.0), (3, -4.0)]}
 
 
 def test_a_report_that_is_a_link_is_replaced(sweep, tmp_path):

@@ -12,12 +12,14 @@ from PIL import Image, ImageSequence
 
 from vae_lightning.files import read_bytes
 from vae_lightning.hardware import num_cpus
+from vae_lightning.reports.pieces import check_png, gif_extent
 
 BUDGET = 12_000_000  # of all pictures of a page; base64 adds a third to it
 _ANIMATION_WEIGHT = 3  # a GIF's share against a still's
 _MOST_OF_ONE = 1_500_000
 _MOST_FRAMES = 40
 _MOST_BYTES, _MOST_PIXELS = 256_000_000, 32_000_000  # of a file
+_MOST_OF_PNG = 128_000_000  # bytes: as many pixels of noise take 96 MB
 _MOST_WORK = 4_000_000_000  # pixels of all frames of a GIF, each of which must be decoded: half a minute
 _SMALLEST = 40  # pixels a side: smaller than that nothing can be seen
 # Bytes a pixel that WebP takes at the qualities below, measured on grids of faces: where the search for a size begins.
@@ -72,8 +74,12 @@ def _size(file: Path) -> int | None:
 
 def _embed(file: Path, share: int) -> Picture | None:
     try:
-        content = read_bytes(file, _MOST_BYTES)
         is_animation = file.suffix == ".gif"
+        content = read_bytes(file, _MOST_BYTES if is_animation else _MOST_OF_PNG)
+        if is_animation:
+            _check_animation(content)
+        else:
+            check_png(content)
         with Image.open(io.BytesIO(content), formats=("GIF",) if is_animation else ("PNG",)) as image:
             if math.prod(image.size) > _MOST_PIXELS:
                 return None
@@ -104,12 +110,16 @@ def _animation(content: bytes, image: Image.Image, share: int) -> Picture | None
     return _fitted(encoded, image.size, _FRAME_BYTES * len(frames), share)
 
 
+def _check_animation(content: bytes) -> None:
+    number, width, height = gif_extent(content)
+    if width * height > _MOST_PIXELS or number * width * height > _MOST_WORK:
+        raise ValueError(f"{number} frames of {width} x {height} pixels")
+
+
 def _thinned(image: Image.Image, most: int) -> tuple[list[Image.Image], list[int]]:
     """At most so many frames, evenly spread, the first and the last among them, shown as long as all were."""
     number = getattr(image, "n_frames", 1)
     kept = sorted({round(index * (number - 1) / (most - 1)) for index in range(most)}) if number > most else None
-    if number * math.prod(image.size) > _MOST_WORK:
-        raise ValueError(f"{number} frames of {image.size[0]} x {image.size[1]} pixels")
     frames, durations = [], []
     for index, frame in enumerate(ImageSequence.Iterator(image)):
         duration = int(frame.info.get("duration", 100))

@@ -1,7 +1,5 @@
 """Reads run directories into records; what is missing or damaged is told in the record and never stops the others."""
 
-import csv
-import io
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -12,18 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from vae_lightning.errors import UserError
-from vae_lightning.files import check_within, open_regular
+from vae_lightning.files import check_within
+from vae_lightning.reports.curves import Curve, read_curves
 from vae_lightning.reports.settings import Setting, flatten, typed_settings
 from vae_lightning.reports.wording import visible
 from vae_lightning.run_dir import RunDir
 
-CURVES = ("val/elbo", "train/loss")
 PICTURES = ("reconstructions", "samples", "training")
 _FILES = ("config.yaml", "status.json", "overrides.yaml", "metrics.json", "metrics.csv")
-_MOST_BYTES = 256_000_000  # of a metrics.csv
-_MOST_EPOCHS = 10**9
 _HUGE = 1e300  # no figure: sums and differences of such would be none
-_Curve = list[tuple[int, float]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,7 @@ class RunRecord:
     typed: Mapping[str, Setting] | None
     metrics: Mapping[str, float]
     kind: str | None
-    curves: Mapping[str, _Curve]
+    curves: Mapping[str, Curve]
     pictures: Mapping[str, Path]
 
     @cached_property
@@ -146,7 +141,7 @@ def _read(path: Path, name: str) -> RunRecord:
     metrics = problems.read("metrics.json", run.metrics, dict) or {}
     unreadable = bool(problems.messages)  # what follows can be done without
     overrides = problems.read("overrides.yaml", run.overrides, list)
-    curves = problems.read("metrics.csv", lambda: _curves(path / "metrics.csv"), dict) or {}
+    curves = problems.read("metrics.csv", lambda: read_curves(path / "metrics.csv"), dict) or {}
     kind = metrics.get("test/kind")
     return RunRecord(
         path=path,
@@ -200,28 +195,6 @@ class _Problems:
 def _is_figure(value: Any) -> bool:
     # JSON's integers may be longer than any float.
     return isinstance(value, int | float) and not isinstance(value, bool) and -_HUGE < value < _HUGE
-
-
-def _curves(file: Path) -> dict[str, _Curve]:
-    """Of each metric the last value of each epoch, which the file counts from 0 and people from 1."""
-    points: dict[str, dict[int, float]] = {name: {} for name in CURVES}
-    opened = open_regular(file, _MOST_BYTES, within=file.parent)
-    with io.TextIOWrapper(opened, "utf-8", errors="replace", newline="") as stream:
-        for row in csv.DictReader(stream):
-            epoch = _finite(row.get("epoch"))
-            for name in CURVES:
-                value = _finite(row.get(name))
-                if epoch is not None and 0 <= epoch < _MOST_EPOCHS and value is not None:
-                    points[name][int(epoch) + 1] = value
-    return {name: sorted(values.items()) for name, values in points.items() if values}
-
-
-def _finite(text: Any) -> float | None:
-    try:
-        value = float(text)
-    except (TypeError, ValueError):  # an empty cell, or the torn last line of a killed run
-        return None
-    return value if abs(value) < _HUGE else None
 
 
 def _pictures(path: Path) -> dict[str, Path]:
