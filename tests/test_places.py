@@ -14,6 +14,7 @@ from vae_lightning.places import check_name, typed_with_home, with_home
 def home(tmp_path, monkeypatch) -> Path:
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "matplotlib"))  # which it would make at home
     return tmp_path / "home"
 
 
