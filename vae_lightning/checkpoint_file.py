@@ -1,10 +1,11 @@
-"""How a checkpoint file is read: plain data and tensors, and no more memory than the file has bytes.
+"""How a checkpoint file is read: plain data in 300 MB of memory at most, and tensors as they are asked for.
 
 A checkpoint may come from a stranger. PyTorch's own loader, asked for weights only, runs no code of the file's, but it
 believes what the file says of sizes, calls whatever allocates memory, and does not notice a flipped bit. So the format
 that `torch.save` has written since PyTorch 1.6, a zip archive of one pickle and of each storage's bytes, is read here
-by the few instructions that a checkpoint needs; every other is refused. Bytes are compared with their checksums, and
-those of a tensor are read only when it is asked for.
+by the few instructions that a checkpoint needs; every other is refused. What the pickle makes
+is counted as it is made, for one text can be made bytes of thousands of times. Bytes are compared with their checksums;
+those of a tensor are read only when it is asked for, and all tensors together have sixteen times the file's at most.
 """
 
 import math
@@ -25,10 +26,14 @@ from torch import Tensor
 
 from vae_lightning.files import open_regular
 
-_MOST_AT_ONCE = 64 << 20  # bytes: the archive's list of contents, and the pickle, are smaller
+_MOST_AT_ONCE = 16 << 20  # bytes: the archive's list of contents, and the pickle, are smaller
 _CHUNK = 1 << 20  # bytes of a storage that are read at a time
 _MOST_DEEP = 60  # containers within one another
 _MOST_VALUES = 1_000_000
+_MOST_WORK = 2_000_000  # instructions, and values that calls go through; 1,000 weights, Adam and averages take 150,000
+_LETTERS = 8  # take as much room as one value
+_MOST_DIMS = 25  # of a tensor
+_MOST_OFTEN = 16  # that all of a file's bytes are given out: weights may be tied, and a checkpoint looked at twice
 
 
 class UnreadableError(Exception):
@@ -60,6 +65,7 @@ class StoredTensor:
             UnreadableError: its bytes are not those that were written.
         """
         with _told():
+            self._storage.spend(math.prod(self.shape) * self.dtype.itemsize)
             return self._storage.values.as_strided(self.shape, self.stride, self.offset)
 
 
@@ -104,12 +110,25 @@ class _Bounded:
         return self._read(size if size >= 0 else _MOST_AT_ONCE)
 
 
+class _Budget:
+    """What reading a file may take, spent as it is read: afterwards would be too late."""
+
+    def __init__(self, most: int, told: str):
+        self._left, self._told = most, told
+
+    def __call__(self, amount: int) -> None:
+        self._left -= amount
+        if self._left < 0:
+            raise UnreadableError(self._told)
+
+
 class _Storage:
     """The bytes of one storage, read when they are needed, and once."""
 
-    def __init__(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, dtype: torch.dtype):
+    def __init__(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, dtype: torch.dtype, spend: "_Budget"):
         self.dtype = dtype
         self.num_bytes = entry.file_size
+        self.spend = spend
         self._archive, self._entry = archive, entry
 
     @cached_property
@@ -132,7 +151,8 @@ def _contents(archive: zipfile.ZipFile, size: int) -> Any:
     root = next(iter(entries)).split("/")[0]  # torch.save puts everything into one folder, whatever its name
     if f"{root}/data.pkl" not in entries or archive.read(f"{root}/byteorder") != sys.byteorder.encode():
         raise UnreadableError("an archive without data.pkl, or of a machine with another order of bytes")
-    value = _Machine(_Storages(archive, root)).run(archive.read(f"{root}/data.pkl"))
+    spend = _Budget(_MOST_OFTEN * size, "its tensors share their bytes too often")
+    value = _Machine(_Storages(archive, root, spend)).run(archive.read(f"{root}/data.pkl"))
     _check_depth(value)
     return value
 
@@ -140,15 +160,16 @@ def _contents(archive: zipfile.ZipFile, size: int) -> Any:
 class _Storages:
     """The storages of an archive, by what a pickle says of them."""
 
-    def __init__(self, archive: zipfile.ZipFile, root: str):
-        self._archive, self._root = archive, root
+    def __init__(self, archive: zipfile.ZipFile, root: str, spend: _Budget):
+        self._archive, self._root, self._spend = archive, root, spend
         self._known: dict[str, _Storage] = {}
 
     def __call__(self, kind: Any, dtype: Any, key: Any, _place: Any, size: Any) -> _Storage:
         if kind != "storage" or type(key) is not str or type(size) is not int or not isinstance(dtype, torch.dtype):
             raise UnreadableError("a storage without a name or a size")
         if key not in self._known:
-            self._known[key] = _Storage(self._archive, self._archive.getinfo(f"{self._root}/data/{key}"), dtype)
+            entry = self._archive.getinfo(f"{self._root}/data/{key}")
+            self._known[key] = _Storage(self._archive, entry, dtype, self._spend)
         storage = self._known[key]
         if storage.dtype != dtype or storage.num_bytes != size * dtype.itemsize:
             raise UnreadableError("a storage of another type or size than its bytes")
@@ -157,7 +178,8 @@ class _Storages:
 
 def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, _grad: Any, _hooks: Any, *more: Any) -> StoredTensor:
     whole = all(type(number) is int and number >= 0 for number in (offset, *shape, *stride))
-    if not whole or len(shape) != len(stride) or len(shape) > 25 or not isinstance(storage, _Storage) or any(more):
+    known = isinstance(storage, _Storage) and not any(more)
+    if not whole or not known or len(shape) != len(stride) or len(shape) > _MOST_DIMS:
         raise UnreadableError("a tensor without a shape")
     last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
     if 0 not in shape and max(last + 1, math.prod(shape)) * storage.dtype.itemsize > storage.num_bytes:
@@ -167,6 +189,12 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, _grad: Any, _hoo
 
 def _ordered() -> OrderedDict[Any, Any]:
     return OrderedDict()
+
+
+def _size(sizes: Any) -> tuple[int, ...]:
+    if type(sizes) not in (tuple, list) or len(sizes) > _MOST_DIMS or any(type(size) is not int for size in sizes):
+        raise UnreadableError("a shape that is none")
+    return tuple(sizes)
 
 
 def _set(values: list[Any]) -> set[Any]:
@@ -182,7 +210,7 @@ def _bytes(text: str, encoding: str) -> bytes:
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "torch._utils _rebuild_tensor_v2": _tensor,
     "collections OrderedDict": _ordered,
-    "torch Size": tuple,
+    "torch Size": _size,
     "_codecs encode": _bytes,
     "__builtin__ set": _set,
 }
@@ -213,9 +241,11 @@ class _Machine:
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[Any, Any] = {}
+        self._spend = _Budget(_MOST_WORK, "its pickle makes too many values")
 
     def run(self, pickled: bytes) -> Any:
         for instruction, argument, _ in pickletools.genops(pickled):
+            self._spend(1)
             name = instruction.name
             if name in _ARGUMENTS:
                 self._stack.append(argument)
@@ -258,13 +288,24 @@ class _Machine:
             case "SETITEMS":
                 self._update(self._since_mark())
             case "REDUCE":
-                self._stack.append(_called(pop(), pop()))
+                arguments, function = pop(), pop()
+                self._stack.append(self._called(function, arguments))
             case "BUILD" if type(self._stack[-2]) is OrderedDict:
                 pop()  # what PyTorch notes about a state_dict, of which nothing is needed
             case "BINPERSID":
                 self._stack.append(self._storage(*pop()))
             case _:
                 raise UnreadableError(f"its pickle has the instruction {name}")
+
+    def _called(self, function: Any, arguments: Any) -> Any:
+        if function not in _FUNCTIONS.values() or type(arguments) is not tuple:
+            raise UnreadableError("it calls what is no function")
+        for part in arguments:  # an instruction of two bytes takes it from the memo, whatever its length
+            if isinstance(part, str):
+                self._spend(len(part) // _LETTERS)
+            elif isinstance(part, list | tuple | dict | set):
+                self._spend(len(part))
+        return function(*arguments)
 
     def _since_mark(self) -> list[Any]:
         values, self._stack = self._stack, self._marks.pop()
@@ -285,12 +326,6 @@ def _named(name: str) -> Any:
     if name not in _NAMED:
         raise UnreadableError(f"it holds {_line(name.replace(' ', '.'))}, which no run's checkpoint does")
     return _NAMED[name]
-
-
-def _called(arguments: Any, function: Any) -> Any:
-    if function not in _FUNCTIONS.values() or type(arguments) is not tuple:
-        raise UnreadableError("it calls what is no function")
-    return function(*arguments)
 
 
 def _key(value: Any) -> str | int:
