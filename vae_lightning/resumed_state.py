@@ -7,6 +7,7 @@ what is like that reaches them; keys that nobody asks for are left out, and no p
 import copy
 import math
 import stat
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -169,11 +170,21 @@ def _rank(live: Live, devices: tuple[str, ...]) -> Expectation:
 
 def _generator_state(value: Any, where: str, device: str) -> Tensor:
     state = tensor((None,), torch.uint8)(value, where)
+    told = f"{where} is no state of a generator of random numbers"
     try:
         torch.Generator(device).set_state(state)
     except RuntimeError as error:
-        raise UnexpectedError(f"{where} is no state of a generator of random numbers") from error
+        raise UnexpectedError(told) from error
+    if device == "cpu" and not _is_within_its_words(state):
+        raise UnexpectedError(told)
     return state
+
+
+def _is_within_its_words(state: Tensor) -> bool:
+    """Whether a Mersenne twister draws as many of its 624 words as are left: PyTorch would read on beyond the last."""
+    _seed, left, _seeded, following = struct.unpack_from("=Qiiq", state.numpy().tobytes())
+    just_seeded = (left, following) == (1, 0)
+    return just_seeded or (1 <= left <= 624 and left + following == 625)
 
 
 def _none_of(value: Any, where: str) -> list[Any]:
