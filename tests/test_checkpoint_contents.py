@@ -18,6 +18,7 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from tests.trained import DIGITS
+from vae_lightning.callbacks.samples import Samples
 from vae_lightning.checkpoint_file import UnreadableError, stored
 from vae_lightning.errors import UserError
 from vae_lightning.expectations import plain
@@ -227,12 +228,14 @@ CHANGES = {
     "callbacks/Reconstructions": [None, [], "x"],
     "callbacks/Reconstructions/fixed": [
         *(None, "x", torch.zeros(16, 1, 28, 28), torch.zeros(16, 1, 28, 27, dtype=torch.uint8)),
-        *(torch.zeros(28, 28, dtype=torch.uint8), torch.zeros((), dtype=torch.uint8)),
+        *(torch.zeros(shape, dtype=torch.uint8) for shape in ((28, 28), (), (1001, 1, 28, 28))),
     ],
-    "callbacks/Samples/fixed": [torch.zeros(64, 3), torch.zeros(64), torch.full((64, 2), NAN), torch.zeros(10**6, 2)],
+    "callbacks/Samples/fixed": [torch.zeros(64, 3), torch.zeros(64), torch.full((64, 2), NAN), torch.zeros(1001, 2)],
+    "callbacks/Samples/chosen_by": [torch.zeros(3), {"seed": torch.zeros(3)}, {"num_images": [torch.zeros(2)]}],
     "callbacks/ReconstructionHistory/rows": [
         *(None, [], {"a": 1}, {1: None}, {0: torch.zeros(10, 1, 28, 28, dtype=torch.uint8)}),
         {1: torch.zeros(9, 1, 28, 28, dtype=torch.uint8)},
+        dict.fromkeys(range(1, 1002), torch.zeros(10, 1, 28, 28, dtype=torch.uint8)),
     ],
     "callbacks/EMAWeightAveraging": [None, {}, {"latest_update_step": "x"}, {"latest_update_step": -1}],
     "callbacks/EarlyStopping/wait_count": [None, GONE, "x", -1, 1.5],
@@ -371,6 +374,15 @@ def test_a_state_laid_out_otherwise_is_laid_out_as_its_parameter(parts, saved, f
     assert found["exp_avg_sq"].untyped_storage().nbytes() == 4 * 4 * 784
 
 
+@pytest.mark.parametrize(("own", "num_stored"), [(4, 1000), (1200, 1200), (1200, 4)])
+def test_pictures_of_another_number_than_the_run_now_asks_for_are_taken(parts, file, own, num_stored):
+    state = {"fixed": torch.randn(num_stored, 2), "chosen_by": {"num_images": num_stored, "seed": 0}}
+    torch.save(state, file)
+    with stored(file) as contents:
+        found = Samples(num_images=own).expected_state(parts.module, parts.data)(contents, "")
+    assert same(found, state)
+
+
 # Paths
 
 
@@ -464,6 +476,14 @@ def within(parts: Parts) -> dict[str, Any]:
     return place | {"run": run | {"precision": "bf16-mixed"}, "ranks": [rank]}
 
 
+def twister(left: int, following: int) -> Tensor:
+    """A generator's state that has so many words left, of 624, and draws that one next."""
+    state = torch.Generator().get_state()
+    state[8:12].view(torch.int32).fill_(left)
+    state[16:24].view(torch.int64).fill_(following)
+    return state
+
+
 WITHIN = {
     "batches": [None, GONE, -1, 9, 10, "x", 10**9, 0],
     "validating": [None, 1, "x"],
@@ -478,14 +498,6 @@ WITHIN = {
     "ranks/0/gradients": [None, {FIRST: torch.zeros(2)}, {FIRST: None}, {FIRST: torch.zeros(4, 784).double()}],
     "ranks/0/buffers": [None, {"vae.prior.loc": torch.zeros(3)}, {"vae.prior.loc": torch.tensor([NAN, 0.0])}],
 }
-
-def twister(left: int, following: int) -> Tensor:
-    """A generator's state that has so many words left, of 624, and draws that one next."""
-    state = torch.Generator().get_state()
-    state[8:12].view(torch.int32).fill_(left)
-    state[16:24].view(torch.int64).fill_(following)
-    return state
-
 
 
 def test_a_place_within_an_epoch_is_taken_as_it_was_and_refused_where_it_is_none(parts, saved, file):
@@ -504,6 +516,17 @@ def test_a_place_within_an_epoch_is_taken_as_it_was_and_refused_where_it_is_none
             assert "within_epoch" in refusal(parts, file), (path, value)
 
 
+@pytest.mark.parametrize("num_drawn", [0, 1, 2, 100, 311, 623, 624, 625, 1248, 1249])
+def test_the_state_of_a_generator_is_taken_whatever_it_has_drawn(parts, saved, file, num_drawn):
+    generator, place = torch.Generator().manual_seed(num_drawn), within(parts)
+    for draw in (torch.rand, torch.randn, torch.randperm):
+        for _ in range(num_drawn):
+            draw(1, generator=generator)
+        put("ranks/0/random/cpu", generator.get_state())(place)
+        torch.save(saved | {"within_epoch": place}, file)
+        assert same(believed(parts, file)["within_epoch"], place)
+
+
 # Files that are no checkpoints, or promise what they have not
 
 
@@ -515,17 +538,6 @@ class Call:
 
     def __reduce__(self):
         return self.call
-
-@pytest.mark.parametrize("num_drawn", [0, 1, 2, 100, 311, 623, 624, 625, 1248, 1249])
-def test_the_state_of_a_generator_is_taken_whatever_it_has_drawn(parts, saved, file, num_drawn):
-    generator, place = torch.Generator().manual_seed(num_drawn), within(parts)
-    for draw in (torch.rand, torch.randn, torch.randperm):
-        for _ in range(num_drawn):
-            draw(1, generator=generator)
-        put("ranks/0/random/cpu", generator.get_state())(place)
-        torch.save(saved | {"within_epoch": place}, file)
-        assert same(believed(parts, file)["within_epoch"], place)
-
 
 
 class Storage:
@@ -811,7 +823,8 @@ RESUMED = {
     ),
     "a fixed tensor of another shape": (
         lambda run: edit(run.last, put("callbacks/Samples/fixed", torch.zeros(64, 3))),
-        "last.ckpt can't be read (callbacks.Samples.fixed is a tensor [64, 3] of float32, not [any, 2] of float32)",
+        "last.ckpt can't be read (callbacks.Samples.fixed is a tensor [64, 3] of float32, "
+        "not [up to 1000, 2] of float32)",
     ),
     "a best one that is cut": (lambda run: os.truncate(run.best, 900), "best.ckpt can't be read ("),
 }

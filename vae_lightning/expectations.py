@@ -18,7 +18,7 @@ Expectation = Callable[[Any, str], Any]
 Values = Literal["finite", "infinite", "all"]  # what a tensor may have: no infinite ones, no NaNs, or whatever there is
 
 _MOST = 2**53  # of a count
-_MOST_ROWS = 100_000  # of a tensor of any size
+_MOST_ROWS = 10_000  # of a tensor of any size
 _LONGEST_TEXT = 10_000
 
 
@@ -34,16 +34,25 @@ class NotFiniteError(UnexpectedError):
     """A checkpoint has NaNs, or infinite values: where it has them."""
 
 
-def tensor(shape: Sequence[int | None], dtype: torch.dtype, *, allowed: Values = "finite") -> Expectation:
-    """A tensor of this shape, where None is any size up to 100,000, of finite values, infinite ones or NaNs, too."""
-    return partial(_tensor, shape=tuple(shape), dtype=dtype, allowed=allowed)
+def tensor(
+    shape: Sequence[int | None], dtype: torch.dtype, *, allowed: Values = "finite", most: int = _MOST_ROWS
+) -> Expectation:
+    """A tensor of this shape, where None is any size up to `most`, of finite values, infinite ones or NaNs, too."""
+    return partial(_tensor, shape=tuple(shape), dtype=dtype, allowed=allowed, most=most)
 
 
-def _tensor(value: Any, where: str, shape: tuple[int | None, ...], dtype: torch.dtype, allowed: Values) -> Tensor:
+def _tensor(
+    value: Any,
+    where: str,
+    shape: tuple[int | None, ...],
+    dtype: torch.dtype,
+    allowed: Values,
+    most: int = _MOST_ROWS,
+) -> Tensor:
     if not isinstance(value, StoredTensor):
         raise UnexpectedError(f"{where} is {_kind(value)} where a tensor should be")
-    if not _fits(value.shape, shape) or value.dtype != dtype:  # before a byte of it is read
-        wanted = str(["any" if size is None else size for size in shape]).replace("'", "")
+    if not _fits(value.shape, shape, most) or value.dtype != dtype:  # before a byte of it is read
+        wanted = str([f"up to {most}" if size is None else size for size in shape]).replace("'", "")
         found = f"{list(value.shape)[:8]} of {_name(value.dtype)}"
         raise UnexpectedError(f"{where} is a tensor {found}, not {wanted} of {_name(dtype)}")
     return _read(value, where, allowed)
@@ -172,6 +181,15 @@ def plain(value: Any, where: str) -> Any:
     return value
 
 
+def settings(value: Any, where: str) -> Any:
+    """Data as a config has it, of any shape, without a tensor: what is compared with one is neither true nor false."""
+    if isinstance(value, StoredTensor):
+        raise UnexpectedError(f"{where} is a tensor where a setting should be")
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        settings(part, where)
+    return value
+
+
 def like(example: Any) -> Expectation:
     """Data of the example's shape: its keys, its lengths, tensors of its tensors' shapes and types, numbers, texts."""
     if isinstance(example, Tensor):
@@ -192,10 +210,9 @@ def _check_dict(value: Any, where: str) -> dict[Any, Any]:
     return value
 
 
-def _fits(found: Sequence[int], wanted: Sequence[int | None]) -> bool:
+def _fits(found: Sequence[int], wanted: Sequence[int | None], most: int) -> bool:
     return len(found) == len(wanted) and all(
-        size <= _MOST_ROWS if expected is None else size == expected
-        for size, expected in zip(found, wanted, strict=True)
+        size <= most if expected is None else size == expected for size, expected in zip(found, wanted, strict=True)
     )
 
 

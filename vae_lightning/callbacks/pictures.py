@@ -17,7 +17,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from vae_lightning.callbacks.periodic import PeriodicCallback, undisturbed
-from vae_lightning.expectations import Expectation, mapping, plain, tensor
+from vae_lightning.expectations import Expectation, mapping, settings, tensor
 from vae_lightning.figures.captions import origin
 from vae_lightning.files import folder_in, write_atomically
 from vae_lightning.loggers import TensorBoard
@@ -26,6 +26,8 @@ from vae_lightning.models.distributions import DiagonalNormal
 from vae_lightning.unwritten import spared
 
 log = logging.getLogger("vae_lightning")
+
+_MOST_FIXED = 1_000  # images or latents of a checkpoint, which a run may have chosen by other settings than it has now
 
 
 @runtime_checkable
@@ -156,10 +158,15 @@ class FixedPictureCallback(PictureCallback, ABC):
     def expected_state(self, module: LightningModule, data: Any) -> Expectation:
         """What `load_state_dict` can take of a checkpoint."""
         if self.fixed_are == "images":
-            fixed = tensor((None, *data.image_shape), torch.uint8)
+            fixed = tensor((None, *data.image_shape), torch.uint8, most=self._most_fixed())
         else:
-            fixed = tensor((None, *module.vae.prior().event_shape), torch.float32)
-        return mapping({}, {"fixed": fixed, "chosen_by": plain})
+            fixed = tensor((None, *module.vae.prior().event_shape), torch.float32, most=self._most_fixed())
+        return mapping({}, {"fixed": fixed, "chosen_by": settings})
+
+    def _most_fixed(self) -> int:
+        """All of them pass through the model at once: no more than this run asks for itself, or some more."""
+        chosen = [len(given) for given in self._chosen_by.values() if isinstance(given, list | tuple)]
+        return max(_MOST_FIXED, self._chosen_by.get("num_images") or 0, *chosen)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.fixed = state_dict.get("fixed")

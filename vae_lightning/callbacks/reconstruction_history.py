@@ -12,6 +12,8 @@ from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, Pict
 from vae_lightning.expectations import Expectation, mapping, table, tensor, whole
 from vae_lightning.figures.walks import history_picture
 
+_MOST_ROWS = 1_000  # of a checkpoint: three a power of ten, and the last epoch of every time that it was gone on with
+
 
 class ReconstructionHistory(FixedPictureCallback):
     """Draws the same validation images and below them their reconstructions after epochs 1, 2, 5, 10, ..., the last.
@@ -62,7 +64,8 @@ class ReconstructionHistory(FixedPictureCallback):
 
         def take(value: Any, where: str) -> dict[str, Any]:
             state = known(value, where)
-            rows = table(whole(1), tensor(state["fixed"].shape if "fixed" in state else (), torch.uint8))
+            row = tensor(state["fixed"].shape if "fixed" in state else (), torch.uint8)
+            rows = table(whole(1), row, most=_MOST_ROWS)
             return state | mapping({}, {"rows": rows})(value, where)
 
         return take
