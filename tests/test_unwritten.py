@@ -279,6 +279,11 @@ def test_overwriting_asks_for_no_more_than_there_is(tmp_path):
     link.symlink_to(file)
     with pytest.raises(OSError, match="symbolic"):
         overwrite(link, b"x")
+    second = tmp_path / "second"
+    os.link(file, second)  # in a stranger's run directory, say, of a file of the user's
+    with pytest.raises(OSError, match="No space left"):
+        overwrite(second, b"x")
+    assert file.read_bytes() == b"abc  "
 
 
 # The command

@@ -7,6 +7,7 @@ as there is room. A checkpoint can't: without one a run has nothing to show.
 import errno
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,14 +112,16 @@ def append_whole(stream: IO[str], content: bytes) -> None:
 def overwrite(path: Path, content: bytes) -> None:
     """Put the content in place of what a file has, which is to be longer: that needs no room on the disk.
 
+    A file that has a second name, as a snapshot by hard links gives it, is left as it is: the other may be anybody's.
+
     Raises:
-        OSError: it can't be written, or does not fit.
+        OSError: it can't be written, does not fit, or is no file of this name only.
     """
-    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0))
+    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     try:
-        size = os.fstat(descriptor).st_size
-        if len(content) > size:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or len(content) > status.st_size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        os.pwrite(descriptor, content.ljust(size), 0)
+        os.pwrite(descriptor, content.ljust(status.st_size), 0)
     finally:
         os.close(descriptor)
