@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from lightning.pytorch import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.conftest import TINY
 from vae_lightning.errors import UserError
 from vae_lightning.locks import hold
+from vae_lightning.loggers import TensorBoard
 from vae_lightning.run_dir import GONE, RunDir
 from vae_lightning.training_lock import COMMAND_LOCK, trainer_of
 
@@ -119,6 +121,20 @@ def test_readers_are_not_stopped_by_a_run_that_trains(moved, digits_run, tmp_pat
         assert trainer_of(run.path)
     if command_name == "report":
         assert "running" in capsys.readouterr().out
+
+
+def test_tensorboard_shows_a_run_that_trains_as_far_as_it_has_come(tmp_path):
+    logger = TensorBoard(str(tmp_path))
+    shown = EventAccumulator(str(tmp_path))
+    with hold(tmp_path / COMMAND_LOCK):
+        for step in (3, 4):
+            logger.log_metrics({"train/loss": 8.0 / step}, step)
+            logger.save()
+            assert [(event.step, event.value) for event in shown.Reload().Scalars("train/loss")][-1] == (
+                step,
+                pytest.approx(8 / step),
+            )
+    logger.finalize("success")
 
 
 FIGURES = {"test/elbo": -1.0, "epochs": 4, "seconds": 2.0}
