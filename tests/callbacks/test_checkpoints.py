@@ -259,6 +259,25 @@ def test_last_ckpt_is_saved_between_calls_and_at_the_end_of_each_epoch(tmp_path,
     assert saved(tmp_path, **options) == places
 
 
+@pytest.mark.parametrize("stepping", [{}, {"on_nan": "skip"}, {"accumulate_grad_batches": 3}])
+def test_saving_after_each_call_and_batch_of_validation_changes_nothing(tmp_path, stepping):
+    options = {"enable_checkpointing": True, "val_check_interval": 4}
+    often, seldom = (
+        tiny.fit(
+            1,
+            EMAWeightAveraging(),
+            Checkpoints(every_minutes),
+            trained=module(**stepping),
+            default_root_dir=tmp_path / str(every_minutes),
+            **options,
+        )
+        for every_minutes in (1e-9, None)
+    )
+    assert differing(often.weights, seldom.weights) == []
+    assert often.rows == seldom.rows
+    assert_equal_states(tmp_path / "1e-09", tmp_path / "None")
+
+
 def test_what_the_disk_had_no_room_for_is_tried_again_once_a_checkpoint_is_there(tmp_path):
     tried = []
 
