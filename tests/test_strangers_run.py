@@ -104,6 +104,14 @@ def test_a_run_that_lacks_later_keys_is_resumed(run, command):
     assert run.metrics()["epochs"] == 3
 
 
+@pytest.mark.parametrize("change", [{"checkpoint": None}, {"checkpoint": {}}, {}], ids=["null", "empty", "none"])
+def test_a_run_that_stores_no_checkpoints_saves_them_all_the_same(run, command, change):
+    edit_config(run, lambda config: [config.pop("checkpoint"), config.update(change)])
+    command(f"resume={run.path}", "trainer.max_epochs=3")
+    assert {path.name for path in run.checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert open_trained(str(run.path), device="cpu", checkpoint="last").epoch == 3
+
+
 def test_what_is_typed_at_resume_is_the_users(run):
     config = run.config()
     given = config["data"] | {"root": "/mine", "cache_dir": "/cache"}

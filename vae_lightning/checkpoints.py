@@ -54,14 +54,22 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             Path(path).unlink()
 
 
-def current_node(node: dict[str, Any] | None) -> dict[str, Any] | None:
+def current_node(node: dict[str, Any] | None, *, stored: bool = False) -> dict[str, Any]:
     """The config of `Checkpoints`, also for a run of an earlier version, whose `best` and `last` were Lightning's.
 
+    Args:
+        node: as it was typed, or is stored.
+        stored: whether it was found in a run directory, where there may be none.
+
     Raises:
-        UserError: keys of an earlier version beside those of this one.
+        UserError: no checkpoints, or keys of an earlier version beside those of this one.
     """
-    if not node:
-        return node
+    if not node and not stored:
+        raise UserError(
+            "checkpoint=null: a run tests its best checkpoint; checkpoint.every_minutes=null has it saved at the end of "
+            "epochs only"
+        )
+    node = node or {}
     old = [name for name in ("best", "last") if name in node]
     if "_target_" not in node:
         steps = (node.get("last") or {}).get("every_n_train_steps")

@@ -77,7 +77,7 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     Raises:
         UserError: anything in the config that can't work.
     """
-    config = config | {"checkpoint": current_node(config.get("checkpoint"))}
+    config = config | {"checkpoint": current_node(config.get("checkpoint"), stored=resume)}
     check_settings(config)
     flush_denormals()
     seed_everything(config["seed"], verbose=False)
@@ -166,7 +166,7 @@ def _build_trainer(
     callbacks.sort(key=lambda callback: isinstance(callback, WeightAveraging))
     if config["trainer"].get("on_nan") == "skip":
         callbacks += [AverageOfTaken(callback) for callback in callbacks if isinstance(callback, WeightAveraging)]
-    checkpoints = [instantiate(config["checkpoint"], "checkpoint", trusted=trusted)] if config["checkpoint"] else []
+    checkpoints = instantiate(config["checkpoint"], "checkpoint", trusted=trusted)
     loggers = _build_all(config["logger"], "logger", trusted, **place)
     chosen = "profiler" in options and (trusted is None or trusted.is_typed("trainer.profiler"))
     return instantiate(
@@ -174,7 +174,7 @@ def _build_trainer(
         "trainer",
         trusted=trusted,
         default_root_dir=str(run_dir.path),
-        callbacks=callbacks + checkpoints,
+        callbacks=[*callbacks, checkpoints],
         plugins=[AtomicCheckpointIO(expected), world.cluster_environment()],
         logger=loggers or False,
         enable_progress_bar=bool((config["callbacks"] or {}).get("progress")),
