@@ -83,6 +83,21 @@ def test_a_folder_that_is_no_sweep(error_of, tmp_path):
     assert message == f"sweep={tmp_path / 'other'}: not a sweep's directory (it has no multirun.yaml)"
 
 
+@pytest.mark.parametrize("name", ["0", "multirun.yaml", "study.log", ".search.lock"])
+def test_a_sweep_directory_whose_links_lead_elsewhere_is_not_gone_on_with(error_of, tmp_path, name):
+    sweep, outside = tmp_path / "sweep", tmp_path / "outside"
+    sweep.mkdir()
+    (sweep / "multirun.yaml").write_text("{}")
+    outside.mkdir()
+    (outside / "precious").write_text("precious")
+    (sweep / name).unlink(missing_ok=True)
+    (sweep / name).symlink_to(outside if name == "0" else outside / "precious")
+    message = error_of("-m", *SMALL, "seed=1,2", f"sweep={sweep}")
+    assert message.startswith(f"sweep_dir: {sweep} can't be used: ")
+    assert name in message.removeprefix(f"sweep_dir: {sweep}")
+    assert [path.read_text() for path in outside.iterdir()] == ["precious"]
+
+
 def test_flags_that_do_not_go_together(error_of):
     assert error_of("-m", *SMALL, "seed=1,2", "--cfg", "job") == "-m, --cfg and --info: choose one of them"
 

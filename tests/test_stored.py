@@ -353,13 +353,13 @@ def test_what_is_typed_is_the_users_and_only_that():
             instantiate(node, "callbacks.mine", trusted=trusting((), [typed]))
 
 
-@pytest.mark.parametrize("name", ["tsne.x", "tsne[0]", "tsne]", "a=b", "${x}"])
+@pytest.mark.parametrize("name", ["tsne.x", "tsne[0]", "tsne]", "a=b", "${x}", 5, True])
 def test_no_key_takes_the_place_of_one_that_was_typed(whole, name):
     config = copy.deepcopy(whole)
     config["callbacks"][name] = {"_target_": "collections.OrderedDict"}
     config["callbacks"].pop("tsne", None)
     with pytest.raises(UserError, match=r"can't be a key of a stored config$"):
-        check_config(config, trusting((), ["callbacks.tsne"]))
+        check_config(config, trusting((), ["callbacks.tsne", "callbacks.5"]))
 
 
 @pytest.mark.parametrize("limit", ["max_pixels", "max_archive_gb", "max_archive_files"])

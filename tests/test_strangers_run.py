@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -120,9 +121,17 @@ def test_what_is_typed_at_resume_is_the_users(run):
     run.write_config(config | {"data": given | {"batch_size": 9}}, overrides)
     whole = composed(data=given | {"batch_size": 7, "seed": 0}, callbacks={"a": {}}, logger=None, trust=["a"])
     stored, trust = resumed_config(run, whole, typed + overrides)
-    # The batch size was typed once, and is not what is stored now: so it stays as it is stored, and is a stranger's.
-    assert trust == trusting(["a"], ["data.root", "data.cache_dir", "callbacks", "logger.csv", "data.seed"])
-    assert (stored["data"]["batch_size"], stored["callbacks"], stored["trust"]) == (9, {"a": {}}, config["trust"])
+    # The batch size was typed once, and is not what is stored now: what is typed counts, whatever the run began with.
+    keys = ["data.root", "data.cache_dir", "data.batch_size", "callbacks", "logger.csv", "data.seed"]
+    assert trust == trusting(["a"], keys)
+    assert (stored["data"]["batch_size"], stored["callbacks"], stored["trust"]) == (7, {"a": {}}, config["trust"])
+
+
+def test_what_is_typed_counts_whatever_the_run_says_that_it_began_with(run):
+    run.write_config(run.config() | {"data": run.config()["data"] | {"root": "/theirs"}}, ["data.root=/mine", "data=x"])
+    whole = composed(data={"root": "/mine"})
+    stored, trust = resumed_config(run, whole, ["data.root=/mine", "data=x"])
+    assert (stored["data"]["root"], trust.typed) == ("/mine", {"data.root"})
 
 
 def test_a_root_that_is_typed_stands_in_for_a_stored_archive(run):
@@ -314,3 +323,13 @@ def test_a_resume_on_two_ranks_hands_on_what_was_typed(run, command, monkeypatch
     assert handed == [{"resume": True, "trusted": trusting(["mine"], ["trainer.max_epochs", "trainer.devices"])}]
     written = yaml.safe_load((run.path / "config.yaml").read_text())
     assert written["trainer"]["devices"] == 2
+
+
+@pytest.mark.parametrize("is_in_path", [False, True])
+def test_children_import_from_where_their_parent_does(tmp_path, monkeypatch, is_in_path):
+    (tmp_path / "in_the_run.py").write_text("print('imported')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*([str(tmp_path)] if is_in_path else []), *filter(os.path.isabs, sys.path)])
+    with children.environment(**children._same_imports()):
+        child = subprocess.run([sys.executable, "-m", "in_the_run"], capture_output=True, text=True, check=False)
+    assert (child.stdout == "imported\n") is is_in_path

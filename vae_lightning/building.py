@@ -95,7 +95,7 @@ def check_plain(value: Any, key: str, trust: Trust, depth: int = 0) -> None:
 
 
 def _check_name(name: Any, value: Any, node: dict[Any, Any], key: str) -> None:
-    if type(name) is int:
+    if type(name) is int and type(value) not in (dict, list):  # else it would take the place of the same in letters
         return
     # A key's place is told by its path: a name with a dot would take another's, maybe one that was typed.
     if type(name) is not str or not name.isprintable() or not 0 < len(name) <= 100 or _OF_A_PATH.search(name):

@@ -66,8 +66,8 @@ def current_node(node: dict[str, Any] | None, *, stored: bool = False) -> dict[s
     """
     if not node and not stored:
         raise UserError(
-            "checkpoint=null: a run tests its best checkpoint; checkpoint.every_minutes=null has it saved at the end of "
-            "epochs only"
+            "checkpoint=null: a run tests its best checkpoint; checkpoint.every_minutes=null has it saved at the end "
+            "of epochs only"
         )
     node = node or {}
     old = [name for name in ("best", "last") if name in node]

@@ -63,7 +63,7 @@ def train_in_children(
     arguments += ["--typed"] if trusted is None else [f"--trusted={trusted.as_text()}"]
     run_dir.write_status("running")
     try:
-        with _handlers_restored(), _threads_divided_by(num_ranks * num_jobs):
+        with _handlers_restored(), _threads_divided_by(num_ranks * num_jobs), environment(**_same_imports()):
             elastic_launch(config, sys.executable)(*arguments, *(["--resume"] if resume else []))
     except SignalException as error:
         interrupt = Interrupted(error.sigval, run_dir.way_on())
@@ -74,6 +74,16 @@ def train_in_children(
         if run_dir.status().get("status") == "finished":  # and stumbled only as it went
             return
         raise UserError(f"{run_dir.path}: {_reason(run_dir, error.failures, num_ranks)}") from None
+
+
+def _same_imports() -> dict[str, str]:
+    """Have the processes import from where this one does: `python -m` would put the current folder first by itself.
+
+    That may be a stranger's run directory, with modules in it.
+    """
+    here = [place for place in (os.getcwd(),) if place in sys.path or "" in sys.path]
+    given = [place for place in (os.environ.get("PYTHONPATH"),) if place]
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join([*here, *given])}
 
 
 def _reason(run_dir: RunDir, failures: dict[int, Any], num_ranks: int) -> str:

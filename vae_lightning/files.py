@@ -159,6 +159,13 @@ def check_within(path: Path, root: Path) -> None:
         raise ValueError(f"a link leads out of {root}")
 
 
+def check_entries(folder: Path) -> None:
+    """The same as `check_contents` for what lies directly in the folder."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            _check_entry(entry, os.path.realpath(folder))
+
+
 def check_contents(root: Path) -> None:
     """Refuse a folder in which a link leads out of it, or in which there is something else than files and folders.
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from vae_lightning.errors import UserError
+from vae_lightning.files import check_entries
 from vae_lightning.places import check_name, check_new_place
 from vae_lightning.resume import PLACES
 from vae_lightning.run_dir import typed
@@ -85,12 +86,16 @@ def _values(override: Override) -> list[str]:
 
 
 def _check_place(directory: Path) -> list[Path]:
-    """Make it and take it away again, and return what was missing."""
+    """Make it and take it away again, and return what was missing; what is there must not lead elsewhere."""
     missing = [place for place in (directory, *directory.parents) if not place.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"sweep_dir: {directory} can't be made ({error.strerror})") from error
+    try:
+        check_entries(directory)
+    except (OSError, ValueError) as error:
+        raise UserError(f"sweep_dir: {directory} can't be used: {error}") from error
     _remove(missing)
     return missing
 

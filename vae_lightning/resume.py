@@ -52,7 +52,8 @@ def _put_in(
             continue
         path = key.replace("/", ".")
         value = _get(composed, path)
-        if override not in known:
+        # A choice that the run began with stands for all that it is made of, which may have been changed since.
+        if override not in known or not _is_choice(path, stored):
             _check_override(override, path, value, stored, run)
             _set(stored, path, value)
         if value == _get(stored, path):
@@ -76,8 +77,13 @@ def _named(run: RunDir, name: str) -> Iterator[None]:
 def _check_override(override: str, path: str, value: Any, stored: dict[str, Any], run: RunDir) -> None:
     if path.split(".")[0] in ("model", "seed") and value != _get(stored, path):
         raise UserError(f"{override}: {run.path} was trained with another, which a resumed run keeps")
-    if path not in _REPLACEABLE and (path in ("experiment", "debug") or isinstance(_get(stored, path), dict)):
+    if _is_choice(path, stored):
         raise UserError(f"{override}: a resumed run keeps its {path}; give single keys, such as trainer.max_epochs=40")
+
+
+def _is_choice(path: str, stored: dict[str, Any]) -> bool:
+    """Whether it was one of an option of a group, or of a whole node, that a resumed run keeps."""
+    return path not in _REPLACEABLE and (path in ("experiment", "debug") or isinstance(_get(stored, path), dict))
 
 
 def _get(config: dict[str, Any], path: str) -> Any:

@@ -8,7 +8,7 @@ import copy
 import math
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
@@ -55,6 +55,7 @@ class Live:
     module: VAEModule
     trainer: Trainer
     data: ImageDataModule
+    typed: frozenset[str] = frozenset()  # keys of the config that count, whatever the checkpoint has
 
 
 @runtime_checkable
@@ -112,7 +113,8 @@ def _loops(live: Live) -> Expectation:
 
 
 def _optimizer_states(live: Live) -> Expectation:
-    return sequence([lambda value, where: optimizer_state(live.module.configure_optimizers(), value, where)])
+    typed = {key.removeprefix("optimizer.") for key in live.typed}
+    return sequence([lambda value, where: optimizer_state(live.module.configure_optimizers(), value, where, typed)])
 
 
 def _scaler(live: Live) -> Expectation:
@@ -225,17 +227,18 @@ _RANGES = {"betas": (0.0, 1.0), "momentum": (0.0, math.inf), "alpha": (0.0, math
 )
 
 
-def optimizer_state(optimizer: Optimizer, value: Any, where: str) -> dict[str, Any]:
-    """The state of an optimizer like this one, which is fresh."""
+def optimizer_state(optimizer: Optimizer, value: Any, where: str, typed: Collection[str] = ()) -> dict[str, Any]:
+    """The state of an optimizer like this one, which is fresh, and keeps the settings that were typed for it."""
     fresh = optimizer.state_dict()["param_groups"]
-    groups = mapping({"param_groups": sequence([_param_group(group) for group in fresh])})(value, where)
+    groups = mapping({"param_groups": sequence([_param_group(group, typed) for group in fresh])})(value, where)
     stepped = _stepped(optimizer, groups["param_groups"], where)
     states = mapping({}, {index: partial(_parameter_state, example=state) for index, state in stepped.items()})
     return groups | mapping({"state": states})(value, where)
 
 
-def _param_group(fresh: dict[str, Any]) -> Expectation:
-    settings = {key: _setting(key, setting) for key, setting in fresh.items() if key not in (*_HOW_IT_STEPS, "params")}
+def _param_group(fresh: dict[str, Any], typed: Collection[str]) -> Expectation:
+    own = {*_HOW_IT_STEPS, "params", *typed}
+    settings = {key: _setting(key, setting) for key, setting in fresh.items() if key not in own}
     known = mapping({"params": partial(_numbers, expected=fresh["params"])}, settings)
     return lambda value, where: fresh | known(value, where)
 

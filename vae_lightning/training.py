@@ -94,7 +94,11 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     _check_optimizer(module)
     _check_image_shape(config, data)
     first_step = _check_resumable(config, module, run_dir) if resume else 0
-    trainer = _build_trainer(config, run_dir, first_step, trusted, lambda: resumed_state(Live(module, trainer, data)))
+
+    def expected() -> Expectation:
+        return resumed_state(Live(module, trainer, data, frozenset() if trusted is None else trusted.typed))
+
+    trainer = _build_trainer(config, run_dir, first_step, trusted, expected)
     data.trainer = trainer  # as Lightning will do: the number of ranks decides whether the batch size fits
     data.prepare_data()
     data.setup()
@@ -103,7 +107,7 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
         _initialize(module, data, instantiate(config["initialization"], "initialization", trusted=trusted))
     if resume:  # told now, before anything of the run is touched
         with reading(run_dir.last, f"resume={run_dir.path}: last.ckpt") as take:
-            take(resumed_state(Live(module, trainer, data)))
+            take(expected())
     return Parts(config, run_dir, resume, data, module, trainer)
 
 

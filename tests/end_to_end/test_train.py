@@ -193,7 +193,9 @@ def test_a_moved_run_still_knows_its_best(train, command, tmp_path):
     relative = moved.path.relative_to(tmp_path)  # the folder that commands are called in
     command(f"resume={relative}", "trainer.max_epochs=3", "optimizer.lr=0.0001", "data.batch_size=1000")
     assert moved.metrics()["val/elbo"] >= best
-    state = torch.load(moved.last, weights_only=True)["callbacks"]
+    saved = torch.load(moved.last, weights_only=True)
+    state = saved["callbacks"]
+    assert saved["optimizer_states"][0]["param_groups"][0]["lr"] == 0.0001  # as typed
     assert state["Checkpoints"]["best_score"] == moved.metrics()["val/elbo"]
     assert str(tmp_path) not in str(state)  # so that it may be moved again
 
