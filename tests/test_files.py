@@ -34,6 +34,14 @@ def foreign(tmp_path) -> Path:
     return file
 
 
+def test_a_folder_in_a_files_place_is_named(tmp_path):
+    (tmp_path / "metrics.csv").mkdir()
+    with pytest.raises(IsADirectoryError) as refused:
+        write_atomically(tmp_path / "metrics.csv", "x")
+    assert refused.value.filename == str(tmp_path / "metrics.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
+
+
 def test_a_link_is_replaced_and_never_followed(tmp_path, foreign):
     target = tmp_path / "run/metrics.json"
     target.symlink_to(foreign)

@@ -46,7 +46,8 @@ def gone(pid: int, within_s: float) -> bool:
 
 
 def stuck(grace_s: float, way: str) -> subprocess.Popen:
-    child = subprocess.Popen([sys.executable, "-c", STUCK, str(grace_s), way], stdout=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    child = subprocess.Popen([sys.executable, "-c", STUCK, str(grace_s), way], **pipes)
     assert child.stdout.readline() == "ready\n"
     return child
 
@@ -58,6 +59,7 @@ def test_a_stuck_process_ends_after_the_grace_with_the_code_of_the_signal(number
     child = stuck(1, way)
     child.send_signal(number)
     assert child.wait(timeout=10) == code
+    assert child.stderr.read() == "ended 1 seconds after the signal, without saving\n"
 
 
 def test_the_grace_is_half_a_minute_and_that_of_children_ends_before():
@@ -73,6 +75,7 @@ def test_a_second_ctrl_c_ends_a_stuck_process_at_once():
     assert child.poll() is None
     child.send_signal(signal.SIGINT)
     assert child.wait(timeout=10) == 130
+    assert child.stderr.read() == "ended at once, without saving\n"
 
 
 def test_other_signals_end_nothing():

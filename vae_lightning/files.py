@@ -55,7 +55,10 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except IsADirectoryError as error:  # the name that nobody knows would not help
+            raise IsADirectoryError(error.errno, error.strerror, str(path)) from error
         if durable:
             _sync_folder(path.parent)
     except BaseException:

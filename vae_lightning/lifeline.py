@@ -75,11 +75,14 @@ def _watch(
     orphaned = parent is not None and os.getppid() != parent  # before it was told, which is no reason to hurry
     told.settimeout(_POLL_S)
     first, deadline = time.monotonic(), time.monotonic() + grace_s
+    why = f"{grace_s:.0f} seconds after the signal"
     while time.monotonic() < deadline and not stopped.is_set():
         again = signal.SIGINT in _signals(told) and time.monotonic() - first > _POLL_S
         if again or (parent is not None and not orphaned and os.getppid() != parent):
-            deadline = min(deadline, time.monotonic() + _AT_ONCE_S)
+            deadline, why = min(deadline, time.monotonic() + _AT_ONCE_S), "at once"
     if not stopped.is_set():
+        with suppress(OSError):
+            os.write(2, f"ended {why}, without saving\n".encode())
         os._exit(128 + number)
 
 
