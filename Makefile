@@ -5,12 +5,13 @@ STAMP := .venv/.installed
 .DEFAULT_GOAL := help
 .PHONY: help install demo train test check lint tensorboard bench soak clean
 
-# What `make check` leaves to `make test`: what trains for a while, or waits for processes.
-SLOW := tests/end_to_end tests/scoring tests/evaluation/test_nll.py \
+# What `make check` leaves to `make test`: what trains for a while, waits for processes, or opens hostile files.
+SLOW := tests/end_to_end tests/scoring tests/evaluation/test_nll.py tests/reports/test_strangers_runs.py \
         $(patsubst %,tests/callbacks/test_%.py,checkpoints embedding killed pruning training_gif) \
-        $(patsubst %,tests/data/test_%.py,decoded_folder download hostile_archives) \
-        $(patsubst %,tests/test_%.py,concurrent_commands evaluate execution generate generate_mistakes hparams \
-        lifeline locks module report run_links search search_mistakes soak warm)
+        $(patsubst %,tests/data/test_%.py,archive decoded_folder download hostile_archives limits pixel_cache) \
+        $(patsubst %,tests/test_%.py,checkpoint_contents checkpoint_memory concurrent_commands evaluate execution \
+        generate generate_mistakes hparams lifeline locks module report run_links search search_mistakes soak \
+        strangers_run unwritten warm)
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
