@@ -17,6 +17,7 @@ from soak.payloads import ADDITIONS, NODES, SETTINGS, TEXTS, TYPED, YAML
 from soak.specimens import Specimens
 
 Config = dict[str, Any]
+_LONGEST_NAME = 200  # of a case, in the log
 _NODE_PLACES = (
     *("data", "model", "model.encoder", "model.decoder", "model.posterior", "model.prior", "model.likelihood"),
     *("objective", "optimizer", "schedule", "initialization", "trainer", "trainer.plugins", "trainer.profiler"),
@@ -35,7 +36,11 @@ def hostile_configs(specimens: Specimens, seed: int, count: int) -> Iterator[Att
         name, run, change = next(attacks)
         outside = "OUTSIDE" in name and ("data.root" in name or "data.archive" in name)
         opened = (*ALL, partial(_resumed_with, name.partition(" beside ")[2])) if " beside " in name else ALL
-        yield Attack(f"{number:04} {name}", change, run, opened, specimens.readable, outside)
+        yield Attack(_short(f"{number:04} {name}"), change, run, opened, specimens.readable, outside)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
 
 
 _Attacks = Iterator[tuple[str, Path, Callable[[Place], None]]]

@@ -50,6 +50,8 @@ class Log:
 
     def add(self, outcome: Outcome) -> None:
         kept = {name: value for name, value in asdict(outcome).items() if value or name in ("part", "case", "tried")}
+        if outcome.held:  # of what held, its name tells enough to repeat it
+            kept.pop("facts", None)
         kept |= {"seconds": round(outcome.seconds, 2), "seed": self.seed, "code": code_version()}
         kept |= {"commit": commit(), "date": today(), "machine": machine()}
         with self.file.open("a") as stream:
