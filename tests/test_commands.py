@@ -90,12 +90,21 @@ def test_a_sweep_directory_whose_links_lead_elsewhere_is_not_gone_on_with(error_
     (sweep / "multirun.yaml").write_text("{}")
     outside.mkdir()
     (outside / "precious").write_text("precious")
+    (sweep / "mine").symlink_to(outside)  # which no sweep looks at
     (sweep / name).unlink(missing_ok=True)
     (sweep / name).symlink_to(outside if name == "0" else outside / "precious")
     message = error_of("-m", *SMALL, "seed=1,2", f"sweep={sweep}")
     assert message.startswith(f"sweep_dir: {sweep} can't be used: ")
     assert name in message.removeprefix(f"sweep_dir: {sweep}")
     assert [path.read_text() for path in outside.iterdir()] == ["precious"]
+
+
+def test_a_users_own_links_may_lie_beside_a_sweep(tmp_path):
+    from vae_lightning.multirun import _check_place
+
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep/mine").symlink_to(tmp_path)
+    assert _check_place(tmp_path / "sweep") == []
 
 
 def test_flags_that_do_not_go_together(error_of):

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -162,11 +162,12 @@ def check_within(path: Path, root: Path) -> None:
         raise ValueError(f"a link leads out of {root}")
 
 
-def check_entries(folder: Path) -> None:
-    """The same as `check_contents` for what lies directly in the folder."""
+def check_entries(folder: Path, is_meant: Callable[[str], bool]) -> None:
+    """The same as `check_contents` for what lies directly in the folder under a name that is meant."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            _check_entry(entry, os.path.realpath(folder))
+            if is_meant(entry.name):
+                _check_entry(entry, os.path.realpath(folder))
 
 
 def check_contents(root: Path) -> None:

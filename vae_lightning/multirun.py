@@ -93,11 +93,15 @@ def _check_place(directory: Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"sweep_dir: {directory} can't be made ({error.strerror})") from error
     try:
-        check_entries(directory)
+        check_entries(directory, _is_of_a_sweep)  # a user's own links may lie beside
     except (OSError, ValueError) as error:
         raise UserError(f"sweep_dir: {directory} can't be used: {error}") from error
     _remove(missing)
     return missing
+
+
+def _is_of_a_sweep(name: str) -> bool:
+    return name.isdigit() or name.startswith((".", "multirun.yaml", "study.log"))
 
 
 def _remove(places: list[Path]) -> None:
