@@ -6,12 +6,14 @@ STAMP := .venv/.installed
 .PHONY: help install demo train test check lint tensorboard bench soak clean
 
 # What `make check` leaves to `make test`: what trains for a while, waits for processes, or opens hostile files.
-SLOW := tests/end_to_end tests/scoring tests/evaluation/test_nll.py tests/reports/test_strangers_runs.py \
-        $(patsubst %,tests/callbacks/test_%.py,checkpoints embedding killed pruning training_gif) \
-        $(patsubst %,tests/data/test_%.py,archive decoded_folder download hostile_archives limits pixel_cache) \
-        $(patsubst %,tests/test_%.py,checkpoint_contents checkpoint_memory concurrent_commands evaluate execution \
-        generate generate_mistakes hparams lifeline locks module report run_links search search_mistakes soak \
-        strangers_run unwritten warm)
+SLOW := $(patsubst %,tests/%,end_to_end checkpoints metrics) \
+        $(patsubst %,tests/%.py,test_evaluate test_generate test_generate_mistakes test_report test_soak \
+        callbacks/test_checkpoints callbacks/test_embedding callbacks/test_killed callbacks/test_pruning \
+        callbacks/test_training_gif data/test_archive data/test_decoded_folder data/test_download \
+        data/test_hostile_archives data/test_limits data/test_pixel_cache disk/test_locks disk/test_unwritten \
+        likelihood/test_importance loggers/test_hparams machine/test_lifeline reports/test_strangers_runs \
+        runs/test_links runs/test_strangers_run search/test_mistakes search/test_sweeper training/test_execution \
+        training/test_module)
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from vae_lightning.data.decoded_folder import FolderDecoder
-from vae_lightning.hardware import num_cpus
+from vae_lightning.machine.hardware import num_cpus
 
 PILLOW = """
 from PIL import Image

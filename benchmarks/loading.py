@@ -23,7 +23,7 @@ from benchmarks.contenders.handwritten import train
 from benchmarks.contenders.turns import Turns
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.data.image_folder import ImageFolder
-from vae_lightning.hardware import keep_freed_memory, native_precision
+from vae_lightning.machine.hardware import keep_freed_memory, native_precision
 
 DIFFERENT = 200
 

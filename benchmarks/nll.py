@@ -26,12 +26,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchmarks.contenders.cases import CASES
 from benchmarks.contenders.pythae_trainer import Decoder, Encoder
-from vae_lightning.evaluation.log_weights import Precision
-from vae_lightning.evaluation.nll import bytes_per_latent, importance_sampled
-from vae_lightning.hardware import flush_denormals, keep_freed_memory
+from vae_lightning.likelihood.importance import bytes_per_latent, importance_sampled
+from vae_lightning.likelihood.log_weights import Precision
+from vae_lightning.machine.hardware import flush_denormals, keep_freed_memory
 from vae_lightning.noise import indexed_normal_samples
+from vae_lightning.runs.trained import TrainedRun, open_trained
 from vae_lightning.train import main as train
-from vae_lightning.trained_run import TrainedRun, open_trained
 
 CASE = CASES["mlp"]
 SEED = 0  # of the noise

@@ -13,7 +13,8 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.profilers import SimpleProfiler
 
-from vae_lightning import train, training
+from vae_lightning import train
+from vae_lightning.training import run as training
 
 NO_PICTURES = ("ModelCheckpoint", "Throughput", "ProgressBar", "RunDescription")
 

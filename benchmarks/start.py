@@ -44,12 +44,12 @@ def build(*arguments, **options):
 original_run = train._train_run
 def run(config, overrides):
     global VAEModule, original_build
-    from vae_lightning import training
-    from vae_lightning.module import VAEModule
+    from vae_lightning.training import run
+    from vae_lightning.training.module import VAEModule
     original_build, training.build = training.build, build
     return original_run(config, overrides)
 train._train_run = run
-from vae_lightning.process import run_as_program
+from vae_lightning.machine.process import run_as_program
 run_as_program(train.main)
 """
 AS_PYTHON_HAS_IT = ["-c", "from vae_lightning.train import main; main()"]

@@ -21,7 +21,7 @@ from tabulate import tabulate
 
 from benchmarks.contenders.cases import CASES
 from benchmarks.contenders.turns import Contender
-from vae_lightning.hardware import native_precision
+from vae_lightning.machine.hardware import native_precision
 
 HERE = Path(__file__).parent
 OURS = "vae_lightning"

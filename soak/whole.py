@@ -114,7 +114,7 @@ def _end_all_in(root: Path) -> None:
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = file.read_bytes().decode(errors="replace").split("\0")
-            if "vae_lightning.children" in words and any(word.startswith(str(root)) for word in words):
+            if "vae_lightning.launch.children" in words and any(word.startswith(str(root)) for word in words):
                 os.kill(int(file.parent.name), signal.SIGKILL)
 
 

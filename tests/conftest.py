@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests import composed, typecheck  # noqa: F401  (jaxtyping's import hook looks it up)
+from tests.pictures.finding import frames_of, places_of  # noqa: F401  (fixtures)
 from tests.trained import colour, colour_run, digits, digits_run, generate, moved, plane, plane_run  # noqa: F401
-from vae_lightning.run_dir import RunDir
+from vae_lightning.runs.records import RunDir
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core slow each other down
     os.environ.setdefault("OMP_NUM_THREADS", "1")

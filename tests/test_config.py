@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from vae_lightning.building import check_config
-from vae_lightning.config import CONF_DIR, instantiate, plain, register
-from vae_lightning.execution import lightning_options, stepping_options
-from vae_lightning.stored import Trust
+from vae_lightning.building.stored import check_config
+from vae_lightning.building.trust import Trust
+from vae_lightning.command_line.schema import CONF_DIR, register
+from vae_lightning.config import checked, instantiate, plain
+from vae_lightning.training.execution import lightning_options, stepping_options
+from vae_lightning.training.stepping import Stepping
 
 GROUPS = (
     "data",
@@ -61,7 +63,7 @@ def check_as_stored(config, tmp_path, told) -> None:
     assert type(built["data"]) is type(instantiate(config["data"], "data"))
     assert str(built["model"]) == str(instantiate(config["model"], "model"))
     assert built["optimizer"].keywords == instantiate(config["optimizer"], "optimizer").keywords
-    instantiate(stepping_options(config["trainer"]), "trainer", trusted=STRANGER)
+    checked(Stepping, stepping_options(config["trainer"]), "trainer")
     trainer = lightning_options(config["trainer"]) | {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
     instantiate(trainer, "trainer", trusted=STRANGER, default_root_dir=str(tmp_path), callbacks=[], logger=False)
     assert instantiate(config["checkpoint"], "checkpoint", trusted=STRANGER) is not None

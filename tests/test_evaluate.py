@@ -11,7 +11,7 @@ import torch
 
 from tests.conftest import refusal
 from tests.end_to_end.runs import TORCHRUN, run_command, started, wait_for
-from vae_lightning.run_dir import RunDir
+from vae_lightning.runs.records import RunDir
 
 EVALUATE = [sys.executable, "-m", "vae_lightning.evaluate"]
 QUICK = "metrics=[elbo,nll,units,aggregate,reconstruction,probes]"
@@ -124,7 +124,7 @@ def test_less_exact_products_are_asked_for_and_recorded(evaluate, plane_run, mov
 def test_what_carries_the_likelihood_alone_is_exact_where_that_is_faster(
     evaluate, plane_run, colour_run, moved, monkeypatch, native
 ):
-    monkeypatch.setattr("vae_lightning.scoring.likelihood.computes_in_bfloat16", lambda device: native)
+    monkeypatch.setattr("vae_lightning.metrics.log_likelihood.computes_in_bfloat16", lambda device: native)
     for run, expected in ((plane_run, "refined" if native else "highest"), (colour_run, "highest")):
         copied = moved(run, run.path.parent.name)
         evaluate(f"run={copied.path}", "metrics=nll", "nll.num_samples=2", "nll.num_images=3")
@@ -277,8 +277,8 @@ def test_a_run_must_be_given(evaluate):
 
 
 def test_figures_survive_saving(evaluate, tmp_path, train):
-    from vae_lightning.evaluation.nll import importance_sampled
-    from vae_lightning.trained_run import open_trained
+    from vae_lightning.likelihood.importance import importance_sampled
+    from vae_lightning.runs.trained import open_trained
 
     run: RunDir = train("data.binarize=fixed", "callbacks=none")
     opened = open_trained(str(run.path), device="cpu")

@@ -16,8 +16,9 @@ from hydra.utils import get_class
 from PIL import Image
 
 from tests.conftest import refusal
-from vae_lightning.config import CONF_DIR, instantiate, plain, register
-from vae_lightning.run_dir import RunDir
+from vae_lightning.command_line.schema import CONF_DIR, register
+from vae_lightning.config import instantiate, plain
+from vae_lightning.runs.records import RunDir
 
 MODES = sorted(file.stem for file in (CONF_DIR / "mode").glob("*.yaml"))
 # Of each mode, what keeps it short and the files that it writes for two latent dimensions.
@@ -159,7 +160,7 @@ def test_equal_settings_make_equal_files(generate, colour_run):
 
 
 def test_a_checkpoint_can_be_chosen_and_its_epoch_stands_in_the_pictures(generate, digits_run, moved, monkeypatch):
-    from vae_lightning.generation import samples
+    from vae_lightning.exports import samples
 
     run = moved(digits_run)
     stored = torch.load(run.last, weights_only=True)

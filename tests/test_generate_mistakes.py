@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import refusal
-from vae_lightning.run_dir import RunDir
+from vae_lightning.runs.records import RunDir
 
 
 @pytest.fixture

@@ -14,15 +14,15 @@ from torch import Tensor
 
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.data.loader import ImageSet
-from vae_lightning.execution import Unprofiled, execute_together
 from vae_lightning.models.likelihoods import BernoulliLikelihood
 from vae_lightning.models.networks.conv import ConvDecoder, ConvEncoder
 from vae_lightning.models.posteriors import DiagonalGaussian
 from vae_lightning.models.priors import StandardNormal
 from vae_lightning.models.vae import build_vae
-from vae_lightning.module import VAEModule
 from vae_lightning.objectives.elbo import ELBO
-from vae_lightning.stepping import Stepping
+from vae_lightning.training.execution import Unprofiled, execute_together
+from vae_lightning.training.module import VAEModule
+from vae_lightning.training.stepping import Stepping
 
 NUM_BATCHES = 11  # neither two nor three go into it
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_lightning.run_dir import RunDir
+from vae_lightning.runs.records import RunDir
 
 if TYPE_CHECKING:  # the process that hands out the tests imports neither torch nor Lightning
-    from vae_lightning.trained_run import TrainedRun
+    from vae_lightning.runs.trained import TrainedRun
 
 DIGITS = ["data=digits", "model=mlp", "trainer=cpu", "model.encoder.hidden=[16]", "model.decoder.hidden=[16]"]
 FOLDER = [
@@ -73,7 +73,7 @@ def colour_run(tmp_path_factory) -> RunDir:
 
 
 def opened(run: RunDir) -> "TrainedRun":
-    from vae_lightning.trained_run import open_trained
+    from vae_lightning.runs.trained import open_trained
 
     return open_trained(str(run.path), device="cpu")
 

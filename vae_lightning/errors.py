@@ -1,4 +1,4 @@
-"""The one exception that speaks to the user."""
+"""How a mistake is told: the one exception that speaks to the user, and what is checked of numbers that are given."""
 
 _TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # have what follows run the other way
 
@@ -8,6 +8,19 @@ class UserError(Exception):
 
     Entry points print it without a traceback and exit with code 1.
     """
+
+
+def require_at_least(name: str, value: float, least: float) -> None:
+    """Raise a ValueError that opens with the parameter's name if its value is too small."""
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def require_frame_duration(name: str, milliseconds: int) -> None:
+    """Raise a ValueError that opens with the parameter's name if a GIF can't show a frame for so long."""
+    require_at_least(name, milliseconds, 20)  # viewers slow down what is shorter
+    if milliseconds > 655_350:  # the file counts in hundredths of a second, of two bytes
+        raise ValueError(f"{name} must be at most 655350, got {milliseconds}")
 
 
 def one_line(text: object) -> str:

@@ -4,11 +4,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from vae_lightning.commands import run_command
-from vae_lightning.config import instantiate, plain
+from vae_lightning.command_line.commands import run_command
+from vae_lightning.command_line.places import with_home
+from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.errors import UserError, plain_lines
-from vae_lightning.places import with_home
-from vae_lightning.process import run_as_program
+from vae_lightning.machine.process import run_as_program
 
 _OPENING = ("run", "device", "data", "trust")
 
@@ -25,8 +25,10 @@ def _refuse_sweep(is_sweep: bool) -> None:
 
 def _evaluate(config: DictConfig) -> None:
     # Imported here: `--help` must answer without torch.
-    from vae_lightning.hardware import flush_denormals
-    from vae_lightning.world import joined_world
+    from vae_lightning.machine.hardware import flush_denormals
+    from vae_lightning.machine.world import joined_world
+    from vae_lightning.metrics.evaluation import Evaluation
+    from vae_lightning.runs.trained import open_trained
 
     settings = with_home(plain(config))
     if settings["run"] is None:
@@ -35,9 +37,9 @@ def _evaluate(config: DictConfig) -> None:
     flush_denormals()
     with joined_world(settings["device"]) as world:
         opening = {key: settings[key] for key in _OPENING} | {"checkpoint": settings["ckpt"]}
-        run = instantiate({"_target_": "vae_lightning.trained_run.open_trained"} | opening, "")
+        run = checked(open_trained, opening)
         choice = {key: settings[key] for key in ("split", "seed", "batch_size")}
-        evaluation = instantiate({"_target_": "vae_lightning.scoring.evaluation.Evaluation"} | choice, "")
+        evaluation = checked(Evaluation, choice)
         told = evaluation(run, metrics, world, settings["out"])
         if world.rank == 0:
             print(plain_lines(told))

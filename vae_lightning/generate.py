@@ -5,11 +5,11 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vae_lightning.commands import run_command
-from vae_lightning.config import instantiate, plain
+from vae_lightning.command_line.commands import run_command
+from vae_lightning.command_line.places import with_home
+from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.errors import UserError, one_line
-from vae_lightning.places import with_home
-from vae_lightning.process import run_as_program
+from vae_lightning.machine.process import run_as_program
 
 _RUN = ("run", "checkpoint", "device", "data", "trust")  # the rest are the mode's own keys
 _OUTPUT = ("out", "overwrite")
@@ -27,7 +27,8 @@ def _refuse_sweep(is_sweep: bool) -> None:
 
 def _generate(config: DictConfig) -> None:
     # Imported here: `--help` must answer without torch.
-    from vae_lightning.generation.output import output_folder
+    from vae_lightning.exports.output import output_folder
+    from vae_lightning.runs.trained import open_trained
 
     settings, mode = with_home(plain(config)), HydraConfig.get().runtime.choices["mode"]
     if settings["run"] is None:
@@ -37,7 +38,7 @@ def _generate(config: DictConfig) -> None:
     if not isinstance(overwrite, bool):
         raise UserError(f"overwrite={overwrite}: expected true or false")
     create = instantiate(settings, "")
-    run = instantiate({"_target_": "vae_lightning.trained_run.open_trained"} | opening, "")
+    run = checked(open_trained, opening)
     folder = Path(str(out)).expanduser() if out is not None else run.run_dir.path / "generated" / mode
     facts = {"run": str(run.run_dir.path), "checkpoint": run.checkpoint, "epoch": run.epoch, "mode": mode}
     with output_folder(folder, overwrite, facts | {"settings": settings}) as staging:
@@ -47,7 +48,7 @@ def _generate(config: DictConfig) -> None:
 
 def _tell(context: str, folder: Path) -> None:
     """What was written, a line a file; of many of one kind the first and their number."""
-    from vae_lightning.generation.output import listed
+    from vae_lightning.exports.output import listed
 
     print(f"{one_line(context)}\n{one_line(folder)}")
     for line in listed(folder):

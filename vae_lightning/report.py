@@ -5,11 +5,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from vae_lightning.commands import run_command
+from vae_lightning.building.arguments import unknown_key
+from vae_lightning.command_line.commands import run_command
+from vae_lightning.command_line.places import with_home
 from vae_lightning.config import plain
 from vae_lightning.errors import UserError, one_line, plain_lines
-from vae_lightning.places import with_home
-from vae_lightning.signatures import unknown_key
 
 _KEYS = ["sweep", "runs", "output"]
 

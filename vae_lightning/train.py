@@ -5,10 +5,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from vae_lightning.commands import is_sweep, jobs_at_once, run_command
+from vae_lightning.command_line.commands import is_sweep, jobs_at_once, run_command
 from vae_lightning.errors import UserError
-from vae_lightning.process import run_as_program
-from vae_lightning.world import given_world
+from vae_lightning.machine.process import run_as_program
+from vae_lightning.machine.world import given_world
 
 
 def main() -> None:
@@ -27,8 +27,9 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
     # Imported here: `--help` must answer without torch.
     from hydra.core.hydra_config import HydraConfig
 
+    from vae_lightning.command_line.places import with_home
     from vae_lightning.config import plain
-    from vae_lightning.places import check_name, with_home
+    from vae_lightning.runs.directories import check_name
 
     typed, overrides = with_home(plain(config)), list(HydraConfig.get().overrides.task)
     check_name(typed["name"])
@@ -36,19 +37,19 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
 
 
 def _train_run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None:
-    from vae_lightning import launch
-    from vae_lightning.console import print_run
-    from vae_lightning.resume import resumed_config
-    from vae_lightning.run_dir import open_run
+    from vae_lightning.command_line.console import print_run
+    from vae_lightning.launch.start import resume, start
+    from vae_lightning.runs.opening import open_run
+    from vae_lightning.runs.resuming import resumed_config
 
     if config["sweep"] is not None:
         raise UserError(f"sweep={config['sweep']}: a sweep is gone on with by -m and what was typed to start it")
     if config["resume"] is not None:
         run = open_run(config["resume"], "resume")
         stored, trusted = resumed_config(run, config, overrides)
-        done = launch.resume(stored, overrides, run, trusted=trusted)
+        done = resume(stored, overrides, run, trusted=trusted)
     else:
-        done = launch.start(config, overrides, Path(config["run_dir"]))
+        done = start(config, overrides, Path(config["run_dir"]))
     if done is None:
         return None
     print_run(done, config["output_dir"])
@@ -58,14 +59,14 @@ def _train_run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] |
 def _train_job(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None:
     from hydra.core.hydra_config import HydraConfig
 
-    from vae_lightning.sweeps import Job, run_job
+    from vae_lightning.sweeps.jobs import Job, run_job
 
     hydra = HydraConfig.get()
     return run_job(Job(config, overrides, Path(hydra.sweep.dir), int(hydra.job.num), jobs_at_once()))
 
 
 def _summarize(sweep: Path) -> None:
-    from vae_lightning.sweeps import summarize
+    from vae_lightning.sweeps.summary import summarize
 
     summarize(sweep)
 

@@ -3,7 +3,7 @@
 from benchmarks.contenders import handwritten
 from benchmarks.contenders.cases import Case
 from benchmarks.contenders.turns import Turns
-from vae_lightning.hardware import flush_denormals, keep_freed_memory
+from vae_lightning.machine.hardware import flush_denormals, keep_freed_memory
 
 
 def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: Turns) -> None:

@@ -19,12 +19,12 @@ from tests.tiny import NUM_BATCHES, Noise, Rows, differing, module
 from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.callbacks.progress import ProgressBar
 from vae_lightning.callbacks.throughput import Throughput
-from vae_lightning.checkpoints import AtomicCheckpointIO
+from vae_lightning.checkpoints.writing import AtomicCheckpointIO
 from vae_lightning.errors import UserError
-from vae_lightning.interruption import Interrupted, exit_code, interruptible
+from vae_lightning.machine.interruption import Interrupted, exit_code, interruptible
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.objectives.iwae import IWAE
-from vae_lightning.resumed_state import Live, resumed_state
+from vae_lightning.training.resumed_state import Live, resumed_state
 
 
 class KilledError(Exception):

@@ -18,10 +18,11 @@ from vae_lightning.callbacks.reconstructions import Reconstructions
 from vae_lightning.callbacks.samples import Samples
 from vae_lightning.callbacks.training_gif import TrainingGif
 from vae_lightning.callbacks.transition import Transition
-from vae_lightning.checkpoints import AtomicCheckpointIO
-from vae_lightning.execution import execute_together
-from vae_lightning.loggers import MetricsCSV, TensorBoard
-from vae_lightning.resumed_state import Live, resumed_state
+from vae_lightning.checkpoints.writing import AtomicCheckpointIO
+from vae_lightning.loggers.metrics_csv import MetricsCSV
+from vae_lightning.loggers.tensorboard import TensorBoard
+from vae_lightning.training.execution import execute_together
+from vae_lightning.training.resumed_state import Live, resumed_state
 
 EPOCHS = 3
 

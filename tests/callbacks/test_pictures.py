@@ -25,8 +25,8 @@ from vae_lightning.callbacks.samples import Samples
 from vae_lightning.callbacks.training_gif import TrainingGif
 from vae_lightning.callbacks.transition import Transition
 from vae_lightning.callbacks.traversals import Traversals
-from vae_lightning.figures.captions import with_caption
-from vae_lightning.figures.grids import comparison_grid, image_grid
+from vae_lightning.drawing.captions import with_caption
+from vae_lightning.drawing.grids import comparison_grid, image_grid
 
 EVERY_NTH = {
     "reconstructions": partial(Reconstructions, num_images=4),

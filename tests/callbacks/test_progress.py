@@ -6,7 +6,7 @@ import pytest
 from tests.callbacks.fakes import FakeData
 from vae_lightning.callbacks.progress import ProgressBar
 from vae_lightning.callbacks.throughput import Throughput
-from vae_lightning.console import configure_logging
+from vae_lightning.launch.output import configure_logging
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from tests import warm
-from vae_lightning.run_dir import RunDir
+from vae_lightning.runs.records import RunDir
 
 TRAIN = [sys.executable, "-m", "vae_lightning.train"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "vae_lightning.train"]
@@ -69,7 +69,9 @@ def parent_of(pid: int) -> int:
 
 def ranks_of(run: RunDir) -> dict[int, int]:
     """The process ids of a run's ranks, by rank."""
-    return {rank_of(pid): pid for pid, words in processes_of(run.path).items() if "vae_lightning.children" in words}
+    return {
+        rank_of(pid): pid for pid, words in processes_of(run.path).items() if "vae_lightning.launch.children" in words
+    }
 
 
 def listening(pids: Iterable[int]) -> set[str]:
@@ -100,7 +102,7 @@ def assert_equal_weights(one: RunDir, other: RunDir) -> None:
 
 def evaluate(run: RunDir, split: str = "test", checkpoint: Path | None = None) -> dict[str, float]:
     """The figures of a run's best checkpoint, or of another, evaluated by this one process."""
-    from vae_lightning.training import build
+    from vae_lightning.training.run import build
 
     config = run.config() | {"callbacks": None, "logger": None}
     config["trainer"] |= {"devices": 1, "strategy": "auto"}

@@ -27,7 +27,7 @@ from tests.end_to_end.runs import (
     weights,
 )
 from tests.end_to_end.test_readme import OF_KIND
-from vae_lightning.run_dir import RunDir
+from vae_lightning.runs.records import RunDir
 
 SGD = """
 _target_: torch.optim.SGD

@@ -18,10 +18,11 @@ from tests.end_to_end.runs import TORCHRUN, run_command, started
 from tests.end_to_end.test_search import assert_trials_are_jobs
 from tests.reports.runs_on_disk import figures, write_run, write_sweep
 from tests.test_config import composed
-from vae_lightning import evaluate, generate, report, sweeps
-from vae_lightning.config import CONF_DIR, register
-from vae_lightning.run_dir import RunDir
-from vae_lightning.sweeps import Job
+from vae_lightning import evaluate, generate, report
+from vae_lightning.command_line.schema import CONF_DIR, register
+from vae_lightning.runs.records import RunDir
+from vae_lightning.sweeps import jobs as sweeps
+from vae_lightning.sweeps.jobs import Job
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

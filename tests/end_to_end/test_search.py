@@ -12,7 +12,7 @@ import yaml
 from tests.conftest import TINY
 from tests.end_to_end.runs import run_command, started, wait_for
 from vae_lightning.callbacks.pruning import open_storage
-from vae_lightning.run_dir import RunDir
+from vae_lightning.runs.records import RunDir
 
 SEARCH = ["hparams_search=optuna", "callbacks=none", "optimizer.lr=tag(log,interval(1e-4,1e-2))"]
 

@@ -18,7 +18,7 @@ from tests.end_to_end.runs import (
     started,
     wait_for,
 )
-from vae_lightning.run_dir import RunDir
+from vae_lightning.runs.records import RunDir
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 QUICK = ["trainer.max_epochs=2", "callbacks=none"]

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.conftest import TINY
 from tests.end_to_end.runs import assert_equal_weights, run_command, started, wait_for, weights
 from tests.end_to_end.test_readme import OF_KIND
-from vae_lightning.run_dir import RunDir
+from vae_lightning.runs.records import RunDir
 
 
 def test_a_run_directory_tells_everything(train, capsys):
@@ -102,7 +102,7 @@ def test_a_resumed_run_repeats_an_uninterrupted_one_bitwise(train, command, tmp_
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_told_to_end_goes_on_within_its_epoch(train, command, tmp_path, monkeypatch, capsys, number):
-    from vae_lightning.module import VAEModule
+    from vae_lightning.training.module import VAEModule
 
     plain = VAEModule._train_on
 
@@ -207,7 +207,7 @@ def test_the_command_that_began_a_run_may_be_repeated_to_resume_it(train, comman
 
 
 def test_runs_that_start_at_once_do_not_share_a_directory(tmp_path):
-    from vae_lightning.run_dir import reserved
+    from vae_lightning.runs.directories import reserved
 
     with reserved(tmp_path / "a/run") as first, reserved(tmp_path / "a/run") as second:
         assert (first.path.name, second.path.name) == ("run", "run_2")

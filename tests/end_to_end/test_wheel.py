@@ -37,7 +37,7 @@ def test_trains_from_another_folder(installed, tmp_path):
 
 
 def test_carries_its_configs_and_console_scripts(installed, tmp_path):
-    done = python(installed, tmp_path, "-c", "from vae_lightning.config import CONF_DIR; print(CONF_DIR)")
+    done = python(installed, tmp_path, "-c", "from vae_lightning.command_line.schema import CONF_DIR; print(CONF_DIR)")
     assert done.stdout.strip() == str(installed / "vae_lightning/conf")
     shipped = {file.relative_to(installed / "vae_lightning/conf") for file in installed.rglob("conf/**/*.yaml")}
     assert shipped == {file.relative_to(ROOT / "conf") for file in (ROOT / "conf").rglob("*.yaml")}

@@ -12,12 +12,12 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 
-from vae_lightning import interruption
-from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks import within_epoch
-from vae_lightning.evaluation.units import UnitStatistics
-from vae_lightning.expectations import Expectation, mapping, number, optional
-from vae_lightning.finiteness import first_not_finite
+from vae_lightning.checkpoints.expectations import Expectation, mapping, number, optional
+from vae_lightning.checkpoints.writing import first_not_finite
+from vae_lightning.errors import require_at_least
+from vae_lightning.latents.units import UnitStatistics
+from vae_lightning.machine import interruption
 
 log = logging.getLogger("vae_lightning")
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
-from vae_lightning.arguments import require_at_least
-from vae_lightning.callbacks.latents import example_batch, example_latents
+from vae_lightning.callbacks.examples import example_batch, example_latents
 from vae_lightning.callbacks.pictures import Drawing, PictureCallback
-from vae_lightning.evaluation.embeddings import FEWEST, METHODS, Method, embed
-from vae_lightning.evaluation.latents import Latents
-from vae_lightning.figures.embeddings import embedding_picture
+from vae_lightning.drawing.embeddings import embedding_picture
+from vae_lightning.errors import require_at_least
+from vae_lightning.latents.embeddings import FEWEST, METHODS, Method, embed
+from vae_lightning.latents.encoding import Latents
 
 log = logging.getLogger("vae_lightning")
 

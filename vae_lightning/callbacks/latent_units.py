@@ -4,12 +4,13 @@ from typing import NamedTuple
 
 from lightning.pytorch import LightningModule, Trainer
 
-from vae_lightning.arguments import require_at_least
-from vae_lightning.callbacks.latents import example_latents
+from vae_lightning.callbacks.examples import example_latents
 from vae_lightning.callbacks.pictures import Drawing, PictureCallback
-from vae_lightning.evaluation.latents import Latents, aggregated_posteriors
-from vae_lightning.evaluation.units import ACTIVE, UnitStatistics, unit_statistics
-from vae_lightning.figures.plots import density_panels, rate_bars
+from vae_lightning.drawing.plots import density_panels, rate_bars
+from vae_lightning.errors import require_at_least
+from vae_lightning.latents.aggregated import aggregated_posteriors
+from vae_lightning.latents.encoding import Latents
+from vae_lightning.latents.units import ACTIVE, UnitStatistics, unit_statistics
 
 
 class LatentUnits(PictureCallback):

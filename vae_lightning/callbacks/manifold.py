@@ -6,11 +6,11 @@ from jaxtyping import Float
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks.pictures import Drawing, PictureCallback
-from vae_lightning.evaluation.latents import decode
-from vae_lightning.evaluation.paths import manifold
-from vae_lightning.figures.walks import manifold_picture
+from vae_lightning.drawing.walks import manifold_picture
+from vae_lightning.errors import require_at_least
+from vae_lightning.latents.encoding import decode
+from vae_lightning.latents.paths import manifold
 
 
 class _Plane(NamedTuple):

@@ -7,11 +7,11 @@ from jaxtyping import Float
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
-from vae_lightning.evaluation.latents import decode, encode
-from vae_lightning.evaluation.memorizing import HELD_OUT, memorizing
-from vae_lightning.figures.walks import neighbours_picture
+from vae_lightning.drawing.walks import neighbours_picture
+from vae_lightning.errors import require_at_least
+from vae_lightning.latents.encoding import decode, encode
+from vae_lightning.latents.memorizing import HELD_OUT, memorizing
 
 
 class Neighbours(FixedPictureCallback):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from vae_lightning.arguments import require_at_least
+from vae_lightning.errors import require_at_least
 
 
 class PeriodicCallback(Callback, ABC):

@@ -17,13 +17,13 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from vae_lightning.callbacks.periodic import PeriodicCallback, undisturbed
-from vae_lightning.expectations import Expectation, mapping, settings, tensor
-from vae_lightning.figures.captions import origin
-from vae_lightning.files import folder_in, write_atomically
-from vae_lightning.loggers import TensorBoard
-from vae_lightning.metrics import current_step
+from vae_lightning.checkpoints.expectations import Expectation, mapping, settings, tensor
+from vae_lightning.disk.files import folder_in, write_atomically
+from vae_lightning.disk.unwritten import spared
+from vae_lightning.drawing.captions import origin
+from vae_lightning.loggers.figures import current_step
+from vae_lightning.loggers.tensorboard import TensorBoard
 from vae_lightning.models.distributions import DiagonalNormal
-from vae_lightning.unwritten import spared
 
 log = logging.getLogger("vae_lightning")
 

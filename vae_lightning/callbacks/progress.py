@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
-from vae_lightning.arguments import require_at_least
+from vae_lightning.errors import require_at_least
 
 log = logging.getLogger("vae_lightning")  # goes to the terminal, above the bar, and to train.log
 _ON_BAR = {"loss": "train/loss", "elbo": "train/elbo", "img/s": "train/images_per_s"}

@@ -12,13 +12,13 @@ from lightning.pytorch import LightningModule, Trainer
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least
-from vae_lightning.callbacks.latents import example_batch, example_latents
+from vae_lightning.callbacks.examples import example_batch, example_latents
 from vae_lightning.callbacks.periodic import PeriodicCallback
 from vae_lightning.callbacks.pictures import encode_png, tensorboard_loggers
-from vae_lightning.figures.sprites import sprite_sheet
-from vae_lightning.files import folder_in, open_regular, read_text, write_atomically
-from vae_lightning.unwritten import spared
+from vae_lightning.disk.files import folder_in, open_regular, read_text, write_atomically
+from vae_lightning.disk.unwritten import spared
+from vae_lightning.drawing.sprites import sprite_sheet
+from vae_lightning.errors import require_at_least
 
 _MOST_BYTES = 1_000_000_000  # of a tensor: 100,000 images of 1,000 dimensions
 

@@ -7,10 +7,10 @@ from jaxtyping import UInt8
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
-from vae_lightning.expectations import Expectation, mapping, table, tensor, whole
-from vae_lightning.figures.walks import history_picture
+from vae_lightning.checkpoints.expectations import Expectation, mapping, table, tensor, whole
+from vae_lightning.drawing.walks import history_picture
+from vae_lightning.errors import require_at_least
 
 _MOST_ROWS = 1_000  # of a checkpoint: three a power of ten, and the last epoch of every time that it was gone on with
 

@@ -4,9 +4,9 @@ from jaxtyping import Float, UInt8
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
-from vae_lightning.figures.grids import comparison_grid
+from vae_lightning.drawing.grids import comparison_grid
+from vae_lightning.errors import require_at_least
 
 _COLUMNS = 8
 

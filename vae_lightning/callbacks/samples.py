@@ -6,10 +6,10 @@ from jaxtyping import Float
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least
 from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
-from vae_lightning.figures.captions import with_caption
-from vae_lightning.figures.grids import image_grid
+from vae_lightning.drawing.captions import with_caption
+from vae_lightning.drawing.grids import image_grid
+from vae_lightning.errors import require_at_least
 
 
 class Samples(FixedPictureCallback):

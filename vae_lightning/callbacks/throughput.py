@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from vae_lightning.arguments import require_at_least
-from vae_lightning.metrics import log_metrics
+from vae_lightning.errors import require_at_least
+from vae_lightning.loggers.figures import log_metrics
 
 _WARM_UP_BATCHES = 5  # they pay for compilation, cuDNN's search and the workers' start
 

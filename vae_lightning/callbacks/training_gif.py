@@ -11,7 +11,6 @@ from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least, require_frame_duration
 from vae_lightning.callbacks.periodic import undisturbed
 from vae_lightning.callbacks.pictures import (
     Drawing,
@@ -20,10 +19,11 @@ from vae_lightning.callbacks.pictures import (
     encode_png,
     log_encoded_image,
 )
-from vae_lightning.figures.captions import with_caption
-from vae_lightning.figures.gifs import GifFrame, gif_frame, join_frames
-from vae_lightning.figures.grids import image_grid
-from vae_lightning.files import open_regular, write_atomically
+from vae_lightning.disk.files import open_regular, write_atomically
+from vae_lightning.drawing.captions import with_caption
+from vae_lightning.drawing.gifs import GifFrame, gif_frame, join_frames
+from vae_lightning.drawing.grids import image_grid
+from vae_lightning.errors import require_at_least, require_frame_duration
 
 log = logging.getLogger("vae_lightning")
 

@@ -7,13 +7,12 @@ from jaxtyping import Float, UInt8
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least, require_frame_duration
 from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
-from vae_lightning.errors import UserError
-from vae_lightning.evaluation.latents import decode
-from vae_lightning.evaluation.paths import PATHS, chain
-from vae_lightning.figures.gifs import encode_gif
-from vae_lightning.figures.walks import transition_frames, transition_picture
+from vae_lightning.drawing.gifs import encode_gif
+from vae_lightning.drawing.walks import transition_frames, transition_picture
+from vae_lightning.errors import UserError, require_at_least, require_frame_duration
+from vae_lightning.latents.encoding import decode
+from vae_lightning.latents.paths import PATHS, chain
 
 log = logging.getLogger("vae_lightning")
 

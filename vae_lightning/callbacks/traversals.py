@@ -8,14 +8,14 @@ from jaxtyping import Float, UInt8
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least, require_frame_duration
-from vae_lightning.callbacks.latents import example_latents
+from vae_lightning.callbacks.examples import example_latents
 from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
-from vae_lightning.evaluation.latents import decode
-from vae_lightning.evaluation.paths import traversals
-from vae_lightning.evaluation.units import unit_statistics
-from vae_lightning.figures.gifs import encode_gif
-from vae_lightning.figures.walks import traversal_frames, traversal_picture
+from vae_lightning.drawing.gifs import encode_gif
+from vae_lightning.drawing.walks import traversal_frames, traversal_picture
+from vae_lightning.errors import require_at_least, require_frame_duration
+from vae_lightning.latents.encoding import decode
+from vae_lightning.latents.paths import traversals
+from vae_lightning.latents.units import unit_statistics
 
 Centre = Literal["image", "prior"]
 _TITLES = {"image": "traversals around a validation image", "prior": "traversals around the prior's mean"}

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vae_lightning.data.decode import MAX_PIXELS, decode_image
 from vae_lightning.data.memory import MemoryBudget
-from vae_lightning.hardware import num_cpus
+from vae_lightning.machine.hardware import num_cpus
 
 _BLOCK_BYTES = 2**20  # of pixels, so that what is under way fits into RAM at any image size
 _FEWEST_FOR_WORKERS = 64  # pictures; fewer small ones are decoded before processes have started

@@ -17,8 +17,8 @@ from vae_lightning.data.decode import EXTENSIONS, MAX_PIXELS
 from vae_lightning.data.decoded_blocks import DecodedBlock, PixelFile
 from vae_lightning.data.picture_files import PictureFile, find_pictures
 from vae_lightning.data.pixel_cache import PIXELS, READABLE, DamagedError, has_checksums, open_cached, write_checksums
+from vae_lightning.disk.files import write_atomically
 from vae_lightning.errors import UserError
-from vae_lightning.files import write_atomically
 
 logger = logging.getLogger(__name__)
 

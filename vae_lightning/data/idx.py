@@ -11,7 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from vae_lightning.files import open_regular
+from vae_lightning.disk.files import open_regular
 
 # EMNIST byclass, the largest of MNIST's kin, has 697,932 images of 28 x 28: 547 MB.
 _MOST_IMAGES, _LONGEST_SIDE, _MOST_BYTES = 1_000_000, 256, 1_000_000_000

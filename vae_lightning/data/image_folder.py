@@ -12,7 +12,6 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least
 from vae_lightning.data.archive import ARCHIVE_EXTENSIONS, Unpacker
 from vae_lightning.data.cache import cache_folder
 from vae_lightning.data.decode import EXTENSIONS, MAX_PIXELS, decode_image
@@ -20,7 +19,7 @@ from vae_lightning.data.decoded_folder import DecodedFolder, FolderDecoder
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet
 from vae_lightning.data.pages import Pages
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, require_at_least
 
 
 @final

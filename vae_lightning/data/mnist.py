@@ -11,7 +11,6 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least
 from vae_lightning.data.cache import locked
 from vae_lightning.data.decode import decode_grey_square
 from vae_lightning.data.download import DownloadError, Limits, download
@@ -19,7 +18,7 @@ from vae_lightning.data.idx import read_idx
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet
 from vae_lightning.data.resize import grey_pixels
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, require_at_least
 
 FILES = (
     "train-images-idx3-ubyte",

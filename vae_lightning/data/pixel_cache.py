@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from vae_lightning.files import load_json, open_regular, read_text, write_atomically
+from vae_lightning.disk.files import load_json, open_regular, read_text, write_atomically
 
 PIXELS = "pixels.npy"
 READABLE = "readable.npy"

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.arguments import require_at_least
+from vae_lightning.errors import require_at_least
 from vae_lightning.models.vae import VAEOutput
 from vae_lightning.objectives.terms import Objective, Terms, distortion, importance_weighted_bound, log_weight, rate
 

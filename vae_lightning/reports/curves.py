@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from vae_lightning.files import open_regular
+from vae_lightning.disk.files import open_regular
 
 CURVES = ("val/elbo", "train/loss")
 Curve = list[tuple[int, float]]

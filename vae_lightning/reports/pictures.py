@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageSequence
 
-from vae_lightning.files import read_bytes
-from vae_lightning.hardware import num_cpus
+from vae_lightning.disk.files import read_bytes
+from vae_lightning.machine.hardware import num_cpus
 from vae_lightning.reports.pieces import check_png, gif_extent
 
 BUDGET = 12_000_000  # of all pictures of a page; base64 adds a third to it

@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from vae_lightning.disk.files import check_within, write_atomically
 from vae_lightning.errors import UserError
-from vae_lightning.files import check_within, write_atomically
 from vae_lightning.reports.comparison import Comparison
 from vae_lightning.reports.page import page_html
 from vae_lightning.reports.runs import RunRecord, read_runs

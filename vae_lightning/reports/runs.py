@@ -9,12 +9,12 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
+from vae_lightning.disk.files import check_within
 from vae_lightning.errors import UserError
-from vae_lightning.files import check_within
 from vae_lightning.reports.curves import Curve, read_curves
 from vae_lightning.reports.settings import Setting, flatten, typed_settings
 from vae_lightning.reports.wording import visible
-from vae_lightning.run_dir import RunDir
+from vae_lightning.runs.records import RunDir
 
 PICTURES = ("reconstructions", "samples", "training")
 _FILES = ("config.yaml", "status.json", "overrides.yaml", "metrics.json", "metrics.csv")

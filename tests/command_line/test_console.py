@@ -1,0 +1,34 @@
+"""What a command prints of texts that a stranger may have written."""
+
+import json
+import logging
+
+from vae_lightning.command_line.console import print_run
+from vae_lightning.errors import one_line, plain_lines
+from vae_lightning.launch.output import configure_logging
+from vae_lightning.runs.records import RunDir
+
+DRIVING = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
+SHOWN = r"\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
+
+
+def test_only_line_breaks_are_kept_of_what_drives_a_terminal():
+    assert one_line(f"a{DRIVING}\nb") == rf"a{SHOWN}\nb"
+    assert plain_lines(f"a{DRIVING}\nb\n") == f"a{SHOWN}\nb\n"
+    assert plain_lines("Größe 3, 漢字 🙂 a‍b") == "Größe 3, 漢字 🙂 a‍b"
+
+
+def test_the_log_drives_no_terminal(capsys):
+    configure_logging()
+    logging.getLogger("vae_lightning.building.stored").info("key=%s: is not taken", DRIVING)
+    assert capsys.readouterr().out == f"key={SHOWN}: is not taken\n"
+
+
+def test_what_a_finished_run_tells_drives_no_terminal(tmp_path, capsys):
+    (tmp_path / f"images/{DRIVING.replace('/', '')}").mkdir(parents=True)
+    figures = {f"test/{name}{end}": -1.0 for name in ("elbo", "rate", "distortion") for end in ("", "_stderr")}
+    (tmp_path / "metrics.json").write_text(json.dumps(figures | {"test/kind": DRIVING}))
+    print_run(RunDir(tmp_path), str(tmp_path))
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert f"({SHOWN})" in out

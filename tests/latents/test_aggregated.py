@@ -1,0 +1,89 @@
+"""The rate taken apart, where the parts are known."""
+
+import math
+
+import pytest
+import torch
+
+from vae_lightning.latents.aggregated import rate_terms
+from vae_lightning.latents.encoding import Latents
+from vae_lightning.models.priors import StandardNormal
+
+D = 3
+
+
+def two_components(distance: float, scale: float) -> Latents:
+    """Two images whose posteriors lie at the same distance from zero on both sides, along the diagonal."""
+    loc = torch.tensor([[distance] * D, [-distance] * D])
+    return Latents(loc, torch.full_like(loc, scale))
+
+
+def means(latents: Latents, num_latents: int, seed: int = 0) -> dict[str, float]:
+    chosen = torch.arange(num_latents) % len(latents)
+    noise = torch.randn(num_latents, latents.loc.shape[1], generator=torch.Generator().manual_seed(seed))
+    own = Latents(latents.loc[chosen], latents.scale[chosen])
+    terms = rate_terms(noise, own, latents, StandardNormal(latents.loc.shape[1])())
+    return {name: float(values.mean()) for name, values in terms.by_name().items()}
+
+
+def test_components_far_apart_have_the_known_answers():
+    scale, distance = 0.1, 1.0
+    found = means(two_components(distance, scale), 20_000)
+    dimension = -0.5 * math.log(scale**2) - 0.5 - math.log(2) + (distance**2 + scale**2) / 2
+    assert found["mutual_information"] == pytest.approx(math.log(2), abs=1e-5)
+    assert found["total_correlation"] == pytest.approx((D - 1) * math.log(2), abs=1e-4)
+    assert found["dimension_kl"] == pytest.approx(D * dimension, abs=0.02)
+    assert found["marginal_kl"] == pytest.approx(D * dimension + (D - 1) * math.log(2), abs=0.02)
+
+
+def test_components_on_top_of_each_other_tell_nothing():
+    found = means(two_components(0.0, 1.0), 1000)
+    assert all(value == pytest.approx(0, abs=1e-5) for value in found.values())
+
+
+def test_overlapping_components_agree_with_an_integral():
+    distance, scale = 0.5, 0.6
+    grid = torch.linspace(-8, 8, 4001, dtype=torch.float64)
+
+    def density(loc):
+        return torch.exp(-0.5 * ((grid - loc) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))
+
+    mixture = 0.5 * (density(distance) + density(-distance))
+    entropy = -float(torch.trapezoid(mixture * mixture.log(), grid))
+    latents = Latents(torch.tensor([[distance], [-distance]]), torch.full((2, 1), scale))
+    found = means(latents, 200_000)
+    assert found["mutual_information"] == pytest.approx(
+        entropy - 0.5 * math.log(2 * math.pi * math.e * scale**2), abs=5e-3
+    )
+    kl = -entropy + 0.5 * math.log(2 * math.pi) + 0.5 * (distance**2 + scale**2)
+    assert found["marginal_kl"] == pytest.approx(kl, abs=5e-3)
+    assert found["total_correlation"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_terms_add_up_for_every_latent():
+    generator = torch.Generator().manual_seed(1)
+    latents = Latents(torch.randn(70, 4, generator=generator), 0.05 + torch.rand(70, 4, generator=generator))
+    terms = rate_terms(torch.randn(70, 4), latents, latents, StandardNormal(4)())
+    torch.testing.assert_close(terms.mutual_information + terms.marginal_kl, terms.rate)
+    torch.testing.assert_close(terms.total_correlation + terms.dimension_kl, terms.marginal_kl)
+
+
+def test_the_information_never_exceeds_ln_n():
+    latents = Latents(10.0 * torch.randn(300, 5), torch.full((300, 5), 0.01))
+    terms = rate_terms(torch.randn(300, 5), latents, latents, StandardNormal(5)())
+    assert float(terms.mutual_information.max()) <= math.log(300) + 1e-12
+    assert float(terms.mutual_information.mean()) == pytest.approx(math.log(300), abs=1e-6)
+
+
+def test_idle_dimensions_in_plenty_add_nothing():
+    base = two_components(1.0, 0.1)
+    padded = Latents(torch.cat([base.loc, torch.zeros(2, 200)], 1), torch.cat([base.scale, torch.ones(2, 200)], 1))
+    found = means(padded, 500)
+    assert found["mutual_information"] == pytest.approx(math.log(2), abs=1e-4)
+    assert found["total_correlation"] == pytest.approx((D - 1) * math.log(2), abs=1e-3)
+
+
+def test_an_empty_data_set_is_refused():
+    empty = Latents(torch.zeros(0, 2), torch.ones(0, 2))
+    with pytest.raises(ValueError, match=r"^all_latents must hold at least 1 image"):
+        rate_terms(torch.zeros(0, 2), empty, empty, StandardNormal(2)())

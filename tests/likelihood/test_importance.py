@@ -1,0 +1,116 @@
+"""Importance sampling against an exact oracle, and in the memory that it is given."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.objectives.test_elbo import LinearGaussian
+from tests.objectives.test_iwae import loosened
+from vae_lightning.likelihood.importance import SampledBounds, bytes_per_latent, importance_sampled
+from vae_lightning.models.vae import VAE
+from vae_lightning.noise import indexed_normal_samples
+
+
+def sampled(vae: VAE, x: torch.Tensor, indices: torch.Tensor, num_samples: int, max_latents: int) -> SampledBounds:
+    options = {"num_samples": num_samples, "seed": 3, "max_latents": max_latents}
+    parts = list(importance_sampled(vae, x, indices, **options))
+    assert [index for part, _ in parts for index in range(part.start, part.stop)] == list(range(len(x)))
+    return SampledBounds(
+        *(torch.cat([getattr(bounds, name) for _, bounds in parts]) for name in ("log_likelihood", "elbo"))
+    )
+
+
+def test_the_mean_is_that_of_the_oracle():
+    oracle, x = LinearGaussian(), torch.randn(50, 1, 2, 3)
+    bounds = sampled(loosened(oracle.vae()), x, torch.arange(50), 5000, 5000)
+    assert bounds.log_likelihood.mean() == pytest.approx(float(oracle.log_marginal(x).mean()), abs=0.01)
+    # KL(q || p(z|x)) of a posterior that is 1.5 times too wide in each of three dimensions
+    gap = 3 * (1.5**2 / 2 - 0.5 - torch.tensor(1.5).log())
+    assert (bounds.log_likelihood - bounds.elbo).mean() == pytest.approx(float(gap), abs=0.01)
+
+
+def test_at_the_exact_posterior_one_sample_is_enough():
+    oracle, x = LinearGaussian(), torch.randn(5, 1, 2, 3)
+    bounds = sampled(oracle.vae(), x, torch.arange(5), 1, 100)
+    torch.testing.assert_close(bounds.log_likelihood.float(), oracle.log_marginal(x), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("max_latents", [1, 7, 100, 700, 10**6])
+def test_no_figure_depends_on_how_the_work_is_divided(max_latents):
+    vae, x, indices = loosened(LinearGaussian().vae()), torch.randn(9, 1, 2, 3), torch.arange(100, 109)
+    expected = sampled(vae, x, indices, 300, 300)
+    for chosen in (torch.arange(9), torch.tensor([8, 0, 4])):
+        bounds = sampled(vae, x[chosen], indices[chosen], 300, max_latents)
+        torch.testing.assert_close(bounds.log_likelihood, expected.log_likelihood[chosen], atol=0, rtol=1e-6)
+        torch.testing.assert_close(bounds.elbo, expected.elbo[chosen], atol=0, rtol=1e-6)
+
+
+def test_each_image_has_noise_of_its_own():
+    first, second = (torch.cat(list(indexed_normal_samples(1, torch.tensor(i), 2500, 3, 700))) for i in ([4], [5]))
+    assert first.shape == (2500, 1, 3)
+    assert not torch.equal(first, second)
+    rows = first[:, 0]
+    assert len(rows.unique(dim=0)) == 2500
+    assert float(rows.mean()) == pytest.approx(0, abs=0.05)
+    assert float(rows.std()) == pytest.approx(1, abs=0.05)
+
+
+def test_an_image_is_encoded_once():
+    vae, calls = LinearGaussian().vae(), []
+    vae.encoder.register_forward_hook(lambda *arguments: calls.append(1))
+    sampled(vae, torch.randn(4, 1, 2, 3), torch.arange(4), 3000, 100)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("options", [{"num_samples": 0, "max_latents": 1}, {"num_samples": 1, "max_latents": 0}])
+def test_nothing_to_sample_is_refused(options):
+    vae, x = LinearGaussian().vae(), torch.zeros(1, 1, 2, 3)
+    with pytest.raises(ValueError, match="must be at least 1"):
+        next(importance_sampled(vae, x, torch.arange(1), seed=0, **options))
+
+
+MEMORY = """
+import resource, torch
+from functools import partial
+from vae_lightning.likelihood.importance import bytes_per_latent, importance_sampled
+from vae_lightning.models.likelihoods import {likelihood}
+from vae_lightning.models.networks.{module} import {name}Decoder, {name}Encoder
+from vae_lightning.models.posteriors import DiagonalGaussian
+from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.vae import build_vae
+
+torch.set_num_threads(1)
+vae = build_vae({shape}, 20, {name}Encoder, DiagonalGaussian, StandardNormal, {name}Decoder, {likelihood}()).eval()
+x = torch.rand(2, *{shape})
+def peak(num_samples, budget):
+    most = int(budget // bytes_per_latent(vae, {shape}))
+    options = {{"num_samples": num_samples, "seed": 0, "max_latents": most, "precision": "refined"}}
+    list(importance_sampled(vae, x, torch.arange(2), **options))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak(50, 4e6)
+for num_samples in {nums}:
+    print(peak(num_samples, 100e6) - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "likelihood", "shape", "nums"),
+    [
+        ("mlp", "MLP", "BernoulliLikelihood", (1, 28, 28), (10_000, 50_000)),
+        ("conv", "Conv", "BernoulliLikelihood", (1, 28, 28), (1_000, 3_000)),
+        ("conv5", "Conv5", "GaussianLikelihood", (3, 64, 64), (200, 400)),
+    ],
+)
+def test_memory_stays_under_the_budget_whatever_k_is(module, name, likelihood, shape, nums):
+    program = MEMORY.format(module=module, name=name, likelihood=likelihood, shape=shape, nums=nums)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    few, many = map(float, done.stdout.split())
+    assert few <= many < 100e6
+    assert many - few < 20e6
+
+
+def test_a_latents_bytes_count_what_the_decoder_puts_out():
+    oracle = LinearGaussian()
+    assert bytes_per_latent(oracle.vae(), (1, 2, 3)) == 4 * (6 + 4 * 6 + 4 * 3)

@@ -1,0 +1,46 @@
+"""A process that ends at once leaves nothing undone."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import atexit, sys, threading, time
+from vae_lightning.machine.process import run_as_program
+
+def late():
+    time.sleep(0.3)
+    print("thread")
+
+def main():
+    atexit.register(print, "handler")
+    threading.Thread(target=late).start()
+    print("main")
+    {ending}
+
+run_as_program(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "told"),
+    [
+        ("pass", 0, ""),
+        ("sys.exit()", 0, ""),
+        ("sys.exit(130)", 130, ""),
+        ("sys.exit('a reason')", 1, "a reason\n"),
+    ],
+)
+def test_threads_end_handlers_run_and_output_arrives(ending, status, told):
+    command = [sys.executable, "-c", PROGRAM.format(ending=ending)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "main\nthread\nhandler\n", told)
+
+
+def test_an_error_is_told_as_always():
+    command = [sys.executable, "-c", PROGRAM.format(ending="raise RuntimeError('no')")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == "main\nthread\nhandler\n"
+    assert done.stderr.endswith("RuntimeError: no\n")

@@ -1,0 +1,148 @@
+"""FID and KID with weights from a file, from torch's cache, or downloaded; and what happens without any."""
+
+import functools
+import hashlib
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from vae_lightning.errors import UserError
+from vae_lightning.machine.world import World
+from vae_lightning.metrics.inception import NoWeightsError, inception
+from vae_lightning.metrics.samples import SampleQuality
+from vae_lightning.metrics.score import Score
+from vae_lightning.metrics.subject import Subject
+from vae_lightning.runs.trained import TrainedRun
+
+MODULE = "torch_fidelity.feature_extractor_inceptionv3"
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """Weights of the right shapes and of no meaning."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    path = tmp_path_factory.mktemp("weights") / "weights.pth"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{MODULE}.load_state_dict_from_url", lambda *arguments, **options: {})
+        patch.setattr(nn.Module, "load_state_dict", lambda *arguments, **options: None)
+        torch.manual_seed(0)
+        network = FeatureExtractorInceptionV3("random", ["2048"])
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path) -> Path:
+    """An empty cache of torch's, and no place to download from."""
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(f"{MODULE}.URL_INCEPTION_V3", "http://127.0.0.1:9/weights-inception-0.pth")
+    return tmp_path / "hub/checkpoints"
+
+
+def score(run: TrainedRun, **settings) -> Score:
+    return SampleQuality(batch_size=4, **settings)(Subject(run, "test", 0, 5, World()))
+
+
+def test_figures_are_those_of_torchmetrics(weights, digits):
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    found = score(digits, num_images=4, weights=str(weights), kid_subset_size=3)
+    assert found.facts == {"num_images": 4, "num_samples": 4}
+    real = digits.data.images_at(torch.arange(4), "test").images.expand(-1, 3, -1, -1)
+    z = digits.sample_prior(torch.arange(4), _seed())
+    made = (digits.decode(z) * 255).round().to(torch.uint8).expand(-1, 3, -1, -1)
+    fid = FrechetInceptionDistance(feature=2048, feature_extractor_weights_path=str(weights))
+    fid.update(real, real=True)
+    fid.update(made, real=False)
+    assert found.figures["fid"].value == pytest.approx(float(fid.compute()), rel=1e-3)
+    assert found.figures["kid"].value is not None
+    assert found.figures["kid"].stderr is None  # all subsets are of the same images
+
+
+def _seed() -> int:
+    from vae_lightning.noise import evaluation_seed
+
+    return evaluation_seed(0, "test", 4)
+
+
+def test_images_are_at_no_distance_from_themselves(weights, digits, monkeypatch):
+    monkeypatch.setattr(SampleQuality, "_made", SampleQuality._real)
+    found = score(digits, num_images=6, weights=str(weights), kid_subset_size=5)
+    assert found.figures["fid"].value == pytest.approx(0, abs=1e-3)
+
+
+def test_figures_depend_on_the_seed_alone(weights, digits):
+    first, again = (score(digits, num_images=3, weights=str(weights), kid_subset_size=2) for _ in range(2))
+    assert first == again
+
+
+def test_weights_in_the_cache_are_taken(cache, weights):
+    cache.mkdir(parents=True)
+    shutil.copy(weights, cache / "weights-inception-0.pth")
+    features = inception(None, World(), CPU)(torch.zeros(2, 3, 28, 28, dtype=torch.uint8))
+    assert features.shape == (2, 2048)
+
+
+@pytest.fixture
+def server(weights, tmp_path) -> Iterator[str]:
+    """The weights under a name that ends in their hash, served on this machine; its address."""
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:8]
+    folder = tmp_path / "served"
+    folder.mkdir()
+    shutil.copy(weights, folder / f"weights-inception-2015-12-05-{digest}.pth")
+    shutil.copy(weights, folder / "weights-inception-2015-12-05-00000000.pth")
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_port}/weights-inception-2015-12-05-{digest}.pth"
+        serving.shutdown()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+def test_weights_are_downloaded_once(cache, server, monkeypatch):
+    monkeypatch.setattr(f"{MODULE}.URL_INCEPTION_V3", server)
+    inception(None, World(), CPU)
+    assert [path.name for path in cache.iterdir()] == [Path(server).name]
+    monkeypatch.setattr("torch.hub.download_url_to_file", None)
+    inception(None, World(), CPU)
+
+
+def test_a_damaged_download_is_not_kept(cache, server, monkeypatch):
+    damaged = f"{server.rpartition('-')[0]}-00000000.pth"
+    monkeypatch.setattr(f"{MODULE}.URL_INCEPTION_V3", damaged)
+    with pytest.raises(NoWeightsError, match="invalid hash value"):
+        inception(None, World(), CPU)
+    assert list(cache.iterdir()) == []
+
+
+def test_without_weights_there_is_a_reason_in_place_of_figures(cache, digits):
+    found = score(digits, num_images=5)
+    assert {name: figure.value for name, figure in found.figures.items()} == {"fid": None, "kid": None}
+    for figure in found.figures.values():
+        assert figure.reason is not None
+        assert "can't be downloaded" in figure.reason
+        assert "samples.weights=<a copy of weights-inception-0.pth>" in figure.reason
+
+
+def test_a_file_of_other_weights_is_refused(tmp_path):
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"^samples.weights=.*other.pth: not the weights of the Inception network"):
+        inception(str(tmp_path / "other.pth"), World(), CPU)
+
+
+@pytest.mark.parametrize("settings", [{"num_images": 1}, {"kid_subset_size": 1}, {"batch_size": 0}])
+def test_too_few_images_are_refused(settings):
+    with pytest.raises(ValueError, match=f"^{next(iter(settings))} must be at least"):
+        SampleQuality(**settings)

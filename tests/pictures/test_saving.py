@@ -1,0 +1,37 @@
+"""Images as files: rounded, of their own size, and animations that go on for ever."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vae_lightning.pictures.saving import save_animation, save_image, save_picture, to_uint8
+
+
+def test_pixels_are_rounded_and_clamped():
+    levels = torch.tensor([-0.3, 0.0, 0.49 / 255, 0.51 / 255, 254.49 / 255, 254.51 / 255, 1.0, 1.7])
+    assert to_uint8(levels.view(1, 1, 8)).flatten().tolist() == [0, 0, 0, 1, 254, 255, 255, 255]
+    every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert torch.equal(to_uint8(every.float() / 255), every)
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_an_image_keeps_its_size_and_every_level(tmp_path, channels, mode):
+    image = torch.randint(0, 256, (channels, 5, 9), dtype=torch.uint8)
+    save_image(tmp_path / "image.png", image)
+    picture = Image.open(tmp_path / "image.png")
+    assert (picture.mode, picture.size) == (mode, (9, 5))
+    assert np.array_equal(np.asarray(picture).reshape(5, 9, channels), image.permute(1, 2, 0).numpy())
+
+
+def test_figures_and_animations_are_what_they_are_made_of(tmp_path):
+    frames = [np.full((6, 8, 3), level, np.uint8) for level in (10, 100, 200)]
+    save_picture(tmp_path / "figure.png", frames[1])
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "figure.png")), frames[1])
+    save_animation(tmp_path / "walk.gif", frames, 130)
+    gif = Image.open(tmp_path / "walk.gif")
+    assert (gif.n_frames, gif.info["loop"]) == (3, 0)
+    for index, frame in enumerate(frames):
+        gif.seek(index)
+        assert gif.info["duration"] == 130
+        assert np.array_equal(np.asarray(gif.convert("RGB")), frame)

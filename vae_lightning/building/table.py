@@ -1,0 +1,187 @@
+"""The one table of what a config that was found in a run directory may build, since it may come from a stranger.
+
+No argument of a stored config chooses a place that is written, takes code, or reaches the network. What the user types
+beside it is exempt. `building` keeps to this table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a stored config may do with a class.
+
+    Attributes:
+        slots: where it may stand: a group of the config, or what a part of another class is called in `parts`.
+        arguments: that it may be given; None for all of its signature but those in `withheld`.
+        withheld: arguments that choose a place that is written, take code or other objects, or come from the caller.
+        read_only: arguments that are places, which it may read and not write; it is told of them by an attribute of
+            this name, unless they are typed, there or at the config's top.
+        at_most: the highest values of arguments that limit what a stranger's files cost; more counts when it is typed.
+        parts: arguments that are built of classes of the table themselves, with the slot of those.
+        choices: the values that an argument may have.
+    """
+
+    slots: tuple[str, ...]
+    arguments: tuple[str, ...] | None = None
+    withheld: tuple[str, ...] = ()
+    read_only: tuple[str, ...] = ()
+    at_most: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+PARTIAL = {"encoder", "decoder", "posterior", "prior", "optimizer"}  # slots of what is made later, by its user
+
+
+def _each(prefix: str, names: str, entry: Entry) -> dict[str, Entry]:
+    return {f"{prefix}.{name}": entry for name in names.split()}
+
+
+_TRAINER = """
+    accelerator strategy devices num_nodes precision fast_dev_run max_epochs min_epochs max_steps min_steps max_time
+    limit_train_batches limit_val_batches limit_test_batches limit_predict_batches overfit_batches val_check_interval
+    check_val_every_n_epoch num_sanity_val_steps log_every_n_steps enable_model_summary accumulate_grad_batches
+    gradient_clip_val gradient_clip_algorithm deterministic benchmark inference_mode use_distributed_sampler
+    detect_anomaly barebones sync_batchnorm reload_dataloaders_every_n_epochs
+"""
+_EARLY_STOPPING = """
+    monitor min_delta patience verbose mode strict check_finite stopping_threshold divergence_threshold
+    check_on_train_epoch_end log_rank_zero_only
+"""
+_EMA = "device use_buffers decay update_every_n_steps update_starting_at_step update_starting_at_epoch"
+
+_OPTIMIZERS = "Adadelta Adagrad Adam AdamW Adamax ASGD LBFGS NAdam RAdam RMSprop Rprop SGD"
+_VAE = {name: name for name in ("encoder", "posterior", "prior", "decoder", "likelihood")}
+_OPTIMIZER = Entry(("optimizer",), withheld=("params",))
+_CALLBACK = Entry(("callbacks",))
+_PRUNER = Entry(("pruner",))
+_LAYER = Entry(("layer",))  # for a network of the user's own, whose package is opened
+
+TABLE: dict[str, Entry] = {
+    # data
+    "vae_lightning.data.digits.Digits": Entry(("data",)),
+    "vae_lightning.data.mnist.MNIST": Entry(("data",), read_only=("root",)),
+    "vae_lightning.data.image_folder.ImageFolder": Entry(
+        ("data",),
+        read_only=("root", "archive", "cache_dir"),
+        at_most={"max_pixels": 128_000_000, "max_archive_gb": 20, "max_archive_files": 1_000_000},
+    ),
+    # model
+    "vae_lightning.models.vae.build_vae": Entry(("model",), parts=_VAE),
+    **_each("vae_lightning.models.networks", "mlp.MLPEncoder conv.ConvEncoder", Entry(("encoder",))),
+    **_each("vae_lightning.models.networks", "conv5.Conv5Encoder upsample.UpsampleEncoder", Entry(("encoder",))),
+    **_each("vae_lightning.models.networks", "mlp.MLPDecoder conv.ConvDecoder", Entry(("decoder",))),
+    **_each("vae_lightning.models.networks", "conv5.Conv5Decoder upsample.UpsampleDecoder", Entry(("decoder",))),
+    **_each("vae_lightning.models.posteriors", "DiagonalGaussian LogScaleGaussian", Entry(("posterior",))),
+    "vae_lightning.models.priors.StandardNormal": Entry(("prior",)),
+    **_each(
+        "vae_lightning.models.likelihoods",
+        "default_likelihood BernoulliLikelihood GaussianLikelihood",
+        Entry(("likelihood",)),
+    ),
+    "vae_lightning.models.initialization.Glorot": Entry(("initialization",)),
+    **_each(
+        "torch.nn",
+        "ReLU LeakyReLU PReLU ELU CELU SELU GELU SiLU Mish Tanh Sigmoid Softplus Softsign Hardtanh Hardswish Identity "
+        "BatchNorm1d BatchNorm2d GroupNorm LayerNorm RMSNorm InstanceNorm2d Dropout Dropout2d Flatten",
+        _LAYER,
+    ),
+    # objective, optimizer, schedule
+    **_each("vae_lightning.objectives", "elbo.ELBO iwae.IWAE", Entry(("objective",))),
+    **_each("torch.optim", f"{_OPTIMIZERS} Adafactor SparseAdam", _OPTIMIZER),
+    **_each("vae_lightning.training.schedules", "Burda Cosine Exponential", Entry(("schedule",))),
+    # trainer
+    "lightning.pytorch.Trainer": Entry(
+        ("trainer",),
+        tuple(_TRAINER.split()),
+        choices={
+            "accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
+            "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false"),
+        },
+    ),
+    # callbacks
+    **_each(
+        "vae_lightning.callbacks",
+        "embedding.Embedding latent_units.AggregatedPosterior latent_units.LatentUnits manifold.Manifold "
+        "neighbours.Neighbours progress.ProgressBar projector.Projector "
+        "reconstruction_history.ReconstructionHistory reconstructions.Reconstructions run_description.RunDescription "
+        "samples.Samples throughput.Throughput training_gif.TrainingGif traversals.Traversals",
+        _CALLBACK,
+    ),
+    "vae_lightning.callbacks.transition.Transition": Entry(("callbacks",), withheld=("files",)),  # any file, read
+    # A search names the trial; its journal lies beside the run directory.
+    "vae_lightning.callbacks.pruning.PruneTrial": Entry(
+        ("callbacks",), withheld=("storage",), read_only=("trial",), parts={"pruner": "pruner"}
+    ),
+    **_each(
+        "lightning.pytorch.callbacks",
+        "LearningRateMonitor GradientAccumulationScheduler Timer TQDMProgressBar DeviceStatsMonitor",
+        _CALLBACK,
+    ),
+    "lightning.pytorch.callbacks.EarlyStopping": Entry(("callbacks",), tuple(_EARLY_STOPPING.split())),
+    "lightning.pytorch.callbacks.EMAWeightAveraging": Entry(("callbacks",), tuple(_EMA.split())),
+    "lightning.pytorch.callbacks.WeightAveraging": Entry(("callbacks",), ("device", "use_buffers")),
+    "lightning.pytorch.callbacks.StochasticWeightAveraging": Entry(("callbacks",), withheld=("avg_fn",)),
+    **_each("lightning.pytorch.callbacks", "ModelSummary RichModelSummary", Entry(("callbacks",), ("max_depth",))),
+    "lightning.pytorch.callbacks.RichProgressBar": Entry(("callbacks",), ("refresh_rate", "leave")),
+    **_each(
+        "optuna.pruners",
+        "HyperbandPruner MedianPruner NopPruner PercentilePruner SuccessiveHalvingPruner ThresholdPruner "
+        "WilcoxonPruner",
+        _PRUNER,
+    ),
+    "optuna.pruners.PatientPruner": Entry(("pruner",), parts={"wrapped_pruner": "pruner"}),
+    # checkpoint and logger: they write into the run directory, which the caller names
+    "vae_lightning.callbacks.checkpoints.Checkpoints": Entry(("checkpoint",)),
+    **_each(
+        "vae_lightning.loggers",
+        "tensorboard.TensorBoard metrics_csv.MetricsCSV",
+        Entry(("logger",), withheld=("run_dir", "first_step")),
+    ),
+}
+
+
+def _moved(old: str, new: str, names: str) -> dict[str, str]:
+    """From `<old>.<name>` to `<new>.<name>`, or `<new>.<other>` for a name that is written `name:other`."""
+    pairs = (name.split(":") for name in names.split())
+    return {f"{old}.{pair[0]}": f"{new}.{pair[-1]}" for pair in pairs}
+
+
+# Names that a class had once, or has besides, and the one that it has today: run directories of then must still open,
+# and YAML that users wrote then must still compose.
+MOVED: dict[str, str] = {
+    **_moved("vae_lightning.learning_rates", "vae_lightning.training.schedules", "Burda Cosine Exponential"),
+    **_moved("vae_lightning.loggers", "vae_lightning.loggers.tensorboard", "TensorBoard"),
+    **_moved("vae_lightning.loggers", "vae_lightning.loggers.metrics_csv", "MetricsCSV"),
+    **_moved(
+        "vae_lightning.scoring",
+        "vae_lightning.metrics",
+        "aggregate.Aggregate bounds.Bounds likelihood.LogLikelihood:log_likelihood.LogLikelihood probes.Probes "
+        "reconstruction.Reconstruction samples.Samples:samples.SampleQuality units.Units:units.ActiveUnits",
+    ),
+    **_moved(
+        "vae_lightning.generation",
+        "vae_lightning.pictures",
+        "embedding.Embedding:embedding.DrawEmbedding manifold.Manifold:manifold.DrawManifold "
+        "neighbours.Neighbours:neighbours.DrawNeighbours transition.Transition:transition.DrawTransition "
+        "reconstructions.Reconstructions:reconstructions.DrawReconstructions "
+        "traversal.Traversal:traversal.DrawTraversal units.Units:units.DrawUnits",
+    ),
+    **_moved(
+        "vae_lightning.generation",
+        "vae_lightning.exports",
+        "encode.Encode:encodings.WriteEncodings samples.Samples:samples.WriteSamples",
+    ),
+    "lightning.pytorch.trainer.Trainer": "lightning.pytorch.Trainer",
+    "lightning.pytorch.trainer.trainer.Trainer": "lightning.pytorch.Trainer",
+    **{f"torch.optim.{name.lower()}.{name}": f"torch.optim.{name}" for name in _OPTIMIZERS.split()},
+    **_moved(
+        "lightning.pytorch.callbacks",
+        "lightning.pytorch.callbacks",
+        "early_stopping.EarlyStopping:EarlyStopping lr_monitor.LearningRateMonitor:LearningRateMonitor "
+        "timer.Timer:Timer weight_averaging.EMAWeightAveraging:EMAWeightAveraging",
+    ),
+}

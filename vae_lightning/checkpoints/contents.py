@@ -1,0 +1,116 @@
+"""What is taken out of a checkpoint to use a trained model: its weights, its epoch, and what was found of its units."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from vae_lightning.checkpoints.expectations import (
+    Expectation,
+    NotFiniteError,
+    OtherModelError,
+    UnexpectedError,
+    mapping,
+    number,
+    optional,
+    sequence,
+    tensor_like,
+    whole,
+)
+from vae_lightning.checkpoints.reader import StoredTensor, UnreadableError, stored
+from vae_lightning.errors import UserError
+from vae_lightning.latents.units import UnitStatistics
+
+EPOCH = whole(0, 2**31)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, as a checkpoint holds it.
+
+    Attributes:
+        weights: by name, each of its parameter's shape and type, finite.
+        epoch: the number of epochs that were begun, so that the first is 1.
+        units: of the validation images at that epoch, None where none was validated.
+    """
+
+    weights: dict[str, Tensor]
+    epoch: int
+    units: UnitStatistics | None
+
+
+def trained(path: Path, model: Mapping[str, Tensor], told: str, latent_dim: int, prefix: str = "") -> Trained:
+    """Read a trained model.
+
+    Args:
+        path: a file, which may be anybody's.
+        model: the model's own state_dict.
+        told: what an error begins with, such as "run=outputs/x: best.ckpt".
+        latent_dim: D.
+        prefix: what the file has before those names; weights without it are left.
+
+    Raises:
+        UserError: it can't be read, or is of another model, or has weights that are not finite.
+    """
+    expected = mapping({"state_dict": weights(model, prefix), "epoch": EPOCH}, {"units": optional(units(latent_dim))})
+    with reading(path, told) as take:
+        found = take(expected)
+    statistics = found.get("units")
+    return Trained(
+        found["state_dict"], found["epoch"] + 1, UnitStatistics.from_dict(statistics) if statistics else None
+    )
+
+
+@contextmanager
+def reading(path: Path, told: str) -> Iterator[Callable[[Expectation], Any]]:
+    """A checkpoint that is open: a function that takes what is expected of it.
+
+    Raises:
+        UserError: it can't be read or has not what is expected; in the block, too.
+    """
+    try:
+        with stored(path) as contents:
+            yield lambda expected: expected(contents, "")
+    except (UnreadableError, NotFiniteError, OtherModelError, UnexpectedError) as error:
+        raise UserError(f"{told} {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OtherModelError):
+        return f"is of another model than its config.yaml says ({error})"
+    if isinstance(error, NotFiniteError):
+        return f"has values that are not finite ({error}): its training has diverged"
+    return f"can't be read ({error})"
+
+
+def weights(model: Mapping[str, Tensor], prefix: str = "") -> Expectation:
+    """The weights of a model, by the names that its own state_dict has, without the prefix."""
+    return partial(_weights, model=model, prefix=prefix)
+
+
+def _weights(value: Any, where: str, model: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    if not isinstance(value, dict) or not all(
+        isinstance(name, str) and isinstance(part, StoredTensor) for name, part in value.items()
+    ):
+        raise UnexpectedError(f"{where} is not a dict of tensors")
+    found = {name.removeprefix(prefix): part for name, part in value.items() if name.startswith(prefix)}
+    different = sorted(found.keys() ^ model.keys()) or [
+        name for name, part in found.items() if (part.shape, part.dtype) != (model[name].shape, model[name].dtype)
+    ]
+    if different:
+        raise OtherModelError(f"it differs in {_visible(different[0])}")
+    return {name: tensor_like(model[name])(part, f"{where}.{prefix}{name}") for name, part in found.items()}
+
+
+def units(latent_dim: int) -> Expectation:
+    """What `UnitStatistics.as_dict` gives of so many latent dimensions."""
+    values = sequence([number(finite=False)] * latent_dim)
+    return mapping({"rate": values, "variance": values})
+
+
+def _visible(name: str) -> str:
+    return repr(name[:80])[1:-1]

@@ -1,0 +1,68 @@
+"""What a command tells at its end: one-line errors, and what a finished run leaves to look at."""
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vae_lightning.errors import UserError, one_line
+from vae_lightning.launch.output import configure_logging
+from vae_lightning.machine.interruption import exit_code
+from vae_lightning.machine.world import given_world
+from vae_lightning.runs.records import RunDir, typed
+
+
+@contextmanager
+def reporting_errors() -> Iterator[None]:
+    """Turn a UserError into one line on stderr and exit code 1, Ctrl-C into exit code 130 and SIGTERM into 143.
+
+    With HYDRA_FULL_ERROR=1 the traceback is shown instead.
+    """
+    configure_logging()
+    try:
+        yield
+    except UserError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.exit(1 if given_world().rank else f"error: {one_line(error)}")  # every rank has the error, one tells it
+    except KeyboardInterrupt as interrupt:
+        if not given_world().rank:
+            print(": ".join(["interrupted", *map(one_line, interrupt.args)]), file=sys.stderr)
+        sys.exit(exit_code(interrupt))
+
+
+def print_run(run_dir: RunDir, output_dir: str) -> None:
+    """Tell where a finished run's figures and pictures are; `output_dir` holds all runs."""
+    metrics = run_dir.metrics()
+    lines = [("run directory", str(run_dir.path))]
+    lines += [("" if number else "pictures", line) for number, line in enumerate(_pictures(run_dir.path))]
+    for name in ("elbo", "rate", "distortion"):
+        value, stderr = metrics[f"test/{name}"], metrics[f"test/{name}_stderr"]
+        lines.append((f"test {name}", f"{value:,.2f} +- {stderr:.2f} nats per image"))
+    lines.append(("", f"({metrics['test/kind']})"))
+    lines.append(("TensorBoard", f"{_command('vae-tensorboard', 'dashboard')} --logdir {output_dir}"))
+    lines.append(("more pictures", f"{_command('vae-generate', 'generate')} {typed('run', run_dir.path)} mode=samples"))
+    lines.append(("more figures", f"{_command('vae-evaluate', 'evaluate')} {typed('run', run_dir.path)}"))
+    print()
+    for name, text in lines:
+        print(f"{name:<16}{one_line(text)}")
+
+
+def _command(script: str, module: str) -> str:
+    """A command as it can be typed here: the virtual environment may not be active."""
+    if shutil.which(script):
+        return script
+    python = Path(sys.executable)
+    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    return f"{shown} -m vae_lightning.{module}"
+
+
+def _pictures(path: Path) -> list[str]:
+    """Where the pictures of a run directory lie, and of what kinds there are."""
+    gif, folder = path / "training.gif", path / "images"
+    kinds = ", ".join(sorted(kind.name for kind in folder.glob("*") if kind.name != "training"))
+    lines = [str(gif)] if gif.is_file() else []
+    return [*lines, *textwrap.wrap(f"{folder}/: {kinds}", 100, break_on_hyphens=False)] if kinds else lines

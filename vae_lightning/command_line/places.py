@@ -1,0 +1,43 @@
+"""The places that a user types, where `~` is the home folder everywhere."""
+
+import os
+import re
+from typing import Any
+
+# By command: train, evaluate, generate and report. What is no text, such as the checkpoint's settings, is left alone.
+_PLACES = (
+    *("output_dir", "run_dir", "sweep_dir", "resume", "sweep"),
+    *("run", "checkpoint", "ckpt", "out", "runs", "output"),
+    *("data.root", "data.archive", "data.cache_dir", "samples.weights"),
+)
+_HOME = r"(?:^|(?<=[\[,])|(?<=[\[,] ))~[^,\]]*"  # a word that begins with a tilde
+
+
+def with_home(config: dict[str, Any]) -> dict[str, Any]:
+    """The config as plain data with `~` and `~user` at the beginning of a place replaced by the home folder."""
+    for place in _PLACES:
+        *groups, key = place.split(".")
+        node: Any = config
+        for group in groups:
+            node = node.get(group) if isinstance(node, dict) else None
+        if isinstance(node, dict) and key in node:
+            node[key] = _expanded(node[key])
+    return config
+
+
+def typed_with_home(argument: str) -> str:
+    """The same for `key=~/x` as it is typed, and for `key=[~/x,~/y]`: Hydra's grammar has no such words."""
+    key, equals, value = argument.partition("=")
+    return f"{key}{equals}{re.sub(_HOME, lambda word: _quoted(os.path.expanduser(word[0]), word[0]), value)}"
+
+
+def _quoted(place: str, before: str) -> str:
+    if place == before or re.fullmatch(r"[\w./:@%+-]+", place, re.ASCII):
+        return place
+    return "'" + place.replace("'", "\\'") + "'"
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    return os.path.expanduser(value) if isinstance(value, str) else value

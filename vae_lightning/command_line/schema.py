@@ -1,0 +1,82 @@
+"""Where the configs lie, what their top level may hold, and the words that Hydra is taught."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from vae_lightning.errors import UserError
+from vae_lightning.search.sweeper import register as register_sweeper
+
+_PACKAGE = Path(__file__).parent.parent
+CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"  # wheel, or source tree
+
+
+@dataclass
+class TrainConfig:
+    """The top level of a training config; the groups' own keys are the parameters of the classes they name."""
+
+    name: str = MISSING
+    seed: int = 0
+    output_dir: str = "outputs"
+    run_dir: str = MISSING
+    resume: str | None = None
+    sweep_dir: str = MISSING
+    sweep: str | None = None
+    trial: int | None = None
+    trust: list[str] = field(default_factory=list)
+    data: Any = MISSING
+    model: Any = MISSING
+    initialization: Any = None
+    objective: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = None
+    trainer: Any = MISSING
+    callbacks: Any = None
+    logger: Any = None
+    checkpoint: Any = None
+
+
+@dataclass
+class ReportConfig:
+    """The top level of a report's config: one of `sweep` and `runs` says what it is on."""
+
+    sweep: str | None = None
+    runs: Any = field(default_factory=list)  # a list of names; a single one will do
+    output: str | None = None
+
+
+def register() -> None:
+    """Make the schema, the resolvers and the sweeper of searches known to Hydra; harmless when repeated."""
+    register_sweeper()
+    ConfigStore.instance().store(name="train_schema", node=TrainConfig)
+    ConfigStore.instance().store(name="report_schema", node=ReportConfig)
+    OmegaConf.register_new_resolver("fused_optimizer", _fused_optimizer, replace=True)
+    OmegaConf.register_new_resolver("choice", _choice, replace=True)
+    OmegaConf.register_new_resolver("sweep_place", _sweep_place, replace=True)
+
+
+def _sweep_place(sweep: str | None, sweep_dir: str) -> str:
+    """Where the jobs of `-m` go: into the sweep that is gone on with, else into a new one."""
+    sweep, sweep_dir = sweep and os.path.expanduser(sweep), os.path.expanduser(sweep_dir)
+    if sweep is not None and not Path(sweep).is_dir():
+        raise UserError(f"sweep={sweep}: no such directory; sweep_dir= names the place of a new sweep")
+    if sweep is not None and not (Path(sweep) / "multirun.yaml").is_file():
+        raise UserError(f"sweep={sweep}: not a sweep's directory (it has no multirun.yaml)")
+    return sweep_dir if sweep is None else sweep
+
+
+def _choice(group: str, *, _root_: Any) -> str:
+    """The option chosen in a config group; unlike `hydra:runtime.choices` it is known where a sweep is named, too."""
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra_config = _root_.hydra if "hydra" in _root_ else HydraConfig.get()
+    return hydra_config.runtime.choices[group]
+
+
+def _fused_optimizer(precision: Any, gradient_clip_val: Any) -> bool:
+    """Whether an optimizer can run fused: in fp16 it unscales the gradients itself, too late for clipping them."""
+    return not gradient_clip_val or str(precision) not in ("16", "16-mixed")

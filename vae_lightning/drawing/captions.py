@@ -1,0 +1,71 @@
+"""A line of text above or below a picture, and the one ground all pictures share."""
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from vae_lightning.drawing.lettering import FAINT_INK, INK, fitting_size, text_width, write
+
+BACKGROUND = 72  # a grey that stands out from black digits and from white photographs alike
+_MARGIN = 6
+_APART = 24  # between a text and its context on one line
+
+
+def origin(name: str, folder: str, epoch: int) -> str:
+    """Where a picture comes from: the run's name, the job where its folder is that of a sweep's job, and the epoch."""
+    run = f"{name}, job {folder}" if folder.isdigit() else name
+    return f"{run} · epoch {epoch}"
+
+
+def with_caption(
+    picture: UInt8[np.ndarray, "H W 3"],
+    text: str,
+    context: str = "",
+    size: int = 15,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture under a strip that bears the text.
+
+    Text too long for the width is set smaller, down to 10 px; after that the picture is widened on the right.
+    Without a context, the strip's height depends on `size` alone.
+
+    Args:
+        picture: what the caption is about.
+        text: at the left.
+        context: fainter, such as the run's name: at the right of the line where both fit, else on a second line.
+        size: of the letters, in pixels.
+    """
+    width = picture.shape[1] - 2 * _MARGIN
+    if context and text_width(text, size) + _APART + text_width(context, size) <= width:
+        strip = _strip(text, size, picture.shape[1])
+        left = strip.width - _MARGIN - text_width(context, size)
+        write(strip, left, strip.height / 2 + 1, context, size, FAINT_INK)
+        return _stack([_pixels(strip), picture])
+    lines = [_strip(text, size, picture.shape[1])]
+    if context:
+        lines.append(_strip(context, min(size, 13), picture.shape[1], FAINT_INK))
+    return _stack([*(_pixels(line) for line in lines), picture])
+
+
+def with_note(picture: UInt8[np.ndarray, "H W 3"], text: str, size: int = 13) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture above a strip that bears the text, faint; long texts as in `with_caption`."""
+    return _stack([picture, _pixels(_strip(text, size, picture.shape[1], FAINT_INK))])
+
+
+def _strip(text: str, size: int, width: int, ink: int = INK) -> Image.Image:
+    fitting = fitting_size(text, size, width - 2 * _MARGIN)
+    width = max(width, int(np.ceil(text_width(text, fitting))) + 2 * _MARGIN)
+    strip = Image.new("L", (width, size + 9), BACKGROUND)
+    write(strip, _MARGIN, strip.height / 2 + 1, text, fitting, ink)
+    return strip
+
+
+def _pixels(strip: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+    return np.asarray(strip.convert("RGB"))
+
+
+def _stack(parts: list[UInt8[np.ndarray, "_ _ 3"]]) -> UInt8[np.ndarray, "height width 3"]:
+    width = max(part.shape[1] for part in parts)
+    gaps = [((0, 0), (0, width - part.shape[1]), (0, 0)) for part in parts]
+    return np.concatenate(
+        [np.pad(part, gap, constant_values=BACKGROUND) for part, gap in zip(parts, gaps, strict=True)]
+    )

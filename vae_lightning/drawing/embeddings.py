@@ -1,0 +1,30 @@
+"""Points of a latent space on a plane: coloured where they have labels, as the images they stand for where not."""
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from vae_lightning.drawing.plots import label_scatter
+from vae_lightning.drawing.thumbnails import thumbnail_map
+
+
+def embedding_picture(
+    points: Float[np.ndarray, "N 2"],
+    images: UInt8[Tensor, "N C H W"],
+    labels: Int[np.ndarray, " N"] | None,
+    axes: tuple[str, str] | None,
+    title: str,
+    context: str,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A scatter plot with a legend, or the images at their places.
+
+    Args:
+        points: where each image lies.
+        images: what they are, only looked at where there are no labels.
+        labels: what they are coloured by.
+        axes: what the axes are; None where they mean nothing.
+        title, context: above the picture.
+    """
+    if labels is None:
+        return thumbnail_map(points, images, title, context)
+    return label_scatter(points, labels, title, context, axes)

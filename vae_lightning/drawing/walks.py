@@ -1,0 +1,273 @@
+"""Walks through the latent space as pictures, and as frames of animations that go there and back."""
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from vae_lightning.drawing.captions import BACKGROUND, with_caption, with_note
+from vae_lightning.drawing.grids import image_table, named_grid
+from vae_lightning.drawing.lettering import text_width, write
+from vae_lightning.drawing.sliders import there_and_back, with_slider
+
+Picture = UInt8[np.ndarray, "height width 3"]
+
+_SIDE, _LONGEST_SIDE = 96, 1400  # of an image and of a whole picture, where images need not be shrunk for it
+_MOVING_SIDE, _MOVING_LONGEST_SIDE = 128, 640  # of animations, which show fewer images
+_TICKS = 7
+_AXIS_SIZE = 15
+_ROWS_OF_ONE_BLOCK = 6
+_BLOCKS_APART = 24
+
+
+def traversal_picture(
+    images: Float[Tensor, "R N C H W"],
+    dims: Sequence[int],
+    rates: Sequence[float],
+    values: Sequence[float],
+    title: str,
+    context: str,
+) -> Picture:
+    """A row a latent dimension: images as that dimension alone takes the values above the columns.
+
+    Args:
+        images: of R dimensions at N values.
+        dims: the dimensions' numbers, at the left of their rows.
+        rates: each dimension's KL in nats, at the right.
+        values: the N values.
+        title: of the picture.
+        context: what it was made from, such as "mnist_conv · epoch 15".
+
+    Raises:
+        ValueError: dims, rates or values are more or fewer than the rows or columns.
+    """
+    _require_labels(images, dims, rates, values)
+    first, *others = _numbers(values)
+    table = image_table(
+        images,
+        left=[f"z {dim}" for dim in dims],
+        right=[f"KL = {rate:.2f}" for rate in rates],
+        top=[f"z = {first}", *others],
+        scale=_scale(images, *images.shape[:2]),
+    )
+    return with_caption(table, title, context)
+
+
+def traversal_frames(
+    images: Float[Tensor, "R N C H W"],
+    dims: Sequence[int],
+    rates: Sequence[float],
+    values: Sequence[float],
+    title: str,
+    context: str,
+) -> list[Picture]:
+    """Frames there and back: all dimensions side by side, at one value after the other.
+
+    Args, errors: those of `traversal_picture`.
+
+    Returns:
+        2 N - 2 frames of one size, one where N = 1.
+    """
+    _require_labels(images, dims, rates, values)
+    names = [f"z {dim}  KL {rate:.2f}" for dim, rate in zip(dims, rates, strict=True)]
+    columns = _num_columns(len(names))
+    tables = [
+        named_grid(column, names, columns, _scale(images, 1, columns, moving=True)) for column in images.unbind(1)
+    ]
+    pictures = [with_caption(table, title, context) for table in tables]
+    return _animation(pictures, [f"z = {number}" for number in _numbers(values)])
+
+
+def _num_columns(count: int) -> int:
+    """Of the nearly square arrangements the one that leaves the fewest cells empty."""
+    square = math.ceil(math.sqrt(count))
+    return min(range(square, square + 3), key=lambda columns: -count % columns)
+
+
+def transition_picture(
+    images: Float[Tensor, "P L N C H W"],
+    paths: Sequence[str],
+    starts: Float[Tensor, "P C H W"],
+    ends: Float[Tensor, "P C H W"],
+    title: str,
+    context: str,
+) -> Picture:
+    """From one input image to another, a row a path: the input, the N images on the way, the other input.
+
+    Args:
+        images: of P pairs along L paths in N steps, both ends included.
+        paths: the L paths' names, at the left.
+        starts: the P input images that the paths start from.
+        ends: the P input images that they lead to.
+        title: of the picture.
+        context: what it was made from.
+
+    Raises:
+        ValueError: the paths' names are not L.
+    """
+    num_pairs, num_paths, num_steps = images.shape[:3]
+    _require("paths", paths, num_paths)
+    inputs = [inputs[:, None, None].expand(-1, num_paths, -1, -1, -1, -1) for inputs in (starts, ends)]
+    rows = torch.cat([inputs[0], images, inputs[1]], dim=2).flatten(0, 1)
+    table = image_table(
+        rows,
+        left=list(paths) * num_pairs,
+        top=["input", *(str(Fraction(step, max(1, num_steps - 1))) for step in range(num_steps)), "input"],
+        gaps_after_columns=[0, num_steps],
+        gaps_after_rows=range(num_paths - 1, num_pairs * num_paths - 1, num_paths),
+        scale=_scale(rows, *rows.shape[:2]),
+    )
+    return with_caption(table, title, context)
+
+
+def transition_frames(
+    images: Float[Tensor, "P L N C H W"], paths: Sequence[str], title: str, context: str
+) -> list[Picture]:
+    """Frames there and back along the paths: a column a pair, a row a path.
+
+    Args, errors: those of `transition_picture`.
+
+    Returns:
+        2 N - 2 frames of one size, one where N = 1.
+    """
+    scale = _scale(images, len(paths), len(images), moving=True)
+    tables = [image_table(step.transpose(0, 1), left=paths, scale=scale) for step in images.unbind(2)]
+    pictures = [with_caption(table, title, context) for table in tables]
+    return _animation(pictures, [""] * len(pictures))
+
+
+def manifold_picture(images: Float[Tensor, "n n C H W"], values: Sequence[float], title: str, context: str) -> Picture:
+    """The images that a two-dimensional latent space holds, as a map with z 0 to the right and z 1 upwards.
+
+    Args:
+        images: `images[i, j]` at z 0 = `values[j]` and z 1 = `values[n - 1 - i]`: the top row has the largest z 1.
+        values: of both coordinates, ascending.
+        title: of the picture.
+        context: what it was made from.
+
+    Raises:
+        ValueError: the values are not n.
+    """
+    _require("values", values, len(images))
+    ticks = {round(index) for index in np.linspace(0, len(values) - 1, min(_TICKS, len(values)))}
+    labels = [_number(value, 1) if index in ticks else "" for index, value in enumerate(values)]
+    scale = _scale(images, *images.shape[:2])
+    table = image_table(images, left=labels[::-1], top=labels, padding=0, scale=scale)
+    return with_caption(_named_axes(table, "z 0 →", "z 1 →"), title, context)
+
+
+def history_picture(images: Float[Tensor, "R N C H W"], labels: Sequence[str], title: str, context: str) -> Picture:
+    """The inputs in the first row, and below it what became of them, a row an epoch.
+
+    Args:
+        images: R rows of N images, the first the inputs.
+        labels: the R rows' names, such as "input", "epoch 1", "epoch 2", "epoch 5".
+        title: of the picture.
+        context: what it was made from.
+
+    Raises:
+        ValueError: the labels are not R.
+    """
+    table = image_table(images, left=labels, gaps_after_rows=[0], scale=_scale(images, *images.shape[:2]))
+    return with_caption(table, title, context)
+
+
+def neighbours_picture(
+    samples: Float[Tensor, "N C H W"],
+    neighbours: Float[Tensor, "N K C H W"],
+    distances: Float[Tensor, "N K"],
+    reference: float,
+    title: str,
+    context: str,
+) -> Picture:
+    """Whether a model has memorized: samples, each beside the training images nearest to it.
+
+    Args:
+        samples: N images that the model made.
+        neighbours: of each the K nearest training images, the nearest first.
+        distances: of each the K root mean squared pixel differences.
+        reference: the median distance of reconstructed held-out images to their nearest training image.
+        title: of the picture.
+        context: what it was made from.
+    """
+    rows = torch.cat([samples[:, None], neighbours], dim=1)
+    labels = [f"{distance:.3f}" for distance in distances[:, 0].tolist()]
+    blocks = 1 if len(rows) <= _ROWS_OF_ONE_BLOCK else 2
+    height = math.ceil(len(rows) / blocks)
+    tables = [
+        _neighbours_table(rows[start : start + height], labels[start : start + height])
+        for start in range(0, len(rows), height)
+    ]
+    note = f"root mean squared pixel difference to the nearest; reconstructed held-out images: {reference:.3f} (median)"
+    return with_caption(with_note(_side_by_side(tables), note), title, context)
+
+
+def _neighbours_table(rows: Float[Tensor, "N M C H W"], labels: Sequence[str]) -> Picture:
+    num_neighbours = rows.shape[1] - 1
+    heading, place = ("nearest training images", 1 + num_neighbours // 2) if num_neighbours > 2 else ("nearest", 1)
+    top = {0: "sample", place: heading}
+    return image_table(
+        rows, right=labels, top=[top.get(column, "") for column in range(1 + num_neighbours)], gaps_after_columns=[0]
+    )
+
+
+def _side_by_side(pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Picture:
+    """Pictures of about the same height in a row, level at the top."""
+    height = max(len(picture) for picture in pictures)
+    padded = [
+        np.pad(picture, ((0, height - len(picture)), (0, _BLOCKS_APART), (0, 0)), constant_values=BACKGROUND)
+        for picture in pictures
+    ]
+    return np.concatenate(padded, axis=1)[:, :-_BLOCKS_APART]
+
+
+def _animation(pictures: Sequence[UInt8[np.ndarray, "H W 3"]], texts: Sequence[str]) -> list[Picture]:
+    frames = with_slider(pictures, texts)
+    return [frames[index] for index in there_and_back(len(frames))]
+
+
+def _named_axes(picture: UInt8[np.ndarray, "H W 3"], across: str, upwards: str) -> Picture:
+    """The picture with an axis name above its middle, and another at its left, to be read upwards."""
+    named = np.concatenate([np.rot90(_axis_name(upwards, len(picture))), picture], axis=1)
+    return np.concatenate([_axis_name(across, named.shape[1]), named])
+
+
+def _axis_name(name: str, length: int) -> Picture:
+    strip = Image.new("L", (length, _AXIS_SIZE + 6), BACKGROUND)
+    write(strip, (length - text_width(name, _AXIS_SIZE)) / 2, strip.height / 2 + 1, name, _AXIS_SIZE)
+    return np.asarray(strip.convert("RGB"))
+
+
+def _require_labels(
+    images: Float[Tensor, "R N C H W"], dims: Sequence[int], rates: Sequence[float], values: Sequence[float]
+) -> None:
+    _require("dims", dims, images.shape[0])
+    _require("rates", rates, images.shape[0])
+    _require("values", values, images.shape[1])
+
+
+def _require(name: str, items: Sequence[object], count: int) -> None:
+    if len(items) != count:
+        raise ValueError(f"{name} must be {count}, got {len(items)}")
+
+
+def _scale(images: Float[Tensor, "... C H W"], rows: int, columns: int, moving: bool = False) -> int:
+    """The enlargement that leaves each image, and the whole picture, below a comfortable size."""
+    of_one, of_all = (_MOVING_SIDE, _MOVING_LONGEST_SIDE) if moving else (_SIDE, _LONGEST_SIDE)
+    height, width = images.shape[-2:]
+    return max(1, min(of_one // max(height, width), of_all // max(rows * height, columns * width)))
+
+
+def _numbers(values: Sequence[float]) -> list[str]:
+    """The values with as many decimals as they all need, at most two."""
+    decimals = next((n for n in (0, 1) if np.allclose(values, np.round(values, n), atol=1e-6)), 2)
+    return [_number(value, decimals) for value in values]
+
+
+def _number(value: float, decimals: int) -> str:
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # + 0.0 turns -0.0 into 0.0

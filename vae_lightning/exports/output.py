@@ -1,0 +1,102 @@
+"""The folder that the generate command writes: whole or not at all, and never over what it has not written itself."""
+
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from vae_lightning.disk.files import load_json, part_of, read_text, write_atomically
+from vae_lightning.errors import UserError
+
+MANIFEST = "generate.json"
+_MOST_BYTES = 256_000_000  # of it: a million names
+
+
+@contextmanager
+def output_folder(out: Path, overwrite: bool, facts: dict[str, Any]) -> Iterator[Path]:
+    """An empty folder to write into, whose files are moved to `out` once the block has ended well.
+
+    `generate.json` lists them there, with the facts. When an earlier one is overwritten, what it lists goes.
+
+    Args:
+        out: the folder wanted.
+        overwrite: whether it may hold something already.
+        facts: plain data to tell where the files come from.
+
+    Raises:
+        UserError: `out` is not empty and may not be overwritten, or can't be written to.
+    """
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise UserError(
+            f"out={out}: is not empty; overwrite=true replaces what was generated there, or give another out"
+        )
+    # Inside a folder that is there already: its parent may be another disk, or read-only.
+    staging = part_of((out if out.is_dir() else out.parent) / out.name)
+    missing = [parent for parent in out.parents if not parent.exists()]
+    try:
+        if os.path.lexists(out) and not out.is_dir():  # a link that leads nowhere, too
+            raise NotADirectoryError(0, "there is a file of that name")
+        staging.mkdir(parents=True)
+    except OSError as error:
+        _remove_empty(missing)
+        raise UserError(f"out={out}: can't be written to ({error.strerror})") from error
+    try:
+        yield staging
+        files = sorted(path.name for path in staging.iterdir())
+        _check_foreign(out, files)
+        write_atomically(staging / MANIFEST, json.dumps(facts | {"files": files}, indent=2))
+        _replace(out, staging)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise UserError(f"out={out}: the disk is full") from error
+        raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        _remove_empty(missing)
+
+
+def _check_foreign(out: Path, files: list[str]) -> None:
+    """Raise a UserError if a file of the same name is there that no earlier command has written."""
+    written = _written(out)
+    foreign = [name for name in files if name not in written and (out / name).exists()]
+    if foreign:
+        raise UserError(f"out={out}: {foreign[0]} is there already, and was not generated; move it or give another out")
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # it holds the output, or something else by now
+            folder.rmdir()
+
+
+def _replace(out: Path, staging: Path) -> None:
+    out.mkdir(exist_ok=True)
+    for name in _written(out):
+        (out / name).unlink(missing_ok=True)
+    for path in staging.iterdir():
+        os.replace(path, out / path.name)
+
+
+def _written(out: Path) -> list[str]:
+    """The files that an earlier command has written, and nothing outside of the folder whatever the list says."""
+    try:
+        names = load_json(read_text(out / MANIFEST, _MOST_BYTES))["files"]
+        return [name for name in names if Path(name).name == name and not (out / name).is_dir()]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def listed(folder: Path) -> list[str]:
+    """What was written to an output folder, by kind: of files that are numbered the first, the last and how many."""
+    numbered: dict[str, list[str]] = {}
+    for name in sorted(_written(folder)):
+        numbered.setdefault(re.sub(r"\d{4,}", "", name), []).append(name)
+    return [
+        names[0] if len(names) == 1 else f"{names[0]} to {names[-1]} ({len(names):,} files)"
+        for names in numbered.values()
+    ]

@@ -1,1 +1,0 @@
-"""What the generate command makes of a trained run: one file a mode, each a class whose call writes files."""

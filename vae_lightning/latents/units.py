@@ -1,0 +1,93 @@
+"""Which latent dimensions a model uses: the rate of each, and how much its posterior mean moves with the image."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from vae_lightning.latents.encoding import Latents
+from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.objectives.terms import rate_per_dimension
+
+ACTIVE = 0.01  # the variance of its posterior mean above which a unit counts as active
+
+
+@dataclass(frozen=True)
+class UnitStatistics:
+    """What tells a latent dimension in use from an idle one, over a set of images.
+
+    Attributes:
+        rate: mean over the images of KL(q(z_d|x) || p(z_d)), nats per image, [D].
+        variance: Var_x(E_q(z|x)[z_d]) over the images (divided by their number), in squared units of z, [D].
+    """
+
+    rate: Float64[Tensor, " D"]
+    variance: Float64[Tensor, " D"]
+
+    @property
+    def by_rate(self) -> list[int]:
+        """The dimensions by number, the one of the largest rate first; equal ones in ascending order."""
+        return torch.argsort(self.rate, descending=True, stable=True).tolist()
+
+    def active(self, threshold: float = ACTIVE) -> Bool[Tensor, " D"]:
+        """Active units: Var_x(E_q(z|x)[z_d]) > threshold. Burda, Grosse & Salakhutdinov, arXiv 1509.00519."""
+        return self.variance > threshold
+
+    def as_dict(self) -> dict[str, list[float]]:
+        """Plain data for a checkpoint or a JSON file; `from_dict` reads it back to the last bit."""
+        return {"rate": self.rate.tolist(), "variance": self.variance.tolist()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, list[float]]) -> "UnitStatistics":
+        """The statistics that `as_dict` wrote down."""
+        rate, variance = (torch.tensor(data[name], dtype=torch.float64) for name in ("rate", "variance"))
+        return cls(rate, variance)
+
+
+class UnitMeter:
+    """Accumulates `UnitStatistics` in float64: every image counts once, however it was batched."""
+
+    def __init__(self):
+        self._moments: Tensor | None = None
+
+    def update(self, posterior: DiagonalNormal, prior: DiagonalNormal) -> None:
+        """Add one batch of posteriors, batch shape [B]."""
+        rate = _double(rate_per_dimension(posterior, prior))
+        loc = _double(posterior.base_dist.loc)
+        moments = torch.stack([torch.ones_like(loc), rate, loc, loc.square()]).sum(1)
+        self._moments = moments if self._moments is None else self._moments + moments
+
+    def compute(self, sum_over_ranks: Callable[[Tensor], Tensor] = lambda moments: moments) -> UnitStatistics | None:
+        """The statistics on the CPU, or None when no image was seen.
+
+        `sum_over_ranks` adds a tensor up over the processes that share the data; it is called once. A process that saw
+        no batch doesn't call it (it can't know D), so either all processes see one or none does.
+        """
+        if self._moments is None:
+            return None
+        count, rate, loc, square = sum_over_ranks(self._moments).cpu()
+        if not count.any():
+            return None
+        return UnitStatistics(rate / count, (square / count - (loc / count).square()).clamp(min=0))
+
+
+def unit_statistics(latents: Latents, prior: DiagonalNormal) -> UnitStatistics:
+    """The statistics of images that are encoded already: what a `UnitMeter` computes from the same posteriors.
+
+    Raises:
+        ValueError: no latents at all.
+    """
+    meter = UnitMeter()
+    prior_on_cpu = DiagonalNormal(prior.base_dist.loc.cpu(), prior.base_dist.scale.cpu())
+    meter.update(DiagonalNormal(latents.loc, latents.scale), prior_on_cpu)
+    statistics = meter.compute()
+    if statistics is None:
+        raise ValueError("latents must hold at least 1 image, got 0")
+    return statistics
+
+
+def _double(values: Tensor) -> Tensor:
+    values = values.detach()
+    return (values.cpu() if values.device.type == "mps" else values).double()  # MPS has no float64

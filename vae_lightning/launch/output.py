@@ -1,0 +1,69 @@
+"""What a process prints: its log as plain lines, and a label before them where several print at once."""
+
+import io
+import logging
+import sys
+import warnings
+from typing import TextIO
+
+from tqdm import tqdm
+
+from vae_lightning.disk.unwritten import spared
+from vae_lightning.errors import plain_lines
+
+_NO_NEWS = (  # Lightning's warnings of what is so on purpose, or its own affair
+    "LeafSpec",
+    "not supported by the model summary",
+    "the logging interval",
+    "exists and is not empty",
+    "`srun` command is available",
+    "could not find the monitored key",  # before the first validation; after it, this is an error
+    "resuming from a checkpoint that ended before the epoch ended",  # exactly: see callbacks/within_epoch
+)
+
+
+class _Terminal(logging.Handler):
+    """Writes to stdout, above a progress bar where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with spared("the terminal"):  # or the file on a full disk that it is sent to
+            tqdm.write(plain_lines(self.format(record)), file=sys.stdout)
+            sys.stdout.flush()
+
+
+def configure_logging() -> None:
+    """Send this project's log to the terminal as plain lines, and of the libraries' only warnings."""
+    terminal = _Terminal()
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    for name, level in {"vae_lightning": logging.INFO, "py.warnings": logging.WARNING}.items():
+        logger = logging.getLogger(name)
+        logger.handlers = [terminal]
+        logger.setLevel(level)
+        logger.propagate = False
+    for module in ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.distributed"):
+        logging.getLogger(f"lightning.{module}").setLevel(logging.WARNING)
+    for message in _NO_NEWS:
+        warnings.filterwarnings("ignore", message=f".*{message}.*")
+
+
+class _Labelled(io.TextIOBase):
+    """Puts a label before every line on its way to a stream, which is a terminal to nobody."""
+
+    def __init__(self, stream: TextIO, label: str):
+        self._stream = stream
+        self._label = label
+        self._unfinished = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._unfinished = (self._unfinished + text).split("\n")
+        if lines:  # in one call, so that lines of several processes don't mix
+            self._stream.write("".join(f"{self._label}{line}\n" for line in lines))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def labelled_output(label: str) -> None:
+    """Put the label before every line that this process prints from here on; there are no progress bars then."""
+    sys.stdout, sys.stderr = _Labelled(sys.stdout, label), _Labelled(sys.stderr, label)

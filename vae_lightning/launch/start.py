@@ -1,0 +1,90 @@
+"""In which processes a run trains: in this one, in fresh ones, or in the ranks that torchrun or srun has started."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vae_lightning.building.trust import Trust
+from vae_lightning.launch.children import train_in_children
+from vae_lightning.machine.world import World, joined_world
+from vae_lightning.runs.directories import check_new_place, reserved
+from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.training_lock import locked
+
+if TYPE_CHECKING:
+    from vae_lightning.training.run import Parts
+
+
+def start(config: dict[str, Any], overrides: list[str], path: Path) -> RunDir | None:
+    """Check everything, take a new run directory and train.
+
+    Args:
+        config: the resolved config as plain data.
+        overrides: what was typed.
+        path: where the run is to write; a number is put behind a name that is taken.
+
+    Returns:
+        the run directory; None on ranks other than zero, which have nothing to tell.
+
+    Raises:
+        UserError: a config that can't work, of which nothing is left behind; or a run that failed.
+    """
+    check_new_place("run_dir", path)
+    with joined_world(config["trainer"]["accelerator"]) as world, ExitStack() as held:
+        with ExitStack() as until_checked:
+            run_dir = world.agree(lambda: until_checked.enter_context(reserved(path)))
+            world.agree(lambda: held.enter_context(locked(run_dir.path, "run_dir")))
+            parts = prepared(world, config, run_dir)
+        _train(world, parts, overrides)
+    return run_dir if world.rank == 0 else None
+
+
+def resume(config: dict[str, Any], overrides: list[str], run_dir: RunDir, *, trusted: Trust) -> RunDir | None:
+    """Go on with a run from its last checkpoint; `trusted` as in `config.instantiate`, the rest as in `start`.
+
+    Raises:
+        UserError: as `start`; or another process is training the run, in which nothing has been changed then.
+    """
+    with joined_world(config["trainer"]["accelerator"]) as world, ExitStack() as held:
+        world.agree(lambda: held.enter_context(locked(run_dir.path, f"resume={run_dir.path}")))
+        parts = prepared(world, config, run_dir, resume=True, trusted=trusted)
+        _train(world, parts, run_dir.overrides() + overrides, trusted)
+    return run_dir if world.rank == 0 else None
+
+
+def prepared(
+    world: World,
+    config: dict[str, Any],
+    run_dir: RunDir,
+    *,
+    resume: bool = False,
+    trusted: Trust | None = None,
+) -> "Parts":
+    """The parts of a run, built and checked on every rank of the world; rank zero's config counts.
+
+    Raises:
+        UserError: as `training.build`, on every rank when it is raised on one; or too little disk space.
+    """
+    from vae_lightning.training.run import build
+
+    config = world.agree(lambda: config)  # its places may hold the time, which ranks read at different moments
+
+    def checked() -> "Parts":
+        parts = build(config, run_dir, resume=resume, trusted=trusted)
+        run_dir.check_space(parts.needed_bytes)
+        return parts
+
+    return world.in_turns(checked)
+
+
+def _train(world: World, parts: "Parts", overrides: list[str], trusted: Trust | None = None) -> None:
+    from vae_lightning.training.run import run
+
+    run_dir, num_ranks, resumed = parts.run_dir, parts.trainer.num_devices, parts.resume
+    if world.rank == 0:
+        run_dir.write_config(parts.config, overrides)
+    if world.size > 1 or num_ranks == 1:
+        run(parts)
+    else:
+        del parts  # the children build their own
+        train_in_children(run_dir, num_ranks, resume=resumed, trusted=trusted)

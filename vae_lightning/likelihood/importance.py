@@ -1,0 +1,111 @@
+"""Importance sampling of log p(x): the likelihood that papers report, in memory that does not grow with K."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor, nn
+
+from vae_lightning.likelihood.log_weights import Precision, log_weights
+from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.vae import VAE
+from vae_lightning.noise import indexed_normal_samples
+
+_CPU_LATENTS = 20_000  # at a time on a CPU: four images of the usual K
+_LIKELIHOOD_COPIES = 4  # of the decoded images, which log_prob makes of them at most
+
+
+@dataclass(frozen=True)
+class SampledBounds:
+    """Two estimates of log p(x) per image from the same K samples, in nats.
+
+    Attributes:
+        log_likelihood: log 1/K sum_k w_k with w_k = p(x, z_k) / q(z_k|x), [B].
+        elbo: 1/K sum_k log w_k, [B].
+    """
+
+    log_likelihood: Float64[Tensor, " B"]
+    elbo: Float64[Tensor, " B"]
+
+
+@torch.no_grad()
+def importance_sampled(
+    vae: VAE,
+    x: Float[Tensor, "B C H W"],
+    indices: Int64[Tensor, " B"],
+    *,
+    num_samples: int,
+    seed: int,
+    max_latents: int,
+    precision: Precision = "highest",
+) -> Iterator[tuple[slice, SampledBounds]]:
+    """The bounds of a batch of images, some images at a time, with the part of the batch that they are.
+
+    Each image is encoded once. Burda, Grosse & Salakhutdinov, arXiv 1509.00519.
+
+    Args:
+        vae: in evaluation mode.
+        x: images in [0, 1] on the model's device.
+        indices: of the images, from which with the seed their noise follows.
+        num_samples: K.
+        seed: of the noise.
+        max_latents: decoded at a time: whole images if one's K samples are fewer, else a part of its samples.
+        precision: of products of matrices, as in `log_weights`; each part of an image's samples is refined by itself.
+
+    Raises:
+        ValueError: a num_samples or max_latents below 1.
+    """
+    if min(num_samples, max_latents) < 1:
+        raise ValueError(f"num_samples and max_latents must be at least 1, got {num_samples} and {max_latents}")
+    posterior = vae.encode(x)
+    if x.device.type == "cpu":
+        max_latents = min(max_latents, _CPU_LATENTS)
+    num_images = max(1, max_latents // num_samples)
+    for start in range(0, len(x), num_images):
+        part = slice(start, min(start + num_images, len(x)))
+        running = _Running(part.stop - part.start)
+        rows = DiagonalNormal(posterior.base_dist.loc[part], posterior.base_dist.scale[part])
+        for noise in indexed_normal_samples(seed, indices[part], num_samples, rows.event_shape[0], max_latents):
+            running.add(log_weights(vae, rows, x[part], noise, precision))
+        yield part, running.bounds()
+
+
+class _Running:
+    """Sums over the samples seen so far, in float64 on the CPU."""
+
+    def __init__(self, num_images: int):
+        self.num_samples = 0
+        self.log_sum = torch.full((num_images,), -math.inf, dtype=torch.float64)
+        self.sum = torch.zeros(num_images, dtype=torch.float64)
+
+    def add(self, log_weights: Float64[Tensor, "K B"]) -> None:
+        self.num_samples += len(log_weights)
+        self.log_sum = torch.logaddexp(self.log_sum, log_weights.logsumexp(0))
+        self.sum += log_weights.sum(0)
+
+    def bounds(self) -> SampledBounds:
+        return SampledBounds(self.log_sum - math.log(self.num_samples), self.sum / self.num_samples)
+
+
+@torch.no_grad()
+def bytes_per_latent(vae: VAE, image_shape: tuple[int, int, int]) -> int:
+    """At most so much memory one more latent takes while it is decoded and its image's likelihood computed.
+
+    Found by decoding one: what all layers put out, as if nothing were let go meanwhile, and four images.
+    """
+    sizes: list[int] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        sizes.append(output.numel() * output.element_size())
+
+    layers = [module for module in vae.decoder.modules() if not list(module.children())]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        prior = vae.prior()
+        vae.decode(prior.mean.unsqueeze(0))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(sizes) + 4 * (_LIKELIHOOD_COPIES * math.prod(image_shape) + 4 * prior.event_shape[0])

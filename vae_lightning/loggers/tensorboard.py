@@ -1,0 +1,51 @@
+"""TensorBoard's event files, in the run directory."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from vae_lightning.loggers.event_files import shown_points, summary_writer
+
+
+class TensorBoard(TensorBoardLogger):
+    """TensorBoard events written into the run directory itself.
+
+    Args:
+        run_dir: the run directory.
+        first_step: events of an interrupted run at this step or later are hidden; 0 hides none.
+    """
+
+    def __init__(self, run_dir: str, first_step: int = 0):
+        super().__init__(save_dir=run_dir, name="", version="", default_hp_metric=False)
+        self._experiment: Any = None
+        self._first_step = first_step
+        self._shown: set[tuple[str, int]] | None = None
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """PyTorch's SummaryWriter, on files that a full disk does not end."""
+        if self._experiment is None:
+            self._experiment = summary_writer(self.log_dir, self._first_step)
+        return self._experiment
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add figures, but for those of a test that an interrupted run has made before."""
+        new = {name: value for name, value in metrics.items() if step is None or not self.has_shown(name, step)}
+        super().log_metrics(new, step)
+
+    def has_shown(self, tag: str, step: int) -> bool:
+        """Whether an interrupted run has left that figure or image at a step before the first."""
+        if step >= self._first_step:
+            return False
+        if self._shown is None:
+            self.save()
+            self._shown = shown_points(Path(self.log_dir))
+        return (tag, step) in self._shown
+
+    def save(self) -> None:
+        """Flush the events; the base class would also leave an hparams.yaml beside the run's config.yaml."""
+        self.experiment.flush()

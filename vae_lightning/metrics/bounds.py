@@ -1,0 +1,74 @@
+"""The evidence lower bound and its two terms."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from vae_lightning.errors import UserError, require_at_least
+from vae_lightning.likelihood.kind import LIKELIHOOD
+from vae_lightning.metrics.score import Figure, Metric, Score, mean_figure
+from vae_lightning.metrics.subject import Subject
+from vae_lightning.models.vae import VAEOutput
+from vae_lightning.noise import evaluation_noise
+from vae_lightning.objectives.elbo import ELBO
+
+_MOST_SAMPLES = 10_000  # that a stored config can ask for: more would only take the memory
+
+
+@dataclass(frozen=True)
+class Bounds(Metric):
+    """ELBO, rate and distortion, as they are monitored in training: `elbo = -(rate + distortion)` at beta = 1.
+
+    Attributes:
+        num_samples: latents of each image; None is as many as the run's objective draws, with which the figures are
+            those that the run's own test found.
+
+    Raises:
+        ValueError: a num_samples below 1.
+    """
+
+    num_samples: int | None = None
+
+    def __post_init__(self) -> None:
+        require_at_least("num_samples", 1 if self.num_samples is None else self.num_samples, 1)
+
+    @torch.no_grad()
+    def __call__(self, subject: Subject) -> Score:
+        num_samples = self.num_samples or _in_training(subject.run.config)
+        objective, dim, values = ELBO(), subject.run.latent_dim, []
+        with subject.progress("ELBO") as bar:
+            for batch in subject.batches():
+                noise = evaluation_noise(subject.seed, subject.split, batch.indices, num_samples, dim)
+                output: VAEOutput = subject.vae(batch.images, noise=noise.to(batch.images.device))
+                terms = objective(output, batch.images, 0)
+                values.append(torch.stack([terms.elbo, terms.rate, terms.distortion], 1).double().cpu())
+                bar.update(len(batch.indices))
+        elbo, rate, distortion = subject.gathered(torch.cat(values)).unbind(1)
+        figures = {
+            "elbo": mean_figure(elbo, "ELBO"),
+            "rate": mean_figure(rate, "rate"),
+            "distortion": mean_figure(distortion, "distortion"),
+        }
+        figures["bits_per_dim"] = bits_per_dim(figures["elbo"], subject, "bits/dim of the ELBO")
+        return Score(figures, {"num_images": len(elbo), "num_samples": num_samples})
+
+
+def _in_training(config: dict[str, Any]) -> int:
+    """How many latents of each image the run's objective draws; what a config says that is no such number is told."""
+    num_samples = (config.get("objective") or {}).get("num_samples", 1)
+    if type(num_samples) is not int or not 1 <= num_samples <= _MOST_SAMPLES:
+        raise UserError(f"objective.num_samples={num_samples!r}: not of 1 to {_MOST_SAMPLES}; give elbo.num_samples=")
+    return num_samples
+
+
+def bits_per_dim(log_likelihood: Figure, subject: Subject, label: str) -> Figure:
+    """-log2 p(x) / (C H W) of a mean log-likelihood in nats, where the images are discrete and so is the likelihood."""
+    if subject.run.kind != LIKELIHOOD:
+        return Figure(None, label=label, reason=f"these are no bits: the figures are a {subject.run.kind}")
+    bits = math.log(2) * math.prod(subject.image_shape)
+    value, stderr = log_likelihood.value, log_likelihood.stderr
+    assert isinstance(value, float)
+    assert isinstance(stderr, float)
+    return Figure(-value / bits, stderr / bits, label, "bits", 4)

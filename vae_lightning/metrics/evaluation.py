@@ -1,0 +1,105 @@
+"""One evaluation of a run: every metric in turn, then all of them recorded at once."""
+
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vae_lightning.disk.files import load_json, read_text, write_atomically
+from vae_lightning.disk.locks import alone_in
+from vae_lightning.errors import UserError, require_at_least
+from vae_lightning.machine.hardware import keep_freed_memory
+from vae_lightning.machine.world import World
+from vae_lightning.metrics.record import flat, replaced, table
+from vae_lightning.metrics.score import Metric, Score
+from vae_lightning.metrics.subject import SPLIT_NAMES, Split, Subject
+from vae_lightning.runs.records import metrics_text
+from vae_lightning.runs.trained import TrainedRun
+
+_MOST_BYTES = 256_000_000  # of a file of figures
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is evaluated, and with what noise.
+
+    Attributes:
+        split: of the run's data.
+        seed: of the noise; None is the run's own.
+        batch_size: images encoded at a time; no figure depends on it.
+
+    Raises:
+        ValueError: a batch_size below 1.
+    """
+
+    split: Split = "test"
+    seed: int | None = None
+    batch_size: int = 500
+
+    def __post_init__(self) -> None:
+        require_at_least("batch_size", self.batch_size, 1)
+
+    def __call__(self, run: TrainedRun, metrics: dict[str, Metric], world: World, out: str | None) -> str:
+        """Compute the metrics, record them in `out` or in the run directory, and return a table of them.
+
+        What is recorded there already stays, but for the same keys. An evaluation that ends early records nothing.
+
+        Raises:
+            UserError: no images to evaluate, fewer than ranks, or a file that can't be written.
+        """
+        seed = run.config["seed"] if self.seed is None else self.seed
+        subject = Subject(run, self.split, seed, self.batch_size, world)
+        subject.share(subject.num_images)  # which refuses fewer images than ranks
+        path = _place(run, out)
+        if run.device.type == "cpu":
+            keep_freed_memory()
+        for metric in metrics.values():
+            metric.check(subject)
+        facts = {"seed": seed, "checkpoint": run.checkpoint, "epoch": run.epoch}
+        scores = {name: _timed(metric, subject, facts) for name, metric in metrics.items()}
+        if world.rank == 0:
+            record = {f"{self.split}/kind": run.kind} | flat(scores, self.split)
+            path = path if out is not None else _still_apt(path, run)
+            _write(path, record, replaced(scores, self.split))
+        title = f"{run.context} ({run.checkpoint}), {SPLIT_NAMES[self.split]} images, seed {seed}\n{run.kind}"
+        return f"\n{table(scores, self.split, title)}\n\nrecorded in {path}"
+
+
+def _timed(metric: Metric, subject: Subject, facts: dict[str, Any]) -> Score:
+    started = time.perf_counter()
+    score = metric(subject)
+    seconds = {"seconds": round(time.perf_counter() - started, 3)}
+    return replace(score, facts=score.facts | seconds | facts)
+
+
+def _place(run: TrainedRun, out: str | None) -> Path:
+    """metrics.json holds the figures of the checkpoint that the run itself has tested; others have their own file."""
+    folder, tested = run.run_dir.path, run.run_dir.best.name
+    own = folder / ("metrics.json" if run.checkpoint == tested else f"metrics_{Path(run.checkpoint).stem}.json")
+    path = own if out is None else Path(str(out)).expanduser()
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"out={path}: can't be written; give the name of a file in a folder that is there")
+    return path
+
+
+def _still_apt(path: Path, run: TrainedRun) -> Path:
+    """The file for the figures, if training has not replaced the checkpoint meanwhile; else one of their own."""
+    file = run.run_dir.checkpoints / run.checkpoint
+    try:
+        epoch = torch.load(file, map_location="cpu", weights_only=True, mmap=True)["epoch"] + 1
+    except Exception:  # gone, or not to be read any more
+        epoch = None
+    return path if epoch == run.epoch else path.with_name(f"{path.stem}_epoch_{run.epoch:04d}.json")
+
+
+def _write(path: Path, record: dict[str, Any], out_of_date: set[str]) -> None:
+    try:
+        with alone_in(path.parent):  # training may be writing its own figures there
+            before = load_json(read_text(path, _MOST_BYTES)) if os.path.lexists(path) else {}
+            kept = {name: value for name, value in before.items() if name in record or name not in out_of_date}
+            write_atomically(path, metrics_text(kept | record), durable=True)
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"out={path}: can't be written ({error})") from error

@@ -1,0 +1,108 @@
+"""What is evaluated: a trained run on one split of its data, shared out over the ranks."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from tqdm import tqdm
+
+from vae_lightning.data.loader import ImageBatch
+from vae_lightning.errors import UserError
+from vae_lightning.latents.encoding import Latents
+from vae_lightning.machine.world import World
+from vae_lightning.models.vae import VAE
+from vae_lightning.runs.trained import TrainedRun
+
+Split = Literal["train", "val", "test"]
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained run, the split of its data that is evaluated, and this rank's part in it.
+
+    Attributes:
+        run: the model in evaluation mode and float32, and its data.
+        split: "train", "val" or "test".
+        seed: of all that is drawn.
+        batch_size: images encoded at a time.
+        world: the ranks that share the images.
+    """
+
+    run: TrainedRun
+    split: str
+    seed: int
+    batch_size: int
+    world: World
+    _posteriors: dict[str, Latents] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def vae(self) -> VAE:
+        return self.run.vae
+
+    @property
+    def num_images(self) -> int:
+        """Of the split."""
+        return len(self.run.data.splits[self.split])
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.run.data.image_shape
+
+    def batches(self, split: str | None = None, most: int | None = None) -> Iterator[ImageBatch]:
+        """This rank's share of a split's images, or of its first `most`, in order: float32 in [0, 1] on the device."""
+        split = split or self.split
+        indices = self.share(min(len(self.run.data.splits[split]), most or sys.maxsize))
+        for part in indices.split(self.batch_size):
+            batch = self.run.data.images_at(part, split)
+            yield batch._replace(images=batch.images.to(self.run.device).float().div_(255))
+
+    @contextmanager
+    def progress(self, what: str, count: int | None = None) -> Iterator[tqdm]:
+        """A bar of this rank's share of `count` images, all of the split by default, which goes when it is done."""
+        total = len(self.share(self.num_images if count is None else count))
+        hidden = True if self.world.rank else None  # None: where there is no terminal
+        with tqdm(total=total, desc=what, unit=" images", leave=False, disable=hidden, dynamic_ncols=True) as bar:
+            yield bar
+
+    def share(self, count: int) -> Int64[Tensor, " B"]:
+        """This rank's part of the numbers 0 to count - 1, such that the ranks' parts follow one another.
+
+        Raises:
+            UserError: there are fewer numbers than ranks.
+        """
+        if count < self.world.size:
+            raise UserError(f"split={self.split}: {self.world.size} ranks cannot share {count} images")
+        return torch.arange(count).tensor_split(self.world.size)[self.world.rank]
+
+    def gathered(self, rows: Tensor) -> Tensor:
+        """The rows of all ranks in the order of the images, on the CPU."""
+        return torch.cat(self.world.collect(rows.detach().cpu()))
+
+    def posteriors(self, split: str | None = None) -> Latents:
+        """The posteriors of all images of a split, on every rank; encoded once."""
+        split = split or self.split
+        if split not in self._posteriors:
+            self._posteriors[split] = self._encoded(split)
+        return self._posteriors[split]
+
+    def labels(self, split: str | None = None) -> Int64[Tensor, " N"] | None:
+        """Of all images of a split; None where the data have none."""
+        return self.run.data.splits[split or self.split].labels
+
+    @torch.no_grad()
+    def _encoded(self, split: str) -> Latents:
+        locs, scales = [], []
+        with self.progress(f"encoding {SPLIT_NAMES[split]} images", len(self.run.data.splits[split])) as bar:
+            for batch in self.batches(split):
+                posterior = self.vae.encode(batch.images).base_dist
+                locs.append(posterior.loc.float())
+                scales.append(posterior.scale.float())
+                bar.update(len(batch.indices))
+        return Latents(self.gathered(torch.cat(locs)), self.gathered(torch.cat(scales)))

@@ -1,0 +1,60 @@
+"""Which latent dimensions carry anything."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from vae_lightning.latents.encoding import Latents
+from vae_lightning.latents.units import ACTIVE, unit_statistics
+from vae_lightning.metrics.score import NATS, Figure, Metric, Score
+from vae_lightning.metrics.subject import Subject
+from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.noise import evaluation_seed
+from vae_lightning.objectives.terms import rate_per_dimension
+
+_PURPOSE = 2
+_NUM_RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class ActiveUnits(Metric):
+    """Active units and the KL of each latent dimension.
+
+    A unit is active if Var_x(E_q(z|x)[z_d]) > 0.01 (arXiv 1509.00519). The standard error of their number and of the
+    variances is that of 200 bootstrap resamples of the images.
+    """
+
+    def __call__(self, subject: Subject) -> Score:
+        latents = subject.posteriors()
+        prior = subject.vae.prior()
+        statistics = unit_statistics(latents, prior)
+        variances = _resampled_variances(latents, evaluation_seed(subject.seed, subject.split, _PURPOSE))
+        num_active = (variances > ACTIVE).sum(1).double()
+        figures = {
+            "active_units": Figure(
+                int(statistics.active().sum()), float(num_active.std()), f"active units of {subject.run.latent_dim}", ""
+            ),
+            "rate_per_dimension": Figure(statistics.rate.tolist(), _rate_stderr(latents, prior).tolist(), "", NATS),
+            "variance_of_means": Figure(statistics.variance.tolist(), variances.std(0).tolist()),
+        }
+        return Score(figures, {"num_images": len(latents)})
+
+
+def _rate_stderr(latents: Latents, prior: DiagonalNormal) -> Float64[Tensor, " D"]:
+    on_cpu = DiagonalNormal(prior.base_dist.loc.cpu(), prior.base_dist.scale.cpu())
+    rates = rate_per_dimension(DiagonalNormal(latents.loc, latents.scale), on_cpu).double()
+    return rates.std(0, correction=min(1, len(rates) - 1)) / len(rates) ** 0.5
+
+
+def _resampled_variances(latents: Latents, seed: int) -> Float64[Tensor, "R D"]:
+    """Var_x of the posterior means in bootstrap resamples of the images."""
+    count, generator = len(latents), torch.Generator().manual_seed(seed)
+    means: Float[Tensor, "N D"] = latents.loc.double() - latents.loc.double().mean(0)
+    rows = [
+        torch.bincount(torch.randint(count, (count,), generator=generator), minlength=count)
+        for _ in range(_NUM_RESAMPLES)
+    ]
+    weights = torch.stack(rows).double() / count
+    return (weights @ means.square() - (weights @ means).square()).clamp(min=0)

@@ -1,0 +1,85 @@
+"""Which latent dimensions the model uses."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from vae_lightning.drawing.plots import density_panels, rate_bars
+from vae_lightning.errors import UserError, require_at_least
+from vae_lightning.latents.aggregated import aggregated_posteriors
+from vae_lightning.latents.encoding import Latents, encode
+from vae_lightning.latents.units import ACTIVE, UnitStatistics, unit_statistics
+from vae_lightning.pictures.saving import save_picture
+from vae_lightning.runs.images import Split
+from vae_lightning.runs.trained import TrainedRun
+
+_NUM_IMAGES = 5000
+
+
+@dataclass(frozen=True)
+class DrawUnits:
+    """KL, activity and aggregated posterior of the latent dimensions.
+
+    Writes `latent_units.png`, `aggregated_posterior.png` and `units.csv`.
+
+    Attributes:
+        split: of the run's data.
+        num_images: at most so many of its images.
+        num_dims: so many dimensions' aggregated posteriors, at most, those with the most KL.
+
+    Raises:
+        ValueError: a number below 1.
+    """
+
+    split: Split = "val"
+    num_images: int = _NUM_IMAGES
+    num_dims: int = 20
+
+    def __post_init__(self) -> None:
+        require_at_least("num_images", self.num_images, 1)
+        require_at_least("num_dims", self.num_dims, 1)
+
+    def __call__(self, run: TrainedRun, folder: Path) -> None:
+        latents = encoded(run, self.split, self.num_images)
+        statistics = unit_statistics(latents, run.vae.prior())
+        rates, variances = statistics.rate.numpy(), statistics.variance.numpy()
+        bars = rate_bars(rates, variances, ACTIVE, "KL of each latent dimension", run.context)
+        save_picture(folder / "latent_units.png", bars)
+        self._save_densities(folder / "aggregated_posterior.png", latents, statistics, run.context)
+        _save_table(folder / "units.csv", statistics)
+
+    def _save_densities(self, path: Path, latents: Latents, statistics: UnitStatistics, context: str) -> None:
+        dims = statistics.by_rate[: self.num_dims]
+        grid, densities = aggregated_posteriors(latents, dims)
+        rates, title = statistics.rate[dims].tolist(), "aggregated posterior and prior"
+        save_picture(path, density_panels(densities.numpy(), grid.numpy(), dims, rates, title, context))
+
+
+def unit_statistics_of(run: TrainedRun) -> UnitStatistics:
+    """Those that the checkpoint keeps of the validation images; else they are computed from the data.
+
+    Raises:
+        UserError: it has none, and the data are not there.
+    """
+    if run.units is not None:
+        return run.units
+    try:
+        _ = run.data
+    except UserError as error:
+        what = f"{run.checkpoint} has no KL of the dimensions, and the images to compute it from are not there"
+        raise UserError(f"{what}: {error}") from error
+    return unit_statistics(encoded(run, "val", _NUM_IMAGES), run.vae.prior())
+
+
+def encoded(run: TrainedRun, split: Split, num_images: int) -> Latents:
+    """The posteriors of so many images of a split, at most."""
+    return encode(run.vae, run.data.examples(num_images, split, balanced=False).images)
+
+
+def _save_table(path: Path, statistics: UnitStatistics) -> None:
+    active = statistics.active(ACTIVE).tolist()
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["dimension", "kl", "variance_of_means", "active"])
+        for dim in statistics.by_rate:
+            writer.writerow([dim, float(statistics.rate[dim]), float(statistics.variance[dim]), int(active[dim])])

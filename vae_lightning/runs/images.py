@@ -1,0 +1,223 @@
+"""Which images a mode looks at: the user's own files, or some of a split of the run's data."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from vae_lightning.data.image_data import ImageDataModule
+from vae_lightning.data.loader import ImageBatch, seeded_generator
+from vae_lightning.data.picture_files import find_pictures
+from vae_lightning.errors import UserError
+from vae_lightning.machine.hardware import num_cpus
+from vae_lightning.runs.trained import TrainedRun
+
+Split = Literal["train", "val", "test"]
+Files = str | Sequence[str]
+log = logging.getLogger("vae_lightning")
+
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A few images, in one of four ways.
+
+    Attributes:
+        images: picture files, or folders of them, prepared as the run's data were.
+        indices: of images in the split.
+        labels: an image of each, in the split; repeated ones get different images.
+        split: of the run's data.
+        num_images: so many of the split, chosen by the run's seed, where none of the first three is given.
+        most: more than so many are refused.
+    """
+
+    images: Files | None = None
+    indices: Sequence[int] | None = None
+    labels: Sequence[int] | None = None
+    split: Split = "val"
+    num_images: int = 16
+    most: int = 1000
+
+    def read(self, run: TrainedRun) -> UInt8[Tensor, "N C H W"]:
+        """The images.
+
+        Raises:
+            UserError: more than one way to choose, or images that are not there.
+        """
+        given = {"images": self.images, "indices": self.indices, "labels": self.labels}
+        names = [name for name, value in given.items() if value is not None]
+        if len(names) > 1:
+            raise UserError(f"{' and '.join(names)}: give only one of them")
+        if names and not given[names[0]]:
+            raise UserError(f"{names[0]}: is empty")
+        if self.images is not None:
+            files = picture_files(self.images)
+            self._check_number("images", len(files))
+            return run.preprocessing.read_images(files)
+        if self.indices is not None:
+            self._check_number("indices", len(self.indices))
+            return run.data.images_of_indices(self.indices, self.split).images
+        if self.labels is not None:
+            self._check_number("labels", len(self.labels))
+            return run.data.images_of_labels(self.labels, self.split).images
+        self._check_number("num_images", self.num_images)
+        return run.data.examples(self.num_images, self.split).images
+
+    def _check_number(self, name: str, number: int) -> None:
+        if number > self.most:
+            raise UserError(f"{name}: {number:,} images are too many for one picture; choose at most {self.most:,}")
+
+
+@dataclass(frozen=True)
+class NamedImages:
+    """Images and what they are called.
+
+    Attributes:
+        images: uint8.
+        kind: what the names are: `file` or `index`.
+        names: file names, or indices in the split.
+        labels: where there are labels.
+    """
+
+    images: UInt8[Tensor, "N C H W"]
+    kind: Literal["file", "index"]
+    names: list[str] | list[int]
+    labels: Int64[np.ndarray, " N"] | None
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """What tells the images from one another, as columns of a table."""
+        named: dict[str, np.ndarray] = {self.kind: np.array(self.names)}
+        return named if self.labels is None else named | {"label": self.labels}
+
+
+def split_images(run: TrainedRun, split: Split, num_images: int) -> NamedImages:
+    """Some images of a split, at most so many, chosen by the run's seed."""
+    return _named(run, split, run.data.examples(num_images, split, balanced=False))
+
+
+def own_images(run: TrainedRun, images: Files, num_images: int, seed: int) -> NamedImages:
+    """The user's pictures; of more than so many that number of them, drawn by the seed.
+
+    Those of a folder that can't be read are left out, with a warning.
+
+    Raises:
+        UserError: one that was named can't be read, or none can.
+    """
+    files = picture_files(images)
+    names = short_names(files)
+    unreadable: list[str] = []
+    if len(files) > num_images:
+        log.info("%s of %s pictures, drawn by the seed", f"{num_images:,}", f"{len(files):,}")
+        chosen = torch.randperm(len(files), generator=seeded_generator("pictures", seed))[:num_images]
+        files, names = ([given[index] for index in sorted(chosen.tolist())] for given in (files, names))
+    batches = list(stream_files(run, files, names, set(given_paths(images)), 500, unreadable))
+    if unreadable:
+        log.warning(
+            "%d of %d pictures can't be read and are left out; the first is %s",
+            len(unreadable),
+            len(files),
+            unreadable[0],
+        )
+    if not batches:
+        raise UserError("images: none can be read as a picture")
+    readable = [str(name) for batch in batches for name in batch.names]
+    return NamedImages(torch.cat([batch.images for batch in batches]), "file", readable, None)
+
+
+def stream_split(run: TrainedRun, split: Split, batch_size: int) -> Iterator[NamedImages]:
+    """All images of a split in order."""
+    for batch in run.data.stream(split, batch_size):
+        yield _named(run, split, batch)
+
+
+def stream_files(
+    run: TrainedRun,
+    files: Sequence[Path],
+    names: Sequence[str],
+    named: set[Path],
+    batch_size: int,
+    unreadable: list[str],
+) -> Iterator[NamedImages]:
+    """The user's pictures in order, read by several threads, those that can't be read left out.
+
+    Args:
+        run: whose data's preparation they get.
+        files: the pictures.
+        names: what they are called.
+        named: those that were named themselves, of which an unreadable one is an error.
+        batch_size: pictures at a time.
+        unreadable: gets a line for each that is left out.
+
+    Raises:
+        UserError: a picture that was named can't be read.
+    """
+    data = run.preprocessing
+    with ThreadPoolExecutor(num_cpus()) as pool:  # threads: Pillow releases the GIL
+        for start in range(0, len(files), batch_size):
+            block = range(start, min(start + batch_size, len(files)))
+            images = list(pool.map(lambda index: _read(data, files[index], index), block))
+            for index, image in zip(block, images, strict=True):
+                if isinstance(image, UserError):
+                    if files[index] in named:
+                        raise image
+                    unreadable.append(str(image).removeprefix("images: "))
+            readable = [index for index, image in zip(block, images, strict=True) if isinstance(image, Tensor)]
+            if readable:
+                stacked = torch.stack([image for image in images if isinstance(image, Tensor)])
+                yield NamedImages(stacked, "file", [names[index] for index in readable], None)
+
+
+def picture_files(images: Files) -> list[Path]:
+    """Files as they are given, and of a folder all pictures below it, in the order of their names.
+
+    Raises:
+        UserError: a folder without pictures, or nothing at all.
+    """
+    files: list[Path] = []
+    for path in given_paths(images):
+        try:
+            found = [path / picture.name for picture in sorted(find_pictures(path))] if path.is_dir() else [path]
+        except OSError as error:
+            raise UserError(f"images: {path}: cannot be searched ({error})") from error
+        if not found:
+            raise UserError(f"images: {path}: has no pictures in it")
+        files += found
+    if not files:
+        raise UserError("images: is empty")
+    return files
+
+
+def given_paths(images: Files) -> list[Path]:
+    """What was named, be it a file or a folder."""
+    return [Path(name).expanduser() for name in ([images] if isinstance(images, str) else images)]
+
+
+def _read(data: ImageDataModule, file: Path, index: int) -> UInt8[Tensor, "C H W"] | UserError:
+    try:
+        return data.read_images([file], first_index=index)[0]
+    except UserError as error:
+        return error
+
+
+def _named(run: TrainedRun, split: Split, batch: ImageBatch) -> NamedImages:
+    indices, names = batch.indices.tolist(), run.data.splits[split].names
+    labels = None if batch.labels is None else batch.labels.numpy()
+    if names is None:
+        return NamedImages(batch.images, "index", indices, labels)
+    return NamedImages(batch.images, "file", [names[index] for index in indices], labels)
+
+
+def short_names(files: Sequence[Path]) -> list[str]:
+    """The files' names below the folder they share."""
+    shared = os.path.commonpath([file.absolute().parent for file in files])
+    return [Path(os.path.relpath(file.absolute(), shared)).as_posix() for file in files]

@@ -1,0 +1,64 @@
+"""How a run directory is opened: what is looked at before anything of it is believed."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vae_lightning.disk.files import check_contents
+from vae_lightning.errors import UserError
+from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.training_lock import trainer_of
+
+
+def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
+    """Open an existing run directory.
+
+    Args:
+        path: the directory.
+        key: the config key that named it, for the messages.
+        idle: whether no process may be training it.
+
+    Raises:
+        UserError: no such directory, or not a run's; a config that can't be read, a link in it that leads out of it;
+            or one that is being trained where it has to be idle.
+    """
+    run, named = RunDir(Path(path)), f"{key}={path}"
+    if not run.path.is_dir():
+        raise UserError(f"{named}: no such directory")
+    if not os.path.lexists(run.path / "config.yaml"):
+        raise UserError(f"{named}: not a run directory (it has no config.yaml)")
+    check_safe(run, named)
+    _read_to_check("config.yaml", run.config, named)
+    if idle:
+        _read_to_check("overrides.yaml", run.overrides, named)
+        check_idle(run, named)
+    return run
+
+
+def check_safe(run: RunDir, what: str) -> None:
+    """Raise a UserError, which begins with `what`, if a link in the run leads out of it, or something isn't a file."""
+    try:
+        check_contents(run.path)
+    except OSError as error:
+        raise UserError(f"{what}: {error.filename or run.path} can't be read ({error.strerror})") from error
+    except ValueError as error:
+        raise UserError(f"{what}: {error}, which a run directory may not hold; remove it") from error
+
+
+def _read_to_check(name: str, read: Callable[[], Any], what: str) -> None:
+    try:
+        read()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{what}: {name} can't be read ({reason})") from error
+
+
+def check_idle(run: RunDir, what: str) -> None:
+    """Raise a UserError, which begins with `what`, if a process is training the run."""
+    if run.is_training():
+        status = run.status()
+        trainer = trainer_of(run.path)
+        by_status = f"process {status.get('pid')} on {status.get('host')}"
+        way_out = "" if trainer else " (if it is not, remove its status.json)"
+        raise UserError(f"{what}: {run.path}: {trainer or by_status} is still training it{way_out}")

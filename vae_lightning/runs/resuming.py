@@ -1,0 +1,101 @@
+"""The config of a resumed run: what the run directory holds, changed only where the command line may change it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from vae_lightning.building.arguments import first_line
+from vae_lightning.building.stored import check_config
+from vae_lightning.building.trust import Trust, trusting
+from vae_lightning.errors import UserError
+from vae_lightning.runs.records import RunDir
+
+PLACES = ("resume", "run_dir", "output_dir", "sweep", "sweep_dir", "trust", "name")  # change nothing that is trained
+_REPLACEABLE = ("callbacks", "logger")
+
+
+def resumed_config(run: RunDir, composed: dict[str, Any], overrides: list[str]) -> tuple[dict[str, Any], Trust]:
+    """The stored config with the keys that were typed put in; what was typed when the run began may be repeated.
+
+    Args:
+        run: the run to go on with.
+        composed: the config that Hydra composed from the command line alone.
+        overrides: what was typed.
+
+    Returns:
+        the config, and how far it is the command line's: a `trust` in the file counts for nothing.
+
+    Raises:
+        UserError: a config that can't be read or may not be built, or an override that would make another model or
+            another setting of it.
+    """
+    with _named(run, "overrides.yaml"):
+        known = run.overrides()
+        if type(known) is not list or not all(type(override) is str for override in known):
+            raise ValueError("expected a list of text")
+    with _named(run, "config.yaml"):
+        stored = run.config()
+        trust = trusting(composed["trust"], _put_in(stored, composed, overrides, known, run))
+        check_config(stored, trust)
+        stored["trainer"] = composed["trainer"] | stored["trainer"]  # a run of an earlier version lacks later keys
+    return stored, trust
+
+
+def _put_in(
+    stored: dict[str, Any], composed: dict[str, Any], overrides: list[str], known: list[str], run: RunDir
+) -> set[str]:
+    """Put what was typed into the stored config, and return the keys whose values are the command line's then."""
+    typed = set()
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~").partition("@")[0]
+        if key in PLACES:
+            continue
+        path = key.replace("/", ".")
+        value = _get(composed, path)
+        # A choice that the run began with stands for all that it is made of, which may have been changed since.
+        if override not in known or not _is_choice(path, stored):
+            _check_override(override, path, value, stored, run)
+            _set(stored, path, value)
+        if value == _get(stored, path):
+            typed.add(path)
+    if "data.root" in typed and "data.archive" not in typed and _get(stored, "data.archive") is not None:
+        _set(stored, "data.archive", None)  # in whose place the root was typed
+    return typed
+
+
+@contextmanager
+def _named(run: RunDir, name: str) -> Iterator[None]:
+    """Say of which file and run it is that something is wrong."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # YAML that is damaged or would build something, or of another form
+        raise UserError(f"resume={run.path}: {name} can't be read ({first_line(error)})") from error
+
+
+def _check_override(override: str, path: str, value: Any, stored: dict[str, Any], run: RunDir) -> None:
+    if path.split(".")[0] in ("model", "seed") and value != _get(stored, path):
+        raise UserError(f"{override}: {run.path} was trained with another, which a resumed run keeps")
+    if _is_choice(path, stored):
+        raise UserError(f"{override}: a resumed run keeps its {path}; give single keys, such as trainer.max_epochs=40")
+
+
+def _is_choice(path: str, stored: dict[str, Any]) -> bool:
+    """Whether it was one of an option of a group, or of a whole node, that a resumed run keeps."""
+    return path not in _REPLACEABLE and (path in ("experiment", "debug") or isinstance(_get(stored, path), dict))
+
+
+def _get(config: dict[str, Any], path: str) -> Any:
+    node: Any = config
+    for name in path.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    return node
+
+
+def _set(config: dict[str, Any], path: str, value: Any) -> None:
+    *parents, name = path.split(".")
+    node = config
+    for parent in parents:
+        node = node.setdefault(parent, {})
+    node[name] = value

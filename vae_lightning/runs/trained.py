@@ -1,0 +1,191 @@
+"""A trained model, opened from its run directory alone: on any machine, without the data it was trained on."""
+
+import copy
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+
+from vae_lightning.building.stored import check_config
+from vae_lightning.building.trust import Trust, trusting
+from vae_lightning.checkpoints.contents import trained
+from vae_lightning.config import instantiate
+from vae_lightning.data.image_data import ImageDataModule
+from vae_lightning.drawing.captions import origin
+from vae_lightning.errors import UserError
+from vae_lightning.latents.units import UnitStatistics
+from vae_lightning.likelihood.kind import kind_of
+from vae_lightning.machine.hardware import native_accelerator
+from vae_lightning.models.vae import VAE
+from vae_lightning.noise import indexed_normal
+from vae_lightning.runs.opening import open_run
+from vae_lightning.runs.records import RunDir
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run's model and, where they are wanted, its data.
+
+    Attributes:
+        run_dir: where it lies.
+        checkpoint: the file that was opened: best.ckpt, or last.ckpt, also where no validation has found a best one;
+            of a file from elsewhere, its path.
+        config: the resolved config as plain data.
+        vae: in evaluation mode and float32, on `device`.
+        epoch: after which its weights were kept, counted from 1.
+        units: the validation images' statistics of the latent dimensions at that epoch; None where none was validated.
+        device: where the model computes.
+        trusted: see `config.instantiate`.
+    """
+
+    run_dir: RunDir
+    checkpoint: str
+    config: dict[str, Any]
+    vae: VAE
+    epoch: int
+    units: UnitStatistics | None
+    device: torch.device
+    trusted: Trust
+
+    @property
+    def context(self) -> str:
+        """What a picture says of where it comes from."""
+        return origin(self.config["name"], self.run_dir.path.resolve().name, self.epoch)
+
+    @property
+    def latent_dim(self) -> int:
+        """D."""
+        return self.vae.prior().event_shape[0]
+
+    @property
+    def kind(self) -> str:
+        """What its log-probabilities are, in words."""
+        return kind_of(self.vae.likelihood, self.config["data"].get("binarize", "none"))
+
+    @cached_property
+    def preprocessing(self) -> ImageDataModule:
+        """The run's DataModule, for what it does with a picture; its own images may be elsewhere."""
+        data = instantiate(self.config["data"], "data", trusted=self.trusted)
+        if not isinstance(data, ImageDataModule):
+            raise UserError(f"run={self.run_dir.path}: its config.yaml has no data of images")
+        return data
+
+    @cached_property
+    def data(self) -> ImageDataModule:
+        """The run's DataModule with its images.
+
+        Raises:
+            UserError: they are not where the config says; nothing is downloaded.
+        """
+        _ = self.preprocessing.splits  # opens them; `prepare_data` might download
+        return self.preprocessing
+
+    def encode(self, images: Float[Tensor, "N C H W"], batch_size: int = 100) -> Float32[Tensor, "N D"]:
+        """The posterior means of images in [0, 1], on the CPU; in float64, for the reason that `decode` has."""
+        return self._exactly(lambda vae, batch: vae.encode(batch).mean, images, batch_size)
+
+    def sample_prior(self, indices: Int64[Tensor, " N"], seed: int, temperature: float = 1.0) -> Float32[Tensor, "N D"]:
+        """Latents mean + temperature (z' - mean), z' from the prior, on the CPU; each a function of seed and index."""
+        prior = self.vae.prior()
+        noise = indexed_normal(seed, indices, tuple(prior.event_shape)).to(self.device)
+        return (prior.mean + temperature * (prior.rsample_from(noise) - prior.mean)).cpu()
+
+    def decode(self, z: Float[Tensor, "N D"], batch_size: int = 100) -> Float[Tensor, "N C H W"]:
+        """The mean images of latents, in [0, 1], on the CPU.
+
+        In float64, so that an image, once its pixels are rounded to 256 levels, does not depend on the batch that it is
+        decoded in, nor on the device.
+        """
+        return self._exactly(VAE.generate, z, batch_size)
+
+    def _exactly(self, compute: Callable[[VAE, Tensor], Tensor], inputs: Tensor, batch_size: int) -> Tensor:
+        vae = self._exact
+        place = vae.prior().mean.device
+        with torch.no_grad():
+            results = [compute(vae, batch.to(place).double()).float().cpu() for batch in inputs.split(batch_size)]
+        return torch.cat(results)
+
+    @cached_property
+    def _exact(self) -> VAE:
+        exact = copy.deepcopy(self.vae)
+        return (exact.cpu() if self.device.type == "mps" else exact).double()  # MPS has no float64
+
+
+def open_trained(
+    run: str,
+    checkpoint: str = "best",
+    device: Device = "auto",
+    data: dict[str, Any] | None = None,
+    trust: str | Sequence[str] = (),
+) -> TrainedRun:
+    """Open a run for use.
+
+    Args:
+        run: its directory.
+        checkpoint: `best`, of the highest validation ELBO, `last`, or the path of a file.
+        device: `auto` is a GPU where there is one.
+        data: keys of the data's config that replace the run's, such as a root that has moved.
+        trust: packages besides this project's whose classes the config may build.
+
+    Raises:
+        UserError: no such run, a checkpoint that can't be read or does not fit the config, a device that is not there.
+    """
+    run_dir = open_run(run, "run", idle=False)
+    place = _device(device)
+    file = _checkpoint_file(run_dir, checkpoint)
+    places = {key: value for key, value in (data or {}).items() if value is not None}
+    trusted = trusting(trust, [f"data.{key}" for key in places])
+    try:
+        config = run_dir.config()
+        config["data"] = _with_places(config["data"], places)
+        check_config(config, trusted, needed=("data", "model"))
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"run={run}: config.yaml can't be read ({_first_line(error)})") from error
+    vae = instantiate(config["model"], "model", trusted=trusted)
+    if not isinstance(vae, VAE):
+        raise UserError(f"run={run}: its config.yaml has no VAE for a model")
+    latent_dim = vae.prior().event_shape[0]
+    found = trained(file, vae.state_dict(), f"run={run}: {file.name}", latent_dim, "vae.")
+    vae.load_state_dict(found.weights)
+    vae = vae.to(place).to(memory_format=torch.channels_last).eval()
+    own = file.resolve().parent == run_dir.checkpoints.resolve()
+    name = file.name if own else str(file.resolve())
+    return TrainedRun(run_dir, name, config, vae, found.epoch, found.units, place, trusted)
+
+
+def _checkpoint_file(run_dir: RunDir, checkpoint: str) -> Path:
+    named = {"best": run_dir.best, "last": run_dir.last}
+    file = named.get(checkpoint, Path(os.path.expanduser(checkpoint)))
+    if checkpoint in named and not file.is_file():
+        raise UserError(f"run={run_dir.path}: it has no checkpoint yet (checkpoints/{checkpoint}.ckpt)")
+    if not file.is_file():
+        raise UserError(f"checkpoint {checkpoint}: no such file; choose best, last or the path of a checkpoint")
+    return file
+
+
+def _with_places(stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The stored config of the data with the places that were given; a root alone stands in for an archive, too."""
+    no_archive = {"archive": None} if "root" in given and "archive" in stored else {}
+    return stored | no_archive | given
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _device(device: Device) -> torch.device:
+    found = native_accelerator(device)
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if not available[found]:
+        raise UserError(f"device={device}: there is none here; valid here: auto, cpu")
+    return torch.device(found)

@@ -1,1 +1,0 @@
-"""What the evaluate command computes: one file a metric."""

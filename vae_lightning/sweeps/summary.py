@@ -1,0 +1,31 @@
+"""The end of a sweep: its report, its table, and whether a job has failed."""
+
+from pathlib import Path
+
+from vae_lightning.errors import UserError, plain_lines
+
+
+def summarize(sweep: Path) -> None:
+    """Write the sweep's report, print its table, and fail when a job has.
+
+    Raises:
+        UserError: jobs that have not finished, by number.
+    """
+    from vae_lightning.reports.report import write_report
+    from vae_lightning.reports.runs import find_runs
+    from vae_lightning.reports.summary import terminal_table
+    from vae_lightning.reports.wording import shortened
+
+    directories = find_runs(sweep) if sweep.is_dir() else []
+    if not directories:  # no job came so far
+        return
+    report = write_report(directories, sweep, f"Sweep {sweep.name}")
+    print(f"\n{plain_lines(terminal_table(report.records))}\n")
+    for name, path in {"sweep": sweep, "table": report.summary, "report": report.page}.items():
+        print(f"{name:<16}{path}")
+    unfinished = [record for record in report.records if record.status != "finished"]
+    for record in unfinished:
+        print(f"{f'job {record.name}':<16}{shortened(record.status, 40)}: {shortened(record.reason, 300)}")
+    if unfinished:
+        names = ", ".join(record.name for record in unfinished)
+        raise UserError(f"{len(unfinished)} of {len(directories)} jobs have not finished: {names}")

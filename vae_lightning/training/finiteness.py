@@ -1,0 +1,206 @@
+"""What becomes of a step whose loss or gradient is not finite: `trainer.on_nan`.
+
+Neither way waits for the device within a step, but for `skip` with an optimizer that is not fused: losses and norms are
+kept there, and looked at where figures are logged.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from vae_lightning.training.stepping import Stepping
+
+_FEW = 4096  # numbers of a gradient that are looked at in each step at no cost that shows
+
+
+class DivergedError(Exception):
+    """Training can't go on; the message says why and at which step."""
+
+
+class Watch(ABC):
+    """Told of every step of a training.
+
+    Args:
+        module: what is trained, on its device.
+        scaled: whether a scaler of fp16 multiplies the gradients: it drops the updates of those that overflow itself.
+    """
+
+    def __init__(self, module: nn.Module, scaled: bool = False):
+        self._parameters = list(module.parameters())
+        self._scaled = scaled
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Before the first batch of a step."""
+
+    @abstractmethod
+    def loss(self, step: int, loss: Tensor) -> Tensor:
+        """The loss of a batch as it is to be differentiated."""
+
+    @abstractmethod
+    def gradient(self, step: int, optimizer: Optimizer) -> None:
+        """Right before the optimizer takes the gradients, clipped as they are."""
+
+    @abstractmethod
+    def end(self, optimizer: Optimizer) -> None:
+        """After the optimizer has taken them."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Wait for the device, and raise DivergedError where training must end."""
+
+    def figures(self) -> dict[str, float | Tensor]:
+        """What is to be logged."""
+        return {}
+
+    def end_epoch(self) -> int:
+        """How many updates of the epoch were dropped."""
+        return 0
+
+
+class Stop(Watch):
+    """The first loss, gradient or weight that is not finite ends the training.
+
+    Of the gradient one small tensor is looked at, of the parameter that comes first: what goes wrong on the way back
+    arrives there. The weights are looked at in `check`, whatever made them what they are.
+    """
+
+    def __init__(self, module: nn.Module, scaled: bool = False):
+        super().__init__(module, scaled)
+        self._probe = next((each for each in self._parameters if each.requires_grad and each.numel() <= _FEW), None)
+        self._unseen: list[tuple[int, str, Tensor]] = []
+
+    def begin(self) -> None:
+        pass
+
+    def loss(self, step: int, loss: Tensor) -> Tensor:
+        self._unseen.append((step, "loss", loss.detach()))
+        return loss
+
+    def gradient(self, step: int, optimizer: Optimizer) -> None:
+        if self._probe is not None and self._probe.grad is not None and not self._scaled:
+            self._unseen.append((step, "gradient", self._probe.grad.sum()))
+
+    def end(self, optimizer: Optimizer) -> None:
+        pass
+
+    def check(self) -> None:
+        unseen, self._unseen = self._unseen, []
+        if not unseen:
+            return
+        values = torch.stack([value for *_, value in unseen] + [norm(self._parameters)])
+        *finite, weights_are = values.isfinite().tolist()
+        for (step, what, _), is_finite in zip(unseen, finite, strict=True):
+            if not is_finite:
+                raise DivergedError(f"the {what} was not finite at step {step}")
+        if not weights_are:
+            raise DivergedError(f"the weights were not finite after step {unseen[-1][0]}")
+
+
+class Skip(Watch):
+    """A step whose loss or gradient is not finite is dropped, but for being counted.
+
+    Weights, buffers such as BatchNorm's statistics, and the optimizer's state are bit by bit what they were before the
+    step's first batch. The batch is used up, its random numbers are drawn, and the step counts for the schedules. Ranks
+    drop a step together, for a loss that is not finite makes the gradient so, which is the mean over all of them.
+
+    Args:
+        module: what is trained, on its device.
+        max_skipped: that many in a row end the training.
+        scaled: whether a scaler of fp16 drops updates itself; they are counted, too.
+    """
+
+    def __init__(self, module: nn.Module, max_skipped: int, scaled: bool = False):
+        super().__init__(module, scaled)
+        self._max_skipped = max_skipped
+        self._buffers = Undo(module.buffers())
+        zero = torch.zeros((), device=self._parameters[0].device)
+        self.dropped = zero.bool()  # the last step
+        self._in_a_row, self._longest, self._in_epoch = zero.clone(), zero.clone(), zero.clone()
+        self._step = 0
+
+    def begin(self) -> None:
+        self._buffers.keep()
+
+    def loss(self, step: int, loss: Tensor) -> Tensor:
+        # NaN times any gradient, that of another rank added, is NaN.
+        return loss * torch.where(loss.detach().isfinite(), 1.0, torch.nan)
+
+    def gradient(self, step: int, optimizer: Optimizer) -> None:
+        self._step = step
+        gradients = [each.grad for each in self._parameters if each.grad is not None]
+        self.dropped.copy_(~norm(gradients).isfinite())
+        self._in_epoch.add_(self.dropped)
+        self._in_a_row.add_(1).mul_(self.dropped)
+        torch.maximum(self._longest, self._in_a_row, out=self._longest)
+        if self._scaled:
+            return
+        if optimizer.state and getattr(optimizer, "_step_supports_amp_scaling", False):  # it is fused
+            optimizer.found_inf, optimizer.grad_scale = self.dropped.float(), None  # type: ignore[attr-defined]
+        elif self.dropped:  # waits for the device; before the first step a fused one has no state to keep, either
+            for each in self._parameters:
+                each.grad = None  # which optimizers pass over
+
+    def end(self, optimizer: Optimizer) -> None:
+        self._buffers.put_back(self.dropped)
+        for name in ("found_inf", "grad_scale"):
+            vars(optimizer).pop(name, None)
+
+    def check(self) -> None:
+        longest = int(self._longest)
+        self._longest.copy_(self._in_a_row)
+        if longest >= self._max_skipped:
+            raise DivergedError(
+                f"{longest} updates in a row were skipped up to step {self._step}, as the loss or the gradient was not "
+                f"finite (trainer.max_skipped={self._max_skipped})"
+            )
+
+    def figures(self) -> dict[str, float | Tensor]:
+        return {"train/skipped": self._in_epoch}
+
+    def end_epoch(self) -> int:
+        count = int(self._in_epoch)
+        self._in_epoch.zero_()
+        return count
+
+    def state(self) -> dict[str, int]:
+        """What a checkpoint keeps of it."""
+        return {"in_a_row": int(self._in_a_row), "in_epoch": int(self._in_epoch)}
+
+    def restore(self, state: dict[str, int]) -> None:
+        """Go on from what a checkpoint has kept."""
+        self._in_a_row.fill_(int(state.get("in_a_row", 0)))
+        self._longest.copy_(self._in_a_row)
+        self._in_epoch.fill_(int(state.get("in_epoch", 0)))
+
+
+class Undo:
+    """Tensors that can be put back to what they were, without asking the device whether it has to be."""
+
+    def __init__(self, tensors: Iterable[Tensor]):
+        self._tensors = list(tensors)
+        self._kept = [each.detach().clone() for each in self._tensors]
+
+    @torch.no_grad()
+    def keep(self) -> None:
+        for kept, tensor in zip(self._kept, self._tensors, strict=True):
+            kept.copy_(tensor)
+
+    @torch.no_grad()
+    def put_back(self, wanted: Tensor) -> None:
+        """Where `wanted`, a bool on the device."""
+        for kept, tensor in zip(self._kept, self._tensors, strict=True):
+            tensor.copy_(torch.where(wanted.to(tensor.device), kept, tensor))
+
+
+def norm(tensors: Iterable[Tensor]) -> Tensor:
+    """The Euclidean norm of all of them together; not finite where a square is too large for its type, either."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm([each.detach() for each in tensors])))
+
+
+def watch(module: nn.Module, stepping: Stepping, scaled: bool = False) -> Watch:
+    """What `stepping.on_nan` asks for."""
+    return Stop(module, scaled) if stepping.on_nan == "stop" else Skip(module, stepping.max_skipped, scaled)

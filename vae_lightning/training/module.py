@@ -1,0 +1,269 @@
+"""The LightningModule: one shared step, logging, optimizers; the mathematics lives in models/ and objectives/."""
+
+import logging
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float32
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.callbacks import EarlyStopping
+from torch import Tensor
+from torch.optim import Optimizer
+
+from vae_lightning.checkpoints.writing import first_not_finite
+from vae_lightning.data.loader import ImageBatch, TrainingBatches
+from vae_lightning.errors import UserError
+from vae_lightning.latents.units import UnitMeter, UnitStatistics
+from vae_lightning.likelihood.means import ExactMeans, Mean
+from vae_lightning.loggers.figures import log_metrics
+from vae_lightning.models.vae import VAE, VAEOutput
+from vae_lightning.noise import derive_seed, evaluation_noise
+from vae_lightning.objectives.terms import Objective, Terms
+from vae_lightning.training.execution import asking_only, step_listeners
+from vae_lightning.training.finiteness import DivergedError, Skip, Watch, watch
+from vae_lightning.training.stepping import Stepping
+
+log = logging.getLogger("vae_lightning")
+
+_EVERY_BATCH = Stepping()
+
+
+class VAEModule(LightningModule):
+    """Trains a `VAE` on an objective and evaluates it.
+
+    Args:
+        vae: the model.
+        objective: `objective(output, x, step) -> Terms`; `objective.schedules(step)` gives what is to be logged.
+        optimizer: makes the optimizer from the parameters.
+        seed: of the training noise (with epoch and rank) and of the evaluation noise (with each image's index).
+        config: the run's resolved config as plain data, stored in every checkpoint.
+        stepping: how batches become optimizer steps.
+        schedule: the factor of the optimizer's learning rate at a progress in [0, 1]; None leaves it as it is.
+    """
+
+    def __init__(
+        self,
+        vae: VAE,
+        objective: Objective,
+        optimizer: Callable[..., Optimizer],
+        seed: int = 0,
+        config: dict[str, Any] | None = None,
+        stepping: Stepping = _EVERY_BATCH,
+        schedule: Callable[[float], float] | None = None,
+    ):
+        super().__init__()
+        self.automatic_optimization = False  # several steps a call: see `training_step`
+        self.vae = vae.to(memory_format=torch.channels_last)
+        self.objective = objective
+        self.optimizer = optimizer
+        self.seed = seed
+        self.config = config or {}
+        self.stepping = stepping
+        self.schedule = schedule
+        self.results: dict[str, Mean] = {}  # of the last evaluation, by metric name
+        self.units: UnitStatistics | None = None  # of the last validation
+        self._means = ExactMeans()
+        self._unit_meter = UnitMeter()
+        self._step_listeners: list[Callback] = []
+        self._watch: Watch | None = None  # while training
+        self._skipped: dict[str, int] = {}  # as a checkpoint has it
+        self.num_trained = 0  # batches of this epoch so far
+        self._num_accumulated = 0  # of them since the last optimizer step
+        self._num_batches = 0  # in this epoch
+        self._num_steps = 0  # of the whole training
+
+    def configure_optimizers(self) -> Optimizer:
+        return self.optimizer(self.parameters())
+
+    # Training
+
+    def on_train_start(self) -> None:
+        # At least one training figure an epoch, however few steps it has.
+        steps = math.ceil(self.trainer.datamodule.num_train_batches / self.stepping.accumulate_grad_batches)
+        self.trainer.log_every_n_steps = min(self.trainer.log_every_n_steps, max(steps, 1))
+        self._num_steps = steps * (self.trainer.max_epochs or 0)
+        self._step_listeners = step_listeners(self.trainer)
+        # A run that was killed once it had stopped early, as it was being tested, needs no further epoch.
+        stopping = [callback for callback in self.trainer.callbacks if isinstance(callback, EarlyStopping)]
+        self.trainer.should_stop |= any(callback.wait_count >= callback.patience for callback in stopping)
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        self._watch = watch(self, self.stepping, scaled)
+        if isinstance(self._watch, Skip):
+            self._watch.restore(self._skipped)
+
+    def on_train_epoch_start(self) -> None:
+        # The random state is a function of the epoch, so that a resumed run repeats an uninterrupted one.
+        torch.manual_seed(derive_seed(self.seed, self.current_epoch, self.global_rank))
+        self.units = None  # those of an earlier epoch are not those of the weights to come
+        self._num_batches = self.trainer.datamodule.num_train_batches
+        self._num_accumulated = 0
+        self.num_trained = self.trainer.datamodule.first_batch
+
+    def training_step(self, batches: TrainingBatches, batch_idx: int) -> None:
+        """One optimizer step after another, on batches that came at once (see `execution`)."""
+        with asking_only(self._step_listeners, self.trainer):
+            for images in batches.images:
+                x = self.trainer.datamodule.training_images(images)
+                self.num_trained += 1
+                self._train_on(x, is_last=self.num_trained == self._num_batches)
+
+    def _train_on(self, x: Float32[Tensor, "B C H W"], is_last: bool) -> None:
+        step = self.global_step
+        if self._num_accumulated == 0:
+            self._watched.begin()
+        terms = self.objective(self.vae(x, self.objective.num_samples), x, step)
+        loss = terms.loss.mean()
+        with self._float32():
+            stepped = self._descend(loss, is_last)
+        if stepped and (step + 1) % self.trainer.log_every_n_steps == 0:
+            self._check_finite()
+            self._log_training(terms, step)
+
+    def _descend(self, loss: Tensor, is_last: bool) -> bool:
+        """Backward and, once enough gradients are accumulated, an optimizer step; whether there was one."""
+        optimizer, num_batches = self.optimizers(), self.stepping.accumulate_grad_batches
+        if self._num_accumulated == 0:
+            optimizer.zero_grad()
+        loss = self._watched.loss(self.global_step, loss)
+        self._num_accumulated += 1
+        complete = is_last or self._num_accumulated == num_batches
+        with nullcontext() if complete else optimizer.toggle_model(sync_grad=False):
+            self.manual_backward(loss / num_batches if num_batches > 1 else loss)
+        if complete:
+            self._set_learning_rate(optimizer)
+            optimizer.step()
+            self._watched.end(optimizer.optimizer)
+            self._num_accumulated = 0
+        return complete
+
+    def _set_learning_rate(self, optimizer: Any) -> None:
+        if self.schedule is None:
+            return
+        factor = self.schedule(self.global_step / self._num_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = factor * optimizer.defaults["lr"]
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clips the gradients, which Lightning has unscaled by now if they are of fp16."""
+        self.stepping.clip(self.parameters())
+        self._watched.gradient(self.global_step, optimizer)
+
+    def _log_training(self, terms: Terms, step: int) -> None:
+        means = {f"train/{name}": values.mean() for name, values in terms.by_name().items()}
+        schedules = self.objective.schedules(step) | {"learning_rate": self.optimizers().param_groups[0]["lr"]}
+        log_metrics(self.trainer, means | schedules | self._watched.figures())
+
+    @property
+    def dropped(self) -> Tensor | None:
+        """Whether the last step was, a bool on the device; None where trainer.on_nan drops none."""
+        return self._watch.dropped if isinstance(self._watch, Skip) else None
+
+    @property
+    def _watched(self) -> Watch:
+        assert self._watch is not None
+        return self._watch
+
+    def _check_finite(self) -> None:
+        """Raise a UserError that names the first step that was not finite, of those not looked at yet."""
+        if self._watch is None:
+            return
+        try:
+            self._watch.check()
+        except DivergedError as error:
+            last = Path(self.trainer.default_root_dir) / "checkpoints/last.ckpt"
+            kept = "the last good checkpoint is kept; " if last.is_file() else ""
+            raise UserError(
+                f"{error} (epoch {self.current_epoch + 1}); {kept}"
+                "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+            ) from None
+
+    def on_train_epoch_end(self) -> None:
+        self._check_finite()  # before the checkpoint is saved, also where nothing is validated
+        self.trainer.datamodule.first_batch = 0
+        skipped = self._watched.end_epoch()
+        if skipped and self.trainer.is_global_zero:
+            log.warning(
+                "epoch %d: %d updates were skipped, as the loss or the gradient was not finite",
+                self.current_epoch + 1,
+                skipped,
+            )
+
+    # Evaluation
+
+    def on_validation_start(self) -> None:
+        self._check_finite()
+        if self.trainer.world_size > 1:
+            # Each rank's BatchNorm has seen other images; the checkpoint keeps rank zero's statistics.
+            for buffer in self.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+
+    def on_validation_model_zero_grad(self) -> None:
+        """Frees the gradients' memory, but not of those that are accumulated for the next step."""
+        if self._num_accumulated == 0:
+            super().on_validation_model_zero_grad()
+
+    def on_validation_epoch_start(self) -> None:
+        self._means = ExactMeans()
+        self._unit_meter = UnitMeter()
+
+    def on_test_epoch_start(self) -> None:
+        self._means = ExactMeans()
+
+    def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
+        output = self._evaluate(batch, "val")
+        self._unit_meter.update(output.posterior, output.prior)
+
+    def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_means("val")
+        elbo = self.results["val/elbo"].value
+        if not math.isfinite(elbo) and self.trainer.is_global_zero:
+            log.warning("epoch %d: val/elbo is %s; no checkpoint is the best for that", self.current_epoch + 1, elbo)
+        self.units = self._unit_meter.compute(self._summed_over_ranks)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_means("test")
+
+    def _evaluate(self, batch: ImageBatch, split: str) -> VAEOutput:
+        (dim,) = self.vae.prior().event_shape
+        noise = evaluation_noise(self.seed, split, batch.indices, self.objective.num_samples, dim).to(self.device)
+        # In float32 whatever the training precision, so that metrics of different runs can be compared.
+        with self._float32():
+            output = self.vae(batch.images, noise=noise)
+            terms = self.objective(output, batch.images, self.global_step)
+        self._means.update(terms.by_name())
+        return output
+
+    def _log_means(self, split: str) -> None:
+        means = self._means.compute(self._summed_over_ranks)
+        self.results = {f"{split}/{name}": mean for name, mean in means.items()}
+        log_metrics(self.trainer, {name: mean.value for name, mean in self.results.items()})
+
+    def _summed_over_ranks(self, moments: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(moments, reduce_op="sum")
+
+    def _float32(self) -> AbstractContextManager[object]:
+        """Out of the autocast that Lightning puts around every step in mixed precision."""
+        device = self.device.type
+        return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._check_finite()
+        bad = first_not_finite(checkpoint["state_dict"])
+        if bad is not None:
+            raise UserError(f"{bad} is not finite (epoch {self.current_epoch + 1}): no checkpoint is written of that")
+        if isinstance(self._watch, Skip):
+            checkpoint["skipped"] = self._watch.state()
+        for logger in self.trainer.loggers:
+            logger.save()  # what was logged so far: a run that goes on from here does not log it again
+        checkpoint["config"] = self.config
+        checkpoint["units"] = None if self.units is None else self.units.as_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._skipped = checkpoint.get("skipped", {})

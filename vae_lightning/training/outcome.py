@@ -1,0 +1,86 @@
+"""How a run ended: its final figures, and what its status file and its user are told."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from vae_lightning.callbacks.checkpoints import Checkpoints
+from vae_lightning.callbacks.pruning import PruneTrial
+from vae_lightning.callbacks.throughput import Throughput
+from vae_lightning.disk.unwritten import FULL, UNWRITABLE, spared
+from vae_lightning.errors import UserError
+from vae_lightning.likelihood.kind import kind_of
+from vae_lightning.machine.interruption import Interrupted, number_of
+from vae_lightning.runs.records import GONE, RunDir
+from vae_lightning.runs.status import record_status
+from vae_lightning.training.module import VAEModule
+
+
+@contextmanager
+def recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
+    """Keep the status file true, whatever happens inside."""
+    try:
+        if trainer.is_global_zero:
+            record_status(run_dir, "running")
+        yield
+        if trainer.is_global_zero:
+            reasons = [callback.reason for callback in trainer.callbacks if isinstance(callback, PruneTrial)]
+            record_status(run_dir, "finished", next(iter(reasons), None))
+    except BaseException as error:
+        status, told = _ending(error, run_dir)
+        with spared("status.json"):
+            # Ranks fail after one another: the first one knows why.
+            if run_dir.status().get("status") == "running":
+                record_status(run_dir, status, (str(told) or type(told).__name__).splitlines()[0])
+        if told is error:
+            raise
+        raise told from error
+
+
+def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
+    """The status of a run that ended with an error, and what its user is to be told."""
+    if isinstance(error, OSError) and not run_dir.path.is_dir():
+        return "failed", UserError(f"{run_dir.path}: {GONE}")
+    way_on = run_dir.way_on()
+    interrupt = error.__context__ if isinstance(error, SystemExit) else error  # as which Lightning raises it again
+    if isinstance(interrupt, KeyboardInterrupt):
+        return "interrupted", Interrupted(number_of(interrupt), way_on)
+    if isinstance(error, OSError) and error.errno in UNWRITABLE and _is_in(run_dir, error.filename):
+        why = "is full" if error.errno in FULL else f"can't be written to ({error.strerror})"
+        return "failed", UserError(f"output_dir: the disk of {run_dir.path} {why}; {way_on}")
+    if isinstance(error, OSError) and str(error.filename or "").startswith(f"{run_dir.path}{os.sep}"):
+        return "failed", UserError(f"{error.filename}: {error.strerror}; {way_on}")
+    if isinstance(error, RuntimeError) and str(error).startswith("Early stopping conditioned on metric"):
+        return "failed", UserError(f"callbacks: {str(error).splitlines()[0].partition(' HINT')[0]}")
+    if isinstance(error, MisconfigurationException):
+        return "failed", UserError(f"trainer: {str(error).splitlines()[0]}")
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return "failed", UserError(f"out of memory; try a smaller data.batch_size; {way_on}")
+    if isinstance(error, torch.distributed.DistError) or "gloo/transport" in str(error):
+        return "failed", UserError(f"another rank was lost; {way_on}")
+    return "failed", error
+
+
+def _is_in(run_dir: RunDir, file: Any) -> bool:
+    """Whether a file that failed may be the run's own; many an error names none."""
+    return not isinstance(file, str) or Path(file).absolute().is_relative_to(run_dir.path.absolute())
+
+
+def final_metrics(trainer: Trainer, module: VAEModule, seconds: float) -> dict[str, Any]:
+    metrics: dict[str, Any] = {}
+    for name, mean in module.results.items():
+        metrics |= {name: mean.value, f"{name}_stderr": mean.stderr}
+    metrics["test/kind"] = kind_of(module.vae.likelihood, trainer.datamodule.binarize)
+    metrics["test/num_images"] = module.results["test/elbo"].count
+    metrics["val/elbo"] = next((one.best_score for one in trainer.callbacks if isinstance(one, Checkpoints)), None)
+    metrics |= {"epochs": trainer.current_epoch, "steps": trainer.global_step, "seconds": round(seconds, 1)}
+    throughput = [callback for callback in trainer.callbacks if isinstance(callback, Throughput)]
+    if throughput:
+        metrics["train/images_per_s"] = throughput[0].mean_images_per_second
+    return metrics

@@ -1,0 +1,123 @@
+"""What is refused before a run begins, for Lightning would trip over it later."""
+
+import os
+import shutil
+from typing import Any
+
+from vae_lightning.callbacks.checkpoints import Checkpoints
+from vae_lightning.checkpoints.contents import reading, trained
+from vae_lightning.checkpoints.expectations import mapping, whole
+from vae_lightning.data.image_data import ImageDataModule
+from vae_lightning.errors import UserError
+from vae_lightning.machine.hardware import (
+    native_accelerator,
+)
+from vae_lightning.machine.world import given_world
+from vae_lightning.runs.records import RunDir
+from vae_lightning.training.module import VAEModule
+from vae_lightning.training.resumed_state import EPOCHS
+
+
+def check_settings(config: dict[str, Any]) -> None:
+    """Refuse what Lightning would accept and trip over later.
+
+    Raises:
+        UserError: a seed out of range, a precision that can't work, a run with nothing to train on or to test.
+    """
+    trainer = config["trainer"]
+    if not 0 <= config["seed"] < 2**32:
+        raise UserError(f"seed={config['seed']}: choose 0 to {2**32 - 1}")
+    if str(trainer["precision"]) in ("16-true", "bf16-true", "64-true", "64"):
+        valid = "auto, 32-true, bf16-mixed, 16-mixed"
+        raise UserError(f"trainer.precision={trainer['precision']}: the weights stay float32; choose one of {valid}")
+    if (
+        str(trainer["precision"]) in ("16", "16-mixed")
+        and trainer["gradient_clip_val"]
+        and config["optimizer"].get("fused")
+    ):
+        raise UserError("optimizer.fused=true: in fp16 it unscales the gradients itself, too late for clipping them")
+    if not isinstance(trainer["compile"], bool):
+        raise UserError(f"trainer.compile={trainer['compile']!r}: expected true or false")
+    compilers = (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")
+    if (
+        trainer["compile"]
+        and native_accelerator(trainer["accelerator"]) == "cpu"
+        and not any(map(shutil.which, compilers))
+    ):
+        raise UserError("trainer.compile=true needs a C++ compiler on the CPU, and there is no g++ or clang++")
+    if trainer["sync_batchnorm"] and native_accelerator(trainer["accelerator"]) == "cpu":
+        raise UserError("trainer.sync_batchnorm=true needs GPUs: PyTorch's SyncBatchNorm has no version for the CPU")
+    if trainer.get("num_nodes", 1) not in (1, given_world().num_nodes):
+        raise UserError(
+            f"trainer.num_nodes={trainer['num_nodes']}: torchrun or srun starts the ranks of several nodes; see README"
+        )
+    if trainer.get("fast_dev_run"):
+        raise UserError("trainer.fast_dev_run leaves no checkpoint to test; debug=fast does the same and leaves one")
+    for key in ("max_epochs", "max_steps", "limit_train_batches", "limit_test_batches"):
+        if trainer.get(key) == 0:
+            raise UserError(f"trainer.{key}=0: a run trains and then tests; choose at least 1")
+    if config.get("schedule") and (trainer.get("max_epochs") or -1) < 0:
+        raise UserError("schedule: goes by how much of training is done; choose a trainer.max_epochs")
+    if trainer.get("limit_val_batches") == 0 and (config["callbacks"] or {}).get("early_stopping"):
+        raise UserError("callbacks: early_stopping watches val/elbo, and trainer.limit_val_batches=0 gives it none")
+
+
+def check_image_shape(config: dict[str, Any], data: ImageDataModule) -> None:
+    built_for = config["model"].get("image_shape")
+    if built_for is not None and tuple(built_for) != data.image_shape:
+        raise UserError(f"data: images of shape {list(data.image_shape)}, but the model is for {built_for}")
+
+
+def check_optimizer(module: VAEModule) -> None:
+    try:
+        module.configure_optimizers()
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"optimizer: {str(error).splitlines()[0]}") from error
+
+
+def check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir) -> int:
+    """The first step after the last checkpoint, counted from 0; a UserError where it can't be gone on from."""
+    if not run_dir.last.is_file():
+        raise UserError(f"resume={run_dir.path}: no checkpoint there (checkpoints/last.ckpt); start a new run")
+    for file in {run_dir.last, run_dir.best}:
+        trained(file, module.state_dict(), f"resume={run_dir.path}: {file.name}", module.vae.prior().event_shape[0])
+    with reading(run_dir.last, f"resume={run_dir.path}: last.ckpt") as take:
+        checkpoint = take(mapping({"global_step": whole(), "loops": EPOCHS}))
+    # At the end of an epoch, whose number it has, or within the next one.
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    wanted = config["trainer"]["max_epochs"]
+    # Else it was ended during its test or before its end was recorded, which is still to be done.
+    tested = run_dir.is_tested(epochs) and run_dir.status().get("status") == "finished"
+    if wanted is not None and (0 <= wanted < epochs or (wanted == epochs and tested)):
+        raise UserError(
+            f"trainer.max_epochs={wanted}: the run has trained {epochs} epochs already; choose more to go on"
+        )
+    return checkpoint["global_step"]
+
+
+def current_checkpoint(node: dict[str, Any] | None, *, stored: bool = False) -> dict[str, Any]:
+    """The config of `Checkpoints`, also for a run of an earlier version, whose `best` and `last` were Lightning's.
+
+    Args:
+        node: as it was typed, or is stored.
+        stored: whether it was found in a run directory, where there may be none.
+
+    Raises:
+        UserError: no checkpoints, or keys of an earlier version beside those of this one.
+    """
+    if not node and not stored:
+        raise UserError(
+            "checkpoint=null: a run tests its best checkpoint; checkpoint.every_minutes=null has it saved at the end "
+            "of epochs only"
+        )
+    node = node or {}
+    old = [name for name in ("best", "last") if name in node]
+    if "_target_" not in node:
+        steps = (node.get("last") or {}).get("every_n_train_steps")
+        return {"_target_": f"{Checkpoints.__module__}.{Checkpoints.__name__}", "every_steps": steps or None}
+    if old:
+        raise UserError(
+            f"checkpoint.{old[0]}: no such key any more; checkpoint.every_steps and checkpoint.every_minutes say how "
+            "often last.ckpt is saved"
+        )
+    return node

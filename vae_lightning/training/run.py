@@ -1,0 +1,200 @@
+"""One run, from its resolved config: build the parts, fit, test the best checkpoint, write the figures."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import WeightAveraging
+
+from vae_lightning.building.trust import Trust
+from vae_lightning.checkpoints.contents import reading, trained
+from vae_lightning.checkpoints.expectations import Expectation
+from vae_lightning.checkpoints.writing import AtomicCheckpointIO
+from vae_lightning.config import checked, instantiate
+from vae_lightning.data.image_data import ImageDataModule
+from vae_lightning.errors import UserError
+from vae_lightning.machine.environment import environment
+from vae_lightning.machine.hardware import (
+    device_name,
+    flush_denormals,
+    keep_freed_memory,
+    native_accelerator,
+    native_precision,
+)
+from vae_lightning.machine.interruption import interruptible
+from vae_lightning.machine.world import given_world
+from vae_lightning.runs.records import RunDir
+from vae_lightning.training.averaging import AverageOfTaken
+from vae_lightning.training.execution import Unprofiled, execute_together, lightning_options, stepping_options
+from vae_lightning.training.log_file import log_file
+from vae_lightning.training.module import VAEModule
+from vae_lightning.training.outcome import final_metrics, recorded
+from vae_lightning.training.preflight import (
+    check_image_shape,
+    check_optimizer,
+    check_resumable,
+    check_settings,
+    current_checkpoint,
+)
+from vae_lightning.training.resumed_state import Live, resumed_state
+from vae_lightning.training.stepping import Stepping
+
+log = logging.getLogger("vae_lightning")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of. Building it has checked the whole config and readied the data, and has written no run.
+
+    Attributes:
+        config: the resolved config as plain data.
+        resume: whether `last.ckpt` of the run directory is to be gone on from.
+    """
+
+    config: dict[str, Any]
+    run_dir: RunDir
+    resume: bool
+    data: ImageDataModule
+    module: VAEModule
+    trainer: Trainer
+
+    @property
+    def needed_bytes(self) -> int:
+        """About what the run takes on disk: two checkpoints (one more while it is being written) and the pictures."""
+        weights = sum(value.numel() * value.element_size() for value in self.module.state_dict().values())
+        adam = 3
+        return 3 * adam * weights + 20_000_000
+
+
+def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trusted: Trust | None = None) -> Parts:
+    """Build data, model and trainer of a run.
+
+    Args:
+        config: the resolved config as plain data.
+        run_dir: where the run is to write; need not exist yet.
+        resume: go on from the run directory's last checkpoint.
+        trusted: see `config.instantiate`.
+
+    Raises:
+        UserError: anything in the config that can't work.
+    """
+    config = config | {"checkpoint": current_checkpoint(config.get("checkpoint"), stored=resume)}
+    check_settings(config)
+    flush_denormals()
+    seed_everything(config["seed"], verbose=False)
+    data = instantiate(config["data"], "data", trusted=trusted)
+    module = VAEModule(
+        instantiate(config["model"], "model", trusted=trusted),
+        instantiate(config["objective"], "objective", trusted=trusted),
+        instantiate(config["optimizer"], "optimizer", trusted=trusted),
+        seed=config["seed"],
+        config=config,
+        stepping=checked(Stepping, stepping_options(config["trainer"]), "trainer"),
+        schedule=instantiate(config["schedule"], "schedule", trusted=trusted) if config.get("schedule") else None,
+    )
+    check_optimizer(module)
+    check_image_shape(config, data)
+    first_step = check_resumable(config, module, run_dir) if resume else 0
+
+    def expected() -> Expectation:
+        return resumed_state(Live(module, trainer, data, frozenset() if trusted is None else trusted.typed))
+
+    trainer = _build_trainer(config, run_dir, first_step, trusted, expected)
+    data.trainer = trainer  # as Lightning will do: the number of ranks decides whether the batch size fits
+    data.prepare_data()
+    data.setup()
+    execute_together(config["trainer"].get("steps_per_execution", "auto"), trainer, data)
+    if config.get("initialization") and not resume:
+        _initialize(module, data, instantiate(config["initialization"], "initialization", trusted=trusted))
+    if resume:  # told now, before anything of the run is touched
+        with reading(run_dir.last, f"resume={run_dir.path}: last.ckpt") as take:
+            take(expected())
+    return Parts(config, run_dir, resume, data, module, trainer)
+
+
+def run(parts: Parts) -> dict[str, Any]:
+    """Fit and test in this process and return the final figures; the run's status file tells how it ended."""
+    run_dir, trainer, module = parts.run_dir, parts.trainer, parts.module
+    with interruptible(), recorded(run_dir, trainer), log_file(run_dir, trainer):
+        _describe(parts)
+        if trainer.strategy.root_device.type == "cpu":
+            keep_freed_memory()
+        started = time.perf_counter()
+        if parts.config["trainer"]["compile"]:
+            # Inductor's own random numbers are others: a compiled run would be one of another seed.
+            module.vae.compile(options={"fallback_random": True})
+        # Importing Lightning sets this, and PyTorch then looks for NVIDIA's driver in every optimizer step.
+        with environment(PYTORCH_NVML_BASED_CUDA_CHECK=None):
+            trainer.fit(module, parts.data, ckpt_path=run_dir.last if parts.resume else None, weights_only=True)
+        # Not by ckpt_path, which would restore callbacks too: EMA would put the weights it averages in place again.
+        best = trained(run_dir.best, module.state_dict(), f"{run_dir.best}", module.vae.prior().event_shape[0])
+        module.load_state_dict(best.weights)
+        trainer.test(module, parts.data, verbose=False)
+        metrics = final_metrics(trainer, module, time.perf_counter() - started)
+        if trainer.is_global_zero:
+            run_dir.write_metrics(metrics, best.epoch)
+        return metrics
+
+
+def _initialize(module: VAEModule, data: ImageDataModule, initialization: Callable[..., None]) -> None:
+    try:
+        initialization(module.vae, data.mean_image())
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"initialization: {str(error).splitlines()[0]}") from error
+
+
+def _describe(parts: Parts) -> None:
+    trainer = parts.trainer
+    if trainer.is_global_zero:
+        device = device_name(trainer.strategy.root_device.type)
+        parts.run_dir.write_environment(device=device, precision=trainer.precision, num_ranks=trainer.world_size)
+        ranks = f"{trainer.world_size} ranks, " if trainer.world_size > 1 else ""
+        log.info("%s on %s%s, precision %s", parts.run_dir.path, ranks, device, trainer.precision)
+
+
+def _build_trainer(
+    config: dict[str, Any],
+    run_dir: RunDir,
+    first_step: int,
+    trusted: Trust | None,
+    expected: Callable[[], Expectation],
+) -> Trainer:
+    world = given_world()
+    options = lightning_options(world.trainer_settings(config["trainer"]))
+    if options["precision"] == "auto":
+        options["precision"] = native_precision(options["accelerator"])
+    elif str(options["precision"]) in ("16", "16-mixed") and native_accelerator(options["accelerator"]) == "cpu":
+        raise UserError("trainer.precision=16-mixed: fp16 needs a GPU; choose bf16-mixed, 32-true or auto")
+    place = {"run_dir": str(run_dir.path), "first_step": first_step}
+    callbacks = _build_all(config["callbacks"], "callbacks", trusted)
+    # Averaging puts its weights into the model when training ends: after the pictures, which show those being trained.
+    callbacks.sort(key=lambda callback: isinstance(callback, WeightAveraging))
+    if config["trainer"].get("on_nan") == "skip":
+        callbacks += [AverageOfTaken(callback) for callback in callbacks if isinstance(callback, WeightAveraging)]
+    checkpoints = instantiate(config["checkpoint"], "checkpoint", trusted=trusted)
+    loggers = _build_all(config["logger"], "logger", trusted, **place)
+    chosen = "profiler" in options and (trusted is None or trusted.is_typed("trainer.profiler"))
+    return instantiate(
+        options,
+        "trainer",
+        trusted=trusted,
+        default_root_dir=str(run_dir.path),
+        callbacks=[*callbacks, checkpoints],
+        plugins=[AtomicCheckpointIO(expected), world.cluster_environment()],
+        logger=loggers or False,
+        enable_progress_bar=bool((config["callbacks"] or {}).get("progress")),
+        **({} if chosen else {"profiler": Unprofiled()}),
+    )
+
+
+def _build_all(nodes: dict[str, Any] | None, key: str, trusted: Trust | None, **extra: Any) -> list[Any]:
+    built = []
+    for name, node in (nodes or {}).items():
+        if isinstance(node, dict) and node and "_target_" not in node:  # an experiment's, with callbacks=none
+            log.info("%s.%s: settings without effect, for %s has none of this name", key, name, key)
+        elif node:
+            built.append(instantiate(node, f"{key}.{name}", trusted=trusted, **extra))
+    return built
