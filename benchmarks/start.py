@@ -1,8 +1,8 @@
 """How long commands take to start, and where the time goes: python -m benchmarks.start
 
 `--help`; `data=mnist model=conv` up to the end of its first call of training_step; and a whole run of two small epochs,
-also as Python itself would begin and end it (vae_lightning/process.py). Each in a fresh process, in turns. The recorded
-results are in README.md.
+also as Python itself would begin and end it (vae_lightning/machine/process.py). Each in a fresh process, in turns. The
+recorded results are in README.md.
 """
 
 import os

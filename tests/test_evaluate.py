@@ -107,6 +107,17 @@ def test_only_what_is_asked_for_is_computed(evaluate, plane_run, moved):
     assert "distortion" not in printed
 
 
+def test_a_metric_of_ones_own_is_one_yaml(evaluate, plane_run, moved):
+    Path("mine/metric").mkdir(parents=True)
+    node = "# @package _global_\nown:\n  _target_: vae_lightning.metrics.reconstruction.Reconstruction\n"
+    Path("mine/metric/own.yaml").write_text(node)
+    run = moved(plane_run)
+    evaluate("metric=[elbo,own]", f"run={run.path}", "out=figures.json", "--config-dir", "mine")
+    recorded = json.loads(Path("figures.json").read_text())
+    assert {"test/elbo_num_images", "test/own_num_images", "test/mse"} <= recorded.keys()
+    assert "test/units_num_images" not in recorded
+
+
 def test_less_exact_products_are_asked_for_and_recorded(evaluate, plane_run, moved):
     run = moved(plane_run)
     before = torch.get_float32_matmul_precision()
@@ -164,7 +175,7 @@ def test_another_checkpoint_has_its_own_file(evaluate, digits_run, moved):
     run = moved(digits_run)
     before = (run.path / "metrics.json").read_bytes()
     evaluate(f"run={run.path}", "metrics=elbo", "ckpt=last")
-    evaluate(f"run={run.path}", "metrics=elbo", f"ckpt={run.last}", "out=by_path.json")
+    evaluate(f"run={run.path}", "metrics=elbo", f"checkpoint={run.last}", "out=by_path.json")  # the same key
     assert (run.path / "metrics.json").read_bytes() == before
     of_last, by_path = (json.loads(file.read_text()) for file in (run.path / "metrics_last.json", Path("by_path.json")))
     assert of_last["test/elbo_checkpoint"] == "last.ckpt"
@@ -256,7 +267,7 @@ METRICS = "elbo, nll, units, aggregate, reconstruction, samples, probes"
         (["nll.memory_mb=0.5"], "nll.memory_mb must be at least 1, got 0.5"),
         (["aggregate.num_images=0"], "aggregate.num_images must be at least 1, got 0"),
         (["samples.weights=nowhere.pth"], "samples.weights=nowhere.pth: no such file"),
-        (["ckpt=worst"], "checkpoint worst: no such file; choose best, last or the path of a checkpoint"),
+        (["ckpt=worst"], "ckpt=worst: no such file; choose best, last or the path of a checkpoint"),
         (["device=tpu"], "device='tpu': expected auto, cpu, cuda, mps"),
         (["run=nowhere"], "run=nowhere: no such directory"),
         (["data.root=nowhere"], "data.root"),

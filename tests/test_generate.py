@@ -171,7 +171,8 @@ def test_a_checkpoint_can_be_chosen_and_its_epoch_stands_in_the_pictures(generat
     plain_caption = samples.with_caption
     monkeypatch.setattr(samples, "with_caption", lambda *given: contexts.append(given[2]) or plain_caption(*given))
     for checkpoint in ("best", "last"):
-        printed = generate(f"run={run.path}", f"checkpoint={checkpoint}", "num_images=1", f"out={checkpoint}")
+        key = "ckpt" if checkpoint == "last" else "checkpoint"  # two names of one key
+        printed = generate(f"run={run.path}", f"{key}={checkpoint}", "num_images=1", f"out={checkpoint}")
         assert printed.splitlines()[0] == contexts[-1]
     assert contexts[0].endswith("epoch 2")
     assert contexts[1].endswith("epoch 7")
@@ -273,7 +274,7 @@ def test_help_answers_without_torch_and_shows_the_keys_of_the_mode():
         lines = done.stdout.splitlines()
         assert lines[-1] == "False"
         assert key in lines
-        for known in ("run: null", "checkpoint: best", "out: null", "overwrite: false"):
+        for known in ("run: null", "ckpt: best", "out: null", "overwrite: false"):
             assert known in lines
         for known in MODES:
             assert any(line.startswith(f"mode={known} ") for line in lines)

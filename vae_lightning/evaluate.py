@@ -10,12 +10,12 @@ from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.errors import UserError, plain_lines
 from vae_lightning.machine.process import run_as_program
 
-_OPENING = ("run", "device", "data", "trust")
+_OPENING = ("run", "ckpt", "device", "data", "trust")
 
 
 def main() -> None:
     """Compose the config from the command line, open the run, compute the metrics and record them."""
-    run_command("evaluate", _evaluate, check=_refuse_sweep)
+    run_command("evaluate", _evaluate, check=_refuse_sweep, also={"checkpoint": "ckpt"})
 
 
 def _refuse_sweep(is_sweep: bool) -> None:
@@ -36,8 +36,7 @@ def _evaluate(config: DictConfig) -> None:
     metrics = {name: instantiate(settings[name], name) for name in _chosen(settings)}
     flush_denormals()
     with joined_world(settings["device"]) as world:
-        opening = {key: settings[key] for key in _OPENING} | {"checkpoint": settings["ckpt"]}
-        run = checked(open_trained, opening)
+        run = checked(open_trained, {key: settings[key] for key in _OPENING})
         choice = {key: settings[key] for key in ("split", "seed", "batch_size")}
         evaluation = checked(Evaluation, choice)
         told = evaluation(run, metrics, world, settings["out"])

@@ -11,13 +11,13 @@ from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.errors import UserError, one_line
 from vae_lightning.machine.process import run_as_program
 
-_RUN = ("run", "checkpoint", "device", "data", "trust")  # the rest are the mode's own keys
+_OPENING = ("run", "ckpt", "device", "data", "trust")  # the rest are the mode's own keys
 _OUTPUT = ("out", "overwrite")
 
 
 def main() -> None:
     """Compose the config from the command line, open the run, and write what the mode makes of it."""
-    run_command("generate", _generate, check=_refuse_sweep)
+    run_command("generate", _generate, check=_refuse_sweep, also={"checkpoint": "ckpt"})
 
 
 def _refuse_sweep(is_sweep: bool) -> None:
@@ -33,7 +33,7 @@ def _generate(config: DictConfig) -> None:
     settings, mode = with_home(plain(config)), HydraConfig.get().runtime.choices["mode"]
     if settings["run"] is None:
         raise UserError("run: give a run directory, as in run=outputs/<date>/<time>_<name>")
-    opening = {key: settings.pop(key) for key in _RUN}
+    opening = {key: settings.pop(key) for key in _OPENING}
     out, overwrite = (settings.pop(key) for key in _OUTPUT)
     if not isinstance(overwrite, bool):
         raise UserError(f"overwrite={overwrite}: expected true or false")

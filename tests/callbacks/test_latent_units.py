@@ -42,7 +42,7 @@ def test_the_bars_are_the_kl_and_the_variance_of_the_posterior_mean(drawn):
 
 
 def test_the_curves_are_the_mixtures_of_the_posteriors_of_most_kl(drawn):
-    _, (densities, grid, dims, rates, title, context), loc, scale = drawn
+    _, (densities, priors, grid, dims, rates, title, context), loc, scale = drawn
     order = np.argsort(-kl(loc, scale))[:4]
     assert dims == order.tolist()
     assert rates == pytest.approx(kl(loc, scale)[order], rel=1e-5)
@@ -51,6 +51,7 @@ def test_the_curves_are_the_mixtures_of_the_posteriors_of_most_kl(drawn):
     for density, dim in zip(densities, dims, strict=True):
         below = norm.cdf(edges[:, None], loc[:, dim], scale[:, dim]).mean(1)
         assert density == pytest.approx(np.diff(below) / 0.04, rel=1e-3, abs=1e-5)
+    assert priors == pytest.approx(np.stack([norm.pdf(grid)] * 4), rel=1e-5)
     assert title == "aggregated posterior and prior"
     assert context == "fake · epoch 3"
 
@@ -58,7 +59,7 @@ def test_the_curves_are_the_mixtures_of_the_posteriors_of_most_kl(drawn):
 def test_there_are_not_more_curves_than_dimensions(fit, monkeypatch):
     curves = captured(monkeypatch, "vae_lightning.callbacks.latent_units.density_panels")
     fit(AggregatedPosterior(None, num_dims=20), latent_dim=3, max_epochs=1)
-    densities, _, dims, *_ = curves[0]
+    densities, _, _, dims, *_ = curves[0]
     assert len(densities) == 3
     assert sorted(dims) == [0, 1, 2]
 

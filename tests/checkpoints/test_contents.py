@@ -887,5 +887,5 @@ def test_a_model_that_cannot_be_used_is_told_when_it_is_opened(run, moved, path)
 )
 def test_a_checkpoint_is_a_file_of_this_machine(run, place):
     with pytest.raises(UserError) as error:
-        open_trained(str(run.path), checkpoint=place, device="cpu")
+        open_trained(str(run.path), ckpt=place, device="cpu")
     assert str(error.value) == f"checkpoint {place}: no such file; choose best, last or the path of a checkpoint"

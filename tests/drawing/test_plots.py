@@ -169,7 +169,8 @@ def test_units_that_never_move_are_shown():
 @pytest.mark.parametrize("count", [1, 7])
 def test_each_dimension_has_a_panel_with_its_density(count):
     densities = np.stack([gaussian(0.0, 1.0)] * count)
-    draw = [density_panels(d, GRID, range(count), [1.0] * count, TITLE, CONTEXT) for d in (densities, 0 * densities)]
+    named = GRID, range(count), [1.0] * count, TITLE, CONTEXT
+    draw = [density_panels(shown, densities, *named) for shown in (densities, 0 * densities)]
     full, empty = (np.ptp(picture.astype(int), axis=-1) > 30 for picture in draw)
     assert full[50:750].sum() > 10 * max(1, empty[50:750].sum())
     assert has_margins(draw[0])
@@ -179,15 +180,15 @@ def test_each_dimension_has_a_panel_with_its_density(count):
 
 def test_highest_density_is_not_cut_off():
     densities = np.stack([gaussian(0.0, 1.0), gaussian(0.0, 0.2)])
-    picture = density_panels(densities, GRID, [0, 1], [1.0, 1.0], "", "")
+    picture = density_panels(densities, densities, GRID, [0, 1], [1.0, 1.0], "", "")
     filled = np.ptp(picture[:740].astype(int), axis=-1) > 30
     top = np.flatnonzero(filled[:, 480:].any(axis=1)).min()
     assert filled[top, 480:].sum() < 12  # a peak, not a plateau
 
 
 def test_densities_must_match_their_names():
-    with pytest.raises(ValueError, match="got 1, 2 and 1"):
-        density_panels(gaussian(0.0, 1.0)[None], GRID, [0, 1], [1.0], "", "")
+    with pytest.raises(ValueError, match=r"got \[1, 1, 2, 1\]"):
+        density_panels(*[gaussian(0.0, 1.0)[None]] * 2, GRID, [0, 1], [1.0], "", "")
 
 
 # Surroundings
@@ -209,7 +210,7 @@ from vae_lightning.drawing.plots import density_panels, label_scatter, rate_bars
 assert "matplotlib" not in sys.modules  # it takes its time
 label_scatter(np.random.rand(50, 2), np.arange(50) % 3, "t", "c", None)
 rate_bars(np.ones(5), np.ones(5), 0.01, "t", "c")
-density_panels(np.ones((2, 9)), np.linspace(-1, 1, 9), [0, 1], [1.0, 1.0], "t", "c")
+density_panels(np.ones((2, 9)), np.ones((2, 9)), np.linspace(-1, 1, 9), [0, 1], [1.0, 1.0], "t", "c")
 assert "matplotlib.pyplot" not in sys.modules
 assert "tkinter" not in sys.modules
 """

@@ -277,9 +277,3 @@ def test_pictures_are_there_and_small():
         with Image.open(picture) as image:
             image.verify()
     assert sum(picture.stat().st_size for picture in (ROOT / "docs").iterdir()) < 3_500_000
-
-
-def test_the_map_names_every_room():
-    for entry in (ROOT / "vae_lightning").iterdir():
-        if entry.name not in ("__init__.py", "__pycache__"):
-            assert re.search(rf"\b{re.escape(entry.name)}\b", README), entry.name

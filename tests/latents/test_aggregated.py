@@ -1,12 +1,14 @@
-"""The rate taken apart, where the parts are known."""
+"""The rate taken apart, where the parts are known; and the aggregated posterior is the exact mixture."""
 
 import math
 
 import pytest
 import torch
+from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from vae_lightning.latents.aggregated import rate_terms
+from vae_lightning.latents.aggregated import aggregated_posterior, marginal_densities, rate_terms
 from vae_lightning.latents.encoding import Latents
+from vae_lightning.models.distributions import DiagonalNormal
 from vae_lightning.models.priors import StandardNormal
 
 D = 3
@@ -87,3 +89,49 @@ def test_an_empty_data_set_is_refused():
     empty = Latents(torch.zeros(0, 2), torch.ones(0, 2))
     with pytest.raises(ValueError, match=r"^all_latents must hold at least 1 image"):
         rate_terms(torch.zeros(0, 2), empty, empty, StandardNormal(2)())
+
+
+def test_aggregated_posterior_of_posteriors_that_equal_the_prior_is_the_prior():
+    edges = torch.linspace(-5, 5, 1001)
+    middles = (edges[1:] + edges[:-1]) / 2
+    latents = Latents(torch.zeros(40, 3), torch.ones(40, 3))
+    density = aggregated_posterior(latents, 1, edges)
+    torch.testing.assert_close(density, Normal(0, 1).log_prob(middles).exp(), atol=1e-4, rtol=1e-3)
+
+
+def test_aggregated_posterior_is_the_mixture_and_integrates_to_one():
+    latents = Latents(2 * torch.randn(5000, 2), 0.05 + torch.rand(5000, 2))
+    edges = torch.linspace(-20, 20, 401)
+    density = aggregated_posterior(latents, 1, edges)
+    components = Normal(latents.loc[:, 1].double(), latents.scale[:, 1].double())
+    mixture = MixtureSameFamily(Categorical(probs=torch.ones(5000).double()), components)
+    torch.testing.assert_close(density, (mixture.cdf(edges.double()).diff() / 0.1).float(), atol=1e-5, rtol=1e-4)
+    assert float(density.sum() * 0.1) == pytest.approx(1, abs=1e-4)
+
+
+def test_no_posterior_is_too_narrow_or_too_far_out_to_be_seen():
+    latents = Latents(torch.tensor([[0.013], [9.4]]), torch.tensor([[1e-4], [1e-4]]))
+    unit = DiagonalNormal(torch.zeros(1), torch.ones(1))
+    (density,), _, middles = marginal_densities(latents, unit, [0])
+    assert (len(middles), float(middles[-1]) > 9) == (200, True)
+    assert float(density.sum() * (middles[1] - middles[0])) == pytest.approx(1, abs=1e-3)
+    assert middles[density > 0].tolist() == pytest.approx([0, 9.4], abs=0.1)
+
+
+def test_the_prior_is_the_models_and_is_in_sight():
+    prior = DiagonalNormal(torch.tensor([0.0, 3.0]), torch.tensor([1.0, 0.5]))
+    densities = marginal_densities(Latents(torch.zeros(4, 2), torch.ones(4, 2)), prior, [1, 0])
+    for density, (loc, scale) in zip(densities.priors, [(3.0, 0.5), (0.0, 1.0)], strict=True):
+        torch.testing.assert_close(density, Normal(loc, scale).log_prob(densities.grid).exp())
+    assert float(densities.grid[-1]) == pytest.approx(5, abs=0.1)
+
+
+def test_latents_without_such_a_dimension_or_without_images_are_refused():
+    edges = torch.zeros(2)
+    for dim in (-1, 3):
+        with pytest.raises(ValueError, match=f"^dim must be from 0 to 2, got {dim}$"):
+            aggregated_posterior(Latents(torch.zeros(4, 3), torch.ones(4, 3)), dim, edges)
+    with pytest.raises(ValueError, match=r"^latents must"):
+        aggregated_posterior(Latents(torch.zeros(0, 3), torch.ones(0, 3)), 0, edges)
+    with pytest.raises(ValueError, match=r"^edges must be at least 2, got 1$"):
+        aggregated_posterior(Latents(torch.zeros(4, 3), torch.ones(4, 3)), 0, torch.zeros(1))

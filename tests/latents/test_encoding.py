@@ -1,12 +1,10 @@
-"""Encoding depends on the images alone, and the aggregated posterior is the exact mixture."""
+"""Encoding depends on the images alone."""
 
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from vae_lightning.latents.aggregated import aggregated_posterior, aggregated_posteriors
-from vae_lightning.latents.encoding import Encoder, Latents, encode
+from vae_lightning.latents.encoding import Encoder, encode
 from vae_lightning.models.distributions import DiagonalNormal
 from vae_lightning.models.posteriors import DiagonalGaussian
 
@@ -87,40 +85,3 @@ def test_a_model_of_another_precision_gives_float32_latents(images, dtype):
 def test_a_batch_size_of_zero_is_refused(images):
     with pytest.raises(ValueError, match=r"^batch_size must be at least 1, got 0$"):
         encode(Small(), images, batch_size=0)
-
-
-def test_aggregated_posterior_of_posteriors_that_equal_the_prior_is_the_prior():
-    edges = torch.linspace(-5, 5, 1001)
-    middles = (edges[1:] + edges[:-1]) / 2
-    latents = Latents(torch.zeros(40, 3), torch.ones(40, 3))
-    density = aggregated_posterior(latents, 1, edges)
-    torch.testing.assert_close(density, Normal(0, 1).log_prob(middles).exp(), atol=1e-4, rtol=1e-3)
-
-
-def test_aggregated_posterior_is_the_mixture_and_integrates_to_one():
-    latents = Latents(2 * torch.randn(5000, 2), 0.05 + torch.rand(5000, 2))
-    edges = torch.linspace(-20, 20, 401)
-    density = aggregated_posterior(latents, 1, edges)
-    components = Normal(latents.loc[:, 1].double(), latents.scale[:, 1].double())
-    mixture = MixtureSameFamily(Categorical(probs=torch.ones(5000).double()), components)
-    torch.testing.assert_close(density, (mixture.cdf(edges.double()).diff() / 0.1).float(), atol=1e-5, rtol=1e-4)
-    assert float(density.sum() * 0.1) == pytest.approx(1, abs=1e-4)
-
-
-def test_no_posterior_is_too_narrow_or_too_far_out_to_be_seen():
-    latents = Latents(torch.tensor([[0.013], [9.4]]), torch.tensor([[1e-4], [1e-4]]))
-    middles, (density,) = aggregated_posteriors(latents, [0])
-    assert (len(middles), float(middles[-1]) > 9) == (200, True)
-    assert float(density.sum() * (middles[1] - middles[0])) == pytest.approx(1, abs=1e-3)
-    assert middles[density > 0].tolist() == pytest.approx([0, 9.4], abs=0.1)
-
-
-def test_latents_without_such_a_dimension_or_without_images_are_refused():
-    edges = torch.zeros(2)
-    for dim in (-1, 3):
-        with pytest.raises(ValueError, match=f"^dim must be from 0 to 2, got {dim}$"):
-            aggregated_posterior(Latents(torch.zeros(4, 3), torch.ones(4, 3)), dim, edges)
-    with pytest.raises(ValueError, match=r"^latents must"):
-        aggregated_posterior(Latents(torch.zeros(0, 3), torch.ones(0, 3)), 0, edges)
-    with pytest.raises(ValueError, match=r"^edges must be at least 2, got 1$"):
-        aggregated_posterior(Latents(torch.zeros(4, 3), torch.ones(4, 3)), 0, torch.zeros(1))

@@ -31,6 +31,9 @@ def test_every_leaf_is_a_hyperparameter_but_the_places():
     assert "data.root" not in conv
     assert hyperparameters(composed("model=mlp"))["model.encoder.hidden"] == "[400]"
     assert {type(value) for value in conv.values()} <= {bool, int, float, str}
+    trained = hyperparameters(composed("schedule=cosine", "schedule.warmup=0.1", "initialization=glorot"))
+    assert trained["schedule"] == "Cosine"
+    assert (trained["schedule.warmup"], trained["initialization"]) == (0.1, "Glorot")
 
 
 def prepared(path, *overrides, logger="default") -> RunDir:

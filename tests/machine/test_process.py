@@ -38,6 +38,36 @@ def test_threads_end_handlers_run_and_output_arrives(ending, status, told):
     assert (done.returncode, done.stdout, done.stderr) == (status, "main\nthread\nhandler\n", told)
 
 
+OPEN_FILES = """
+import sys
+from pathlib import Path
+from vae_lightning.machine.process import run_as_program
+
+def main():
+    folder = Path(sys.argv[1])
+    main.text = (folder / "text").open("w")
+    main.text.write("as text")
+    main.bytes = (folder / "bytes").open("wb")
+    main.bytes.write(b"as bytes")
+    gone = (folder / "closed").open("w")
+    gone.write("closed")
+    gone.close()
+    main.broken = (folder / "broken").open("w")
+    main.broken.write("x")
+    import os
+    os.close(main.broken.fileno())
+
+run_as_program(main)
+"""
+
+
+def test_what_was_written_is_on_disk_though_the_file_was_never_closed(tmp_path):
+    done = subprocess.run([sys.executable, "-c", OPEN_FILES, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    contents = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert contents == {"text": "as text", "bytes": "as bytes", "closed": "closed", "broken": ""}
+
+
 def test_an_error_is_told_as_always():
     command = [sys.executable, "-c", PROGRAM.format(ending="raise RuntimeError('no')")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

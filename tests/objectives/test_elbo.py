@@ -10,8 +10,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 from vae_lightning.models.distributions import DiagonalNormal
 from vae_lightning.models.priors import StandardNormal
 from vae_lightning.models.vae import VAE, VAEOutput
-from vae_lightning.objectives.elbo import ELBO
-from vae_lightning.objectives.schedules import linear_warmup
+from vae_lightning.objectives.elbo import ELBO, linear_warmup
 from vae_lightning.objectives.terms import rate, rate_per_dimension
 
 D, PIXELS, SCALE = 3, 6, 0.5

@@ -58,8 +58,8 @@ def test_an_idle_dimension_is_told_from_an_active_one(digits, tmp_path):
 
 def test_only_so_many_dimensions_are_drawn(digits, tmp_path, monkeypatch):
     drawn = []
-    plain = units.aggregated_posteriors
-    monkeypatch.setattr(units, "aggregated_posteriors", lambda *given: drawn.append(given[1]) or plain(*given))
+    plain = units.marginal_densities
+    monkeypatch.setattr(units, "marginal_densities", lambda *given: drawn.append(given[2]) or plain(*given))
     made(digits, tmp_path / "out", num_dims=2)
     assert drawn == [digits.units.by_rate[:2]]
 

@@ -1,14 +1,10 @@
 """A run directory from a stranger, resumed and opened: its config decides nothing but what is trained and drawn."""
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.conftest import refusal
 from tests.runs.test_trained import edit_config
@@ -17,11 +13,9 @@ from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.config import instantiate
 from vae_lightning.data.mnist import MNIST
 from vae_lightning.errors import UserError
-from vae_lightning.launch import children
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import resumed_config
 from vae_lightning.runs.trained import open_trained
-from vae_lightning.training import run as training
 
 CREATE = "${oc.create:{_target_: os.system, command: 'touch owned'}}"
 
@@ -111,7 +105,7 @@ def test_a_run_that_stores_no_checkpoints_saves_them_all_the_same(run, command, 
     edit_config(run, lambda config: [config.pop("checkpoint"), config.update(change)])
     command(f"resume={run.path}", "trainer.max_epochs=3")
     assert {path.name for path in run.checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
-    assert open_trained(str(run.path), device="cpu", checkpoint="last").epoch == 3
+    assert open_trained(str(run.path), device="cpu", ckpt="last").epoch == 3
 
 
 def test_what_is_typed_at_resume_is_the_users(run):
@@ -262,77 +256,3 @@ def test_nothing_is_downloaded_to_where_a_stored_config_says(tmp_path, monkeypat
     assert downloads == []
     instantiate(node, "data", trusted=trusting((), ["data.root"])).prepare_data()
     assert downloads == [tmp_path / "data/MNIST/raw"]
-
-
-# Fresh processes
-
-
-class _StartedError(Exception):
-    pass
-
-
-def arguments_of_children(monkeypatch, run: RunDir, trusted: Trust | None) -> list[str]:
-    import torch.distributed.launcher.api
-
-    def launch(config, program):
-        def call(*arguments):
-            started.extend(arguments)
-            raise _StartedError
-
-        return call
-
-    started: list[str] = []
-    monkeypatch.setattr(torch.distributed.launcher.api, "elastic_launch", launch)
-    with pytest.raises(_StartedError):
-        children.train_in_children(run, 2, resume=True, trusted=trusted)
-    return started[2:]
-
-
-@pytest.mark.parametrize("trusted", [None, Trust(), trusting(["my nets"], ["data.root", "callbacks"])])
-def test_a_child_builds_what_its_parent_was_allowed(run, monkeypatch, trusted):
-    arguments, built = arguments_of_children(monkeypatch, run, trusted), []
-
-    def build(config, run_dir, **options):
-        built.append(options)
-        raise UserError("far enough")
-
-    monkeypatch.setattr(training, "build", build)
-    monkeypatch.setattr("vae_lightning.machine.lifeline.end_with_parent", lambda parent: None)
-    monkeypatch.setattr(os, "getppid", os.getpid)  # this process is the parent, too
-    monkeypatch.setattr(sys, "argv", ["children", *arguments])
-    with pytest.raises(SystemExit):
-        children.main()
-    assert built == [{"resume": True, "trusted": trusted}]
-
-
-def test_a_child_that_is_told_nothing_takes_its_config_for_a_strangers(run, monkeypatch):
-    edit_config(run, lambda config: config["model"].update(_target_="os.system", command="touch owned"))
-    run.write_status("running")
-    monkeypatch.setattr("vae_lightning.machine.lifeline.end_with_parent", lambda parent: None)
-    monkeypatch.setattr(sys, "argv", ["children", str(run.path), "--resume"])
-    with pytest.raises(SystemExit):
-        children.main()
-    status = json.loads((run.path / "status.json").read_text())
-    assert status["reason"].startswith("model._target_=os.system: a stored config may only build one of build_vae here")
-
-
-def test_a_resume_on_two_ranks_hands_on_what_was_typed(run, command, monkeypatch):
-    handed = []
-    monkeypatch.setattr(
-        "vae_lightning.launch.start.train_in_children", lambda run_dir, num_ranks, **options: handed.append(options)
-    )
-    edit_config(run, lambda config: config["trainer"].update(strategy="ddp"))
-    command(f"resume={run.path}", "trainer.max_epochs=3", "trainer.devices=2", "trust=[mine]")
-    assert handed == [{"resume": True, "trusted": trusting(["mine"], ["trainer.max_epochs", "trainer.devices"])}]
-    written = yaml.safe_load((run.path / "config.yaml").read_text())
-    assert written["trainer"]["devices"] == 2
-
-
-@pytest.mark.parametrize("is_in_path", [False, True])
-def test_children_import_from_where_their_parent_does(tmp_path, monkeypatch, is_in_path):
-    (tmp_path / "in_the_run.py").write_text("print('imported')")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*([str(tmp_path)] if is_in_path else []), *filter(os.path.isabs, sys.path)])
-    with children.environment(**children._same_imports()):
-        child = subprocess.run([sys.executable, "-m", "in_the_run"], capture_output=True, text=True, check=False)
-    assert (child.stdout == "imported\n") is is_in_path

@@ -157,7 +157,7 @@ def test_what_is_no_run_is_told_in_one_line(digits_run, moved, tmp_path):
     run = moved(digits_run)
     shutil.rmtree(run.checkpoints)
     assert message_of(run) == f"run={run.path}: it has no checkpoint yet (checkpoints/best.ckpt)"
-    assert message_of(run, checkpoint="last").endswith("no checkpoint yet (checkpoints/last.ckpt)")
+    assert message_of(run, ckpt="last").endswith("no checkpoint yet (checkpoints/last.ckpt)")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", "cut short", "a picture", "no weights"])

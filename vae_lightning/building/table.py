@@ -1,7 +1,7 @@
 """The one table of what a config that was found in a run directory may build, since it may come from a stranger.
 
 No argument of a stored config chooses a place that is written, takes code, or reaches the network. What the user types
-beside it is exempt. `building` keeps to this table.
+beside it is exempt. `stored` keeps to this table.
 """
 
 from collections.abc import Mapping

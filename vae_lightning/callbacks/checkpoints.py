@@ -27,9 +27,9 @@ MONITOR = "val/elbo"  # the plain one (beta = 1), which no warm-up can fool
 class Checkpoints(Checkpoint):
     """Saves `checkpoints/best.ckpt`, of the highest validation ELBO, and `checkpoints/last.ckpt`, to be gone on from.
 
-    Both are saved after an epoch, last.ckpt also within one, between two calls of `training_step` (see `execution`) or
-    two batches of validation, and when SIGTERM or Ctrl-C has come. Training that goes on from any of them is the same
-    bit for bit. No path is kept in a checkpoint.
+    Both are saved after an epoch, last.ckpt also within one, between two calls of `training_step` (see
+    `training.execution`) or two batches of validation, and when SIGTERM or Ctrl-C has come. Training that goes on from
+    any of them is the same bit for bit. No path is kept in a checkpoint.
 
     Args:
         every_minutes: so long after the last one, last.ckpt is saved within the epoch; null only at its end.

@@ -8,9 +8,10 @@ from vae_lightning.callbacks.examples import example_latents
 from vae_lightning.callbacks.pictures import Drawing, PictureCallback
 from vae_lightning.drawing.plots import density_panels, rate_bars
 from vae_lightning.errors import require_at_least
-from vae_lightning.latents.aggregated import aggregated_posteriors
+from vae_lightning.latents.aggregated import marginal_densities
 from vae_lightning.latents.encoding import Latents
 from vae_lightning.latents.units import ACTIVE, UnitStatistics, unit_statistics
+from vae_lightning.models.distributions import DiagonalNormal
 
 
 class LatentUnits(PictureCallback):
@@ -42,11 +43,12 @@ class LatentUnits(PictureCallback):
 
 class _Aggregate(NamedTuple):
     latents: Latents
+    prior: DiagonalNormal
     statistics: UnitStatistics
 
 
 class AggregatedPosterior(PictureCallback):
-    """Draws the density of q(z_d), the posteriors of all images mixed, against N(0, 1), for the dimensions of most KL.
+    """Draws the density of q(z_d), the posteriors of all images mixed, beside the prior, for the dimensions of most KL.
 
     `PictureCallback` says when and where.
 
@@ -68,11 +70,13 @@ class AggregatedPosterior(PictureCallback):
 
     def look(self, trainer: Trainer, pl_module: LightningModule) -> _Aggregate | None:
         latents = example_latents(trainer, pl_module, self.num_images)
-        return None if latents is None else _Aggregate(latents, unit_statistics(latents, pl_module.vae.prior()))
+        if latents is None:
+            return None
+        prior = pl_module.vae.prior()
+        return _Aggregate(latents, prior, unit_statistics(latents, prior))
 
     def draw(self, seen: _Aggregate, context: str) -> Drawing:
         dims = seen.statistics.by_rate[: self.num_dims]
-        grid, densities = aggregated_posteriors(seen.latents, dims)
-        rates = seen.statistics.rate[dims].tolist()
-        title = "aggregated posterior and prior"
-        return Drawing(density_panels(densities.numpy(), grid.numpy(), dims, rates, title, context))
+        densities, priors, grid = (each.numpy() for each in marginal_densities(seen.latents, seen.prior, dims))
+        rates, title = seen.statistics.rate[dims].tolist(), "aggregated posterior and prior"
+        return Drawing(density_panels(densities, priors, grid, dims, rates, title, context))

@@ -4,8 +4,9 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import hydra
@@ -37,6 +38,7 @@ def run_command(
     *,
     check: Callable[[bool], None] = lambda is_sweep: None,
     after_sweep: Callable[[Path], None] = lambda sweep: None,
+    also: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Compose `conf/<config_name>.yaml` with the command line and run the task on it, once or once a job of a sweep.
 
@@ -45,6 +47,7 @@ def run_command(
         task: what it returns is what a sweeper is told of the job.
         check: called first, with whether a sweep is asked for.
         after_sweep: called with the sweep's directory once all jobs have ended, whether well or not.
+        also: second names of keys, and the keys that they stand for.
     """
     register()
     wanted = os.environ.get(_FULL_ERROR)
@@ -63,7 +66,7 @@ def run_command(
             return None
 
     with reporting_errors(), interruptible(_let_jobs_save):
-        sys.argv[1:] = map(typed_with_home, sys.argv[1:])
+        sys.argv[1:] = [_renamed(typed_with_home(word), also) for word in sys.argv[1:]]
         wants_sweep = not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(sys.argv)
         check(wants_sweep)
         try:
@@ -77,6 +80,11 @@ def run_command(
             failures.append(error)
         if failures:
             raise UserError("; ".join(map(str, failures))) from failures[0]
+
+
+def _renamed(word: str, also: Mapping[str, str]) -> str:
+    key, equals, value = word.partition("=")
+    return f"{also.get(key, key)}{equals}{value}" if equals else word
 
 
 def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]:

@@ -107,16 +107,18 @@ def rate_bars(
 
 def density_panels(
     densities: Float[np.ndarray, "R G"],
+    priors: Float[np.ndarray, "R G"],
     grid: Float[np.ndarray, " G"],
     dims: Sequence[int],
     rates: Sequence[float],
     title: str,
     context: str,
 ) -> Picture:
-    """The aggregated posterior of each dimension, (1 / N) sum_n q(z | x_n), beside the prior N(0, 1).
+    """The aggregated posterior of each dimension, (1 / N) sum_n q(z | x_n), beside the prior.
 
     Args:
         densities: of R dimensions, on the grid.
+        priors: the prior's of the same.
         grid: of z.
         dims: the dimensions' numbers.
         rates: each dimension's KL in nats.
@@ -124,17 +126,18 @@ def density_panels(
         context: what it was made from.
 
     Raises:
-        ValueError: there are no densities, or dims or rates are not as many.
+        ValueError: there are no densities, or priors, dims or rates are not as many.
     """
-    if not len(densities) == len(dims) == len(rates) > 0:
-        raise ValueError(f"densities, dims and rates must match, got {len(densities)}, {len(dims)} and {len(rates)}")
+    counts = [len(densities), len(priors), len(dims), len(rates)]
+    if len(set(counts)) > 1 or not counts[0]:
+        raise ValueError(f"densities, priors, dims and rates must match, got {counts}")
     columns = math.ceil(math.sqrt(len(dims)))
     rows = math.ceil(len(dims) / columns)
 
     def paint(figure: "Figure") -> None:
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        for panel, density, dim, rate in zip(panels, densities, dims, rates, strict=False):
-            _paint_density(panel, grid, density)
+        for panel, density, prior, dim, rate in zip(panels, densities, priors, dims, rates, strict=False):
+            _paint_density(panel, grid, density, prior)
             panel.set_title(f"z {dim}  KL = {rate:.2f}", fontsize=8 if columns < 5 else 7, loc="left")
         for lowest in panels[: len(dims)][-columns:]:
             lowest.tick_params(labelbottom=True)
@@ -143,9 +146,7 @@ def density_panels(
             first.set_ylabel("density")
         for unused in panels[len(dims) :]:
             unused.set_visible(False)
-        panels[0].set(
-            xlim=(grid[0], grid[-1]), xticks=(-2, 0, 2), ylim=(0, 1.05 * max(densities.max(), _prior(grid).max()))
-        )
+        panels[0].set(xlim=(grid[0], grid[-1]), xticks=(-2, 0, 2), ylim=(0, 1.05 * max(densities.max(), priors.max())))
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
     return _picture(paint, title, context)
@@ -273,13 +274,14 @@ def _paint_variances(
     panel.grid(axis="x", visible=False)
 
 
-def _paint_density(panel: "Axes", grid: Float[np.ndarray, " G"], density: Float[np.ndarray, " G"]) -> None:
+def _paint_density(
+    panel: "Axes",
+    grid: Float[np.ndarray, " G"],
+    density: Float[np.ndarray, " G"],
+    prior: Float[np.ndarray, " G"],
+) -> None:
     panel.fill_between(grid, density, color=_BLUE, alpha=0.45, linewidth=0, label="aggregated posterior")
-    panel.plot(grid, _prior(grid), color=_TEXT, linewidth=1, label="prior N(0, 1)")
-
-
-def _prior(grid: Float[np.ndarray, " G"]) -> Float[np.ndarray, " G"]:
-    return np.exp(-np.square(grid) / 2) / math.sqrt(2 * math.pi)
+    panel.plot(grid, prior, color=_TEXT, linewidth=1, label="prior")
 
 
 def _picture(paint: Callable[["Figure"], None], title: str, context: str) -> Picture:

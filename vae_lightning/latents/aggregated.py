@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
+from torch.distributions import Normal
 
 from vae_lightning.latents.encoding import Latents
 from vae_lightning.models.distributions import DiagonalNormal
@@ -43,17 +45,33 @@ def aggregated_posterior(latents: Latents, dim: int, edges: Float[Tensor, " E"])
     return (below.diff() / num_images / points.diff()).to(edges)
 
 
-def aggregated_posteriors(
-    latents: Latents, dims: Sequence[int], num_bins: int = 200
-) -> tuple[Float[Tensor, " G"], Float[Tensor, "R G"]]:
-    """The middles of G = `num_bins` bins, the same for all dimensions, and the density of each of R dimensions in them.
+class Densities(NamedTuple):
+    """Densities of R latent dimensions at the middles of G bins, which are the same for all of them.
 
-    The bins reach from -4 to 4, and further where 99.9% of the posteriors, three scales to both sides, do.
+    Attributes:
+        posteriors: the aggregated posterior's.
+        priors: the prior's.
+        grid: the middles.
     """
+
+    posteriors: Float[Tensor, "R G"]
+    priors: Float[Tensor, "R G"]
+    grid: Float[Tensor, " G"]
+
+
+def marginal_densities(latents: Latents, prior: DiagonalNormal, dims: Sequence[int], num_bins: int = 200) -> Densities:
+    """The aggregated posterior and the prior of each of these dimensions, in G = `num_bins` bins.
+
+    The bins reach four of the prior's scales to both sides of 0, and further where 99.9% of the posteriors, three
+    scales to both sides, do.
+    """
+    loc, scale = (values.cpu()[dims] for values in (prior.base_dist.loc, prior.base_dist.scale))
     reach = (latents.loc[:, dims].abs() + 3 * latents.scale[:, dims]).flatten()
-    limit = max(4.0, float(np.quantile(reach.numpy(), 0.999, method="higher")))
+    limit = max(float((loc.abs() + 4 * scale).max()), float(np.quantile(reach.numpy(), 0.999, method="higher")))
     edges = torch.linspace(-limit, limit, num_bins + 1)
-    return (edges[1:] + edges[:-1]) / 2, torch.stack([aggregated_posterior(latents, dim, edges) for dim in dims])
+    grid = (edges[1:] + edges[:-1]) / 2
+    posteriors = torch.stack([aggregated_posterior(latents, dim, edges) for dim in dims])
+    return Densities(posteriors, Normal(loc[:, None], scale[:, None]).log_prob(grid).exp(), grid)
 
 
 @dataclass(frozen=True)

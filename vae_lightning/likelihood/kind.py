@@ -1,19 +1,30 @@
 """What a model's log-probabilities are: no density is to pass for a probability, nor a cross-entropy for either."""
 
-from torch import nn
+from typing import Any
 
 DENSITY = "log-density of pixels in [0, 1]"
-LIKELIHOOD = "log-likelihood of binary images"
 CROSS_ENTROPY = "cross-entropy of grey levels, no likelihood"
+_BINARY = "log-likelihood of binary images"
+_LEVELS = "log-likelihood of {} levels"
 
 
-def kind_of(likelihood: nn.Module, binarize: str) -> str:
+def kind_of(likelihood: Any, binarize: str) -> str:
     """The kind in words.
 
     Args:
-        likelihood: the model's, which tells by `is_discrete` whether it is one of discrete pixels.
-        binarize: the data's setting; "none" leaves grey levels.
+        likelihood: the model's, which tells by `levels` how many values of a pixel it gives a probability; None for a
+            density.
+        binarize: the data's setting; "none" leaves the 256 levels that images have.
     """
-    if not likelihood.is_discrete:
+    # A class of a user's that was written when there were but two kinds says `is_discrete`.
+    levels = getattr(likelihood, "levels", 2 if getattr(likelihood, "is_discrete", False) else None)
+    if levels is None:
         return DENSITY
-    return LIKELIHOOD if binarize != "none" else CROSS_ENTROPY
+    if levels == 2:
+        return CROSS_ENTROPY if binarize == "none" else _BINARY
+    return _LEVELS.format(levels)
+
+
+def is_likelihood(kind: str) -> bool:
+    """Whether figures of this kind are log-probabilities of discrete pixels, of which bits/dim can be told."""
+    return kind not in (DENSITY, CROSS_ENTROPY)

@@ -2,17 +2,18 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from vae_lightning.config import instantiate
 from vae_lightning.errors import UserError, require_at_least
-from vae_lightning.likelihood.kind import LIKELIHOOD
+from vae_lightning.likelihood.kind import is_likelihood
 from vae_lightning.metrics.score import Figure, Metric, Score, mean_figure
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.models.vae import VAEOutput
 from vae_lightning.noise import evaluation_noise
 from vae_lightning.objectives.elbo import ELBO
+from vae_lightning.runs.trained import TrainedRun
 
 _MOST_SAMPLES = 10_000  # that a stored config can ask for: more would only take the memory
 
@@ -36,7 +37,7 @@ class Bounds(Metric):
 
     @torch.no_grad()
     def __call__(self, subject: Subject) -> Score:
-        num_samples = self.num_samples or _in_training(subject.run.config)
+        num_samples = self.num_samples or _in_training(subject.run)
         objective, dim, values = ELBO(), subject.run.latent_dim, []
         with subject.progress("ELBO") as bar:
             for batch in subject.batches():
@@ -55,9 +56,19 @@ class Bounds(Metric):
         return Score(figures, {"num_images": len(elbo), "num_samples": num_samples})
 
 
-def _in_training(config: dict[str, Any]) -> int:
-    """How many latents of each image the run's objective draws; what a config says that is no such number is told."""
-    num_samples = (config.get("objective") or {}).get("num_samples", 1)
+def _in_training(run: TrainedRun) -> int:
+    """How many latents of each image the run's objective draws.
+
+    Raises:
+        UserError: the config gives no such number, or the objective can't be built to ask it.
+    """
+    node = run.config.get("objective")
+    num_samples = node.get("num_samples") if isinstance(node, dict) else None
+    if num_samples is None:  # left to the class
+        try:
+            num_samples = getattr(instantiate(node, "objective", trusted=run.trusted), "num_samples", 1)
+        except UserError as error:
+            raise UserError(f"{error}; or give elbo.num_samples=") from error
     if type(num_samples) is not int or not 1 <= num_samples <= _MOST_SAMPLES:
         raise UserError(f"objective.num_samples={num_samples!r}: not of 1 to {_MOST_SAMPLES}; give elbo.num_samples=")
     return num_samples
@@ -65,7 +76,7 @@ def _in_training(config: dict[str, Any]) -> int:
 
 def bits_per_dim(log_likelihood: Figure, subject: Subject, label: str) -> Figure:
     """-log2 p(x) / (C H W) of a mean log-likelihood in nats, where the images are discrete and so is the likelihood."""
-    if subject.run.kind != LIKELIHOOD:
+    if not is_likelihood(subject.run.kind):
         return Figure(None, label=label, reason=f"these are no bits: the figures are a {subject.run.kind}")
     bits = math.log(2) * math.prod(subject.image_shape)
     value, stderr = log_likelihood.value, log_likelihood.stderr

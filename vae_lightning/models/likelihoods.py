@@ -2,7 +2,8 @@
 
 They own every pixel convention: decoders end in a plain linear or convolution layer and know nothing of it.
 A likelihood is called with the decoder's output `[..., C, H, W]` and, where there is one, the image that is to be
-explained, which only a likelihood that fits its own scale looks at.
+explained, which only a likelihood that fits its own scale looks at. Its attribute `levels` says of how many values of a
+pixel it gives the probability (2, 256), or None that it is a density.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ class BernoulliLikelihood(nn.Module):
     On grey levels its log-probability is the usual cross-entropy in nats, but not a likelihood.
     """
 
-    is_discrete = True
+    levels = 2  # a probability of black and of white
 
     def forward(
         self, decoded: Float[Tensor, "*KB C H W"], target: Float[Tensor, "B C H W"] | None = None
@@ -50,7 +51,7 @@ class GaussianLikelihood(nn.Module):
         ValueError: a scale that is not positive.
     """
 
-    is_discrete = False
+    levels = None  # a density
     variance: Tensor
     num_updates: Tensor
 

@@ -1,0 +1,1 @@
+"""What training minimises: plain PyTorch, one file an objective."""

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from vae_lightning.errors import require_at_least
 from vae_lightning.models.vae import VAEOutput
-from vae_lightning.objectives.schedules import linear_warmup
 from vae_lightning.objectives.terms import Objective, Terms, distortion, rate
 
 
@@ -40,3 +39,8 @@ class ELBO(Objective):
     def schedules(self, step: int) -> dict[str, float]:
         """beta, for the log."""
         return {"beta": self.beta_at(step)}
+
+
+def linear_warmup(step: int, num_steps: int) -> float:
+    """Rises from 1/num_steps at step 0 to 1 at step num_steps - 1 and stays there; 1 throughout for num_steps = 0."""
+    return min(1.0, (step + 1) / num_steps) if num_steps > 0 else 1.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vae_lightning.drawing.plots import density_panels, rate_bars
 from vae_lightning.errors import UserError, require_at_least
-from vae_lightning.latents.aggregated import aggregated_posteriors
+from vae_lightning.latents.aggregated import marginal_densities
 from vae_lightning.latents.encoding import Latents, encode
 from vae_lightning.latents.units import ACTIVE, UnitStatistics, unit_statistics
 from vae_lightning.pictures.saving import save_picture
@@ -42,17 +42,15 @@ class DrawUnits:
     def __call__(self, run: TrainedRun, folder: Path) -> None:
         latents = encoded(run, self.split, self.num_images)
         statistics = unit_statistics(latents, run.vae.prior())
-        rates, variances = statistics.rate.numpy(), statistics.variance.numpy()
-        bars = rate_bars(rates, variances, ACTIVE, "KL of each latent dimension", run.context)
+        measured = statistics.rate.numpy(), statistics.variance.numpy()
+        bars = rate_bars(*measured, ACTIVE, "KL of each latent dimension", run.context)
         save_picture(folder / "latent_units.png", bars)
-        self._save_densities(folder / "aggregated_posterior.png", latents, statistics, run.context)
-        _save_table(folder / "units.csv", statistics)
-
-    def _save_densities(self, path: Path, latents: Latents, statistics: UnitStatistics, context: str) -> None:
         dims = statistics.by_rate[: self.num_dims]
-        grid, densities = aggregated_posteriors(latents, dims)
+        densities, priors, grid = (each.numpy() for each in marginal_densities(latents, run.vae.prior(), dims))
         rates, title = statistics.rate[dims].tolist(), "aggregated posterior and prior"
-        save_picture(path, density_panels(densities.numpy(), grid.numpy(), dims, rates, title, context))
+        panels = density_panels(densities, priors, grid, dims, rates, title, run.context)
+        save_picture(folder / "aggregated_posterior.png", panels)
+        _save_table(folder / "units.csv", statistics)
 
 
 def unit_statistics_of(run: TrainedRun) -> UnitStatistics:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+from vae_lightning.building.arguments import first_line
 from vae_lightning.building.stored import check_config
 from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.checkpoints.contents import trained
@@ -121,7 +122,7 @@ class TrainedRun:
 
 def open_trained(
     run: str,
-    checkpoint: str = "best",
+    ckpt: str = "best",
     device: Device = "auto",
     data: dict[str, Any] | None = None,
     trust: str | Sequence[str] = (),
@@ -130,7 +131,7 @@ def open_trained(
 
     Args:
         run: its directory.
-        checkpoint: `best`, of the highest validation ELBO, `last`, or the path of a file.
+        ckpt: `best`, of the highest validation ELBO, `last`, or the path of a file.
         device: `auto` is a GPU where there is one.
         data: keys of the data's config that replace the run's, such as a root that has moved.
         trust: packages besides this project's whose classes the config may build.
@@ -140,7 +141,7 @@ def open_trained(
     """
     run_dir = open_run(run, "run", idle=False)
     place = _device(device)
-    file = _checkpoint_file(run_dir, checkpoint)
+    file = _checkpoint_file(run_dir, ckpt)
     places = {key: value for key, value in (data or {}).items() if value is not None}
     trusted = trusting(trust, [f"data.{key}" for key in places])
     try:
@@ -150,7 +151,7 @@ def open_trained(
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"run={run}: config.yaml can't be read ({_first_line(error)})") from error
+        raise UserError(f"run={run}: config.yaml can't be read ({first_line(error)})") from error
     vae = instantiate(config["model"], "model", trusted=trusted)
     if not isinstance(vae, VAE):
         raise UserError(f"run={run}: its config.yaml has no VAE for a model")
@@ -169,7 +170,7 @@ def _checkpoint_file(run_dir: RunDir, checkpoint: str) -> Path:
     if checkpoint in named and not file.is_file():
         raise UserError(f"run={run_dir.path}: it has no checkpoint yet (checkpoints/{checkpoint}.ckpt)")
     if not file.is_file():
-        raise UserError(f"checkpoint {checkpoint}: no such file; choose best, last or the path of a checkpoint")
+        raise UserError(f"ckpt={checkpoint}: no such file; choose best, last or the path of a checkpoint")
     return file
 
 
@@ -177,10 +178,6 @@ def _with_places(stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any
     """The stored config of the data with the places that were given; a root alone stands in for an archive, too."""
     no_archive = {"archive": None} if "root" in given and "archive" in stored else {}
     return stored | no_archive | given
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _device(device: Device) -> torch.device:

@@ -1,0 +1,1 @@
+"""Encoders and decoders: plain PyTorch, one file an architecture."""

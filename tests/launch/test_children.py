@@ -1,0 +1,92 @@
+"""Fresh processes build what their parent was allowed, and import from where it does."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.runs.test_trained import edit_config
+from vae_lightning.building.trust import Trust, trusting
+from vae_lightning.errors import UserError
+from vae_lightning.launch import children
+from vae_lightning.runs.records import RunDir
+from vae_lightning.training import run as training
+
+
+@pytest.fixture
+def run(digits_run, moved) -> RunDir:
+    return moved(digits_run)
+
+
+class _StartedError(Exception):
+    pass
+
+
+def arguments_of_children(monkeypatch, run: RunDir, trusted: Trust | None) -> list[str]:
+    import torch.distributed.launcher.api
+
+    def launch(config, program):
+        def call(*arguments):
+            started.extend(arguments)
+            raise _StartedError
+
+        return call
+
+    started: list[str] = []
+    monkeypatch.setattr(torch.distributed.launcher.api, "elastic_launch", launch)
+    with pytest.raises(_StartedError):
+        children.train_in_children(run, 2, resume=True, trusted=trusted)
+    return started[2:]
+
+
+@pytest.mark.parametrize("trusted", [None, Trust(), trusting(["my nets"], ["data.root", "callbacks"])])
+def test_a_child_builds_what_its_parent_was_allowed(run, monkeypatch, trusted):
+    arguments, built = arguments_of_children(monkeypatch, run, trusted), []
+
+    def build(config, run_dir, **options):
+        built.append(options)
+        raise UserError("far enough")
+
+    monkeypatch.setattr(training, "build", build)
+    monkeypatch.setattr("vae_lightning.machine.lifeline.end_with_parent", lambda parent: None)
+    monkeypatch.setattr(os, "getppid", os.getpid)  # this process is the parent, too
+    monkeypatch.setattr(sys, "argv", ["children", *arguments])
+    with pytest.raises(SystemExit):
+        children.main()
+    assert built == [{"resume": True, "trusted": trusted}]
+
+
+def test_a_child_that_is_told_nothing_takes_its_config_for_a_strangers(run, monkeypatch):
+    edit_config(run, lambda config: config["model"].update(_target_="os.system", command="touch owned"))
+    run.write_status("running")
+    monkeypatch.setattr("vae_lightning.machine.lifeline.end_with_parent", lambda parent: None)
+    monkeypatch.setattr(sys, "argv", ["children", str(run.path), "--resume"])
+    with pytest.raises(SystemExit):
+        children.main()
+    status = json.loads((run.path / "status.json").read_text())
+    assert status["reason"].startswith("model._target_=os.system: a stored config may only build one of build_vae here")
+
+
+def test_a_resume_on_two_ranks_hands_on_what_was_typed(run, command, monkeypatch):
+    handed = []
+    monkeypatch.setattr(
+        "vae_lightning.launch.start.train_in_children", lambda run_dir, num_ranks, **options: handed.append(options)
+    )
+    edit_config(run, lambda config: config["trainer"].update(strategy="ddp"))
+    command(f"resume={run.path}", "trainer.max_epochs=3", "trainer.devices=2", "trust=[mine]")
+    assert handed == [{"resume": True, "trusted": trusting(["mine"], ["trainer.max_epochs", "trainer.devices"])}]
+    written = yaml.safe_load((run.path / "config.yaml").read_text())
+    assert written["trainer"]["devices"] == 2
+
+
+@pytest.mark.parametrize("is_in_path", [False, True])
+def test_children_import_from_where_their_parent_does(tmp_path, monkeypatch, is_in_path):
+    (tmp_path / "in_the_run.py").write_text("print('imported')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*([str(tmp_path)] if is_in_path else []), *filter(os.path.isabs, sys.path)])
+    with children.environment(**children._same_imports()):
+        child = subprocess.run([sys.executable, "-m", "in_the_run"], capture_output=True, text=True, check=False)
+    assert (child.stdout == "imported\n") is is_in_path

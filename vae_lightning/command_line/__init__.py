@@ -1,0 +1,1 @@
+"""Hydra's command line: its configs' top level, its words, its errors in one line."""

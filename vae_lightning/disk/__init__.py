@@ -1,0 +1,1 @@
+"""Files written whole and never through a link, locks, and what a full disk must not end."""

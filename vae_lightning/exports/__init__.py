@@ -1,0 +1,1 @@
+"""What leaves a run that is no picture: encodings, samples, and the folder they are written to."""

@@ -1,0 +1,1 @@
+"""The mathematics of codes: encoding, units, the aggregated posterior, paths, projections, neighbours."""

@@ -1,0 +1,1 @@
+"""In which processes a run trains, and what they print."""

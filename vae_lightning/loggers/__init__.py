@@ -1,0 +1,1 @@
+"""Where figures go: TensorBoard's event files, metrics.csv, the HPARAMS tab."""

@@ -1,0 +1,1 @@
+"""The machine and this process: hardware, GPUs, ranks, signals, beginning and end."""

@@ -1,0 +1,1 @@
+"""What the evaluate command computes: one file a metric."""

@@ -1,0 +1,1 @@
+"""Run directories: what they hold (records, without torch), how they are opened, resumed and used."""

@@ -1,0 +1,1 @@
+"""One run: what is refused, how a step is taken, how it ended."""
