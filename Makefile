@@ -9,11 +9,12 @@ STAMP := .venv/.installed
 SLOW := $(patsubst %,tests/%,end_to_end checkpoints metrics) \
         $(patsubst %,tests/%.py,test_evaluate test_generate test_generate_mistakes test_report test_soak \
         callbacks/test_checkpoints callbacks/test_embedding callbacks/test_killed callbacks/test_pruning \
-        callbacks/test_training_gif data/test_archive data/test_decoded_folder data/test_download \
-        data/test_hostile_archives data/test_limits data/test_pixel_cache disk/test_locks disk/test_unwritten \
+        callbacks/test_training_gif callbacks/test_within_epoch data/test_archive data/test_decoded_folder \
+        data/test_download data/test_hostile_archives data/test_limits data/test_pixel_cache disk/test_locks \
         likelihood/test_importance loggers/test_hparams machine/test_lifeline reports/test_strangers_runs \
         runs/test_links runs/test_strangers_run search/test_mistakes search/test_sweeper training/test_execution \
-        training/test_module)
+        training/test_full_disk training/test_module training/test_resumed_callbacks training/test_resumed_run \
+        training/test_resumed_state training/test_resumed_within_epoch)
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'

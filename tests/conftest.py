@@ -12,8 +12,17 @@ from pathlib import Path
 import pytest
 
 from tests import composed, typecheck  # noqa: F401  (jaxtyping's import hook looks it up)
-from tests.pictures.finding import frames_of, places_of  # noqa: F401  (fixtures)
-from tests.trained import colour, colour_run, digits, digits_run, generate, moved, plane, plane_run  # noqa: F401
+from tests.trained import (  # noqa: F401
+    colour,
+    colour_run,
+    digits,
+    digits_run,
+    generate,
+    moved,
+    plane,
+    plane_run,
+    stateful_run,
+)
 from vae_lightning.runs.records import RunDir
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core slow each other down
@@ -50,6 +59,7 @@ def _cache(tmp_path_factory) -> str:
 def _plain_environment(monkeypatch, _cache):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", _cache)  # not where this machine's user has what was decoded before
+    monkeypatch.setattr("vae_lightning.disk.unwritten._failing", set())  # what an earlier test had no room for
     logger = logging.getLogger("vae_lightning")  # as it is before a command has set it up for the terminal
     logger.propagate, logger.level = True, logging.NOTSET
 

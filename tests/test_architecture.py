@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -242,3 +244,9 @@ def test_the_page_on_the_architecture_names_files_that_are_there():
     paths = set(re.findall(r"`((?:vae_lightning|conf|tests|docs)/[\w./]+)`", text))
     assert len(paths) > 10
     assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+def test_the_process_that_hands_out_the_tests_does_without_torch():
+    """Its workers set OMP_NUM_THREADS before they import it: two that take every core are three times as slow."""
+    script = "import sys, tests.conftest; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0

@@ -27,15 +27,20 @@ FOLDER = [
     "model.latent_dim=3",
     "trainer=cpu",
 ]
+OWN_CHECKPOINTS = (
+    "+callbacks.own={_target_:lightning.pytorch.callbacks.ModelCheckpoint,filename:own,monitor:val/elbo,mode:max,"
+    "save_top_k:1,every_n_epochs:1,save_on_train_epoch_end:true,enable_version_counter:false}"
+)  # a user's, of Lightning's class
 
 
-def train_once(path: Path, *overrides: str) -> RunDir:
+def train_once(path: Path, *overrides: str, callbacks: str = "none") -> RunDir:
     from vae_lightning.train import main
 
     with pytest.MonkeyPatch.context() as patch:
         path.parent.mkdir(parents=True, exist_ok=True)
         patch.chdir(path.parent)
-        patch.setattr(sys, "argv", ["vae-train", *overrides, "callbacks=none", "logger=none", f"run_dir={path}"])
+        arguments = [*overrides, f"callbacks={callbacks}", "logger=none", f"run_dir={path}"]
+        patch.setattr(sys, "argv", ["vae-train", *arguments])
         main()
     return RunDir(path)
 
@@ -70,6 +75,15 @@ def colour_run(tmp_path_factory) -> RunDir:
     write_pictures(place / "pictures")
     places = [f"data.root={place / 'pictures'}", f"data.cache_dir={place / 'cache'}"]
     return train_once(place / "run", *FOLDER, *places, "optimizer.lr=0.01", "trainer.max_epochs=2")
+
+
+@pytest.fixture(scope="session")
+def stateful_run(tmp_path_factory) -> RunDir:
+    """One epoch with everything that leaves a state: pictures, averaged weights, early stopping, fused Adam."""
+    small = ["model.encoder.hidden=[4]", "model.decoder.hidden=[4]", "model.latent_dim=2", "trainer.max_epochs=1"]
+    callbacks = "[reconstructions,samples,reconstruction_history,ema,early_stopping]"
+    path = tmp_path_factory.mktemp("trained") / "run"
+    return train_once(path, *DIGITS, *small, OWN_CHECKPOINTS, callbacks=callbacks)
 
 
 def opened(run: RunDir) -> "TrainedRun":

@@ -27,7 +27,7 @@ def _refuse_sweep(is_sweep: bool) -> None:
 
 def _generate(config: DictConfig) -> None:
     # Imported here: `--help` must answer without torch.
-    from vae_lightning.exports.output import output_folder
+    from vae_lightning.runs.generated import output_folder
     from vae_lightning.runs.trained import open_trained
 
     settings, mode = with_home(plain(config)), HydraConfig.get().runtime.choices["mode"]
@@ -48,7 +48,7 @@ def _generate(config: DictConfig) -> None:
 
 def _tell(context: str, folder: Path) -> None:
     """What was written, a line a file; of many of one kind the first and their number."""
-    from vae_lightning.exports.output import listed
+    from vae_lightning.runs.generated import listed
 
     print(f"{one_line(context)}\n{one_line(folder)}")
     for line in listed(folder):

@@ -393,8 +393,3 @@ def test_a_name_is_no_longer_than_a_folders(whole):
     for name in ("x" * 256, "é" * 128):
         with pytest.raises(ValueError, match=r"^name=.*: expected a line of text, of 255 bytes at most$"):
             check_config(whole | {"name": name}, STRANGER)
-
-
-def test_trust_is_the_same_on_the_command_line_of_a_child():
-    trust = trusting(["my_nets", "odd name"], ["data.root", "callbacks"])
-    assert Trust.from_text(trust.as_text()) == trust

@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from tests.callbacks.fakes import FakeData, captured, evaluated, pixels, places, train, unchecked
-from vae_lightning.callbacks import latents
+from vae_lightning.callbacks import examples
 from vae_lightning.callbacks.embedding import Embedding
 from vae_lightning.callbacks.latent_units import LatentUnits
 from vae_lightning.callbacks.projector import Projector
@@ -29,13 +29,13 @@ def drawn(tmp_path_factory, module_patch):
 @pytest.fixture
 def encodings(monkeypatch):
     """How many images were encoded, call by call."""
-    calls, encode = [], latents.encode
+    calls, encode = [], examples.encode
 
     def counted(vae, images, batch_size):
         calls.append(len(images))
         return encode(vae, images, batch_size)
 
-    monkeypatch.setattr(latents, "encode", counted)
+    monkeypatch.setattr(examples, "encode", counted)
     return calls
 
 

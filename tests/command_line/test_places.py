@@ -7,8 +7,6 @@ import pytest
 
 from tests.conftest import TINY, refusal
 from vae_lightning.command_line.places import typed_with_home, with_home
-from vae_lightning.errors import UserError, one_line
-from vae_lightning.runs.directories import check_name
 
 
 @pytest.fixture
@@ -83,22 +81,6 @@ def test_the_jobs_of_a_sweep_are_placed_at_home(home, error_of):
     assert "no such directory" in error_of("-m", "seed=1,2", "sweep=~/none")
     (home / "none").mkdir()
     assert f"sweep={home}/none: not a sweep's directory" in error_of("-m", "seed=1,2", "sweep=~/none")
-
-
-NAMES = ["../../x", "a/b", "..", ".", "a\\b", "a\nb", "a\rb", "a\x00b", "a\x1b[2Jb", "a\u2028b", "n" * 201, "ü" * 101]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_name_that_is_no_name_of_a_folder_is_refused(name):
-    with pytest.raises(UserError, match=r"^name=") as error:
-        check_name(name)
-    assert one_line(error.value) == str(error.value)
-    assert len(str(error.value)) < 150
-
-
-@pytest.mark.parametrize("name", ["mnist_conv", "Größe 3", "a..b", "~", "", "x" * 200, "=[,]'\"", "-"])
-def test_other_names_are_taken(name):
-    check_name(name)
 
 
 @pytest.mark.parametrize("override", ["name=../../x", "name='a\nb'", f"name={'n' * 300}"])

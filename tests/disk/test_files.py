@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.disk.full import full
 from vae_lightning.disk.files import (
     check_contents,
     dump_yaml,
@@ -87,6 +88,13 @@ def test_what_was_there_survives_a_failure_and_nothing_is_left_behind(tmp_path, 
         write()
     assert target.read_text() == "before"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_write_atomically_leaves_nothing_of_what_failed(tmp_path):
+    write_atomically(tmp_path / "file", b"old")
+    with full(2), pytest.raises(OSError, match="too large"):
+        write_atomically(tmp_path / "file", b"newer")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("file", b"old")]
 
 
 def test_a_file_that_can_not_take_its_name_is_removed(tmp_path, monkeypatch):

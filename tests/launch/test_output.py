@@ -1,10 +1,12 @@
-"""What a process prints: lines that drive no terminal, and a label before them where several print at once."""
+"""What a process prints: lines that drive no terminal, a label before them, and no end where they can't be printed."""
 
+import errno
 import logging
 import sys
 
 from tests.command_line.test_console import DRIVING, SHOWN
-from vae_lightning.launch.output import configure_logging, labelled_output
+from tests.disk.full import failing
+from vae_lightning.launch.output import _Terminal, configure_logging, labelled_output
 
 
 def test_the_log_drives_no_terminal(capsys):
@@ -23,3 +25,20 @@ def test_a_label_stands_before_every_line_and_no_line_is_torn(monkeypatch, tmp_p
         assert (tmp_path / "out").read_text() == "[3] first\n"  # the second is not yet whole
         print(" half")
     assert (tmp_path / "out").read_text() == "[3] first\n[3] second half\n"
+
+
+class Full:
+    encoding, isatty, fileno = "utf-8", (lambda self: False), (lambda self: 1)
+
+    def write(self, text):
+        failing(errno.ENOSPC)
+
+    def flush(self):
+        failing(errno.ENOSPC)
+
+
+def test_lines_for_a_terminal_that_cannot_be_written_end_nothing(monkeypatch, told):
+    monkeypatch.setattr("sys.stdout", Full())
+    for _ in range(3):
+        _Terminal().emit(logging.makeLogRecord({"msg": "a line"}))
+    assert told() == ["the terminal: can't be written (No space left on device); the run goes on"]

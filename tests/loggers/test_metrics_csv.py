@@ -1,7 +1,8 @@
-"""metrics.csv holds every row once, also when a run is resumed."""
+"""metrics.csv holds every row once, also when a run is resumed or the disk was full for a while."""
 
 import csv
 
+from tests.disk.full import full
 from vae_lightning.loggers.metrics_csv import MetricsCSV
 
 
@@ -33,3 +34,24 @@ def test_a_resumed_run_goes_on_where_the_checkpoint_stopped(tmp_path):
     after.log_metrics({"epoch": 2, "train/loss": 0.5}, step=29)
     after.save()
     assert [(row["step"], row["train/loss"]) for row in rows(tmp_path)] == [("9", "9.0"), ("19", "19.0"), ("29", "0.5")]
+
+
+def test_no_row_of_figures_is_lost(tmp_path):
+    logger = MetricsCSV(str(tmp_path))
+    logger.log_metrics({"epoch": 0, "loss": 1.5}, step=0)
+    logger.save()
+    room = (tmp_path / "metrics.csv").stat().st_size
+    before = (tmp_path / "metrics.csv").read_bytes()
+    with full(room + 3):
+        for step in (1, 2):
+            logger.log_metrics({"epoch": 0, "loss": 2.5}, step=step)
+            logger.save()
+            assert (tmp_path / "metrics.csv").read_bytes() == before
+        logger.log_metrics({"epoch": 0, "loss": 3.5, "new": 1.0}, step=3)
+        logger.save()
+        assert (tmp_path / "metrics.csv").read_bytes() == before
+    logger.log_metrics({"epoch": 0, "loss": 4.5}, step=4)
+    logger.save()
+    found = [(row["step"], row["loss"]) for row in rows(tmp_path)]
+    assert found == [("0", "1.5"), ("1", "2.5"), ("2", "2.5"), ("3", "3.5"), ("4", "4.5")]
+    assert "new" in (tmp_path / "metrics.csv").read_text().splitlines()[0]

@@ -177,7 +177,7 @@ def test_what_pictures_and_tables_a_stranger_left_does_not_stop_a_resumed_run(tr
 
 
 def test_a_generated_folder_is_not_left_by_what_its_list_says(tmp_path):
-    from vae_lightning.exports.output import MANIFEST, output_folder
+    from vae_lightning.runs.generated import MANIFEST, output_folder
 
     (tmp_path / "kept").touch()
     (tmp_path / "out").mkdir()

@@ -192,6 +192,14 @@ def test_a_checkpoint_of_another_model_is_told(digits_run, colour_run, moved):
     assert expected in message_of(other)
 
 
+@pytest.mark.parametrize(
+    "place", ["s3://bucket/best.ckpt", "http://localhost:1/best.ckpt", "local:///x", "~nobody-here/x"]
+)
+def test_a_checkpoint_is_a_file_of_this_machine(digits_run, place):
+    expected = f"ckpt={place}: no such file; choose best, last or the path of a checkpoint"
+    assert message_of(digits_run, ckpt=place) == expected
+
+
 @pytest.mark.parametrize("text", ["", "a: [", "just a text", "name: x", b"\xff\xfe\x00"])
 def test_a_config_that_cannot_be_read_is_named(digits_run, moved, text):
     run = moved(digits_run)

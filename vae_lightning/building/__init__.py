@@ -1,1 +1,1 @@
-"""From a config to objects: what fits a signature, and what a config from a file may build."""
+"""From a config to objects: what fits a signature, what a config from a file may build, and names that have moved."""

@@ -1,7 +1,7 @@
-"""The one table of what a config that was found in a run directory may build, since it may come from a stranger.
+"""The one table: what a config from a run directory may build (TABLE), and names of earlier versions (MOVED).
 
-No argument of a stored config chooses a place that is written, takes code, or reaches the network. What the user types
-beside it is exempt. `stored` keeps to this table.
+A run directory may come from a stranger: no argument of a stored config chooses a place that is written, takes code, or
+reaches the network. What the user types beside it is exempt. `stored` keeps to this table.
 """
 
 from collections.abc import Mapping

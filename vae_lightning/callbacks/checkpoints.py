@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 from vae_lightning.callbacks import within_epoch
 from vae_lightning.checkpoints.expectations import Expectation, mapping, number, optional
 from vae_lightning.checkpoints.writing import first_not_finite
-from vae_lightning.errors import require_at_least
+from vae_lightning.errors import UserError, require_at_least
 from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.machine import interruption
 
@@ -178,6 +178,34 @@ class Checkpoints(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_score, self._candidate = state_dict["best_score"], state_dict.get("candidate")
+
+
+def current_checkpoint(node: dict[str, Any] | None, *, stored: bool = False) -> dict[str, Any]:
+    """The config of `Checkpoints`, also for a run of an earlier version, whose `best` and `last` were Lightning's.
+
+    Args:
+        node: as it was typed, or is stored.
+        stored: whether it was found in a run directory, where there may be none.
+
+    Raises:
+        UserError: no checkpoints, or keys of an earlier version beside those of this one.
+    """
+    if not node and not stored:
+        raise UserError(
+            "checkpoint=null: a run tests its best checkpoint; checkpoint.every_minutes=null has it saved at the end "
+            "of epochs only"
+        )
+    node = node or {}
+    old = [name for name in ("best", "last") if name in node]
+    if "_target_" not in node:
+        steps = (node.get("last") or {}).get("every_n_train_steps")
+        return {"_target_": f"{Checkpoints.__module__}.{Checkpoints.__name__}", "every_steps": steps or None}
+    if old:
+        raise UserError(
+            f"checkpoint.{old[0]}: no such key any more; checkpoint.every_steps and checkpoint.every_minutes say how "
+            "often last.ckpt is saved"
+        )
+    return node
 
 
 def _candidate(value: Any, where: str) -> float | None:

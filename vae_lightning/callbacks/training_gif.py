@@ -12,13 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.callbacks.periodic import undisturbed
-from vae_lightning.callbacks.pictures import (
-    Drawing,
-    FixedPictureCallback,
-    PictureModel,
-    encode_png,
-    log_encoded_image,
-)
+from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel, encode_png, log_encoded_image
 from vae_lightning.disk.files import open_regular, write_atomically
 from vae_lightning.drawing.captions import with_caption
 from vae_lightning.drawing.gifs import GifFrame, gif_frame, join_frames

@@ -1,1 +1,1 @@
-"""How checkpoints are written, and read without running anything of them."""
+"""How checkpoints are written, how they are read without running anything of them, and what is expected in them."""

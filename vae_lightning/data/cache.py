@@ -1,4 +1,4 @@
-"""Folders in the cache that are built once: by one process, whole or not at all."""
+"""Folders in the cache that are built once, by one process, whole or not at all; what a key is made of, callers say."""
 
 import hashlib
 import logging

@@ -1,4 +1,4 @@
-"""How files of a run directory are written and read: whole or not at all, never through a link, never without a limit.
+"""How files are written and read: whole or not at all, never through a link, never without a limit.
 
 A run directory may come from a stranger, and a run may be killed at any moment. So what is written goes into a new file
 beside its target that takes the target's name once it is whole; and what is read is a regular file of a bounded size,

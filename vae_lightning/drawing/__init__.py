@@ -1,1 +1,1 @@
-"""Pure functions from arrays to pictures: no model, no Lightning, no files."""
+"""Pure functions from arrays to pictures: no model, no Lightning, nothing written."""

@@ -1,1 +1,1 @@
-"""What leaves a run that is no picture: encodings, samples, and the folder they are written to."""
+"""What leaves a run for other programs: encodings of images, samples from the prior."""

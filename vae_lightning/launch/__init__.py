@@ -1,1 +1,1 @@
-"""In which processes a run trains, and what they print."""
+"""In which processes a run trains, and what a process prints."""

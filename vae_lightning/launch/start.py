@@ -63,7 +63,7 @@ def prepared(
     """The parts of a run, built and checked on every rank of the world; rank zero's config counts.
 
     Raises:
-        UserError: as `training.build`, on every rank when it is raised on one; or too little disk space.
+        UserError: as `training.run.build`, on every rank when it is raised on one; or too little disk space.
     """
     from vae_lightning.training.run import build
 

@@ -1,4 +1,4 @@
-"""What keeps a process from outliving those it works for, and for long the signal that is to end it."""
+"""A child ends with its parent, and a process that a signal has told to end does so in time."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The ranks that train one run together, when torchrun or srun has started them before this command."""
+"""The ranks that work on one run together, and how they agree: those of torchrun, of srun or of `launch`."""
 
 import os
 from collections.abc import Callable, Iterator

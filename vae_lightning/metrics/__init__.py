@@ -1,1 +1,1 @@
-"""What the evaluate command computes: one file a metric."""
+"""What the evaluate command computes, one file a metric, and how its figures are recorded."""

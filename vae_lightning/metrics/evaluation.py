@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from vae_lightning.checkpoints.contents import EPOCH, reading
+from vae_lightning.checkpoints.expectations import mapping
 from vae_lightning.disk.files import load_json, read_text, write_atomically
 from vae_lightning.disk.locks import alone_in
 from vae_lightning.errors import UserError, require_at_least
@@ -89,8 +89,9 @@ def _still_apt(path: Path, run: TrainedRun) -> Path:
     """The file for the figures, if training has not replaced the checkpoint meanwhile; else one of their own."""
     file = run.run_dir.checkpoints / run.checkpoint
     try:
-        epoch = torch.load(file, map_location="cpu", weights_only=True, mmap=True)["epoch"] + 1
-    except Exception:  # gone, or not to be read any more
+        with reading(file, str(file)) as take:
+            epoch = take(mapping({"epoch": EPOCH}))["epoch"] + 1
+    except (OSError, UserError):  # gone, or not to be read any more
         epoch = None
     return path if epoch == run.epoch else path.with_name(f"{path.stem}_epoch_{run.epoch:04d}.json")
 

@@ -1,4 +1,4 @@
-"""What a metric returns."""
+"""What a metric is, and what it returns."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field

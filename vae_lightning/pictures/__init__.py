@@ -1,1 +1,1 @@
-"""The pictures that the generate command draws of a trained run: one file a picture."""
+"""The pictures that the generate command draws of a trained run, one file a picture, with their tables."""

@@ -18,7 +18,7 @@ class DrawReconstructions:
     """Mean images at the posterior means: `reconstructions.png` below their inputs, and a file an image.
 
     Attributes:
-        images, indices, labels, split, num_images: which images; see `inputs.Choice`.
+        images, indices, labels, split, num_images: which images; see `runs.images.Choice`.
 
     Raises:
         ValueError: `num_images` is below 1.

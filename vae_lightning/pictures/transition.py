@@ -19,7 +19,7 @@ class DrawTransition:
     """The ways from each image to the next, along a line and along a great circle: `transition.png`, `transition.gif`.
 
     Attributes:
-        images, indices, labels, split, num_images: which images, two or more; see `inputs.Choice`.
+        images, indices, labels, split, num_images: which images, two or more; see `runs.images.Choice`.
         num_frames: images of a way, its ends included, which are the reconstructions.
         frame_ms: how long a frame of the GIF stays.
 

@@ -24,7 +24,7 @@ class DrawTraversal:
 
     Attributes:
         images, indices, labels, split: one image at whose posterior mean all other dimensions stay; without any of
-            them they stay at the prior's mean. See `inputs.Choice`.
+            them they stay at the prior's mean. See `runs.images.Choice`.
         dims: these dimensions instead, counted from 0.
         num_dims: at most so many, where `dims` is not given.
         num_columns: how many values of each.

@@ -1,1 +1,1 @@
-"""Run directories: what they hold (records, without torch), how they are opened, resumed and used."""
+"""Run directories: what they record (without torch), how they are taken, opened, resumed and used."""

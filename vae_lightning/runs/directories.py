@@ -8,11 +8,7 @@ from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 
-from vae_lightning.disk.files import (
-    is_part,
-    part_of,
-    write_atomically,
-)
+from vae_lightning.disk.files import is_part, part_of, write_atomically
 from vae_lightning.errors import UserError, one_line
 from vae_lightning.runs.records import RunDir, stamped
 from vae_lightning.runs.training_lock import COMMAND_LOCK

@@ -1,4 +1,4 @@
-"""What a run leaves behind, each file by its name; without torch, for reports read it."""
+"""What a run records: config, environment, status and figures, each in its file; without torch, for reports read it."""
 
 import json
 import os
@@ -15,14 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vae_lightning.disk.files import (
-    TEXT_LIMIT,
-    dump_yaml,
-    load_json,
-    load_yaml,
-    read_text,
-    write_atomically,
-)
+from vae_lightning.disk.files import TEXT_LIMIT, dump_yaml, load_json, load_yaml, read_text, write_atomically
 from vae_lightning.disk.locks import alone_in
 from vae_lightning.disk.unwritten import UNWRITABLE, overwrite
 from vae_lightning.errors import UserError

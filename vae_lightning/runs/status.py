@@ -1,4 +1,4 @@
-"""What is said of a run when it starts, fails and ends: status.json, and its entry in TensorBoard's HPARAMS tab."""
+"""What is said of a run when it starts, fails or ends: `RunDir.write_status`, and TensorBoard's HPARAMS tab."""
 
 from vae_lightning.disk.unwritten import spared
 from vae_lightning.loggers.hparams import write_entry

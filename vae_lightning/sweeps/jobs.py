@@ -1,4 +1,4 @@
-"""The jobs of a sweep: each trains in fresh processes, in the run directory that belongs to what was typed."""
+"""The jobs of a sweep: each trains in the run directory that belongs to what was typed, in processes of its own."""
 
 import logging
 import multiprocessing

@@ -1,4 +1,4 @@
-"""The start of a sweep: what can't be swept is refused, and every job is told the same place."""
+"""A sweep's start: what can't be swept is refused, and every job is told the same place; and how it is gone on with."""
 
 import math
 import shlex

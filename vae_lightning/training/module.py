@@ -1,4 +1,4 @@
-"""The LightningModule: one shared step, logging, optimizers; the mathematics lives in models/ and objectives/."""
+"""The LightningModule: steps in training and evaluation, logging, optimizers; the mathematics is called from here."""
 
 import logging
 import math

@@ -73,6 +73,7 @@ def _is_in(run_dir: RunDir, file: Any) -> bool:
 
 
 def final_metrics(trainer: Trainer, module: VAEModule, seconds: float) -> dict[str, Any]:
+    """The figures of a run that has been tested, for metrics.json; `seconds` is the time that it took."""
     metrics: dict[str, Any] = {}
     for name, mean in module.results.items():
         metrics |= {name: mean.value, f"{name}_stderr": mean.stderr}

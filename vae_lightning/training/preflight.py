@@ -4,14 +4,11 @@ import os
 import shutil
 from typing import Any
 
-from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.checkpoints.contents import reading, trained
 from vae_lightning.checkpoints.expectations import mapping, whole
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
-from vae_lightning.machine.hardware import (
-    native_accelerator,
-)
+from vae_lightning.machine.hardware import native_accelerator
 from vae_lightning.machine.world import given_world
 from vae_lightning.runs.records import RunDir
 from vae_lightning.training.module import VAEModule
@@ -63,12 +60,14 @@ def check_settings(config: dict[str, Any]) -> None:
 
 
 def check_image_shape(config: dict[str, Any], data: ImageDataModule) -> None:
+    """Raise a UserError where the model was built for images of another shape than the data's."""
     built_for = config["model"].get("image_shape")
     if built_for is not None and tuple(built_for) != data.image_shape:
         raise UserError(f"data: images of shape {list(data.image_shape)}, but the model is for {built_for}")
 
 
 def check_optimizer(module: VAEModule) -> None:
+    """Raise a UserError where the optimizer can't be made of its settings."""
     try:
         module.configure_optimizers()
     except (ValueError, TypeError, RuntimeError) as error:
@@ -93,31 +92,3 @@ def check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir) 
             f"trainer.max_epochs={wanted}: the run has trained {epochs} epochs already; choose more to go on"
         )
     return checkpoint["global_step"]
-
-
-def current_checkpoint(node: dict[str, Any] | None, *, stored: bool = False) -> dict[str, Any]:
-    """The config of `Checkpoints`, also for a run of an earlier version, whose `best` and `last` were Lightning's.
-
-    Args:
-        node: as it was typed, or is stored.
-        stored: whether it was found in a run directory, where there may be none.
-
-    Raises:
-        UserError: no checkpoints, or keys of an earlier version beside those of this one.
-    """
-    if not node and not stored:
-        raise UserError(
-            "checkpoint=null: a run tests its best checkpoint; checkpoint.every_minutes=null has it saved at the end "
-            "of epochs only"
-        )
-    node = node or {}
-    old = [name for name in ("best", "last") if name in node]
-    if "_target_" not in node:
-        steps = (node.get("last") or {}).get("every_n_train_steps")
-        return {"_target_": f"{Checkpoints.__module__}.{Checkpoints.__name__}", "every_steps": steps or None}
-    if old:
-        raise UserError(
-            f"checkpoint.{old[0]}: no such key any more; checkpoint.every_steps and checkpoint.every_minutes say how "
-            "often last.ckpt is saved"
-        )
-    return node

@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import WeightAveraging
 
 from vae_lightning.building.trust import Trust
+from vae_lightning.callbacks.checkpoints import current_checkpoint
 from vae_lightning.checkpoints.contents import reading, trained
 from vae_lightning.checkpoints.expectations import Expectation
 from vae_lightning.checkpoints.writing import AtomicCheckpointIO
@@ -37,7 +38,6 @@ from vae_lightning.training.preflight import (
     check_optimizer,
     check_resumable,
     check_settings,
-    current_checkpoint,
 )
 from vae_lightning.training.resumed_state import Live, resumed_state
 from vae_lightning.training.stepping import Stepping

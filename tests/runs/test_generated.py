@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vae_lightning.errors import UserError
-from vae_lightning.exports.output import listed, output_folder
+from vae_lightning.runs.generated import listed, output_folder
 
 FACTS = {"mode": "samples", "settings": {"seed": 3}}
 
