@@ -44,7 +44,7 @@ def build(*arguments, **options):
 original_run = train._train_run
 def run(config, overrides):
     global VAEModule, original_build
-    from vae_lightning.training import run
+    from vae_lightning.training import run as training
     from vae_lightning.training.module import VAEModule
     original_build, training.build = training.build, build
     return original_run(config, overrides)

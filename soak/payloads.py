@@ -138,6 +138,8 @@ NODES: tuple[Node, ...] = (
     _node("lightning.pytorch.loggers.wandb.WandbLogger", save_dir="OUTSIDE/new", offline=True),
     _node("lightning.pytorch.loggers.mlflow.MLFlowLogger", tracking_uri="file:OUTSIDE/new"),
     _node("vae_lightning.loggers.tensorboard.TensorBoard", run_dir="OUTSIDE/new"),
+    _node("vae_lightning.loggers.TensorBoard", run_dir="OUTSIDE/new"),  # as it was called once
+    _node("vae_lightning.loggers.MetricsCSV", run_dir="OUTSIDE"),
     _node("vae_lightning.loggers.metrics_csv.MetricsCSV", run_dir="OUTSIDE"),
     _node("vae_lightning.loggers.tensorboard.TensorBoardLogger", save_dir="OUTSIDE/new"),
     _node("vae_lightning.loggers.metrics_csv.csv.DictWriter", f="OUTSIDE", fieldnames=[]),

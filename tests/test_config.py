@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
 
 from vae_lightning.building.stored import check_config
 from vae_lightning.building.trust import Trust
 from vae_lightning.command_line.schema import CONF_DIR, register
 from vae_lightning.config import checked, instantiate, plain
+from vae_lightning.errors import UserError
+from vae_lightning.sweeps.preparing import PrepareSweep
 from vae_lightning.training.execution import lightning_options, stepping_options
 from vae_lightning.training.stepping import Stepping
 
@@ -97,3 +100,23 @@ def test_configs_are_found_beside_the_sources_and_in_the_wheel():
     assert (CONF_DIR / "train.yaml").is_file()
     assert CONF_DIR.is_absolute()
     assert Path(CONF_DIR).name == "conf"
+
+
+def test_own_functions_are_called_with_arguments_that_fit():
+    given = {"on_nan": "skip", "gradient_clip_val": 1}
+    assert checked(Stepping, given, "trainer") == Stepping(**given)
+    wrong = {
+        "on_nan={'_target_': 'os.system'}: expected stop, skip": {"on_nan": {"_target_": "os.system"}},
+        "on_nan='halt': expected stop, skip": {"on_nan": "halt"},
+        "max_skipped must be at least 1, got 0": {"max_skipped": 0},
+        "on_nans: no such key; did you mean on_nan?": {"on_nans": "skip"},
+    }
+    for message, arguments in wrong.items():
+        with pytest.raises(UserError) as error:
+            checked(Stepping, arguments, "trainer")
+        assert str(error.value).startswith(f"trainer.{message}")
+
+
+def test_a_copy_of_an_earlier_hydra_default_finds_its_callback():
+    register()
+    assert get_class("vae_lightning.multirun.PrepareSweep") is PrepareSweep

@@ -171,7 +171,7 @@ def test_a_checkpoint_can_be_chosen_and_its_epoch_stands_in_the_pictures(generat
     plain_caption = samples.with_caption
     monkeypatch.setattr(samples, "with_caption", lambda *given: contexts.append(given[2]) or plain_caption(*given))
     for checkpoint in ("best", "last"):
-        key = "ckpt" if checkpoint == "last" else "checkpoint"  # two names of one key
+        key = "++checkpoint" if checkpoint == "last" else "ckpt"  # two names of one key
         printed = generate(f"run={run.path}", f"{key}={checkpoint}", "num_images=1", f"out={checkpoint}")
         assert printed.splitlines()[0] == contexts[-1]
     assert contexts[0].endswith("epoch 2")

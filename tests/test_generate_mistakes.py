@@ -27,7 +27,9 @@ def listing(*folders: Path) -> list[Path]:
     return sorted(path for folder in folders for path in folder.rglob("*"))
 
 
-VALID = "batch_size, ckpt, data, device, mode, num_images, out, overwrite, run, save, seed, temperature, trust"
+VALID = (
+    "batch_size, checkpoint, ckpt, data, device, mode, num_images, out, overwrite, run, save, seed, temperature, trust"
+)
 MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, transition, traversal, units"
 
 
@@ -51,6 +53,7 @@ MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, tran
         (["device=tpu"], "device='tpu': expected auto, cpu, cuda, mps"),
         (["ckpt=worst"], "ckpt=worst: no such file; choose best, last or the path of a checkpoint"),
         (["checkpoint=worst"], "ckpt=worst: no such file; choose best, last or the path of a checkpoint"),
+        (["checkpoint=a", "ckpt=b"], "checkpoint=a and ckpt=b: are two names of one key; give one"),
         (["overwrite=maybe"], "overwrite=maybe: expected true or false"),
         (["mode=manifold"], "mode=manifold is for two latent dimensions, and this run has 4; try mode=traversal"),
         (["mode=manifold", "num_points=101"], "num_points must be at most 100, got 101"),

@@ -83,7 +83,7 @@ def checked(function: Callable[..., T], arguments: dict[str, Any], key: str = ""
     Raises:
         UserError: an unknown key, one that is missing, a value of the wrong type or one that is refused.
     """
-    check_arguments(function, arguments, key, frozenset())
+    check_arguments(function, arguments, key, frozenset(), builds_parts=False)
     try:
         return function(**arguments)
     except UserError:

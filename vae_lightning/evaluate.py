@@ -4,18 +4,16 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from vae_lightning.command_line.commands import run_command
+from vae_lightning.command_line.commands import run_command, take_opening
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.errors import UserError, plain_lines
 from vae_lightning.machine.process import run_as_program
 
-_OPENING = ("run", "ckpt", "device", "data", "trust")
-
 
 def main() -> None:
     """Compose the config from the command line, open the run, compute the metrics and record them."""
-    run_command("evaluate", _evaluate, check=_refuse_sweep, also={"checkpoint": "ckpt"})
+    run_command("evaluate", _evaluate, check=_refuse_sweep)
 
 
 def _refuse_sweep(is_sweep: bool) -> None:
@@ -31,12 +29,11 @@ def _evaluate(config: DictConfig) -> None:
     from vae_lightning.runs.trained import open_trained
 
     settings = with_home(plain(config))
-    if settings["run"] is None:
-        raise UserError("run: give a run directory, as in run=outputs/<date>/<time>_<name>")
+    opening = take_opening(settings)
     metrics = {name: instantiate(settings[name], name) for name in _chosen(settings)}
     flush_denormals()
-    with joined_world(settings["device"]) as world:
-        run = checked(open_trained, {key: settings[key] for key in _OPENING})
+    with joined_world(opening["device"]) as world:
+        run = checked(open_trained, opening)
         choice = {key: settings[key] for key in ("split", "seed", "batch_size")}
         evaluation = checked(Evaluation, choice)
         told = evaluation(run, metrics, world, settings["out"])
@@ -48,6 +45,8 @@ def _chosen(settings: dict[str, Any]) -> list[str]:
     """The metrics that are wanted: the nodes of the config that name a class."""
     known = [name for name, node in settings.items() if isinstance(node, dict) and "_target_" in node]
     wanted = settings["metrics"]
+    if not known:
+        raise UserError("metric=[]: leaves no metric; choose one at least, as in metric=[elbo]")
     if wanted == "all":
         return known
     names = [wanted] if isinstance(wanted, str) else wanted

@@ -5,19 +5,18 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vae_lightning.command_line.commands import run_command
+from vae_lightning.command_line.commands import run_command, take_opening
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.errors import UserError, one_line
 from vae_lightning.machine.process import run_as_program
 
-_OPENING = ("run", "ckpt", "device", "data", "trust")  # the rest are the mode's own keys
 _OUTPUT = ("out", "overwrite")
 
 
 def main() -> None:
     """Compose the config from the command line, open the run, and write what the mode makes of it."""
-    run_command("generate", _generate, check=_refuse_sweep, also={"checkpoint": "ckpt"})
+    run_command("generate", _generate, check=_refuse_sweep)
 
 
 def _refuse_sweep(is_sweep: bool) -> None:
@@ -31,9 +30,7 @@ def _generate(config: DictConfig) -> None:
     from vae_lightning.runs.trained import open_trained
 
     settings, mode = with_home(plain(config)), HydraConfig.get().runtime.choices["mode"]
-    if settings["run"] is None:
-        raise UserError("run: give a run directory, as in run=outputs/<date>/<time>_<name>")
-    opening = {key: settings.pop(key) for key in _OPENING}
+    opening = take_opening(settings)  # what is left at last are the mode's own keys
     out, overwrite = (settings.pop(key) for key in _OUTPUT)
     if not isinstance(overwrite, bool):
         raise UserError(f"overwrite={overwrite}: expected true or false")

@@ -75,6 +75,9 @@ def test_no_argument_names_a_place_but_those_that_are_read_only():
 def test_old_names_lead_to_todays():
     assert not set(MOVED) & (set(TABLE) | set(MOVED.values()))
     assert all(callable(found(new)) for new in MOVED.values())
+    others = {old: new for old, new in MOVED.items() if not old.startswith("vae_lightning.")}
+    assert all(found(old) is found(new) for old, new in others.items())  # another name that it still has
+    assert set(others.values()) <= set(TABLE)
 
 
 @pytest.mark.parametrize("target", (Path(__file__).parents[1] / "earlier/targets.txt").read_text().split())

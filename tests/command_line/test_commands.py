@@ -40,6 +40,7 @@ MISTAKES = {
     "trainer.limit_test_batches=0": "trainer.limit_test_batches=0: a run trains and then tests",
     "+trainer.fast_dev_run=true": "debug=fast does the same",
     "resume=nowhere": "resume=nowhere: no such directory",
+    "checkpoint=foo": "checkpoint=foo: give single keys, such as checkpoint.every_minutes=5",
     "checkpoint=null": "checkpoint=null: a run tests its best checkpoint; checkpoint.every_minutes=null has it saved",
     **dict.fromkeys(
         ("trainer.max_epochs=9999999999999999999999", "model.encoder.hidden=[8,9999999999999999999999]"),

@@ -119,11 +119,12 @@ def test_no_posterior_is_too_narrow_or_too_far_out_to_be_seen():
 
 
 def test_the_prior_is_the_models_and_is_in_sight():
-    prior = DiagonalNormal(torch.tensor([0.0, 3.0]), torch.tensor([1.0, 0.5]))
+    prior = DiagonalNormal(torch.tensor([0.0, 3.0], requires_grad=True), torch.tensor([1.0, 0.5]))
     densities = marginal_densities(Latents(torch.zeros(4, 2), torch.ones(4, 2)), prior, [1, 0])
     for density, (loc, scale) in zip(densities.priors, [(3.0, 0.5), (0.0, 1.0)], strict=True):
         torch.testing.assert_close(density, Normal(loc, scale).log_prob(densities.grid).exp())
     assert float(densities.grid[-1]) == pytest.approx(5, abs=0.1)
+    assert not any(values.requires_grad for values in densities)
 
 
 def test_latents_without_such_a_dimension_or_without_images_are_refused():

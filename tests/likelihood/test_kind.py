@@ -17,7 +17,26 @@ KINDS = [
 ]
 
 
+class OwnDensity(BernoulliLikelihood):
+    is_discrete = False
+
+
+class OwnLevels(GaussianLikelihood):
+    levels = 256
+
+
+KINDS += [
+    (OwnDensity(), "dynamic", "log-density of pixels in [0, 1]", False),
+    (OwnLevels(), "none", "log-likelihood of 256 levels", True),
+]
+
+
 @pytest.mark.parametrize(("likelihood", "binarize", "kind", "has_bits"), KINDS)
 def test_a_likelihood_says_of_how_many_levels_it_is(likelihood, binarize, kind, has_bits):
     assert kind_of(likelihood, binarize) == kind
     assert is_likelihood(kind) == has_bits
+
+
+def test_a_likelihood_that_says_nothing_is_none():
+    with pytest.raises(AttributeError, match="SimpleNamespace says nothing of its levels"):
+        kind_of(SimpleNamespace(), "none")

@@ -23,7 +23,9 @@ def parameters_of(target: Any) -> dict[str, inspect.Parameter] | None:
         return None
 
 
-def check_arguments(target: Any, node: dict[str, Any], key: str, given: frozenset[str]) -> None:
+def check_arguments(
+    target: Any, node: dict[str, Any], key: str, given: frozenset[str], *, builds_parts: bool = True
+) -> None:
     """Check the arguments of a node against the target's signature.
 
     Args:
@@ -31,6 +33,7 @@ def check_arguments(target: Any, node: dict[str, Any], key: str, given: frozense
         node: the arguments by name, beside the node's special keys such as `_target_`.
         key: the node's place in the config.
         given: the names of further arguments, which the caller gives.
+        builds_parts: whether a value with a `_target_` becomes an object before it is given.
 
     Raises:
         UserError: an argument that there is not, of the wrong type, or that is missing.
@@ -48,7 +51,7 @@ def check_arguments(target: Any, node: dict[str, Any], key: str, given: frozense
         hint = parameters[name].annotation
         if value == "???":
             raise UserError(f"{below(key, name)} must be given: {below(key, name)}=...")
-        if (isinstance(value, dict) and "_target_" in value) or isinstance(hint, str):
+        if (builds_parts and isinstance(value, dict) and "_target_" in value) or isinstance(hint, str):
             continue  # becomes an object first; or an annotation that is only text
         if hint is not inspect.Parameter.empty and not _fits(value, hint):
             raise UserError(f"{below(key, name)}={shown(value)}: expected {_describe(hint)}")

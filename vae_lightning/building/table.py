@@ -185,3 +185,4 @@ MOVED: dict[str, str] = {
         "timer.Timer:Timer weight_averaging.EMAWeightAveraging:EMAWeightAveraging",
     ),
 }
+MOVED_CALLBACKS = "vae_lightning.multirun"  # of Hydra's, which builds them itself: in copies of conf/hydra/default.yaml

@@ -180,7 +180,7 @@ class Checkpoints(Checkpoint):
         self.best_score, self._candidate = state_dict["best_score"], state_dict.get("candidate")
 
 
-def current_checkpoint(node: dict[str, Any] | None, *, stored: bool = False) -> dict[str, Any]:
+def current_checkpoint(node: Any, *, stored: bool = False) -> dict[str, Any]:
     """The config of `Checkpoints`, also for a run of an earlier version, whose `best` and `last` were Lightning's.
 
     Args:
@@ -196,6 +196,8 @@ def current_checkpoint(node: dict[str, Any] | None, *, stored: bool = False) -> 
             "of epochs only"
         )
     node = node or {}
+    if not isinstance(node, dict):
+        raise UserError(f"checkpoint={node}: give single keys, such as checkpoint.every_minutes=5")
     old = [name for name in ("best", "last") if name in node]
     if "_target_" not in node:
         steps = (node.get("last") or {}).get("every_n_train_steps")

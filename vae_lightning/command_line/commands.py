@@ -4,9 +4,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import hydra
@@ -38,7 +37,6 @@ def run_command(
     *,
     check: Callable[[bool], None] = lambda is_sweep: None,
     after_sweep: Callable[[Path], None] = lambda sweep: None,
-    also: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Compose `conf/<config_name>.yaml` with the command line and run the task on it, once or once a job of a sweep.
 
@@ -47,7 +45,6 @@ def run_command(
         task: what it returns is what a sweeper is told of the job.
         check: called first, with whether a sweep is asked for.
         after_sweep: called with the sweep's directory once all jobs have ended, whether well or not.
-        also: second names of keys, and the keys that they stand for.
     """
     register()
     wanted = os.environ.get(_FULL_ERROR)
@@ -66,7 +63,7 @@ def run_command(
             return None
 
     with reporting_errors(), interruptible(_let_jobs_save):
-        sys.argv[1:] = [_renamed(typed_with_home(word), also) for word in sys.argv[1:]]
+        sys.argv[1:] = map(typed_with_home, sys.argv[1:])
         wants_sweep = not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(sys.argv)
         check(wants_sweep)
         try:
@@ -80,11 +77,6 @@ def run_command(
             failures.append(error)
         if failures:
             raise UserError("; ".join(map(str, failures))) from failures[0]
-
-
-def _renamed(word: str, also: Mapping[str, str]) -> str:
-    key, equals, value = word.partition("=")
-    return f"{also.get(key, key)}{equals}{value}" if equals else word
 
 
 def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]:
@@ -114,12 +106,13 @@ def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]
 
 
 def _not_chosen(config_name: str) -> str:
-    """Of a group that was given null."""
+    """Of a group that was given null, or of a key that is a group of another command's."""
+    words = [word.partition("=") for word in sys.argv[1:]]
     groups = _groups(config_name)
-    group = next(
-        key for key, _, value in (word.partition("=") for word in sys.argv) if value == "null" and key in groups
-    )
-    return f"{group}=null: choose an option; valid here: {', '.join(_options(group))}"
+    for group in (key for key, _, value in words if value == "null" and key in groups):
+        return f"{group}=null: choose an option; valid here: {', '.join(_options(group))}"
+    key = next((key for key, _, _ in words if key not in groups and key and (CONF_DIR / key).is_dir()), "a group")
+    return f"{key}: has no options to choose from here; give single keys, {key}.<key>=..., as in --help"
 
 
 def _options(group: str) -> list[str]:
@@ -157,6 +150,21 @@ def jobs_at_once() -> int:
     from joblib import effective_n_jobs
 
     return effective_n_jobs(launcher.n_jobs)
+
+
+def take_opening(settings: dict[str, Any]) -> dict[str, Any]:
+    """Take the keys that open a run, the arguments of `open_trained`, out of the config of a command.
+
+    Raises:
+        UserError: no run, or two checkpoints, by the two names of one key.
+    """
+    opening = {key: settings.pop(key) for key in ("run", "ckpt", "device", "data", "trust")}
+    if opening["run"] is None:
+        raise UserError("run: give a run directory, as in run=outputs/<date>/<time>_<name>")
+    checkpoint = settings.pop("checkpoint")
+    if checkpoint is not None and opening["ckpt"] not in ("best", checkpoint):
+        raise UserError(f"checkpoint={checkpoint} and ckpt={opening['ckpt']}: are two names of one key; give one")
+    return opening if checkpoint is None else opening | {"ckpt": checkpoint}
 
 
 def _explain(error: Exception, config_name: str) -> str:

@@ -1,6 +1,7 @@
 """Where the configs lie, what their top level may hold, and the words that Hydra is taught."""
 
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from vae_lightning.building.table import MOVED_CALLBACKS
 from vae_lightning.errors import UserError
 from vae_lightning.search.sweeper import register as register_sweeper
+from vae_lightning.sweeps import preparing
 
 _PACKAGE = Path(__file__).parent.parent
 CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"  # wheel, or source tree
@@ -52,6 +55,7 @@ class ReportConfig:
 def register() -> None:
     """Make the schema, the resolvers and the sweeper of searches known to Hydra; harmless when repeated."""
     register_sweeper()
+    sys.modules.setdefault(MOVED_CALLBACKS, preparing)
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
     ConfigStore.instance().store(name="report_schema", node=ReportConfig)
     OmegaConf.register_new_resolver("fused_optimizer", _fused_optimizer, replace=True)

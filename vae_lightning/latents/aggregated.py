@@ -65,7 +65,7 @@ def marginal_densities(latents: Latents, prior: DiagonalNormal, dims: Sequence[i
     The bins reach four of the prior's scales to both sides of 0, and further where 99.9% of the posteriors, three
     scales to both sides, do.
     """
-    loc, scale = (values.cpu()[dims] for values in (prior.base_dist.loc, prior.base_dist.scale))
+    loc, scale = (values.detach().cpu()[dims] for values in (prior.base_dist.loc, prior.base_dist.scale))
     reach = (latents.loc[:, dims].abs() + 3 * latents.scale[:, dims]).flatten()
     limit = max(float((loc.abs() + 4 * scale).max()), float(np.quantile(reach.numpy(), 0.999, method="higher")))
     edges = torch.linspace(-limit, limit, num_bins + 1)

@@ -1,4 +1,4 @@
-"""Where a model puts images in its latent space: posterior means and scales, and the aggregated posterior."""
+"""Images to latents and back: posteriors of a batch or of many images, mean images of latents."""
 
 from dataclasses import dataclass
 from itertools import chain

@@ -16,13 +16,25 @@ def kind_of(likelihood: Any, binarize: str) -> str:
             density.
         binarize: the data's setting; "none" leaves the 256 levels that images have.
     """
-    # A class of a user's that was written when there were but two kinds says `is_discrete`.
-    levels = getattr(likelihood, "levels", 2 if getattr(likelihood, "is_discrete", False) else None)
+    levels = _levels_of(likelihood)
     if levels is None:
         return DENSITY
     if levels == 2:
         return CROSS_ENTROPY if binarize == "none" else _BINARY
     return _LEVELS.format(levels)
+
+
+def _levels_of(likelihood: Any) -> int | None:
+    """`levels`, or 2 or None by `is_discrete`, as classes of users' own say that were written when there was no more.
+
+    Of the two what the most derived class says counts: it may be derived from one of this package.
+    """
+    for owner in (likelihood, *type(likelihood).__mro__):
+        if "levels" in vars(owner):
+            return likelihood.levels
+        if "is_discrete" in vars(owner):
+            return 2 if likelihood.is_discrete else None
+    raise AttributeError(f"{type(likelihood).__name__} says nothing of its levels")
 
 
 def is_likelihood(kind: str) -> bool:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 _ALLOCATIONS = 20_000  # between two looks for garbage
-_WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+_WRITERS = {io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom}
 
 
 def run_as_program(main: Callable[[], None]) -> NoReturn:
@@ -35,14 +35,16 @@ def run_as_program(main: Callable[[], None]) -> NoReturn:
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     _flush_open_files()
+    sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(status if isinstance(status, int) else 0)
 
 
 def _flush_open_files() -> None:
-    """What Python does as it takes the objects apart; the standard streams come last, for they may be full of news."""
-    written = [each for each in gc.get_objects() if issubclass(type(each), _WRITERS)]
+    """What Python does as it takes the objects apart."""
+    written = [each for each in gc.get_objects() if type(each) in _WRITERS]
     # A text's buffer lies above the bytes': those that hold others come first.
     written.sort(key=lambda each: not isinstance(each, io.TextIOWrapper))
-    for stream in [*written, sys.stdout, sys.stderr]:
+    for stream in written:
         with suppress(OSError, ValueError):  # it is closed, or leads nowhere any more
             stream.flush()

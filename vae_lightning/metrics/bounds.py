@@ -1,5 +1,6 @@
 """The evidence lower bound and its two terms."""
 
+import logging
 import math
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from vae_lightning.models.vae import VAEOutput
 from vae_lightning.noise import evaluation_noise
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.runs.trained import TrainedRun
+
+log = logging.getLogger("vae_lightning")
 
 _MOST_SAMPLES = 10_000  # that a stored config can ask for: more would only take the memory
 
@@ -57,10 +60,10 @@ class Bounds(Metric):
 
 
 def _in_training(run: TrainedRun) -> int:
-    """How many latents of each image the run's objective draws.
+    """How many latents of each image the run's objective draws; 1, which is told, where it can't be asked.
 
     Raises:
-        UserError: the config gives no such number, or the objective can't be built to ask it.
+        UserError: the config gives something else than such a number.
     """
     node = run.config.get("objective")
     num_samples = node.get("num_samples") if isinstance(node, dict) else None
@@ -68,7 +71,8 @@ def _in_training(run: TrainedRun) -> int:
         try:
             num_samples = getattr(instantiate(node, "objective", trusted=run.trusted), "num_samples", 1)
         except UserError as error:
-            raise UserError(f"{error}; or give elbo.num_samples=") from error
+            log.warning("%s; or give elbo.num_samples=: until then, the ELBO is of 1 latent an image", error)
+            return 1
     if type(num_samples) is not int or not 1 <= num_samples <= _MOST_SAMPLES:
         raise UserError(f"objective.num_samples={num_samples!r}: not of 1 to {_MOST_SAMPLES}; give elbo.num_samples=")
     return num_samples
