@@ -271,6 +271,8 @@ METRICS = "elbo, nll, units, aggregate, reconstruction, samples, probes"
         (["ckpt={_target_:foo}"], "ckpt={'_target_': 'foo'}: expected str"),
         (["seed={_target_:foo}", "metrics=elbo"], "seed={'_target_': 'foo'}: expected int or null"),
         (["data=null"], "data: has no options to choose from here; give single keys, data.<key>=..., as in --help"),
+        (["~ckpt"], "~ckpt: can't be left out; give a value, as in --help"),
+        (["~metrics"], "~metrics: can't be left out; give a value, as in --help"),
         (["metric=[]"], "metric=[]: leaves no metric; choose one at least, as in metric=[elbo]"),
         (["device=tpu"], "device='tpu': expected auto, cpu, cuda, mps"),
         (["run=nowhere"], "run=nowhere: no such directory"),

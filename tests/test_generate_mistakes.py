@@ -53,6 +53,7 @@ MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, tran
         (["device=tpu"], "device='tpu': expected auto, cpu, cuda, mps"),
         (["ckpt=worst"], "ckpt=worst: no such file; choose best, last or the path of a checkpoint"),
         (["checkpoint=worst"], "ckpt=worst: no such file; choose best, last or the path of a checkpoint"),
+        (["~overwrite"], "~overwrite: can't be left out; give a value, as in --help"),
         (["checkpoint=a", "ckpt=b"], "checkpoint=a and ckpt=b: are two names of one key; give one"),
         (["overwrite=maybe"], "overwrite=maybe: expected true or false"),
         (["mode=manifold"], "mode=manifold is for two latent dimensions, and this run has 4; try mode=traversal"),

@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from vae_lightning.command_line.commands import run_command, take_opening
+from vae_lightning.command_line.commands import run_command, take, take_opening
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.errors import UserError, plain_lines
@@ -29,22 +29,21 @@ def _evaluate(config: DictConfig) -> None:
     from vae_lightning.runs.trained import open_trained
 
     settings = with_home(plain(config))
-    opening = take_opening(settings)
-    metrics = {name: instantiate(settings[name], name) for name in _chosen(settings)}
+    opening, choice = take_opening(settings), take(settings, "split", "seed", "batch_size")
+    out, wanted = take(settings, "out", "metrics").values()
+    metrics = {name: instantiate(settings[name], name) for name in _chosen(settings, wanted)}
     flush_denormals()
     with joined_world(opening["device"]) as world:
         run = checked(open_trained, opening)
-        choice = {key: settings[key] for key in ("split", "seed", "batch_size")}
         evaluation = checked(Evaluation, choice)
-        told = evaluation(run, metrics, world, settings["out"])
+        told = evaluation(run, metrics, world, out)
         if world.rank == 0:
             print(plain_lines(told))
 
 
-def _chosen(settings: dict[str, Any]) -> list[str]:
+def _chosen(settings: dict[str, Any], wanted: Any) -> list[str]:
     """The metrics that are wanted: the nodes of the config that name a class."""
     known = [name for name, node in settings.items() if isinstance(node, dict) and "_target_" in node]
-    wanted = settings["metrics"]
     if not known:
         raise UserError("metric=[]: leaves no metric; choose one at least, as in metric=[elbo]")
     if wanted == "all":

@@ -5,13 +5,11 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vae_lightning.command_line.commands import run_command, take_opening
+from vae_lightning.command_line.commands import run_command, take, take_opening
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.errors import UserError, one_line
 from vae_lightning.machine.process import run_as_program
-
-_OUTPUT = ("out", "overwrite")
 
 
 def main() -> None:
@@ -31,7 +29,7 @@ def _generate(config: DictConfig) -> None:
 
     settings, mode = with_home(plain(config)), HydraConfig.get().runtime.choices["mode"]
     opening = take_opening(settings)  # what is left at last are the mode's own keys
-    out, overwrite = (settings.pop(key) for key in _OUTPUT)
+    out, overwrite = take(settings, "out", "overwrite").values()
     if not isinstance(overwrite, bool):
         raise UserError(f"overwrite={overwrite}: expected true or false")
     create = instantiate(settings, "")

@@ -152,16 +152,28 @@ def jobs_at_once() -> int:
     return effective_n_jobs(launcher.n_jobs)
 
 
+def take(settings: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """Take keys of the command's own out of its config.
+
+    Raises:
+        UserError: one that a tilde has deleted.
+    """
+    for key in keys:
+        if key not in settings:
+            raise UserError(f"~{key}: can't be left out; give a value, as in --help")
+    return {key: settings.pop(key) for key in keys}
+
+
 def take_opening(settings: dict[str, Any]) -> dict[str, Any]:
     """Take the keys that open a run, the arguments of `open_trained`, out of the config of a command.
 
     Raises:
         UserError: no run, or two checkpoints, by the two names of one key.
     """
-    opening = {key: settings.pop(key) for key in ("run", "ckpt", "device", "data", "trust")}
+    opening = take(settings, "run", "ckpt", "device", "data", "trust")
     if opening["run"] is None:
         raise UserError("run: give a run directory, as in run=outputs/<date>/<time>_<name>")
-    checkpoint = settings.pop("checkpoint")
+    checkpoint = settings.pop("checkpoint", None)
     if checkpoint is not None and opening["ckpt"] not in ("best", checkpoint):
         raise UserError(f"checkpoint={checkpoint} and ckpt={opening['ckpt']}: are two names of one key; give one")
     return opening if checkpoint is None else opening | {"ckpt": checkpoint}
