@@ -5,12 +5,12 @@ from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 
-from vae_lightning.building.arguments import below, check_arguments, construction_message, first_line
+from vae_lightning.building.arguments import below, check_arguments, construction_message
 from vae_lightning.building.stored import build
 from vae_lightning.building.table import MOVED
 from vae_lightning.building.trust import Trust
 from vae_lightning.disk.files import check_integers
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, first_line
 
 T = TypeVar("T")
 

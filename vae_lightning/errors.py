@@ -23,6 +23,11 @@ def require_frame_duration(name: str, milliseconds: int) -> None:
         raise ValueError(f"{name} must be at most 655350, got {milliseconds}")
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, its first line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def one_line(text: object) -> str:
     """A message without the line breaks and control characters that a name in it may hold; they drive terminals."""
     return "".join(_shown(character) for character in str(text))

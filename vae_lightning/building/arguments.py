@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, first_line
 
 _LONGEST = 200  # characters of a value in a message
 
@@ -120,8 +120,3 @@ def shown(value: Any) -> str:
     """A value as a message shows it: on one line, and no longer than that is of use."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, its first line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

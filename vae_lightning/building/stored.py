@@ -14,14 +14,13 @@ from vae_lightning.building.arguments import (
     below,
     check_arguments,
     construction_message,
-    first_line,
     parameters_of,
     shown,
     unknown_key,
 )
 from vae_lightning.building.table import MOVED, PARTIAL, TABLE, Entry
 from vae_lightning.building.trust import Trust
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, first_line
 
 log = logging.getLogger("vae_lightning")
 

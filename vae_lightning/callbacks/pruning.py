@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -110,7 +110,7 @@ class PruneTrial(Callback):
                 return None
             self._trial = optuna.trial.Trial(study, frozen._trial_id)
         except Exception as error:  # a damaged journal raises whatever Optuna trips over
-            log.warning("the search's storage: %s: trains without pruning", _first_line(error))
+            log.warning("the search's storage: %s: trains without pruning", first_line(error))
             return None
         self._reported = set(frozen.intermediate_values)
         return frozen.user_attrs.get(PRUNED)
@@ -127,7 +127,7 @@ class PruneTrial(Callback):
                 return False
             self._trial.set_user_attr(PRUNED, epoch + 1)
         except storage_errors() as error:
-            log.warning("the search's storage: %s: not judged after epoch %d", _first_line(error), epoch + 1)
+            log.warning("the search's storage: %s: not judged after epoch %d", first_line(error), epoch + 1)
             return False
         return True
 
@@ -148,7 +148,7 @@ def open_storage(storage: str | None, directory: Path) -> "BaseStorage":
             return get_storage(storage)
         return JournalStorage(JournalFileBackend(os.path.expanduser(storage)))
     except Exception as error:  # a damaged journal raises whatever Optuna trips over
-        raise UserError(f"hydra.sweeper.storage={storage}: can't be opened ({_first_line(error)})") from error
+        raise UserError(f"hydra.sweeper.storage={storage}: can't be opened ({first_line(error)})") from error
 
 
 def storage_errors() -> tuple[type[Exception], ...]:
@@ -157,7 +157,3 @@ def storage_errors() -> tuple[type[Exception], ...]:
     from sqlalchemy.exc import SQLAlchemyError
 
     return OptunaError, SQLAlchemyError, OSError
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

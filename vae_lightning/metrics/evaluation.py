@@ -15,7 +15,8 @@ from vae_lightning.machine.hardware import keep_freed_memory
 from vae_lightning.machine.world import World
 from vae_lightning.metrics.record import flat, replaced, table
 from vae_lightning.metrics.score import Metric, Score
-from vae_lightning.metrics.subject import SPLIT_NAMES, Split, Subject
+from vae_lightning.metrics.subject import Subject
+from vae_lightning.runs.images import SPLIT_NAMES, Split
 from vae_lightning.runs.records import metrics_text
 from vae_lightning.runs.trained import TrainedRun
 

@@ -7,7 +7,7 @@ from urllib.error import URLError
 import torch
 from torch import nn
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, first_line
 from vae_lightning.machine.world import World
 
 _PATIENCE = 10.0  # seconds that a silent server is waited for
@@ -37,7 +37,7 @@ def inception(weights: str | None, world: World, device: torch.device) -> nn.Mod
     try:
         network = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path))
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"samples.weights={path}: not the weights of the Inception network ({reason})") from error
     return network.to(device).eval()
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from vae_lightning.metrics.score import Figure, Score
-from vae_lightning.metrics.subject import SPLIT_NAMES
+from vae_lightning.runs.images import SPLIT_NAMES
 
 _WIDTH = 38
 

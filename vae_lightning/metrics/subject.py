@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from jaxtyping import Int64
@@ -16,10 +15,8 @@ from vae_lightning.errors import UserError
 from vae_lightning.latents.encoding import Latents
 from vae_lightning.machine.world import World
 from vae_lightning.models.vae import VAE
+from vae_lightning.runs.images import SPLIT_NAMES
 from vae_lightning.runs.trained import TrainedRun
-
-Split = Literal["train", "val", "test"]
-SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)

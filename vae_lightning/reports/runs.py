@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_lightning.disk.files import check_within
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, first_line
 from vae_lightning.reports.curves import Curve, read_curves
 from vae_lightning.reports.settings import Setting, flatten, typed_settings
 from vae_lightning.reports.wording import visible
@@ -183,7 +183,7 @@ class _Problems:
         except FileNotFoundError:
             return None
         except Exception as error:  # a damaged file raises whatever its parser trips over
-            told = (str(error).strip() or type(error).__name__).splitlines()[0]
+            told = first_line(error)
             self.messages.append(f"{file} can't be read ({told})")
             return None
         if isinstance(value, expected):

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vae_lightning.building.arguments import first_line
 from vae_lightning.building.stored import check_config
 from vae_lightning.building.trust import Trust, trusting
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, first_line
 from vae_lightning.runs.records import RunDir
 
 PLACES = ("resume", "run_dir", "output_dir", "sweep", "sweep_dir", "trust", "name")  # change nothing that is trained

@@ -12,14 +12,13 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from vae_lightning.building.arguments import first_line
 from vae_lightning.building.stored import check_config
 from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.checkpoints.contents import trained
 from vae_lightning.config import instantiate
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.drawing.captions import origin
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, first_line
 from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.likelihood.kind import kind_of
 from vae_lightning.machine.hardware import native_accelerator

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.disk.locks import HeldError, hold
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, first_line
 from vae_lightning.machine.hardware import num_cpus
 
 if TYPE_CHECKING:  # Optuna is imported only by a search: every command imports this module
@@ -172,7 +172,7 @@ def _metrics(number: int, result: JobReturn) -> dict[str, Any] | None:
         with redirect_stderr(StringIO()):  # where Hydra would name the overrides of a job that failed
             return result.return_value
     except Exception as error:
-        log.error("trial %d: %s", number, (str(error).strip() or type(error).__name__).splitlines()[0])
+        log.error("trial %d: %s", number, first_line(error))
         return None
 
 
