@@ -29,7 +29,7 @@ from benchmarks.contenders.pythae_trainer import Decoder, Encoder
 from vae_lightning.likelihood.importance import bytes_per_latent, importance_sampled
 from vae_lightning.likelihood.log_weights import Precision
 from vae_lightning.machine.hardware import flush_denormals, keep_freed_memory
-from vae_lightning.noise import indexed_normal_samples
+from vae_lightning.noise import indexed_parts
 from vae_lightning.runs.trained import TrainedRun, open_trained
 from vae_lightning.train import main as train
 
@@ -49,8 +49,8 @@ def trained(folder: Path, num_epochs: int) -> TrainedRun:
 
 def noise_of(indices: Tensor, num_samples: int) -> Tensor:
     """This project's noise for the images of these indices, [N, K, D]."""
-    parts = indexed_normal_samples(SEED, indices, num_samples, CASE.latent_dim, num_samples)
-    return torch.cat(list(parts)).movedim(1, 0)
+    parts = indexed_parts(SEED, indices, num_samples, num_samples, torch.device("cpu"))
+    return torch.cat([part.normal((CASE.latent_dim,)) for part in parts]).movedim(1, 0)
 
 
 def of_pythae(run: TrainedRun, num_samples: int) -> Contender:
@@ -94,9 +94,10 @@ def straightforward(run: TrainedRun, num_samples: int) -> Contender:
     """With PyTorch's own functions, 1,000 samples of an image at a time."""
 
     def nll(x: Tensor, indices: Tensor, noise: Tensor) -> Tensor:
-        posterior, values = run.vae.encode(x), []
+        latents, values = run.vae.encode(x), []
         for row in range(len(x)):
-            loc, scale, weights = posterior.base_dist.loc[row], posterior.base_dist.scale[row], []
+            assert latents.scale is not None
+            loc, scale, weights = latents.loc[row], latents.scale[row], []
             for part in noise[row].split(1000):
                 z = loc + scale * part
                 logits = run.vae.decoder.layers[2](torch.relu(run.vae.decoder.layers[0](z)))

@@ -222,9 +222,9 @@ def test_a_model_trained_in_bf16_is_evaluated_in_float32(evaluate, train, monkey
     before, dtypes = run.metrics(), set()
     decode = VAE.decode
 
-    def noted(self, z, target=None):
+    def noted(self, z, labels=None, target=None):
         dtypes.add(self.decoder(z.flatten(0, -2)).dtype)
-        return decode(self, z, target)
+        return decode(self, z, labels, target)
 
     monkeypatch.setattr(VAE, "decode", noted)
     evaluate(f"run={run.path}", "metrics=[elbo,nll]", "nll.num_samples=10", "nll.num_images=5")

@@ -28,7 +28,8 @@ def listing(*folders: Path) -> list[Path]:
 
 
 VALID = (
-    "batch_size, checkpoint, ckpt, data, device, mode, num_images, out, overwrite, run, save, seed, temperature, trust"
+    "batch_size, checkpoint, ckpt, data, device, label, mode, num_images, out, overwrite, run, save, seed, "
+    "temperature, trust"
 )
 MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, transition, traversal, units"
 

@@ -1,8 +1,11 @@
 """Evaluation noise is a function of the seed and the image's index only."""
 
+import pytest
 import torch
 
-from vae_lightning.noise import derive_seed, indexed_normal, indexed_uniform
+from vae_lightning.noise import Fresh, Indexed, Seeded, derive_seed, indexed_normal, indexed_parts, indexed_uniform
+
+CPU = torch.device("cpu")
 
 
 def test_rows_do_not_depend_on_the_batch_they_come_in():
@@ -37,3 +40,67 @@ def test_derived_seeds_differ_and_fit_a_generator():
     seeds = {derive_seed(seed, epoch) for seed in range(30) for epoch in range(30)}
     assert len(seeds) == 900
     torch.Generator().manual_seed(max(seeds))
+
+
+# All draws of a pass come from one object
+
+
+def test_fresh_noise_is_what_pytorch_draws_next():
+    noise = Fresh(2, 3, CPU)
+    torch.manual_seed(0)
+    drawn = noise.normal((4,)), noise.uniform(()), noise.normal((1, 5))
+    torch.manual_seed(0)
+    expected = torch.randn(2, 3, 4), torch.rand(2, 3), torch.randn(2, 3, 1, 5)
+    assert all(torch.equal(one, other) for one, other in zip(drawn, expected, strict=True))
+
+
+def test_seeded_noise_is_that_of_its_own_generator():
+    state = torch.random.get_rng_state()
+    noise = Seeded(5, 3, CPU)
+    drawn = noise.normal((4,)), noise.normal((4,))
+    generator = torch.Generator().manual_seed(5)
+    expected = torch.randn(3, 4, generator=generator), torch.randn(3, 4, generator=generator)
+    assert torch.equal(drawn[0], expected[0].unsqueeze(0))
+    assert torch.equal(drawn[1], expected[1].unsqueeze(0))
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_the_first_indexed_draw_is_that_of_which_recorded_figures_are_made():
+    indices = torch.tensor([3, 700, 41])
+    expected = indexed_normal(9, indices, (6, 4)).transpose(0, 1)
+    assert torch.equal(Indexed(9, indices, 6, CPU).normal((4,)), expected)
+
+
+def test_indexed_draws_differ_and_depend_on_their_number_but_not_on_the_batch():
+    indices = torch.arange(300)
+    whole = Indexed(1, indices, 2, CPU)
+    first, uniform, third = whole.normal((4,)), whole.uniform(()), whole.normal((4,))
+    assert not torch.equal(first, third)
+    assert abs(float((first * third).mean())) < 0.05
+    part = Indexed(1, indices[[299, 7]], 2, CPU)
+    for together, apart in ((first, part.normal((4,))), (uniform, part.uniform(())), (third, part.normal((4,)))):
+        assert torch.equal(apart, together[:, [299, 7]])
+
+
+def parts_of(indices: torch.Tensor, num_samples: int, most: int) -> list[torch.Tensor]:
+    """Two normal draws and a uniform one between them, of all samples."""
+    drawn = []
+    for part in indexed_parts(4, indices, num_samples, most, CPU):
+        drawn.append((part.normal((3,)), part.uniform(()), part.normal((2,))))
+    return [torch.cat(each) for each in zip(*drawn, strict=True)]
+
+
+@pytest.mark.parametrize("most", [1, 900, 10**6])
+def test_many_samples_do_not_depend_on_how_they_are_divided(most):
+    indices, num_samples = torch.tensor([8, 2]), 5300  # more than share a generator
+    whole, divided = parts_of(indices, num_samples, 10**9), parts_of(indices, num_samples, most)
+    assert [tuple(each.shape) for each in whole] == [(5300, 2, 3), (5300, 2), (5300, 2, 2)]
+    assert all(torch.equal(one, other) for one, other in zip(whole, divided, strict=True))
+    alone = parts_of(indices[1:], num_samples, most)
+    assert all(torch.equal(one, other[:, 1:]) for one, other in zip(alone, whole, strict=True))
+
+
+def test_the_first_of_many_samples_are_those_of_which_recorded_figures_are_made():
+    [first, *_] = parts_of(torch.tensor([6]), 7, 100)
+    expected = torch.randn(7, 3, generator=torch.Generator().manual_seed(derive_seed(4, 6, 0)))
+    assert torch.equal(first[:, 0], expected)

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.data.loader import ImageSet
-from vae_lightning.models.likelihoods import BernoulliLikelihood
+from vae_lightning.models.likelihoods.bernoulli import BernoulliLikelihood
 from vae_lightning.models.networks.conv import ConvDecoder, ConvEncoder
-from vae_lightning.models.posteriors import DiagonalGaussian
-from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.posteriors.diagonal_gaussian import DiagonalGaussian
+from vae_lightning.models.priors.standard_normal import StandardNormal
 from vae_lightning.models.vae import build_vae
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.training.execution import Unprofiled, execute_together

@@ -29,14 +29,16 @@ def _generate(config: DictConfig) -> None:
 
     settings, mode = with_home(plain(config)), HydraConfig.get().runtime.choices["mode"]
     opening = take_opening(settings)  # what is left at last are the mode's own keys
-    out, overwrite = take(settings, "out", "overwrite").values()
+    out, overwrite, label = take(settings, "out", "overwrite", "label").values()
     if not isinstance(overwrite, bool):
         raise UserError(f"overwrite={overwrite}: expected true or false")
     create = instantiate(settings, "")
     run = checked(open_trained, opening)
+    run = checked(run.with_label, {"label": label})
     folder = Path(str(out)).expanduser() if out is not None else run.run_dir.path / "generated" / mode
     facts = {"run": str(run.run_dir.path), "checkpoint": run.checkpoint, "epoch": run.epoch, "mode": mode}
-    with output_folder(folder, overwrite, facts | {"settings": settings}) as staging:
+    facts |= {"settings": settings} if label is None else {"label": label, "settings": settings}
+    with output_folder(folder, overwrite, facts) as staging:
         create(run, staging)
     _tell(run.context, folder)
 

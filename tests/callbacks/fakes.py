@@ -12,13 +12,17 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from vae_lightning.data.loader import ImageBatch, TrainingBatches
-from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.distributions import DiagonalNormal, UnitNormal, normal_image, sample
+from vae_lightning.models.latent_model import Group, LatentModel, Latents
+from vae_lightning.noise import Seeded
 
 NUM_IMAGES = 24
 
 
-class FakeVAE(nn.Module):
+class FakeVAE(LatentModel):
     """Answers what the callbacks ask; BatchNorm, dropout and noise would betray a drawing that trains."""
+
+    num_classes = None
 
     def __init__(self, channels: int, latent_dim: int):
         super().__init__()
@@ -29,24 +33,32 @@ class FakeVAE(nn.Module):
         self.encoder = nn.Sequential(nn.Flatten(), *encode)
         regularized = nn.Sequential(nn.BatchNorm1d(width), nn.Dropout(0.5))
         self.decoder = nn.Sequential(nn.Linear(latent_dim, width), regularized, nn.Sigmoid())
+        self.likelihood = nn.Identity()
 
-    def prior(self):
-        return DiagonalNormal(torch.zeros(self.latent_dim), torch.ones(self.latent_dim))
+    def latent_prior(self):
+        return UnitNormal(torch.zeros(self.latent_dim), torch.ones(self.latent_dim))
 
-    def encode(self, x):
+    def observe(self, x, labels=None):
         self._require_quiet()
         loc = self.encoder(x)
         return DiagonalNormal(loc, 0.2 + 0.6 * loc.roll(1, -1).sigmoid())
 
-    def sample_prior(self, num_images: int, seed: int):
-        return torch.randn(num_images, self.latent_dim, generator=torch.Generator().manual_seed(seed))
+    def infer(self, observed, noise):
+        return (Group(observed, self.latent_prior(), sample(observed, noise)),)
 
-    def generate(self, z):
+    def latents(self, observed):
+        return Latents(observed.base_dist.loc, observed.base_dist.scale)
+
+    def draw(self, noise, labels=None, temperature=1.0):
+        return sample(self.latent_prior(), noise, temperature)
+
+    def sampled(self, num_images: int, seed: int):
+        """What is drawn with this seed while training."""
+        return self.draw(Seeded(seed, num_images, torch.device("cpu")))[0]
+
+    def decode(self, z, labels=None, target=None):
         self._require_quiet()
-        return self.decoder(z).view(-1, *self.shape)
-
-    def reconstruct(self, x):
-        return self.generate(self.encode(x).mean)
+        return normal_image(self.decoder(z).view(-1, *self.shape), 1.0)
 
     def _require_quiet(self):
         assert not any(module.training for module in self.modules())

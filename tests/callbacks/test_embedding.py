@@ -31,9 +31,9 @@ def encodings(monkeypatch):
     """How many images were encoded, call by call."""
     calls, encode = [], examples.encode
 
-    def counted(vae, images, batch_size):
+    def counted(vae, images, labels, batch_size):
         calls.append(len(images))
-        return encode(vae, images, batch_size)
+        return encode(vae, images, labels, batch_size)
 
     monkeypatch.setattr(examples, "encode", counted)
     return calls
@@ -41,7 +41,7 @@ def encodings(monkeypatch):
 
 def means(trainer, num_images):
     with torch.no_grad():
-        return evaluated(trainer).encode(trainer.datamodule.example_images(num_images)).mean.numpy()
+        return evaluated(trainer).encode(trainer.datamodule.example_images(num_images)).loc.numpy()
 
 
 @pytest.mark.parametrize("method", ["tsne", "pca", "plane"])

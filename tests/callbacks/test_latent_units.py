@@ -24,7 +24,7 @@ def drawn(tmp_path_factory, module_patch):
     callbacks = LatentUnits(None, NUM_IMAGES), AggregatedPosterior(None, num_dims=4, num_images=NUM_IMAGES)
     trainer = train(tmp_path_factory.mktemp("latent_units"), *callbacks)
     with torch.no_grad():
-        posterior = evaluated(trainer).encode(trainer.datamodule.example_images(NUM_IMAGES))
+        posterior = evaluated(trainer).observe(trainer.datamodule.example_images(NUM_IMAGES))
     return bars[0], curves[0], posterior.mean.double().numpy(), posterior.stddev.double().numpy()
 
 
@@ -66,7 +66,7 @@ def test_there_are_not_more_curves_than_dimensions(fit, monkeypatch):
 
 def test_nothing_is_drawn_of_latents_that_are_not_finite(fit, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("vae_lightning"), "propagate", True)
-    monkeypatch.setattr(FakeVAE, "encode", lambda self, x: DiagonalNormal(*torch.full((2, len(x), 6), torch.nan)))
+    monkeypatch.setattr(FakeVAE, "observe", lambda self, x, _: DiagonalNormal(*torch.full((2, len(x), 6), torch.nan)))
     callbacks = [
         LatentUnits(1),
         AggregatedPosterior(1),
@@ -82,7 +82,7 @@ def test_nothing_is_drawn_of_latents_that_are_not_finite(fit, tmp_path, caplog, 
 
 
 def test_images_are_encoded_in_batches_of_the_datas_own_size(fit, monkeypatch):
-    sizes, encode = [], FakeVAE.encode
-    monkeypatch.setattr(FakeVAE, "encode", lambda self, x: sizes.append(len(x)) or encode(self, x))
+    sizes, observe = [], FakeVAE.observe
+    monkeypatch.setattr(FakeVAE, "observe", lambda self, x, _: sizes.append(len(x)) or observe(self, x))
     fit(LatentUnits(None, num_images=20), max_epochs=1)
     assert sizes == [7, 7, 6]

@@ -10,14 +10,14 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from tests.callbacks.fakes import FakeData, captured, evaluated, events, pixels, train
+from tests.callbacks.fakes import FakeData, FakeModule, captured, evaluated, events, pixels, train
 from vae_lightning.callbacks import projector
 from vae_lightning.callbacks.embedding import Embedding
 from vae_lightning.callbacks.latent_units import AggregatedPosterior, LatentUnits
 from vae_lightning.callbacks.manifold import Manifold
 from vae_lightning.callbacks.neighbours import Neighbours
 from vae_lightning.callbacks.periodic import PeriodicCallback
-from vae_lightning.callbacks.pictures import FixedPictureCallback
+from vae_lightning.callbacks.pictures import FixedPictureCallback, SampledPictureCallback
 from vae_lightning.callbacks.projector import Projector
 from vae_lightning.callbacks.reconstruction_history import ReconstructionHistory
 from vae_lightning.callbacks.reconstructions import Reconstructions
@@ -27,6 +27,7 @@ from vae_lightning.callbacks.transition import Transition
 from vae_lightning.callbacks.traversals import Traversals
 from vae_lightning.drawing.captions import with_caption
 from vae_lightning.drawing.grids import comparison_grid, image_grid
+from vae_lightning.errors import UserError
 
 EVERY_NTH = {
     "reconstructions": partial(Reconstructions, num_images=4),
@@ -149,14 +150,11 @@ def test_training_is_bit_identical_with_and_without_pictures(everything, fit):
 def test_the_checkpoint_keeps_what_is_drawn_as_plain_tensors(everything, run_dir):
     trainer, callbacks, _ = everything
     states = torch.load(run_dir / "run.ckpt", weights_only=True)["callbacks"]
-    vae, levels = trainer.lightning_module.vae, trainer.datamodule.levels["val"]
+    levels = trainer.datamodule.levels["val"]
     expected = {
         "reconstructions": levels[:4],
-        "samples": vae.sample_prior(4, seed=0),
-        "training": vae.sample_prior(4, seed=0),
         "transition": levels[:3],
         "traversals": levels[:1],
-        "neighbours": vae.sample_prior(2, seed=0),
         "reconstruction_history": levels[:2],
     }
     kept = {name for name, callback in callbacks.items() if isinstance(callback, FixedPictureCallback)}
@@ -167,6 +165,16 @@ def test_the_checkpoint_keeps_what_is_drawn_as_plain_tensors(everything, run_dir
         restored.load_state_dict(state)
         assert restored.fixed.dtype == fixed.dtype
         assert torch.equal(restored.fixed, fixed)
+
+
+def test_of_samples_the_checkpoint_keeps_number_and_seed(everything, run_dir):
+    _, callbacks, _ = everything
+    states = torch.load(run_dir / "run.ckpt", weights_only=True)["callbacks"]
+    sampling = {name: each for name, each in callbacks.items() if isinstance(each, SampledPictureCallback)}
+    assert set(sampling) == {"samples", "training", "neighbours"}
+    for callback in sampling.values():
+        [state] = [state for key, state in states.items() if key.startswith(type(callback).__name__)]
+        assert state == {"chosen_by": {"num_images": callback.num_images, "seed": 0}}
 
 
 def test_no_interval_is_after_the_last_epoch_only(fit, tmp_path):
@@ -235,7 +243,7 @@ def test_pictures_show_what_the_model_makes_and_where_it_comes_from(fit, tmp_pat
     trainer = fit(Reconstructions(num_images=5), Samples(num_images=9, seed=3), channels=channels)
     vae, originals = evaluated(trainer), FakeData(channels).example_images(5)
     with torch.no_grad():
-        samples, reconstructions = vae.generate(vae.sample_prior(9, seed=3)), vae.reconstruct(originals)
+        samples, reconstructions = vae.generate(vae.sampled(9, seed=3)), vae.reconstruct(originals)
     for epoch, is_equal in [(3, True), (2, False)]:
         origin = f"fake · epoch {epoch}"
         expected = {
@@ -258,8 +266,10 @@ def test_a_resumed_run_draws_what_it_drew_before(fit, tmp_path):
     trainer = fit(Samples(num_images=4, seed=1), max_epochs=1)
     trainer.save_checkpoint(tmp_path / "run.ckpt")
     resumed = Samples(num_images=4, seed=2)
-    fit(resumed, max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
-    assert torch.equal(resumed.fixed, trainer.lightning_module.vae.sample_prior(4, seed=1))
+    again = fit(resumed, max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
+    z, labels = resumed.drawn(again.lightning_module)
+    assert torch.equal(z, trainer.lightning_module.vae.sampled(4, seed=1))
+    assert labels is None
     assert epochs_of(tmp_path, "samples") == [1, 2]
 
 
@@ -296,5 +306,29 @@ def test_a_resumed_run_says_that_it_keeps_what_it_has_drawn(fit, tmp_path, caplo
     assert "goes on with" not in caplog.text
     resumed = Samples(num_images=9)
     fit(resumed, max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
-    assert "callbacks.samples: a resumed run goes on with the images or the z that it has drawn so far" in caplog.text
-    assert len(resumed.fixed) == 4
+    assert "callbacks.samples: a resumed run goes on with the z that it has drawn so far" in caplog.text
+    assert resumed.num_images == 4
+
+
+def test_what_an_earlier_version_kept_of_samples_is_taken_by_its_seed(fit):
+    earlier = {"fixed": torch.randn(5, 6), "chosen_by": {"num_images": 5, "seed": 3}}
+    samples = Samples(num_images=4)
+    samples.load_state_dict(earlier)
+    assert (samples.num_images, samples.seed) == (5, 3)
+    samples.load_state_dict({})  # of a training that was over before it began
+    assert (samples.num_images, samples.seed) == (5, 3)
+
+
+def test_fixed_images_bring_their_labels_to_a_model_that_is_told_them():
+    module = FakeModule(channels=3, latent_dim=6)
+    module.vae.num_classes = 3
+    callback = Reconstructions(num_images=4)
+    batch = callback.choose(FakeData())
+    callback.fixed, callback.labels = batch.images, batch.labels
+    assert callback.told_on(module).tolist() == [0, 1, 2, 0]
+    restored = Reconstructions(num_images=4)
+    restored.load_state_dict(callback.state_dict())
+    assert restored.told_on(module).tolist() == [0, 1, 2, 0]
+    restored.labels = None
+    with pytest.raises(UserError, match=r"^callbacks.reconstructions: its images have no labels, which this model"):
+        restored.told_on(module)

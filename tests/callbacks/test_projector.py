@@ -56,7 +56,7 @@ class Served:
 
 def means(trainer):
     with torch.no_grad():
-        return evaluated(trainer).encode(trainer.datamodule.example_images(NUM_IMAGES)).mean.numpy()
+        return evaluated(trainer).encode(trainer.datamodule.example_images(NUM_IMAGES)).loc.numpy()
 
 
 def config_of(run_dir):

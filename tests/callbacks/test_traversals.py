@@ -25,7 +25,7 @@ def drawn(tmp_path_factory, module_patch):
 
 def kl_of_each_dimension(vae, images):
     with torch.no_grad():
-        posterior = vae.encode(images)
+        posterior = vae.observe(images)
     normal = Normal(posterior.mean.double(), posterior.stddev.double())
     return kl_divergence(normal, Normal(0.0, 1.0)).mean(0)
 
@@ -43,16 +43,17 @@ def test_rows_are_the_dimensions_of_most_kl_the_largest_first(drawn, centre):
 @pytest.mark.parametrize("centre", ["image", "prior"])
 def test_a_row_varies_one_dimension_around_the_centre(drawn, centre):
     pictures, trainer = drawn
-    images, dims, _, values, _, context = pictures[centre][0]
+    images, dims, _, values, _, context, in_deviations = pictures[centre][0]
     vae = evaluated(trainer)
     with torch.no_grad():
-        around = vae.encode(trainer.datamodule.example_images(1)).mean[0] if centre == "image" else torch.zeros(6)
+        around = vae.encode(trainer.datamodule.example_images(1)).loc[0] if centre == "image" else torch.zeros(6)
         for row, dim in zip(images, dims, strict=True):
             z = around.repeat(5, 1)
             z[:, dim] = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])
             assert torch.allclose(row, vae.generate(z), atol=1e-6)
     assert values == [-2, -1, 0, 1, 2]
     assert context == "fake · epoch 3"
+    assert not in_deviations
 
 
 def test_the_rows_around_the_prior_meet_in_the_middle(drawn):
@@ -96,8 +97,8 @@ def test_there_are_not_more_rows_than_dimensions(fit, monkeypatch):
 
 def test_the_image_is_the_same_at_every_epoch_and_after_a_resume(fit, tmp_path, monkeypatch):
     centres = []
-    look = Traversals._centre
-    monkeypatch.setattr(Traversals, "_centre", lambda self, *args: centres.append(self.fixed) or look(self, *args))
+    look = Traversals._of_image
+    monkeypatch.setattr(Traversals, "_of_image", lambda self, *args: centres.append(self.fixed) or look(self, *args))
     trainer = fit(Traversals(1, num_columns=2), max_epochs=2)
     trainer.save_checkpoint(tmp_path / "run.ckpt")
     data = FakeData()

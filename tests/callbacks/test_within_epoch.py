@@ -20,21 +20,19 @@ from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.machine.interruption import Interrupted, exit_code, interruptible
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.objectives.iwae import IWAE
+from vae_lightning.objectives.terms import Objective
 
 
-class Remembering(torch.nn.Module):
+class Remembering(Objective):
     """An objective whose weight is a buffer that every training step moves on."""
-
-    num_samples = 1
 
     def __init__(self):
         super().__init__()
         self.plain = ELBO()
-        self.schedules = self.plain.schedules
         self.register_buffer("moved", torch.ones(()))
 
-    def forward(self, output, x, step):
-        terms = self.plain(output, x, step)
+    def forward(self, output, x, progress):
+        terms = self.plain(output, x, progress)
         if torch.is_grad_enabled():
             self.moved += 0.1 * terms.rate.detach().mean().tanh()
         return dataclasses.replace(terms, loss=terms.loss * self.moved)

@@ -59,7 +59,7 @@ class Collector(LightningModule):
         self.batches: dict[str, list[ImageBatch]] = {"train": [], "val": [], "test": []}
 
     def training_step(self, batches):
-        for images, indices in zip(*batches, strict=True):
+        for images, indices in zip(batches.images, batches.indices, strict=True):
             seen = self.trainer.datamodule.training_images(images)
             self.batches["train"].append(ImageBatch(seen, indices, None))
         return self.weight**2

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -13,7 +15,7 @@ def image_set(size: int) -> ImageSet:
 
 
 def loader(size: int, batch_size: int, *, train: bool = True, **options) -> BatchLoader:
-    defaults = {"shuffle": train, "drop_last": train, "with_labels": not train, "seed": 0}
+    defaults = {"shuffle": train, "drop_last": train, "seed": 0}
     return BatchLoader(image_set(size), batch_size, **{**defaults, **options})
 
 
@@ -35,10 +37,20 @@ def test_batches_are_the_rows_of_their_indices_channels_last():
         assert torch.equal(batch.labels, batch.indices % 10)
 
 
-def test_training_has_no_labels_and_whole_batches():
-    batches = list(loader(50, 8))
+def test_training_has_whole_batches_with_their_labels():
+    every = loader(50, 8)
+    batches = list(every)
     assert [len(batch.images) for batch in batches] == [8] * 6
-    assert all(batch.labels is None for batch in batches)
+    assert all(torch.equal(batch.labels, every.images.labels[batch.indices]) for batch in batches)
+    joined = list(TrainingLoader(every, 4))
+    assert [tuple(execution.labels.shape) for execution in joined] == [(4, 8), (2, 8)]
+    assert torch.equal(torch.cat([each.labels for each in joined]), torch.stack([batch.labels for batch in batches]))
+
+
+def test_data_without_labels_have_none_in_training():
+    unlabelled = dataclasses.replace(image_set(50), labels=None)
+    [execution, *_] = TrainingLoader(BatchLoader(unlabelled, 8, shuffle=True, seed=0, drop_last=True), 2)
+    assert execution.labels is None
 
 
 def test_order_is_a_function_of_seed_and_epoch_and_leaves_the_global_generator_alone():
@@ -223,17 +235,17 @@ def test_images_go_to_a_gpu_with_room_for_twice_as_many(moves, monkeypatch, spar
     images = image_set(50)
     with_free_memory(monkeypatch, 2 * images.pixels.nbytes + spare)
     placed = images.for_training_on(GPU)
-    assert moves == ([("to", torch.uint8), ("to", torch.int64)] if fits else [])
+    assert moves == ([("to", torch.int64), ("to", torch.uint8), ("to", torch.int64)] if fits else [])
     assert placed.pinned is not fits
     assert (placed.pixels is images.pixels) is not fits
     assert not images.pinned
-    list(TrainingLoader(BatchLoader(placed, 8, shuffle=True, seed=0, drop_last=True, with_labels=False), 4))
+    list(TrainingLoader(BatchLoader(placed, 8, shuffle=True, seed=0, drop_last=True), 4))
     assert moves.count("pin") == (0 if fits else 2)  # once an execution
 
 
 def test_batches_are_the_same_wherever_the_images_lie(moves, monkeypatch):
     images = image_set(50)
-    options = {"shuffle": True, "seed": 0, "drop_last": True, "with_labels": False}
+    options = {"shuffle": True, "seed": 0, "drop_last": True}
     orders = []
     for free in (0, 10**9):
         with_free_memory(monkeypatch, free)

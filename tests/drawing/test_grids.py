@@ -4,7 +4,7 @@ import torch
 
 from tests.drawing.tiles import boxes, coloured, is_whole, letters
 from vae_lightning.drawing.captions import BACKGROUND
-from vae_lightning.drawing.grids import comparison_grid, image_grid, image_table, named_grid
+from vae_lightning.drawing.grids import comparison_grid, image_grid, image_table, named_grid, sample_grid
 
 
 def solid(value: float, num_images: int = 1, channels: int = 1, side: int = 28):
@@ -52,6 +52,15 @@ def test_incomplete_row_ends_in_background():
     assert (grid[32:, 32:] == BACKGROUND).all()
     assert (grid[:2] == BACKGROUND).all()
     assert (grid == 255).all(axis=-1).sum() == 3 * 28 * 28
+
+
+def test_samples_are_nearly_in_a_square_or_have_a_row_a_label():
+    images = torch.linspace(0, 1, 7).view(7, 1, 1, 1).expand(-1, 1, 4, 4)
+    assert np.array_equal(sample_grid(images), image_grid(images, columns=3))
+    empty = torch.full((1, 1, 4, 4), BACKGROUND / 255)
+    first, second, third = images[::3], torch.cat([images[1::3], empty]), torch.cat([images[2::3], empty])
+    expected = image_table(torch.stack([first, second, third]), left=["0", "1", "2"])
+    assert np.array_equal(sample_grid(images, num_rows=3), expected)
 
 
 def test_fewer_images_than_columns_leave_no_empty_columns():

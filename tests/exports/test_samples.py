@@ -11,7 +11,7 @@ from PIL import Image
 
 from vae_lightning.exports.samples import WriteSamples
 from vae_lightning.models.distributions import DiagonalNormal
-from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.priors.standard_normal import StandardNormal
 from vae_lightning.runs.trained import TrainedRun
 
 
@@ -73,8 +73,8 @@ def test_temperature_keeps_the_mean_of_a_prior_that_is_elsewhere(digits, monkeyp
     run = dataclasses.replace(digits, vae=copy.deepcopy(digits.vae))
     monkeypatch.setattr(StandardNormal, "forward", lambda self: DiagonalNormal(loc, torch.full((4,), 3.0)))
     indices = torch.arange(2000)
-    torch.testing.assert_close(run.sample_prior(indices, 0, 0.0), loc.expand(2000, 4))
-    z = run.sample_prior(indices, 0, 0.5)
+    torch.testing.assert_close(run.draw(indices, 0, 0.0), loc.expand(2000, 4))
+    z = run.draw(indices, 0, 0.5)
     torch.testing.assert_close(z.mean(0), loc, atol=0.15, rtol=0)
     torch.testing.assert_close(z.std(0), torch.full((4,), 1.5), atol=0.1, rtol=0)
 

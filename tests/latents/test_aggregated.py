@@ -7,9 +7,9 @@ import torch
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from vae_lightning.latents.aggregated import aggregated_posterior, marginal_densities, rate_terms
-from vae_lightning.latents.encoding import Latents
 from vae_lightning.models.distributions import DiagonalNormal
-from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.latent_model import Latents
+from vae_lightning.models.priors.standard_normal import StandardNormal
 
 D = 3
 

@@ -6,7 +6,22 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from vae_lightning.latents.paths import PATHS, chain, linear, manifold, spherical, traversals
+from tests.objectives.test_elbo import LinearGaussian
+from tests.oracles import TwoGroups
+from vae_lightning.latents.paths import (
+    PATHS,
+    Spread,
+    chain,
+    linear,
+    manifold,
+    prior_spread,
+    spherical,
+    traversals,
+    why_no_manifold,
+)
+from vae_lightning.models.distributions import DiagonalNormal
+
+UNIT = Spread(torch.zeros(4), torch.ones(4), True)
 
 
 def angles(path):
@@ -118,7 +133,7 @@ def test_a_chain_links_each_point_to_the_next_by_every_path():
 def test_traversals_vary_one_dimension_a_row():
     centre, values = torch.randn(4), torch.tensor([-3.0, 0.0, 3.0])
     untouched = centre.clone()
-    rows = traversals(centre, [2, 0], values)
+    rows = traversals(centre, [2, 0], values, UNIT)
     assert rows.shape == (2, 3, 4)
     assert torch.equal(rows[0, :, 2], values)
     assert torch.equal(rows[1, :, 0], values)
@@ -127,10 +142,44 @@ def test_traversals_vary_one_dimension_a_row():
     assert torch.equal(centre, untouched)
 
 
+def test_values_are_in_deviations_of_the_prior_from_its_mean():
+    spread = Spread(torch.tensor([0.0, 5.0]), torch.tensor([1.0, 2.0]), False)
+    rows = traversals(torch.full((2,), 9.0), [0, 1], torch.tensor([-1.0, 0.0, 1.0]), spread)
+    assert rows[0].tolist() == [[-1, 9], [0, 9], [1, 9]]
+    assert rows[1].tolist() == [[9, 3], [9, 5], [9, 7]]
+
+
+def test_the_spread_of_a_hierarchy_is_that_of_its_samples():
+    model = TwoGroups()
+    spread = prior_spread(model, torch.device("cpu"))
+    torch.testing.assert_close(spread.stddev.square(), model._covariance_of_z().diagonal(), atol=0.1, rtol=0.1)
+    assert float(spread.mean.abs().max()) < 0.1
+    assert not spread.is_unit
+    assert torch.equal(spread.mean, prior_spread(model, torch.device("cpu")).mean)
+
+
+def test_the_spread_of_the_standard_normal_is_exact():
+    spread = prior_spread(LinearGaussian().vae(), torch.device("cpu"))
+    assert spread.is_unit
+    assert spread.mean.tolist() == [0, 0, 0]
+    assert spread.stddev.tolist() == [1, 1, 1]
+
+
+def test_a_manifold_is_of_two_dimensions_and_the_standard_normal():
+    vae = LinearGaussian().vae()
+    assert why_no_manifold(vae) == "is for two latent dimensions, and this run has 3"
+    vae.latent_dim = 2
+    assert why_no_manifold(vae) is None
+    vae.prior.forward = lambda: DiagonalNormal(torch.zeros(2), torch.ones(2))
+    assert (
+        why_no_manifold(vae) == "goes by the quantiles of a prior N(0, I) of both dimensions, and this run has another"
+    )
+
+
 @pytest.mark.parametrize("dim", [-1, 4])
 def test_a_dimension_that_is_not_there_is_refused(dim):
     with pytest.raises(ValueError, match=f"^dims must be from 0 to 3, got {dim}$"):
-        traversals(torch.zeros(4), [0, dim], torch.zeros(2))
+        traversals(torch.zeros(4), [0, dim], torch.zeros(2), UNIT)
 
 
 def test_manifold_is_even_in_probability_with_z1_to_the_right_and_z2_upwards():

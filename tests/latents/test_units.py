@@ -5,17 +5,21 @@ import json
 import pytest
 import torch
 
-from vae_lightning.latents.encoding import Latents
 from vae_lightning.latents.units import UnitMeter, UnitStatistics, unit_statistics
 from vae_lightning.models.distributions import DiagonalNormal
-from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.latent_model import Group, Latents
+from vae_lightning.models.priors.standard_normal import StandardNormal
 
 
 def statistics_of(loc, scale, batch_sizes):
-    meter, prior = UnitMeter(), StandardNormal(loc.shape[1])()
+    meter = UnitMeter()
     for batch in zip(loc.split(batch_sizes), scale.split(batch_sizes), strict=True):
-        meter.update(DiagonalNormal(*batch), prior)
+        meter.update(rates_of(*batch), batch[0])
     return meter.compute()
+
+
+def rates_of(loc, scale):
+    return Group(DiagonalNormal(loc, scale), StandardNormal(loc.shape[1])(), loc.unsqueeze(0)).rate_per_dimension()
 
 
 @pytest.mark.parametrize("batch_sizes", [[1003], [500, 500, 3], [1] * 3 + [1000]])
@@ -42,10 +46,10 @@ def test_means_that_never_move_have_a_variance_of_zero_not_below():
 
 
 def test_ranks_of_uneven_length_add_up_in_one_reduction():
-    loc, scale, prior = torch.randn(10, 3), torch.rand(10, 3) + 0.5, StandardNormal(3)()
+    loc, scale = torch.randn(10, 3), torch.rand(10, 3) + 0.5
     ranks = [UnitMeter(), UnitMeter()]
-    ranks[0].update(DiagonalNormal(loc[:7], scale[:7]), prior)
-    ranks[1].update(DiagonalNormal(loc[7:], scale[7:]), prior)
+    ranks[0].update(rates_of(loc[:7], scale[:7]), loc[:7])
+    ranks[1].update(rates_of(loc[7:], scale[7:]), loc[7:])
     packed = []
     for rank in ranks:
         rank.compute(lambda moments: packed.append(moments) or moments)
@@ -58,7 +62,7 @@ def test_ranks_of_uneven_length_add_up_in_one_reduction():
 def test_nothing_seen_is_no_statistics():
     meter = UnitMeter()
     assert meter.compute() is None
-    meter.update(DiagonalNormal(torch.zeros(0, 2), torch.ones(0, 2)), StandardNormal(2)())
+    meter.update(torch.zeros(0, 2), torch.zeros(0, 2))
     assert meter.compute() is None
 
 
@@ -85,8 +89,8 @@ def test_statistics_survive_a_file_to_the_last_bit():
 
 def test_latents_give_the_same_statistics():
     loc, scale = torch.randn(50, 3), torch.rand(50, 3) + 0.1
-    statistics, expected = unit_statistics(Latents(loc, scale), StandardNormal(3)()), statistics_of(loc, scale, 7)
+    statistics, expected = unit_statistics(Latents(loc, scale, rates_of(loc, scale))), statistics_of(loc, scale, 7)
     torch.testing.assert_close(statistics.rate, expected.rate)
     torch.testing.assert_close(statistics.variance, expected.variance)
     with pytest.raises(ValueError, match=r"^latents must"):
-        unit_statistics(Latents(loc[:0], scale[:0]), StandardNormal(3)())
+        unit_statistics(Latents(loc[:0], scale[:0], loc[:0]))

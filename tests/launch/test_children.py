@@ -67,7 +67,7 @@ def test_a_child_that_is_told_nothing_takes_its_config_for_a_strangers(run, monk
     with pytest.raises(SystemExit):
         children.main()
     status = json.loads((run.path / "status.json").read_text())
-    assert status["reason"].startswith("model._target_=os.system: a stored config may only build one of build_vae here")
+    assert status["reason"].startswith("model._target_=os.system: a stored config may only build build_vae or what is")
 
 
 def test_a_resume_on_two_ranks_hands_on_what_was_typed(run, command, monkeypatch):

@@ -10,7 +10,7 @@ from tests.objectives.test_elbo import LinearGaussian
 from tests.objectives.test_iwae import loosened
 from vae_lightning.likelihood.importance import SampledBounds, bytes_per_latent, importance_sampled
 from vae_lightning.models.vae import VAE
-from vae_lightning.noise import indexed_normal_samples
+from vae_lightning.noise import indexed_parts
 
 
 def sampled(vae: VAE, x: torch.Tensor, indices: torch.Tensor, num_samples: int, max_latents: int) -> SampledBounds:
@@ -48,7 +48,11 @@ def test_no_figure_depends_on_how_the_work_is_divided(max_latents):
 
 
 def test_each_image_has_noise_of_its_own():
-    first, second = (torch.cat(list(indexed_normal_samples(1, torch.tensor(i), 2500, 3, 700))) for i in ([4], [5]))
+    def noise_of(index):
+        parts = indexed_parts(1, torch.tensor([index]), 2500, 700, torch.device("cpu"))
+        return torch.cat([part.normal((3,)) for part in parts])
+
+    first, second = noise_of(4), noise_of(5)
     assert first.shape == (2500, 1, 3)
     assert not torch.equal(first, second)
     rows = first[:, 0]
@@ -75,14 +79,14 @@ MEMORY = """
 import resource, torch
 from functools import partial
 from vae_lightning.likelihood.importance import bytes_per_latent, importance_sampled
-from vae_lightning.models.likelihoods import {likelihood}
+from vae_lightning.models.likelihoods.{likelihood} import {kind}
 from vae_lightning.models.networks.{module} import {name}Decoder, {name}Encoder
-from vae_lightning.models.posteriors import DiagonalGaussian
-from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.posteriors.diagonal_gaussian import DiagonalGaussian
+from vae_lightning.models.priors.standard_normal import StandardNormal
 from vae_lightning.models.vae import build_vae
 
 torch.set_num_threads(1)
-vae = build_vae({shape}, 20, {name}Encoder, DiagonalGaussian, StandardNormal, {name}Decoder, {likelihood}()).eval()
+vae = build_vae({shape}, 20, {name}Encoder, DiagonalGaussian, StandardNormal, {name}Decoder, {kind}()).eval()
 x = torch.rand(2, *{shape})
 def peak(num_samples, budget):
     most = int(budget // bytes_per_latent(vae, {shape}))
@@ -98,13 +102,14 @@ for num_samples in {nums}:
 @pytest.mark.parametrize(
     ("module", "name", "likelihood", "shape", "nums"),
     [
-        ("mlp", "MLP", "BernoulliLikelihood", (1, 28, 28), (10_000, 50_000)),
-        ("conv", "Conv", "BernoulliLikelihood", (1, 28, 28), (1_000, 3_000)),
-        ("conv5", "Conv5", "GaussianLikelihood", (3, 64, 64), (200, 400)),
+        ("mlp", "MLP", "bernoulli", (1, 28, 28), (10_000, 50_000)),
+        ("conv", "Conv", "bernoulli", (1, 28, 28), (1_000, 3_000)),
+        ("conv5", "Conv5", "gaussian", (3, 64, 64), (200, 400)),
     ],
 )
 def test_memory_stays_under_the_budget_whatever_k_is(module, name, likelihood, shape, nums):
-    program = MEMORY.format(module=module, name=name, likelihood=likelihood, shape=shape, nums=nums)
+    kind = f"{likelihood.capitalize()}Likelihood"
+    program = MEMORY.format(module=module, name=name, likelihood=likelihood, kind=kind, shape=shape, nums=nums)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     few, many = map(float, done.stdout.split())
     assert few <= many < 100e6

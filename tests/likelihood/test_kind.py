@@ -3,22 +3,23 @@
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 from vae_lightning.likelihood.kind import is_likelihood, kind_of
-from vae_lightning.models.likelihoods import BernoulliLikelihood, GaussianLikelihood
+from vae_lightning.models.likelihoods.bernoulli import BernoulliLikelihood
+from vae_lightning.models.likelihoods.gaussian import GaussianLikelihood
+from vae_lightning.models.parts import decoder_shape
 
 KINDS = [
     (BernoulliLikelihood(), "none", "cross-entropy of grey levels, no likelihood", False),
     (BernoulliLikelihood(), "dynamic", "log-likelihood of binary images", True),
     (GaussianLikelihood(), "none", "log-density of pixels in [0, 1]", False),
     (SimpleNamespace(levels=256), "none", "log-likelihood of 256 levels", True),
-    (SimpleNamespace(is_discrete=True), "none", "cross-entropy of grey levels, no likelihood", False),
-    (SimpleNamespace(is_discrete=False), "none", "log-density of pixels in [0, 1]", False),
 ]
 
 
 class OwnDensity(BernoulliLikelihood):
-    is_discrete = False
+    levels = None
 
 
 class OwnLevels(GaussianLikelihood):
@@ -35,8 +36,17 @@ KINDS += [
 def test_a_likelihood_says_of_how_many_levels_it_is(likelihood, binarize, kind, has_bits):
     assert kind_of(likelihood, binarize) == kind
     assert is_likelihood(kind) == has_bits
+    given = kind_of(likelihood, binarize, given_labels=True)
+    assert given == f"{kind}, given the label"
+    assert is_likelihood(given) == has_bits
 
 
 def test_a_likelihood_that_says_nothing_is_none():
-    with pytest.raises(AttributeError, match="SimpleNamespace says nothing of its levels"):
-        kind_of(SimpleNamespace(), "none")
+    with pytest.raises(ValueError, match=r"^likelihood must have levels: 2 or 256, .* Identity has none"):
+        decoder_shape(nn.Identity(), (1, 8, 8))
+
+
+def test_a_likelihood_of_ones_own_need_not_say_what_the_decoder_puts_out():
+    own = nn.Identity()
+    own.levels = 2
+    assert decoder_shape(own, (1, 8, 8)) == (1, 8, 8)

@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.given import Given
 from vae_lightning.likelihood import log_weights as module
-from vae_lightning.likelihood.log_weights import log_weights
-from vae_lightning.models.likelihoods import BernoulliLikelihood
+from vae_lightning.likelihood.log_weights import Looked, log_weights
+from vae_lightning.models.likelihoods.bernoulli import BernoulliLikelihood
 from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
-from vae_lightning.models.posteriors import DiagonalGaussian
-from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.posteriors.diagonal_gaussian import DiagonalGaussian
+from vae_lightning.models.priors.standard_normal import StandardNormal
 from vae_lightning.models.vae import build_vae
 
 SHAPE, DIM, SAMPLES = (1, 12, 12), 6, 2000
@@ -38,7 +39,7 @@ class Weighed:
     @torch.no_grad()
     def at(self, precision: str, images: slice = slice(None)) -> Tensor:
         x = self.x[images]
-        return log_weights(self.vae, self.vae.encode(x), x, self.noise[:, images], precision)
+        return log_weights(self.vae, Looked(x, self.vae.observe(x)), Given(self.noise[:, images]), precision)
 
 
 def sums(log_weights: Tensor) -> Tensor:

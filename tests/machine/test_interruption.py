@@ -140,7 +140,7 @@ def test_generate_is_interrupted_alike(digits_run, monkeypatch, tmp_path, number
     from vae_lightning.models.vae import VAE
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(VAE, "generate", lambda self, z: send(number))
+    monkeypatch.setattr(VAE, "generate", lambda self, z, labels: send(number))
     monkeypatch.setattr(sys, "argv", ["vae-generate", f"run={digits_run.path}", "mode=samples"])
     with pytest.raises(SystemExit) as leaving:
         generate.main()

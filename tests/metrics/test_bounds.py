@@ -38,5 +38,7 @@ def test_what_is_no_such_number_is_told(digits, value):
 def test_a_class_that_is_not_trusted_is_not_asked_which_is_told(digits, told):
     assert num_samples(digits, {"_target_": "mine.Bound"}) == 1
     (line,) = told()
-    assert line.startswith("objective._target_=mine.Bound: a stored config may only build one of ELBO, IWAE here;")
+    assert line.startswith(
+        "objective._target_=mine.Bound: a stored config may only build what is derived from Objective in vae_"
+    )
     assert line.endswith("trust=[mine]; or give elbo.num_samples=: until then, the ELBO is of 1 latent an image")

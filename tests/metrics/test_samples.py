@@ -57,7 +57,7 @@ def test_figures_are_those_of_torchmetrics(weights, digits):
     found = score(digits, num_images=4, weights=str(weights), kid_subset_size=3)
     assert found.facts == {"num_images": 4, "num_samples": 4}
     real = digits.data.images_at(torch.arange(4), "test").images.expand(-1, 3, -1, -1)
-    z = digits.sample_prior(torch.arange(4), _seed())
+    z = digits.draw(torch.arange(4), _seed())
     made = (digits.decode(z) * 255).round().to(torch.uint8).expand(-1, 3, -1, -1)
     fid = FrechetInceptionDistance(feature=2048, feature_extractor_weights_path=str(weights))
     fid.update(real, real=True)

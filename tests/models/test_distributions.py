@@ -4,19 +4,22 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Independent, Normal, kl_divergence
+from torch.distributions import Independent, MixtureSameFamily, Normal, kl_divergence
 
+from tests.given import Given, fresh
 from vae_lightning.models.distributions import (
     BernoulliImage,
     DiagonalNormal,
+    NormalMixture,
     UnitNormal,
     at_least_float32,
     normal_image,
+    sample,
 )
-from vae_lightning.models.likelihoods import GaussianLikelihood
+from vae_lightning.models.likelihoods.gaussian import GaussianLikelihood
 from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
-from vae_lightning.models.posteriors import DiagonalGaussian
-from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.posteriors.diagonal_gaussian import DiagonalGaussian
+from vae_lightning.models.priors.standard_normal import StandardNormal
 from vae_lightning.models.vae import build_vae
 
 
@@ -51,7 +54,55 @@ def test_given_noise_is_what_rsample_draws():
     torch.manual_seed(1)
     drawn = posterior.rsample((4,))
     torch.manual_seed(1)
-    torch.testing.assert_close(posterior.rsample_from(torch.randn(4, 5, 3)), drawn)
+    assert torch.equal(sample(posterior, fresh(4, 5)), drawn)
+    noise = torch.randn(4, 5, 3)
+    expected = posterior.base_dist.loc + posterior.base_dist.scale * noise
+    assert torch.equal(sample(posterior, Given(noise)), expected)
+    assert torch.equal(sample(posterior, Given(noise), temperature=0), posterior.mean.expand(4, 5, 3))
+
+
+def test_a_family_that_is_not_registered_is_refused():
+    with pytest.raises(NotImplementedError, match="Independent is not registered"):
+        sample(Independent(Normal(torch.zeros(3), 1.0), 1), fresh(1, 2))
+
+
+def mixture() -> NormalMixture:
+    generator = torch.Generator().manual_seed(0)
+    loc, scale = torch.randn(4, 3, generator=generator), 0.1 + torch.rand(4, 3, generator=generator)
+    return NormalMixture(torch.randn(4, generator=generator), 2 * loc, scale)
+
+
+def test_a_mixture_has_the_density_that_pytorch_computes():
+    distribution, z = mixture(), 3 * torch.randn(5, 7, 3)
+    expected = MixtureSameFamily(distribution.mixture_distribution, distribution.component_distribution).log_prob(z)
+    torch.testing.assert_close(distribution.log_prob(z), expected, atol=1e-4, rtol=1e-5)
+    assert distribution.log_prob(z).dtype == torch.float32
+
+
+def test_narrow_components_far_from_zero_lose_no_digits():
+    distribution = NormalMixture(torch.zeros(2), torch.full((2, 20), 100.0), torch.full((2, 20), 1e-3))
+    z = distribution.components.loc[:1] + 1e-3 * torch.randn(1, 20)
+    expected = distribution.component_distribution.log_prob(z.unsqueeze(1)).logsumexp(1) - math.log(2)
+    torch.testing.assert_close(distribution.log_prob(z), expected, atol=1e-3, rtol=1e-5)
+
+
+def test_a_mixture_integrates_to_one_and_so_do_its_marginals():
+    grid = torch.linspace(-12, 12, 24_001)
+    distribution = NormalMixture(torch.tensor([0.0, 1.0]), torch.tensor([[-1.0], [2.0]]), torch.tensor([[0.3], [0.8]]))
+    for density in (distribution.log_prob(grid[:, None]), distribution.marginals().log_prob(grid[:, None])[:, 0]):
+        assert float(torch.trapezoid(density.exp(), grid)) == pytest.approx(1, abs=1e-4)
+
+
+def test_samples_of_a_mixture_have_its_moments_and_lie_at_its_means_when_cold():
+    distribution = mixture()
+    z = sample(distribution, fresh(1, 100_000))[0]
+    torch.testing.assert_close(z.mean(0), distribution.mean, atol=0.05, rtol=0)
+    torch.testing.assert_close(z.var(0), distribution.variance, atol=0.05, rtol=0.03)
+    cold = sample(distribution, fresh(1, 1000), temperature=0)[0]
+    is_a_mean = (cold.unsqueeze(1) == distribution.components.loc).all(-1)
+    shares = is_a_mean.float().mean(0)
+    torch.testing.assert_close(shares, distribution.weights.probs, atol=0.06, rtol=0)
+    assert bool(is_a_mean.any(1).all())
 
 
 def test_half_precision_inputs_are_computed_in_float32():
@@ -86,8 +137,8 @@ def test_float64_in_is_float64_out_of_a_whole_model():
     single = vae.reconstruct(x)
     double = vae.double().reconstruct(x.double())
     assert double.dtype == torch.float64
-    assert vae.encode(x.double()).mean.dtype == vae.encode(x.double()).stddev.dtype == torch.float64
-    assert vae.prior().mean.dtype == torch.float64
+    assert vae.encode(x.double()).loc.dtype == vae.encode(x.double()).scale.dtype == torch.float64
+    assert vae.latent_prior().mean.dtype == torch.float64
     torch.testing.assert_close(double.float(), single, atol=1e-5, rtol=1e-5)
     assert not torch.equal(double, double.float().double())  # not float32 in disguise
 

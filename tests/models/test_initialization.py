@@ -8,7 +8,8 @@ from torch import nn
 
 from tests.models.test_networks import NETWORKS, build
 from vae_lightning.models.initialization import Glorot
-from vae_lightning.models.likelihoods import BernoulliLikelihood, GaussianLikelihood
+from vae_lightning.models.likelihoods.bernoulli import BernoulliLikelihood
+from vae_lightning.models.likelihoods.gaussian import GaussianLikelihood
 
 
 def test_weights_are_glorots_and_biases_zero():

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from vae_lightning.models.likelihoods import BernoulliLikelihood, GaussianLikelihood, default_likelihood
+from vae_lightning.models.likelihoods.auto import default_likelihood
+from vae_lightning.models.likelihoods.bernoulli import BernoulliLikelihood
+from vae_lightning.models.likelihoods.gaussian import GaussianLikelihood
 
 
 def _log_prob(likelihood, decoded, x):

@@ -3,15 +3,17 @@
 import pytest
 import torch
 
-from vae_lightning.models.likelihoods import default_likelihood
+from tests.given import fresh
+from vae_lightning.models.likelihoods.auto import default_likelihood
 from vae_lightning.models.networks.conv import ConvDecoder, ConvEncoder
 from vae_lightning.models.networks.conv5 import Conv5Decoder, Conv5Encoder
 from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
 from vae_lightning.models.networks.sizes import halvings
 from vae_lightning.models.networks.upsample import UpsampleDecoder, UpsampleEncoder
-from vae_lightning.models.posteriors import DiagonalGaussian
-from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.posteriors.diagonal_gaussian import DiagonalGaussian
+from vae_lightning.models.priors.standard_normal import StandardNormal
 from vae_lightning.models.vae import build_vae
+from vae_lightning.noise import Seeded
 
 NETWORKS = {
     "mlp": (MLPEncoder, MLPDecoder),
@@ -34,8 +36,8 @@ def test_reconstructs_to_exactly_the_input_size(name, size, channels):
     vae = build(name, shape).eval()
     x = torch.rand(2, *shape)
     with torch.no_grad():
-        output = vae(x, num_samples=3)
-        assert output.z.shape == (3, 2, 5)
+        output = vae(x, fresh(3, 2))
+        assert output.groups[0].z.shape == (3, 2, 5)
         assert output.likelihood.batch_shape == (3, 2)
         assert output.likelihood.event_shape == shape
         reconstruction = vae.reconstruct(x)
@@ -48,8 +50,8 @@ def test_reconstructs_to_exactly_the_input_size(name, size, channels):
 def test_gradients_reach_every_parameter(name):
     vae = build(name, (3, 28, 28))
     x = torch.rand(4, 3, 28, 28)
-    output = vae(x)
-    (-output.likelihood.log_prob(x).mean() + output.posterior.mean.square().mean()).backward()
+    output = vae(x, fresh(1, 4))
+    (-output.likelihood.log_prob(x).mean() + output.groups[0].posterior.mean.square().mean()).backward()
     without = [key for key, value in vae.named_parameters() if value.grad is None or not value.grad.any()]
     assert without == []
 
@@ -58,7 +60,7 @@ def test_gradients_reach_every_parameter(name):
 def test_too_small_images_are_refused_with_the_smallest_that_works(name):
     with pytest.raises(ValueError, match="image_size=7 is too small for 5 halvings; choose at least 17"):
         build(name, (3, 7, 7))
-    build(name, (3, 17, 17))(torch.rand(2, 3, 17, 17))
+    build(name, (3, 17, 17))(torch.rand(2, 3, 17, 17), fresh(1, 2))
 
 
 def test_halvings_round_up():
@@ -90,7 +92,12 @@ def test_prior_samples_depend_on_the_seed_alone():
     vae = build("mlp", (1, 28, 28))
     torch.manual_seed(3)
     state = torch.random.get_rng_state()
-    first = vae.sample_prior(4, seed=7)
+
+    def drawn(seed):
+        return vae.draw(Seeded(seed, 4, torch.device("cpu")))[0]
+
+    first = drawn(seed=7)
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert torch.equal(first, vae.sample_prior(4, seed=7))
-    assert not torch.equal(first, vae.sample_prior(4, seed=8))
+    assert torch.equal(first, drawn(seed=7))
+    assert not torch.equal(first, drawn(seed=8))
+    assert torch.equal(first, torch.randn(4, 5, generator=torch.Generator().manual_seed(7)))

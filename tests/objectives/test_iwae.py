@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from tests.objectives.test_elbo import D, LinearGaussian
-from vae_lightning.models.priors import StandardNormal
+from tests.given import Given, fresh
+from tests.objectives.test_elbo import START, D, LinearGaussian
+from vae_lightning.models.priors.standard_normal import StandardNormal
 from vae_lightning.models.vae import VAE
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.objectives.iwae import IWAE
@@ -28,15 +29,16 @@ def loosened(vae: VAE) -> VAE:
 
 def test_of_one_sample_it_is_the_sampled_elbo():
     vae, x = loosened(LinearGaussian().vae()), torch.randn(4, 1, 2, 3)
-    output = vae(x, noise=torch.randn(1, 4, D))
-    terms = IWAE(num_samples=1)(output, x, 0)
-    log_ratio = output.posterior.log_prob(output.z) - StandardNormal(D)().log_prob(output.z)
+    output = vae(x, Given(torch.randn(1, 4, D)))
+    terms = IWAE(num_samples=1)(output, x, START)
+    [group] = output.groups
+    log_ratio = group.posterior.log_prob(group.z) - StandardNormal(D)().log_prob(group.z)
     torch.testing.assert_close(-terms.loss, (output.likelihood.log_prob(x) - log_ratio)[0], atol=1e-5, rtol=0)
 
 
 def test_at_the_exact_posterior_every_weight_is_log_p_of_x():
     oracle, x = LinearGaussian(), torch.randn(4, 1, 2, 3)
-    output = oracle.vae()(x, num_samples=3)
+    output = oracle.vae()(x, fresh(3, 4))
     weights = log_weight(output, output.likelihood.log_prob(x))
     torch.testing.assert_close(weights, oracle.log_marginal(x).expand(3, 4), atol=1e-4, rtol=0)
 
@@ -47,9 +49,9 @@ def test_the_bound_rises_with_k_from_the_elbo_to_log_p_of_x():
     noise = torch.randn(1000, 100, D)
     bounds: list[float] = []
     for num_samples in (1, 5, 50):
-        parts = [IWAE(num_samples)(vae(x, noise=part), x, 0).loss for part in noise.split(num_samples)]
+        parts = [IWAE(num_samples)(vae(x, Given(part)), x, START).loss for part in noise.split(num_samples)]
         bounds.append(-float(torch.stack(parts).mean()))
-    elbo = float(ELBO()(vae(x, noise=noise), x, 0).elbo.mean())
+    elbo = float(ELBO()(vae(x, Given(noise)), x, START).elbo.mean())
     assert bounds[0] == pytest.approx(elbo, abs=0.03)
     assert elbo + 0.2 < bounds[1] < bounds[2] < log_p + 0.03
     assert log_p - bounds[2] < 0.1
@@ -63,8 +65,8 @@ def test_the_sum_of_weights_does_not_overflow():
 
 def test_rate_distortion_and_elbo_are_the_plain_ones():
     vae, x = loosened(LinearGaussian().vae()), torch.randn(4, 1, 2, 3)
-    output = vae(x, noise=torch.randn(5, 4, D))
-    tight, plain = IWAE(5)(output, x, 0), ELBO(num_samples=5)(output, x, 0)
+    output = vae(x, Given(torch.randn(5, 4, D)))
+    tight, plain = IWAE(5)(output, x, START), ELBO(num_samples=5)(output, x, START)
     assert torch.equal(tight.rate, plain.rate)
     assert torch.equal(tight.distortion, plain.distortion)
     assert torch.equal(tight.elbo, plain.elbo)

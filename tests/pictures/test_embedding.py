@@ -43,7 +43,7 @@ def test_two_latent_dimensions_get_all_three_methods(plane, tmp_path):
     batch = plane.data.images_of_indices(indices, "test")
     assert [int(label) for label in columns["label"]] == batch.labels.tolist()
     with torch.no_grad():
-        means = plane.vae.encode(batch.images.float() / 255).mean
+        means = plane.vae.encode(batch.images.float() / 255).loc
     np.testing.assert_allclose(points(columns, "plane"), means.numpy(), atol=1e-5)
     np.testing.assert_allclose(points(columns, "pca"), embed(means, "pca", 0).points, atol=1e-4)
 

@@ -12,7 +12,7 @@ def test_the_samples_of_the_same_seed_stand_left_of_their_nearest_training_image
     assert [path.name for path in tmp_path.iterdir()] == ["neighbours.png"]
     (tmp_path / "samples").mkdir()
     WriteSamples(num_images=2, seed=5, save="png")(colour, tmp_path / "samples")
-    z = colour.sample_prior(torch.arange(2), 5)
+    z = colour.draw(torch.arange(2), 5)
     training = torch.cat([batch.images for batch in colour.data.stream("train")])
     assert len(training) > 25
     for index, sample in enumerate(colour.decode(z)):
@@ -30,7 +30,7 @@ def test_a_model_that_has_learned_by_heart_is_found_out(colour, tmp_path, monkey
     from vae_lightning.runs.trained import TrainedRun
 
     training, held_out = next(colour.data.stream("train")).images[:3].float() / 255, colour.data.example_images(200)
-    monkeypatch.setattr(TrainedRun, "decode", lambda self, z: training if len(z) == 3 else held_out)
+    monkeypatch.setattr(TrainedRun, "decode", lambda self, z, labels=None: training if len(z) == 3 else held_out)
     found = []
     plain = neighbours.memorizing
     monkeypatch.setattr(neighbours, "memorizing", lambda *given: found.append(plain(*given)) or found[0])

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from vae_lightning.errors import UserError
-from vae_lightning.latents.paths import traversals
+from vae_lightning.latents.paths import Spread, traversals
 from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.pictures.saving import save_image
 from vae_lightning.pictures.traversal import DrawTraversal
 from vae_lightning.runs.trained import TrainedRun
+
+UNIT = Spread(torch.zeros(4), torch.ones(4), True)
 
 
 def with_rates(run: TrainedRun, *rates: float) -> TrainedRun:
@@ -31,7 +33,7 @@ def rows_shown(run: TrainedRun, picture: Path, centre: torch.Tensor, values: lis
     """The dimensions from the top row down; each must have its images at all values, left to right."""
     tops = {}
     for dim in range(run.latent_dim):
-        images = run.decode(traversals(centre, [dim], torch.tensor(values))[0])
+        images = run.decode(traversals(centre, [dim], torch.tensor(values), UNIT)[0])
         places = [places_of(image, picture) for image in images]
         if any(places):
             top = {places[0][0][0]}
@@ -73,7 +75,7 @@ def test_the_animation_shows_all_dimensions_at_one_value_after_the_other(digits,
     run = with_rates(digits, 4.0, 3.0, 2.0, 1.0)
     frames = frames_of(made(run, tmp_path / "out", num_columns=3) / "traversal.gif")
     assert len(frames) == 4
-    z = traversals(torch.zeros(4), range(4), torch.tensor([-3.0, 0.0, 3.0]))
+    z = traversals(torch.zeros(4), range(4), torch.tensor([-3.0, 0.0, 3.0]), UNIT)
     images = run.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
     for frame, column in zip(frames, [0, 1, 2, 1], strict=True):
         assert all(places_of(image, frame) for image in images[:, column])

@@ -150,15 +150,18 @@ def test_a_stream_of_a_split_is_all_of_it(digits):
 
 def test_a_choice_is_by_files_by_indices_by_labels_or_by_number(digits, album):
     own = Choice(images=[str(album / "c.png"), str(album / "b.png")]).read(digits)
-    assert own[:, 0, 0, 0].tolist() == [20, 10]
+    assert own.images[:, 0, 0, 0].tolist() == [20, 10]
+    assert own.labels is None
     data = digits.data
     indices = Choice(indices=[5, 0, 5], split="test").read(digits)
-    assert torch.equal(indices, data.splits["test"].images(torch.tensor([5, 0, 5])))
+    assert torch.equal(indices.images, data.splits["test"].images(torch.tensor([5, 0, 5])))
+    assert torch.equal(indices.labels, data.splits["test"].labels[torch.tensor([5, 0, 5])])
     labels = Choice(labels=[3, 8], split="train").read(digits)
-    assert torch.equal(labels, data.images_of_labels([3, 8], "train").images)
-    assert torch.equal(Choice(num_images=5).read(digits), data.examples(5, "val").images)
-    assert torch.equal(Choice(num_images=5, split="test").read(digits), data.examples(5, "test").images)
-    assert len(Choice().read(digits)) == 16
+    assert torch.equal(labels.images, data.images_of_labels([3, 8], "train").images)
+    assert labels.labels.tolist() == [3, 8]
+    assert torch.equal(Choice(num_images=5).read(digits).images, data.examples(5, "val").images)
+    assert torch.equal(Choice(num_images=5, split="test").read(digits).images, data.examples(5, "test").images)
+    assert len(Choice().read(digits).images) == 16
 
 
 @pytest.mark.parametrize(

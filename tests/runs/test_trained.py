@@ -86,7 +86,7 @@ def test_the_units_are_the_stored_ones_to_the_last_bit(digits, digits_run, moved
 def test_the_stored_units_are_those_of_the_validation_images(digits):
     from vae_lightning.pictures.units import encoded, unit_statistics
 
-    computed = unit_statistics(encoded(digits, "val", 10_000), digits.vae.prior())
+    computed = unit_statistics(encoded(digits, "val", 10_000))
     assert isinstance(digits.units, UnitStatistics)
     torch.testing.assert_close(digits.units.rate, computed.rate, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(digits.units.variance, computed.variance, atol=1e-5, rtol=1e-4)
@@ -96,16 +96,18 @@ def test_the_stored_units_are_those_of_the_validation_images(digits):
 def test_no_image_depends_on_the_batch_that_it_is_computed_in(request, name):
     # In float32 about one value in ten differs in its last bits. Of float64 rounded to float32 hardly any does.
     run = request.getfixturevalue(name)
-    z = 3 * run.sample_prior(torch.arange(64), 0)
+    z = 3 * run.draw(torch.arange(64), 0)
     x = run.data.example_images(36)
-    whole = [run.decode(z, 64), run.encode(x, 36)]
+    whole = [run.decode(z, batch_size=64), run.encode(x, batch_size=36)]
     for size in (1, 7):
-        for together, apart in zip(whole, [run.decode(z, size), run.encode(x, size)], strict=True):
+        for together, apart in zip(
+            whole, [run.decode(z, batch_size=size), run.encode(x, batch_size=size)], strict=True
+        ):
             assert together.dtype == apart.dtype == torch.float32
             assert (together != apart).float().mean() < 1e-4
     with torch.no_grad():
         torch.testing.assert_close(run.decode(z), run.vae.generate(z), atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(run.encode(x), run.vae.encode(x).mean, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(run.encode(x), run.vae.encode(x).loc, atol=1e-5, rtol=1e-4)
     assert next(run.vae.parameters()).dtype == torch.float32  # the float64 model is a copy
 
 
@@ -118,7 +120,7 @@ def test_all_but_the_data_is_in_the_run_directory(colour_run, colour, tmp_path, 
     shutil.copytree(colour_run.path, place)
     edit_config(RunDir(place), lambda config: config["data"].update(root="/gone", cache_dir=str(tmp_path / "cache")))
     run = open_trained(str(place), device="cpu")
-    z = run.sample_prior(torch.arange(3), 0)
+    z = run.draw(torch.arange(3), 0)
     assert torch.equal(run.decode(z), colour.decode(z))
     file = next((colour_run.path.parent / "pictures").glob("*.png"))
     assert torch.equal(run.preprocessing.read_image(file), colour.preprocessing.read_image(file))
@@ -275,5 +277,6 @@ def test_what_is_no_vae_is_told(digits_run, moved):
     run = moved(digits_run)
     linear = {"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1}
     edit_config(run, lambda config: config.update(model=linear))
-    assert "model._target_=torch.nn.Linear: a stored config may only build one of build_vae here" in message_of(run)
+    told = "model._target_=torch.nn.Linear: a stored config may only build build_vae or what is"
+    assert told in message_of(run)
     assert "its config.yaml has no VAE for a model" in message_of(run, trust=["torch.nn"])

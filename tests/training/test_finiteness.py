@@ -10,10 +10,12 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from tests.conftest import TINY
+from tests.given import fresh
 from tests.tiny import ADAM, NUM_BATCHES, SGD, differing, fit, module, one_thread
 from vae_lightning.checkpoints.writing import first_not_finite
 from vae_lightning.errors import UserError
 from vae_lightning.objectives.elbo import ELBO
+from vae_lightning.objectives.terms import Progress
 from vae_lightning.training.averaging import AverageOfTaken
 from vae_lightning.training.finiteness import Undo
 from vae_lightning.training.module import VAEModule
@@ -28,9 +30,9 @@ class Spoiled(ELBO):
         super().__init__()
         self.steps, self.spoil = steps, spoil
 
-    def __call__(self, output, x, step):
-        terms = super().__call__(output, x, step)
-        if step in self.steps and torch.is_grad_enabled():
+    def forward(self, output, x, progress):
+        terms = super().forward(output, x, progress)
+        if progress.step in self.steps and torch.is_grad_enabled():
             self.spoil(output, terms)
         return terms
 
@@ -123,7 +125,7 @@ def test_the_steps_after_it_are_those_of_a_loop_without_it():
     optimizer.load_state_dict(seen[4][1])
     torch.set_rng_state(seen["random"])
     x = seen["batch"].float() / 255
-    terms = ELBO()(vae(x, 1), x, 6)
+    terms = ELBO()(vae(x, fresh(1, len(x))), x, Progress(6))
     terms.loss.mean().backward()
     optimizer.step()
     assert differing(vae.state_dict(), seen[6][0]) == []
@@ -223,7 +225,7 @@ def test_stop_names_the_step_of_a_gradient_that_went_wrong_on_the_way_back():
     trained = module()
 
     def behind_the_decoder(output, terms):
-        output.z.register_hook(lambda gradient: gradient * INF)
+        output.groups[0].z.register_hook(lambda gradient: gradient * INF)
 
     trained.objective = Spoiled({6}, behind_the_decoder)
     with pytest.raises(UserError, match=r"^the gradient was not finite at step 6 "):
@@ -287,15 +289,15 @@ def test_what_cannot_be_is_refused(error_of, tmp_path, option, message):
 
 
 def test_a_run_goes_on_past_a_step_that_it_skips(train, monkeypatch, capsys):
-    plain = ELBO.__call__
+    plain = ELBO.forward
 
-    def poisoned(self, output, x, step):
-        terms = plain(self, output, x, step)
-        if step == 4 and torch.is_grad_enabled():
+    def poisoned(self, output, x, progress):
+        terms = plain(self, output, x, progress)
+        if progress.step == 4 and torch.is_grad_enabled():
             terms.loss.mul_(NAN)
         return terms
 
-    monkeypatch.setattr(ELBO, "__call__", poisoned)
+    monkeypatch.setattr(ELBO, "forward", poisoned)
     run = train("trainer.on_nan=skip", "callbacks=[basic,ema]", "trainer.log_every_n_steps=3")
     assert "epoch 1: 1 updates were skipped" in capsys.readouterr().out
     with (run.path / "metrics.csv").open() as stream:

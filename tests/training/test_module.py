@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from tests.conftest import TINY
+from tests.given import fresh
 from vae_lightning.data.loader import ImageBatch
-from vae_lightning.models.likelihoods import BernoulliLikelihood
+from vae_lightning.models.likelihoods.bernoulli import BernoulliLikelihood
 from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
-from vae_lightning.models.posteriors import DiagonalGaussian
-from vae_lightning.models.priors import StandardNormal
+from vae_lightning.models.posteriors.diagonal_gaussian import DiagonalGaussian
+from vae_lightning.models.priors.standard_normal import StandardNormal
 from vae_lightning.models.vae import build_vae
 from vae_lightning.objectives.elbo import ELBO
+from vae_lightning.objectives.terms import Progress
 from vae_lightning.runs.records import RunDir
 from vae_lightning.training.module import VAEModule
 
@@ -44,7 +46,7 @@ def test_each_checkpoint_holds_the_units_of_its_own_validation(train):
     for checkpoint in ("best", "last"):
         opened = open_trained(str(run.path), checkpoint, "cpu")
         images = torch.cat([batch.images for batch in opened.data.stream("val")])
-        expected = unit_statistics(encode(opened.vae, images), opened.vae.prior())
+        expected = unit_statistics(encode(opened.vae, images))
         assert opened.units is not None
         torch.testing.assert_close(opened.units.rate, expected.rate, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(opened.units.variance, expected.variance, rtol=1e-4, atol=1e-5)
@@ -110,15 +112,15 @@ def test_selection_is_on_the_plain_elbo(train):
     "option", ["trainer.limit_val_batches=1.0", "trainer.limit_val_batches=0", "trainer.steps_per_execution=16"]
 )
 def test_a_nan_stops_the_run_and_names_the_step(error_of, tmp_path, monkeypatch, option):
-    plain = ELBO.__call__
+    plain = ELBO.forward
 
-    def poisoned(self, output, x, step):
-        terms = plain(self, output, x, step)
-        if step == 13 and torch.is_grad_enabled():
+    def poisoned(self, output, x, progress):
+        terms = plain(self, output, x, progress)
+        if progress.step == 13 and torch.is_grad_enabled():
             terms.loss.mul_(float("nan"))
         return terms
 
-    monkeypatch.setattr(ELBO, "__call__", poisoned)
+    monkeypatch.setattr(ELBO, "forward", poisoned)
     message = error_of(*TINY, "trainer.max_epochs=3", option, f"run_dir={tmp_path / 'run'}")
     assert "the loss was not finite at step 13 (epoch 2)" in message
     status = json.loads((tmp_path / "run/status.json").read_text())
@@ -131,10 +133,10 @@ def test_a_nan_stops_the_run_and_names_the_step(error_of, tmp_path, monkeypatch,
 
 def test_too_little_memory_is_told_in_one_line(error_of, tmp_path, monkeypatch):
 
-    def hungry(self, output, x, step):
+    def hungry(self, output, x, progress):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n2 GiB")
 
-    monkeypatch.setattr(ELBO, "__call__", hungry)
+    monkeypatch.setattr(ELBO, "forward", hungry)
     message = error_of(*TINY, f"run_dir={tmp_path / 'run'}")
     assert message == "out of memory; try a smaller data.batch_size; before the first checkpoint"
     assert json.loads((tmp_path / "run/status.json").read_text())["reason"] == message
@@ -146,7 +148,7 @@ def test_log_probabilities_are_float32_under_autocast():
     module = VAEModule(vae, ELBO(), torch.optim.Adam)
     x = torch.rand(4, *shape)
     with torch.autocast("cpu", torch.bfloat16):
-        terms = module.objective(module.vae(x), x, 0)
+        terms = module.objective(module.vae(x, fresh(1, len(x))), x, Progress(0))
     assert {value.dtype for value in terms.by_name().values()} == {torch.float32}
 
 
@@ -157,11 +159,11 @@ def test_evaluation_is_float32_whatever_the_training_precision():
     module._trainer = type("Fake", (), {"global_step": 0})()
     batch = ImageBatch(torch.rand(4, *shape), torch.arange(4), None)
     with torch.no_grad():
-        module._evaluate(batch, "val")
+        module._evaluate(batch, None, "val")
         plain = module._means.compute()["elbo"].value
         module.on_validation_epoch_start()
         with torch.autocast("cpu", torch.bfloat16):
-            module._evaluate(batch, "val")
+            module._evaluate(batch, None, "val")
     assert module._means.compute()["elbo"].value == plain
 
 

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback
 
 from tests.checkpoints.changing import NAN, same
 from tests.training.believed import believed, refusal
+from vae_lightning.callbacks.reconstructions import Reconstructions
 from vae_lightning.callbacks.samples import Samples
 from vae_lightning.checkpoints.reader import stored
 
@@ -49,11 +50,14 @@ def test_a_users_own_callback_has_its_state_and_its_keys(parts, saved, file):
 
 @pytest.mark.parametrize(("own", "num_stored"), [(4, 1000), (1200, 1200), (1200, 4)])
 def test_pictures_of_another_number_than_the_run_now_asks_for_are_taken(parts, file, own, num_stored):
-    state = {"fixed": torch.randn(num_stored, 2), "chosen_by": {"num_images": num_stored, "seed": 0}}
-    torch.save(state, file)
-    with stored(file) as contents:
-        found = Samples(num_images=own).expected_state(parts.module, parts.data)(contents, "")
-    assert same(found, state)
+    chosen_by = {"num_images": num_stored, "seed": 0}
+    images = {"fixed": torch.zeros(num_stored, *parts.data.image_shape, dtype=torch.uint8), "chosen_by": chosen_by}
+    samples = {"fixed": torch.randn(num_stored, 2), "chosen_by": chosen_by}  # as an earlier version kept them
+    for callback, state in ((Reconstructions(num_images=own), images), (Samples(num_images=own), samples)):
+        torch.save(state, file)
+        with stored(file) as contents:
+            found = callback.expected_state(parts.module, parts.data)(contents, "")
+        assert same(found, state if callback.name == "reconstructions" else {"chosen_by": chosen_by})
 
 
 # Paths

@@ -31,9 +31,9 @@ RESUMED = {
         "not [4, 784] of float32)",
     ),
     "a fixed tensor of another shape": (
-        lambda run: edit(run.last, put("callbacks/Samples/fixed", torch.zeros(64, 3))),
-        "last.ckpt can't be read (callbacks.Samples.fixed is a tensor [64, 3] of float32, "
-        "not [up to 1000, 2] of float32)",
+        lambda run: edit(run.last, put("callbacks/Reconstructions/fixed", torch.zeros(64, 3))),
+        "last.ckpt can't be read (callbacks.Reconstructions.fixed is a tensor [64, 3] of float32, "
+        "not [up to 1000, 1, 28, 28] of uint8)",
     ),
     "a best one that is cut": (lambda run: os.truncate(run.best, 900), "best.ckpt can't be read ("),
 }

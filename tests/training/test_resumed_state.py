@@ -96,8 +96,12 @@ CHANGES = {
         *(None, "x", torch.zeros(16, 1, 28, 28), torch.zeros(16, 1, 28, 27, dtype=torch.uint8)),
         *(torch.zeros(shape, dtype=torch.uint8) for shape in ((28, 28), (), (1001, 1, 28, 28))),
     ],
-    "callbacks/Samples/fixed": [torch.zeros(64, 3), torch.zeros(64), torch.full((64, 2), NAN), torch.zeros(1001, 2)],
-    "callbacks/Samples/chosen_by": [torch.zeros(3), {"seed": torch.zeros(3)}, {"num_images": [torch.zeros(2)]}],
+    "callbacks/Reconstructions/chosen_by": [torch.zeros(3), {"seed": torch.zeros(3)}, {"num_images": [torch.zeros(2)]}],
+    "callbacks/Samples/chosen_by": [
+        *(None, torch.zeros(3), {}, {"seed": 0}, {"seed": torch.zeros(3), "num_images": 4}),
+        *({"seed": "x", "num_images": 4}, {"seed": 2**63, "num_images": 4}),
+        *({"seed": 0, "num_images": number} for number in (0, 1.5, 10**9, True)),
+    ],
     "callbacks/ReconstructionHistory/rows": [
         *(None, [], {"a": 1}, {1: None}, {0: torch.zeros(10, 1, 28, 28, dtype=torch.uint8)}),
         {1: torch.zeros(9, 1, 28, 28, dtype=torch.uint8)},

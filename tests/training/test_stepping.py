@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import TINY
+from tests.given import fresh
 from tests.tiny import ADAM, NUM_BATCHES, SGD, Noise, differing, fit, module, one_thread
 from vae_lightning.noise import derive_seed
 from vae_lightning.training.stepping import Stepping
@@ -28,7 +29,7 @@ def by_hand(trained, optimizer, *, epochs=1, accumulate=1, max_norm=None, max_va
         for number, images in enumerate(batches, start=1):
             x = images.float() / 255
             with torch.autocast("cpu", torch.bfloat16, enabled=autocast, cache_enabled=False):
-                output = vae(x)
+                output = vae(x, fresh(1, len(x)))
                 distortion = -output.likelihood.log_prob(x).mean()
                 loss = distortion + torch.distributions.kl_divergence(*as_normals(output)).sum(-1).mean()
             (loss / accumulate).backward()
@@ -47,7 +48,7 @@ def by_hand(trained, optimizer, *, epochs=1, accumulate=1, max_norm=None, max_va
 
 
 def as_normals(output):
-    posterior, prior = output.posterior, output.prior
+    posterior, prior = output.groups[0].posterior, output.groups[0].prior
     return tuple(torch.distributions.Normal(each.mean, each.stddev) for each in (posterior, prior))
 
 

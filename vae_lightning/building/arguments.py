@@ -1,7 +1,7 @@
 """Arguments that a config gives, held against the signature of what it names: their names, their types, all there."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -13,6 +13,11 @@ _LONGEST = 200  # characters of a value in a message
 def below(key: str, name: str) -> str:
     """The key of a part; the config's top level has none itself."""
     return ".".join(part for part in (key, name) if part)
+
+
+def group_of(key: str, name: str) -> str:
+    """How the config group of a part is written: model/prior for the key model.prior."""
+    return below(key, name).replace(".", "/")
 
 
 def parameters_of(target: Any) -> dict[str, inspect.Parameter] | None:
@@ -53,6 +58,8 @@ def check_arguments(
             raise UserError(f"{below(key, name)} must be given: {below(key, name)}=...")
         if (builds_parts and isinstance(value, dict) and "_target_" in value) or isinstance(hint, str):
             continue  # becomes an object first; or an annotation that is only text
+        if isinstance(value, str) and get_origin(hint) is Callable:
+            raise UserError(f"{below(key, name)}={shown(value)}: options are chosen as {group_of(key, name)}=<option>")
         if hint is not inspect.Parameter.empty and not _fits(value, hint):
             raise UserError(f"{below(key, name)}={shown(value)}: expected {_describe(hint)}")
     _check_required(parameters, node, key, given)

@@ -18,7 +18,7 @@ from vae_lightning.building.arguments import (
     shown,
     unknown_key,
 )
-from vae_lightning.building.table import MOVED, PARTIAL, TABLE, Entry
+from vae_lightning.building.table import FAMILIES, MODEL_PARTS, MOVED, PARTIAL, TABLE, Entry
 from vae_lightning.building.trust import Trust
 from vae_lightning.errors import UserError, first_line
 
@@ -170,7 +170,7 @@ def build(node: Any, key: str, trust: Trust, **extra: Any) -> Any:
 
 def _call(node: dict[str, Any], key: str, slot: str | None, trust: Trust, given: frozenset[str]) -> _Call:
     name = MOVED.get(node["_target_"], node["_target_"])
-    entry = TABLE.get(name)
+    entry = TABLE.get(name) or _of_a_family(name, slot)
     if entry is not None and slot is not None and slot not in entry.slots:
         entry = None
     if entry is None:
@@ -188,6 +188,20 @@ def _call(node: dict[str, Any], key: str, slot: str | None, trust: Trust, given:
     places = entry.read_only if entry else ()
     read_only = frozenset(one for one in places if not (trust.is_typed(below(key, one)) or trust.is_typed(one)))
     return _Call(key, target, arguments, node.get("_partial_", False), read_only)
+
+
+def _of_a_family(name: str, slot: str | None) -> Entry | None:
+    """What a class may do that has no entry of its own, but is of the kind that a slot is for, and lies in its room."""
+    family = FAMILIES.get(slot or "")
+    module, _, own = name.rpartition(".")
+    if family is None or name in family.but or not f"{module}.".startswith(f"{family.room}."):
+        return None
+    try:
+        found = getattr(importlib.import_module(module), own)
+    except (ImportError, AttributeError, ValueError):  # there is none of that name
+        return None
+    is_own = isinstance(found, type) and found.__module__ == module and not inspect.isabstract(found)
+    return Entry((slot or "",), parts=MODEL_PARTS) if is_own and issubclass(found, _imported(family.kind, "")) else None
 
 
 def _slot(entry: Entry | None, argument: str) -> str | None:
@@ -277,4 +291,7 @@ def _distrust(path: str, key: str, slot: str | None) -> str:
     package = path.split(".")[0]
     hint = package if package.isidentifier() and package not in _OWN else told
     here = f"one of {', '.join(valid)} here" if valid else "no class here"
+    if slot in FAMILIES:
+        kind, room = FAMILIES[slot].kind.rpartition(".")[2], FAMILIES[slot].room
+        here = " or ".join([*valid, f"what is derived from {kind} in {room}"])
     return f"{place}={told}: a stored config may only build {here}; if you trust it, add it: trust=[{hint}]"

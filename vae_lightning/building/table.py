@@ -33,7 +33,34 @@ class Entry:
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
-PARTIAL = {"encoder", "decoder", "posterior", "prior", "optimizer"}  # slots of what is made later, by its user
+PARTIAL = {"encoder", "decoder", "posterior", "prior", "conditioning", "optimizer"}  # slots of what is made later
+
+
+@dataclass(frozen=True)
+class Family:
+    """Classes that need no entry each: they lie in a room of plain PyTorch, which knows no disk and no network.
+
+    Attributes:
+        room: the package that they lie in.
+        kind: the abstract class that they are derived from.
+        but: not those, which are made by a function of TABLE.
+    """
+
+    room: str
+    kind: str
+    but: tuple[str, ...] = ()
+
+
+FAMILIES: dict[str, Family] = {  # by the slot where one may stand, with all of its arguments
+    "model": Family(
+        "vae_lightning.models", "vae_lightning.models.latent_model.LatentModel", ("vae_lightning.models.vae.VAE",)
+    ),
+    "posterior": Family("vae_lightning.models.posteriors", "vae_lightning.models.parts.ConditionalDistribution"),
+    "prior": Family("vae_lightning.models.priors", "vae_lightning.models.parts.ConditionalDistribution"),
+    "likelihood": Family("vae_lightning.models.likelihoods", "vae_lightning.models.parts.Likelihood"),
+    "conditioning": Family("vae_lightning.models", "vae_lightning.models.parts.Conditioning"),
+    "objective": Family("vae_lightning.objectives", "vae_lightning.objectives.terms.Objective"),
+}
 
 
 def _each(prefix: str, names: str, entry: Entry) -> dict[str, Entry]:
@@ -54,7 +81,7 @@ _EARLY_STOPPING = """
 _EMA = "device use_buffers decay update_every_n_steps update_starting_at_step update_starting_at_epoch"
 
 _OPTIMIZERS = "Adadelta Adagrad Adam AdamW Adamax ASGD LBFGS NAdam RAdam RMSprop Rprop SGD"
-_VAE = {name: name for name in ("encoder", "posterior", "prior", "decoder", "likelihood")}
+MODEL_PARTS = {name: name for name in ("encoder", "posterior", "prior", "decoder", "likelihood", "conditioning")}
 _OPTIMIZER = Entry(("optimizer",), withheld=("params",))
 _CALLBACK = Entry(("callbacks",))
 _PRUNER = Entry(("pruner",))
@@ -70,18 +97,12 @@ TABLE: dict[str, Entry] = {
         at_most={"max_pixels": 128_000_000, "max_archive_gb": 20, "max_archive_files": 1_000_000},
     ),
     # model
-    "vae_lightning.models.vae.build_vae": Entry(("model",), parts=_VAE),
+    "vae_lightning.models.vae.build_vae": Entry(("model",), parts=MODEL_PARTS),
     **_each("vae_lightning.models.networks", "mlp.MLPEncoder conv.ConvEncoder", Entry(("encoder",))),
     **_each("vae_lightning.models.networks", "conv5.Conv5Encoder upsample.UpsampleEncoder", Entry(("encoder",))),
     **_each("vae_lightning.models.networks", "mlp.MLPDecoder conv.ConvDecoder", Entry(("decoder",))),
     **_each("vae_lightning.models.networks", "conv5.Conv5Decoder upsample.UpsampleDecoder", Entry(("decoder",))),
-    **_each("vae_lightning.models.posteriors", "DiagonalGaussian LogScaleGaussian", Entry(("posterior",))),
-    "vae_lightning.models.priors.StandardNormal": Entry(("prior",)),
-    **_each(
-        "vae_lightning.models.likelihoods",
-        "default_likelihood BernoulliLikelihood GaussianLikelihood",
-        Entry(("likelihood",)),
-    ),
+    "vae_lightning.models.likelihoods.auto.default_likelihood": Entry(("likelihood",)),
     "vae_lightning.models.initialization.Glorot": Entry(("initialization",)),
     **_each(
         "torch.nn",
@@ -89,8 +110,7 @@ TABLE: dict[str, Entry] = {
         "BatchNorm1d BatchNorm2d GroupNorm LayerNorm RMSNorm InstanceNorm2d Dropout Dropout2d Flatten",
         _LAYER,
     ),
-    # objective, optimizer, schedule
-    **_each("vae_lightning.objectives", "elbo.ELBO iwae.IWAE", Entry(("objective",))),
+    # optimizer, schedule
     **_each("torch.optim", f"{_OPTIMIZERS} Adafactor SparseAdam", _OPTIMIZER),
     **_each("vae_lightning.training.schedules", "Burda Cosine Exponential", Entry(("schedule",))),
     # trainer
@@ -154,6 +174,18 @@ def _moved(old: str, new: str, names: str) -> dict[str, str]:
 # and YAML that users wrote then must still compose.
 MOVED: dict[str, str] = {
     **_moved("vae_lightning.learning_rates", "vae_lightning.training.schedules", "Burda Cosine Exponential"),
+    **_moved(
+        "vae_lightning.models.posteriors",
+        "vae_lightning.models.posteriors",
+        "DiagonalGaussian:diagonal_gaussian.DiagonalGaussian LogScaleGaussian:log_scale_gaussian.LogScaleGaussian",
+    ),
+    **_moved("vae_lightning.models.priors", "vae_lightning.models.priors.standard_normal", "StandardNormal"),
+    **_moved(
+        "vae_lightning.models.likelihoods",
+        "vae_lightning.models.likelihoods",
+        "default_likelihood:auto.default_likelihood BernoulliLikelihood:bernoulli.BernoulliLikelihood "
+        "GaussianLikelihood:gaussian.GaussianLikelihood",
+    ),
     **_moved("vae_lightning.loggers", "vae_lightning.loggers.tensorboard", "TensorBoard"),
     **_moved("vae_lightning.loggers", "vae_lightning.loggers.metrics_csv", "MetricsCSV"),
     **_moved(

@@ -10,7 +10,7 @@ from vae_lightning.callbacks.pictures import Drawing, PictureCallback
 from vae_lightning.drawing.embeddings import embedding_picture
 from vae_lightning.errors import require_at_least
 from vae_lightning.latents.embeddings import FEWEST, METHODS, Method, embed
-from vae_lightning.latents.encoding import Latents
+from vae_lightning.models.latent_model import Latents
 
 log = logging.getLogger("vae_lightning")
 
@@ -44,7 +44,7 @@ class Embedding(PictureCallback):
         self.seed = seed
 
     def look(self, trainer: Trainer, pl_module: LightningModule) -> tuple[Latents, Any] | None:
-        if self.method == "plane" and tuple(pl_module.vae.prior().event_shape) != (2,):
+        if self.method == "plane" and pl_module.vae.latent_dim != 2:
             return None
         latents = example_latents(trainer, pl_module, self.num_images)
         if latents is None:

@@ -6,7 +6,8 @@ from weakref import WeakKeyDictionary
 
 from lightning.pytorch import LightningModule, Trainer
 
-from vae_lightning.latents.encoding import Latents, encode
+from vae_lightning.latents.encoding import encode
+from vae_lightning.models.latent_model import Latents
 
 log = logging.getLogger("vae_lightning")
 
@@ -26,10 +27,11 @@ def example_latents(trainer: Trainer, pl_module: LightningModule, num_images: in
     moment = (trainer.global_step, num_images)
     known_moment, latents = _newest.get(trainer, (None, None))
     if known_moment != moment or latents is None:
-        images = example_batch(trainer, num_images).images
-        latents = encode(pl_module.vae, images, trainer.datamodule.eval_batch_size)
+        batch = example_batch(trainer, num_images)
+        latents = encode(pl_module.vae, batch.images, batch.labels, trainer.datamodule.eval_batch_size)
         _newest[trainer] = (moment, latents)
-    if not (latents.loc.isfinite().all() and latents.scale.isfinite().all()):
+    known = [each for each in (latents.loc, latents.scale, latents.rates) if each is not None]
+    if not all(bool(each.isfinite().all()) for each in known):
         # No reason to end a run: where it matters the loss is not finite either, and says so.
         log.warning("the posteriors of validation images are not finite: nothing is drawn of them")
         return None

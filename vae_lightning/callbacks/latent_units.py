@@ -1,17 +1,20 @@
 """Which latent dimensions carry something, and how far the aggregated posterior is from the prior."""
 
+import logging
 from typing import NamedTuple
 
 from lightning.pytorch import LightningModule, Trainer
+from torch.distributions import Distribution
 
 from vae_lightning.callbacks.examples import example_latents
 from vae_lightning.callbacks.pictures import Drawing, PictureCallback
 from vae_lightning.drawing.plots import density_panels, rate_bars
 from vae_lightning.errors import require_at_least
-from vae_lightning.latents.aggregated import marginal_densities
-from vae_lightning.latents.encoding import Latents
+from vae_lightning.latents.aggregated import marginal_densities, why_no_aggregate
 from vae_lightning.latents.units import ACTIVE, UnitStatistics, unit_statistics
-from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.latent_model import Latents
+
+log = logging.getLogger("vae_lightning")
 
 
 class LatentUnits(PictureCallback):
@@ -34,7 +37,7 @@ class LatentUnits(PictureCallback):
 
     def look(self, trainer: Trainer, pl_module: LightningModule) -> UnitStatistics | None:
         latents = example_latents(trainer, pl_module, self.num_images)
-        return None if latents is None else unit_statistics(latents, pl_module.vae.prior())
+        return None if latents is None else unit_statistics(latents)
 
     def draw(self, seen: UnitStatistics, context: str) -> Drawing:
         rates, variances = seen.rate.numpy(), seen.variance.numpy()
@@ -43,7 +46,7 @@ class LatentUnits(PictureCallback):
 
 class _Aggregate(NamedTuple):
     latents: Latents
-    prior: DiagonalNormal
+    prior: Distribution
     statistics: UnitStatistics
 
 
@@ -72,8 +75,11 @@ class AggregatedPosterior(PictureCallback):
         latents = example_latents(trainer, pl_module, self.num_images)
         if latents is None:
             return None
-        prior = pl_module.vae.prior()
-        return _Aggregate(latents, prior, unit_statistics(latents, prior))
+        reason = why_no_aggregate(pl_module.vae, latents)
+        if reason is not None:
+            log.info("callbacks.%s: nothing is drawn, for %s", self.name, reason)
+            return None
+        return _Aggregate(latents, pl_module.vae.latent_prior(), unit_statistics(latents))
 
     def draw(self, seen: _Aggregate, context: str) -> Drawing:
         dims = seen.statistics.by_rate[: self.num_dims]

@@ -7,14 +7,14 @@ from jaxtyping import Float
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
+from vae_lightning.callbacks.pictures import Drawing, SampledPictureCallback
 from vae_lightning.drawing.walks import neighbours_picture
 from vae_lightning.errors import require_at_least
 from vae_lightning.latents.encoding import decode, encode
 from vae_lightning.latents.memorizing import HELD_OUT, memorizing
 
 
-class Neighbours(FixedPictureCallback):
+class Neighbours(SampledPictureCallback):
     """Draws samples beside their nearest training images, by root mean squared pixel difference.
 
     For comparison it tells how far reconstructions of validation images, as soft as the samples are, lie from their
@@ -30,27 +30,21 @@ class Neighbours(FixedPictureCallback):
         ValueError: `every_n_epochs`, `num_images` or `num_nearest` is below 1.
     """
 
-    fixed_are = "latents"
-
     def __init__(self, every_n_epochs: int | None = None, num_images: int = 12, num_nearest: int = 5, seed: int = 0):
-        super().__init__("neighbours", every_n_epochs, chosen_by={"num_images": num_images, "seed": seed})
-        require_at_least("num_images", num_images, 1)
+        super().__init__("neighbours", every_n_epochs, num_images, seed)
         require_at_least("num_nearest", num_nearest, 1)
-        self.num_images = num_images
         self.num_nearest = num_nearest
-        self.seed = seed
-
-    def choose(self, trainer: Trainer, vae: PictureModel) -> Float[Tensor, "N D"]:
-        return vae.sample_prior(self.num_images, self.seed)
 
     def look(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> tuple[Float[Tensor, "N C H W"], Float[Tensor, "M C H W"], Any]:
         data, vae, device = trainer.datamodule, pl_module.vae, pl_module.device
-        held_out = encode(vae, data.examples(HELD_OUT).images, data.eval_batch_size).loc
-        fixed = self.fixed_on(device)
-        images = decode(vae, torch.cat([fixed, held_out.to(device)]), data.eval_batch_size).cpu()
-        return images[: len(fixed)], images[len(fixed) :], data
+        z, labels = self.drawn(pl_module)
+        held_out = data.examples(HELD_OUT)
+        codes = encode(vae, held_out.images, held_out.labels, data.eval_batch_size).loc
+        told = None if labels is None else torch.cat([labels, held_out.labels.to(device)])
+        images = decode(vae, torch.cat([z, codes.to(device)]), told, batch_size=data.eval_batch_size).cpu()
+        return images[: len(z)], images[len(z) :], data
 
     def draw(
         self, seen: tuple[Float[Tensor, "N C H W"], Float[Tensor, "M C H W"], Any], context: str

@@ -4,12 +4,13 @@ import io
 import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Float, Int64, UInt8
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
@@ -17,32 +18,21 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from vae_lightning.callbacks.periodic import PeriodicCallback, undisturbed
-from vae_lightning.checkpoints.expectations import Expectation, mapping, settings, tensor
+from vae_lightning.checkpoints.expectations import Expectation, UnexpectedError, mapping, settings, tensor, whole
+from vae_lightning.data.loader import ImageBatch
 from vae_lightning.disk.files import folder_in, write_atomically
 from vae_lightning.disk.unwritten import spared
 from vae_lightning.drawing.captions import origin
+from vae_lightning.errors import UserError, require_at_least
+from vae_lightning.latents.classes import labels_of_samples
 from vae_lightning.loggers.figures import current_step
 from vae_lightning.loggers.tensorboard import TensorBoard
-from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.noise import Seeded
 
 log = logging.getLogger("vae_lightning")
 
 _MOST_FIXED = 1_000  # images or latents of a checkpoint, which a run may have chosen by other settings than it has now
-
-
-@runtime_checkable
-class PictureModel(Protocol):
-    """What a model must answer to be drawn; `models.vae.VAE` does."""
-
-    def sample_prior(self, num_images: int, seed: int) -> Tensor: ...
-
-    def prior(self) -> DiagonalNormal: ...
-
-    def encode(self, x: Tensor) -> DiagonalNormal: ...
-
-    def generate(self, z: Tensor) -> Tensor: ...
-
-    def reconstruct(self, x: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -116,7 +106,7 @@ class PictureCallback(PeriodicCallback, ABC):
 
 
 class FixedPictureCallback(PictureCallback, ABC):
-    """A picture of the same images, or of the same z, every time: chosen when training starts, kept in the checkpoint.
+    """A picture of the same images every time: chosen when training starts, kept in the checkpoint.
 
     Args:
         name, every_n_epochs: those of `PictureCallback`.
@@ -124,44 +114,63 @@ class FixedPictureCallback(PictureCallback, ABC):
             so where they differ.
 
     Attributes:
-        fixed_are: what `choose` gives: uint8 images, or latents.
+        fixed: the images, uint8.
+        labels: of the images, where they have labels.
 
     Raises:
         ValueError: `every_n_epochs` is below 1.
     """
 
-    fixed_are: ClassVar[Literal["images", "latents"]]
-
     def __init__(self, name: str, every_n_epochs: int | None, chosen_by: dict[str, Any]):
         super().__init__(name, every_n_epochs)
         self.fixed: Tensor | None = None
+        self.labels: Tensor | None = None
         self._chosen_by = chosen_by
 
     @abstractmethod
-    def choose(self, trainer: Trainer, vae: PictureModel) -> Shaped[Tensor, "N ..."]:
-        """The tensor that every picture of this run is drawn from."""
+    def choose(self, data: Any) -> ImageBatch:
+        """The images that every picture of this run is drawn from, of the DataModule."""
 
-    def fixed_on(self, device: torch.device) -> Shaped[Tensor, "N ..."]:
+    def fixed_on(self, device: torch.device) -> UInt8[Tensor, "N C H W"]:
         """What was chosen, on the model's device."""
         assert self.fixed is not None
         return self.fixed.to(device)
+
+    def told_on(self, pl_module: LightningModule) -> Int64[Tensor, " N"] | None:
+        """Their labels, on the model's device, if it is told labels.
+
+        Raises:
+            UserError: it is, and the images have none.
+        """
+        vae: LatentModel = pl_module.vae
+        if vae.num_classes is not None and self.labels is None:
+            raise UserError(
+                f"callbacks.{self.name}: its images have no labels, which this model is told; choose others"
+            )
+        told = vae.told(self.labels)
+        return None if told is None else told.to(pl_module.device)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         if self.fixed is None:
             with undisturbed(pl_module):
-                self.fixed = self.choose(trainer, pl_module.vae).cpu()
+                chosen = self.choose(trainer.datamodule)
+                self.fixed, self.labels = chosen.images.cpu(), pl_module.vae.told(chosen.labels)
+        self.told_on(pl_module)  # fails now, if ever
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self.fixed is None else {"fixed": self.fixed, "chosen_by": self._chosen_by}
+        if self.fixed is None:
+            return {}
+        labels = {} if self.labels is None else {"labels": self.labels}
+        return {"fixed": self.fixed, "chosen_by": self._chosen_by} | labels
 
     def expected_state(self, module: LightningModule, data: Any) -> Expectation:
         """What `load_state_dict` can take of a checkpoint."""
-        if self.fixed_are == "images":
-            fixed = tensor((None, *data.image_shape), torch.uint8, most=self._most_fixed())
-        else:
-            fixed = tensor((None, *module.vae.prior().event_shape), torch.float32, most=self._most_fixed())
-        return mapping({}, {"fixed": fixed, "chosen_by": settings})
+        fixed = tensor((None, *data.image_shape), torch.uint8, most=self._most_fixed())
+        known = {"fixed": fixed, "chosen_by": settings}
+        if module.vae.num_classes is not None:
+            known["labels"] = partial(_labels, num_classes=module.vae.num_classes, most=self._most_fixed())
+        return mapping({}, known)
 
     def _most_fixed(self) -> int:
         """All of them pass through the model at once: no more than this run asks for itself, or some more."""
@@ -169,11 +178,67 @@ class FixedPictureCallback(PictureCallback, ABC):
         return max(_MOST_FIXED, self._chosen_by.get("num_images") or 0, *chosen)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.fixed = state_dict.get("fixed")
+        self.fixed, self.labels = state_dict.get("fixed"), state_dict.get("labels")
         if state_dict.get("chosen_by", self._chosen_by) != self._chosen_by:
-            log.warning(
-                "callbacks.%s: a resumed run goes on with the images or the z that it has drawn so far", self.name
-            )
+            log.warning("callbacks.%s: a resumed run goes on with the images that it has drawn so far", self.name)
+
+
+def _labels(value: Any, where: str, num_classes: int, most: int) -> Tensor:
+    labels = tensor((None,), torch.int64, most=most)(value, where)
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+        raise UnexpectedError(f"{where} has labels that are not from 0 to {num_classes - 1}")
+    return labels
+
+
+class SampledPictureCallback(PictureCallback, ABC):
+    """A picture of samples, of the same noise every time, which the checkpoint tells by its seed.
+
+    Args:
+        name, every_n_epochs: those of `PictureCallback`.
+        num_images: how many samples.
+        seed: of the noise. A resumed run keeps number and seed, and says so where they differ.
+
+    Raises:
+        ValueError: `every_n_epochs` or `num_images` is below 1.
+    """
+
+    def __init__(self, name: str, every_n_epochs: int | None, num_images: int, seed: int):
+        super().__init__(name, every_n_epochs)
+        require_at_least("num_images", num_images, 1)
+        self.num_images = num_images
+        self.seed = seed
+
+    def drawn(self, pl_module: LightningModule) -> tuple[Float[Tensor, "N D"], Int64[Tensor, " N"] | None]:
+        """Latents from the model's prior as it is now, and labels for a model that is told labels."""
+        vae: LatentModel = pl_module.vae
+        labels = labels_of_samples(vae, torch.arange(self.num_images, device=pl_module.device))
+        noise = Seeded(self.seed, self.num_images, pl_module.device)
+        return vae.draw(noise, labels)[0], labels
+
+    def images(self, pl_module: LightningModule) -> tuple[Float[Tensor, "M C H W"], int | None]:
+        """Their mean images and the number of labels; with labels as many as make whole rows."""
+        z, labels = self.drawn(pl_module)
+        num_classes: int | None = pl_module.vae.num_classes
+        if labels is not None and num_classes is not None and len(z) >= num_classes:
+            count = len(z) - len(z) % num_classes
+            z, labels = z[:count], labels[:count]
+        return pl_module.vae.generate(z, labels), num_classes
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"chosen_by": {"num_images": self.num_images, "seed": self.seed}}
+
+    def expected_state(self, module: LightningModule, data: Any) -> Expectation:
+        """What `load_state_dict` can take of a checkpoint."""
+        most = max(_MOST_FIXED, self.num_images)
+        chosen_by = mapping({"num_images": whole(1, most), "seed": whole(-(2**63), 2**63 - 1)})
+        return mapping({}, {"chosen_by": chosen_by})
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        own = {"num_images": self.num_images, "seed": self.seed}
+        chosen_by = state_dict.get("chosen_by", own)
+        self.num_images, self.seed = chosen_by["num_images"], chosen_by["seed"]
+        if chosen_by != own:
+            log.warning("callbacks.%s: a resumed run goes on with the z that it has drawn so far", self.name)
 
 
 def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:

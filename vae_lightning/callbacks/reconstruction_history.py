@@ -7,8 +7,9 @@ from jaxtyping import UInt8
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
+from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback
 from vae_lightning.checkpoints.expectations import Expectation, mapping, table, tensor, whole
+from vae_lightning.data.loader import ImageBatch
 from vae_lightning.drawing.walks import history_picture
 from vae_lightning.errors import require_at_least
 
@@ -27,8 +28,6 @@ class ReconstructionHistory(FixedPictureCallback):
         ValueError: `num_images` is below 1.
     """
 
-    fixed_are = "images"
-
     def __init__(self, num_images: int = 10):
         super().__init__("reconstruction_history", every_n_epochs=None, chosen_by={"num_images": num_images})
         require_at_least("num_images", num_images, 1)
@@ -39,8 +38,8 @@ class ReconstructionHistory(FixedPictureCallback):
     def is_due(self, epoch: int) -> bool:
         return epoch in (1, 2, 5) or (epoch % 10 == 0 and self.is_due(epoch // 10))
 
-    def choose(self, trainer: Trainer, vae: PictureModel) -> UInt8[Tensor, "N C H W"]:
-        return trainer.datamodule.examples(self.num_images).images
+    def choose(self, data: Any) -> ImageBatch:
+        return data.examples(self.num_images)
 
     def act(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
         self._epoch = epoch
@@ -48,7 +47,7 @@ class ReconstructionHistory(FixedPictureCallback):
 
     def look(self, trainer: Trainer, pl_module: LightningModule) -> UInt8[Tensor, "R N C H W"]:
         originals = self.fixed_on(pl_module.device)
-        images = pl_module.vae.reconstruct(originals.float() / 255)
+        images = pl_module.vae.reconstruct(originals.float() / 255, self.told_on(pl_module))
         self._rows[self._epoch] = images.mul(255).round().to(torch.uint8).cpu()
         return torch.stack([originals.cpu(), *self._rows.values()])
 

@@ -1,4 +1,4 @@
-"""The whole training as one animation: the same points of the prior, a frame an epoch."""
+"""The whole training as one animation: samples by the same noise, a frame an epoch."""
 
 import logging
 import math
@@ -12,20 +12,20 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.callbacks.periodic import undisturbed
-from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel, encode_png, log_encoded_image
+from vae_lightning.callbacks.pictures import Drawing, SampledPictureCallback, encode_png, log_encoded_image
 from vae_lightning.disk.files import open_regular, write_atomically
 from vae_lightning.drawing.captions import with_caption
 from vae_lightning.drawing.gifs import GifFrame, gif_frame, join_frames
-from vae_lightning.drawing.grids import image_grid
-from vae_lightning.errors import require_at_least, require_frame_duration
+from vae_lightning.drawing.grids import sample_grid
+from vae_lightning.errors import require_frame_duration
 
 log = logging.getLogger("vae_lightning")
 
 _MOST_BYTES, _MOST_PIXELS = 64_000_000, 16_000_000  # of a frame that is read again
 
 
-class TrainingGif(FixedPictureCallback):
-    """Keeps `<run>/training.gif` up to date: the mean images of fixed z, from epoch 0, untrained, on.
+class TrainingGif(SampledPictureCallback):
+    """Keeps `<run>/training.gif` up to date: the mean images of samples, from epoch 0, untrained, on.
 
     Each frame is also `<run>/images/training/epoch_0000.png`. The GIF is whole after every epoch, so that it
     plays when training is killed; a resumed run goes on from the frames up to its checkpoint. When training
@@ -33,16 +33,14 @@ class TrainingGif(FixedPictureCallback):
 
     Args:
         every_n_epochs: a frame after every n-th epoch, counted from 1, and after the last.
-        num_images: how many points of the prior.
+        num_images: how many samples.
         frame_ms: how long each frame stays.
         hold_last_ms: how long the last frame stays before the GIF starts again.
-        seed: of the points.
+        seed: of their noise.
 
     Raises:
         ValueError: `every_n_epochs` or `num_images` is below 1, or a duration below 20 ms.
     """
-
-    fixed_are = "latents"
 
     def __init__(
         self,
@@ -52,24 +50,18 @@ class TrainingGif(FixedPictureCallback):
         hold_last_ms: int = 2500,
         seed: int = 0,
     ):
-        super().__init__("training", every_n_epochs, chosen_by={"num_images": num_images, "seed": seed})
-        require_at_least("num_images", num_images, 1)
+        super().__init__("training", every_n_epochs, num_images, seed)
         require_frame_duration("frame_ms", frame_ms)
         require_frame_duration("hold_last_ms", hold_last_ms)
-        self.num_images = num_images
         self.frame_ms = frame_ms
         self.hold_last_ms = hold_last_ms
-        self.seed = seed
         self._frames: dict[int, GifFrame] = {}  # by epoch; compressed, so that an old frame costs no work
 
-    def choose(self, trainer: Trainer, vae: PictureModel) -> Float[Tensor, "N D"]:
-        return vae.sample_prior(self.num_images, self.seed)
+    def look(self, trainer: Trainer, pl_module: LightningModule) -> tuple[Float[Tensor, "N C H W"], int | None]:
+        return self.images(pl_module)
 
-    def look(self, trainer: Trainer, pl_module: LightningModule) -> Float[Tensor, "N C H W"]:
-        return pl_module.vae.generate(self.fixed_on(pl_module.device))
-
-    def draw(self, seen: Float[Tensor, "N C H W"], context: str) -> Drawing:
-        return Drawing(image_grid(seen, columns=math.ceil(math.sqrt(len(seen)))))
+    def draw(self, seen: tuple[Float[Tensor, "N C H W"], int | None], context: str) -> Drawing:
+        return Drawing(sample_grid(*seen))
 
     def publish(self, trainer: Trainer, epoch: int, drawing: Drawing) -> None:
         # Without the run's name: a caption that outgrew the picture would give the frames different sizes.

@@ -2,15 +2,19 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
-from jaxtyping import Float, UInt8
+import torch
+from jaxtyping import Float
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback, PictureModel
+from vae_lightning.callbacks.pictures import Drawing, FixedPictureCallback
+from vae_lightning.data.loader import ImageBatch
 from vae_lightning.drawing.gifs import encode_gif
 from vae_lightning.drawing.walks import transition_frames, transition_picture
 from vae_lightning.errors import UserError, require_at_least, require_frame_duration
+from vae_lightning.latents.classes import labels_along
 from vae_lightning.latents.encoding import decode
 from vae_lightning.latents.paths import PATHS, chain
 
@@ -36,8 +40,6 @@ class Transition(FixedPictureCallback):
             one of `indices`, `labels` and `files` is given, or one of less than two images.
     """
 
-    fixed_are = "images"
-
     def __init__(
         self,
         every_n_epochs: int | None = 10,
@@ -61,23 +63,23 @@ class Transition(FixedPictureCallback):
         require_frame_duration("frame_ms", frame_ms)
         self.num_images = num_images
         self.indices = indices
-        self.labels = labels
+        self.chosen_labels = labels
         self.files = files
         self.num_frames = num_frames
         self.frame_ms = frame_ms
 
-    def choose(self, trainer: Trainer, vae: PictureModel) -> UInt8[Tensor, "N C H W"]:
-        data = trainer.datamodule
+    def choose(self, data: Any) -> ImageBatch:
         try:
             if self.files is not None:
-                return data.read_images(self.files)
-            if self.labels is not None:
-                return data.images_of_labels(self.labels).images
+                images = data.read_images(self.files)
+                return ImageBatch(images, torch.arange(len(images)), None)
+            if self.chosen_labels is not None:
+                return data.images_of_labels(self.chosen_labels)
             if self.indices is not None:
-                return data.images_of_indices(self.indices).images
+                return data.images_of_indices(self.indices)
         except UserError as error:
             raise UserError(f"callbacks.transition: {error}") from error
-        return data.examples(self.num_images).images
+        return data.examples(self.num_images)
 
     def look(
         self, trainer: Trainer, pl_module: LightningModule
@@ -86,8 +88,11 @@ class Transition(FixedPictureCallback):
         if len(images) < 2:
             log.warning("callbacks.%s: %d validation images are too few", self.name, len(images))
             return None
-        ways = chain(pl_module.vae.encode(images).mean, self.num_frames)
-        decoded = decode(pl_module.vae, ways.flatten(0, 2), trainer.datamodule.eval_batch_size)
+        labels = self.told_on(pl_module)
+        ways = chain(pl_module.vae.encode(images, labels).loc, self.num_frames)
+        along = labels_along(labels, len(PATHS), self.num_frames)
+        told = None if along is None else along.flatten()
+        decoded = decode(pl_module.vae, ways.flatten(0, 2), told, batch_size=trainer.datamodule.eval_batch_size)
         return images, decoded.unflatten(0, ways.shape[:3])
 
     def draw(self, seen: tuple[Tensor, Tensor], context: str) -> Drawing:

@@ -109,7 +109,8 @@ def _not_chosen(config_name: str) -> str:
     """Of a group that was given null, or of a key that is a group of another command's."""
     words = [word.partition("=") for word in sys.argv[1:]]
     groups = _groups(config_name)
-    for group in (key for key, _, value in words if value == "null" and key in groups):
+    nested = {key for key, _, _ in words if key.partition("/")[0] in groups and (CONF_DIR / key).is_dir()}
+    for group in (key for key, _, value in words if value == "null" and key in groups | nested):
         return f"{group}=null: choose an option; valid here: {', '.join(_options(group))}"
     key = next((key for key, _, _ in words if key not in groups and key and (CONF_DIR / key).is_dir()), "a group")
     return f"{key}: has no options to choose from here; give single keys, {key}.<key>=..., as in --help"
@@ -194,7 +195,7 @@ def _explain(error: Exception, config_name: str) -> str:
         siblings = _siblings(key[1], config_name)
         if key[1] in siblings:  # a key that was typed as if it were a group to choose from
             return f"{key[1]}: has no options to choose from here; give single keys, {key[1]}.<key>=..., as in --help"
-        return unknown_key(key[1], siblings)
+        return unknown_key(key[1], siblings) + _of_a_resumed_run()
     value = re.search(r"(Value '.*?'.*)", _whole(error))
     if key and value:
         return f"{key[1]}: {value[1]}"
@@ -202,6 +203,13 @@ def _explain(error: Exception, config_name: str) -> str:
     if value and merge:
         return f"{merge[1]}: {value[1]}"
     return " ".join(str(error).split())
+
+
+def _of_a_resumed_run() -> str:
+    """What to say of a key that may be one of another option than a command chooses without its run."""
+    if not any(argument.startswith("resume=") for argument in sys.argv[1:]):
+        return ""
+    return "; beside resume= name the option that the key is of, too, as in objective=geco objective.tolerance=0.1"
 
 
 def _whole(error: BaseException) -> str:

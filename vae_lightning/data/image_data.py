@@ -111,7 +111,7 @@ class ImageDataModule(LightningDataModule, ABC):
         return {split: self._as_trained_on(images, split) for split, images in self.load_splits().items()}
 
     def train_dataloader(self) -> TrainingLoader:
-        """Training batches without labels, shuffled if so configured."""
+        """Training batches with their labels if there are any, shuffled if so configured."""
         self.setup()
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         images = self.splits["train"].for_training_on(device)
@@ -124,11 +124,11 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def val_dataloader(self) -> BatchLoader:
         """All validation images once, in order, with their labels if there are any."""
-        return self._loader("val", self.eval_batch_size, shuffle=False, drop_last=False, with_labels=True)
+        return self._loader("val", self.eval_batch_size, shuffle=False, drop_last=False)
 
     def test_dataloader(self) -> BatchLoader:
         """All test images once, in order, with their labels if there are any."""
-        return self._loader("test", self.eval_batch_size, shuffle=False, drop_last=False, with_labels=True)
+        return self._loader("test", self.eval_batch_size, shuffle=False, drop_last=False)
 
     def on_after_batch_transfer(
         self, batch: ImageBatch | TrainingBatches, dataloader_idx: int = 0
@@ -164,9 +164,9 @@ class ImageDataModule(LightningDataModule, ABC):
             order = round_robin(order, labels)
         return self.images_at(order[:num_images], split)
 
-    def example_images(self, num_images: int, split: str = "val") -> Float32[Tensor, "n C H W"]:
+    def example_images(self, num_images: int, split: str = "val", balanced: bool = True) -> Float32[Tensor, "n C H W"]:
         """The images of `examples` in [0, 1]."""
-        return self.examples(num_images, split).images.float().div_(255)
+        return self.examples(num_images, split, balanced).images.float().div_(255)
 
     def images_at(self, indices: Int64[Tensor, " n"], split: str = "val") -> ImageBatch:
         """The images of a split with these indices as evaluation sees them, uint8 on the CPU."""
@@ -174,7 +174,7 @@ class ImageDataModule(LightningDataModule, ABC):
         chosen = images.images(indices)
         if self.binarize == "dynamic" and split == "train":
             chosen = self._drawn(chosen, indices, split)
-        return ImageBatch(chosen, indices, None if images.labels is None else images.labels[indices])
+        return ImageBatch(chosen, indices, images.labels_of(indices))
 
     def stream(self, split: str, batch_size: int = 1000) -> Iterator[ImageBatch]:
         """All images of a split in order, as evaluation sees them, uint8 on the CPU."""
@@ -240,7 +240,7 @@ class ImageDataModule(LightningDataModule, ABC):
         return fixed_draw(images.permute(0, 2, 3, 1), indices, self.seed, split).permute(0, 3, 1, 2)
 
     def _train_batches(self, images: ImageSet | None = None) -> BatchLoader:
-        order = {"shuffle": self.shuffle, "drop_last": True, "with_labels": False}
+        order = {"shuffle": self.shuffle, "drop_last": True}
         return self._loader("train", self.batch_size, images, max_batches=self.max_train_batches, **order)
 
     def _loader(self, split: str, batch_size: int, images: ImageSet | None = None, **options: Any) -> BatchLoader:

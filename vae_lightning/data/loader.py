@@ -26,13 +26,14 @@ class ImageBatch(NamedTuple):
 
 
 class TrainingBatches(NamedTuple):
-    """What training receives: S batches at once, `images [S, B, C, H, W]` in uint8 with their `indices [S, B]`.
+    """What training receives: S batches at once, `images [S, B, C, H, W]` in uint8 with `indices` and `labels [S, B]`.
 
-    They become float32 one batch at a time, by the DataModule's `training_images`.
+    They become float32 one batch at a time, by the DataModule's `training_images`. Data without labels have None.
     """
 
     images: Tensor
     indices: Tensor
+    labels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class ImageSet:
             self.pages.have_been_read(chosen.nbytes)
         return (chosen.pin_memory() if self.pinned else chosen).permute(0, 3, 1, 2)
 
+    def labels_of(self, indices: Int64[Tensor, "*B"]) -> Int64[Tensor, "*B"] | None:
+        """The labels of the images of this split with these indices, where there are labels."""
+        return None if self.labels is None else self.labels[indices]
+
     def for_training_on(self, device: torch.device) -> "ImageSet":
         """These images where the device gets at them fastest: its own memory, if they take up less than half of it."""
         if device.type != "cuda":
@@ -65,7 +70,8 @@ class ImageSet:
         free, _ = torch.cuda.mem_get_info(device)
         if 2 * self.pixels.nbytes > free:
             return replace(self, pinned=True)
-        return replace(self, pixels=self.pixels.to(device), rows=self.rows.to(device), pages=None)
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, pixels=self.pixels.to(device), rows=self.rows.to(device), labels=labels, pages=None)
 
 
 def seeded_generator(*key: object) -> torch.Generator:
@@ -92,7 +98,6 @@ class BatchLoader:
         shuffle: bool,
         seed: int,
         drop_last: bool,
-        with_labels: bool,
         rank: int = 0,
         world_size: int = 1,
         max_batches: int | None = None,
@@ -102,7 +107,6 @@ class BatchLoader:
         self.shuffle = shuffle
         self.seed = seed
         self.drop_last = drop_last
-        self.with_labels = with_labels
         self.rank = rank
         self.world_size = world_size
         self.max_batches = max_batches
@@ -127,10 +131,8 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[ImageBatch]:
         # A generator draws the order at its first batch: Lightning makes the iterator before set_epoch.
-        all_labels = self.images.labels if self.with_labels else None
         for indices in self.indices():
-            labels = None if all_labels is None else all_labels[indices]
-            yield ImageBatch(self.images.images(indices), indices, labels)
+            yield ImageBatch(self.images.images(indices), indices, self.images.labels_of(indices))
 
     def indices(self) -> tuple[Int64[Tensor, " B"], ...]:
         """The indices of each batch of this rank's share in this epoch."""
@@ -167,4 +169,4 @@ class TrainingLoader:
         every, first = torch.stack(self.batches.indices()), self.first_batch()
         for indices in every[first:].split(self.steps_per_execution) if first < len(every) else ():
             images = self.batches.images.images(indices.flatten())
-            yield TrainingBatches(images.unflatten(0, indices.shape), indices)
+            yield TrainingBatches(images.unflatten(0, indices.shape), indices, self.batches.images.labels_of(indices))

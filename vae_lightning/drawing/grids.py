@@ -40,6 +40,20 @@ def image_grid(
     return _arrange(tiles, cells, row_gaps=[0] * len(tiles), padding=padding)
 
 
+def sample_grid(images: Float[Tensor, "N C H W"], num_rows: int | None = None) -> UInt8[np.ndarray, "height width 3"]:
+    """Images as nearly in a square as can be; or with image n in row n modulo `num_rows`, a row for each label.
+
+    Raises:
+        ValueError: as for `image_grid`.
+    """
+    if num_rows is None:
+        return image_grid(images, columns=math.ceil(math.sqrt(len(images))))
+    columns = math.ceil(len(images) / num_rows)
+    empty = images.new_full((columns * num_rows - len(images), *images.shape[1:]), BACKGROUND / 255)
+    table = torch.cat([images, empty]).unflatten(0, (columns, num_rows)).transpose(0, 1)
+    return image_table(table, left=[str(row) for row in range(num_rows)])
+
+
 def comparison_grid(
     originals: Float[Tensor, "N C H W"],
     reconstructions: Float[Tensor, "N C H W"],

@@ -146,10 +146,18 @@ def density_panels(
             first.set_ylabel("density")
         for unused in panels[len(dims) :]:
             unused.set_visible(False)
-        panels[0].set(xlim=(grid[0], grid[-1]), xticks=(-2, 0, 2), ylim=(0, 1.05 * max(densities.max(), priors.max())))
+        tick = _round_number(0.6 * float(grid[-1]))
+        panels[0].set(xlim=(grid[0], grid[-1]), xticks=(-tick, 0, tick))
+        panels[0].set(ylim=(0, 1.05 * max(densities.max(), priors.max())))
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
     return _picture(paint, title, context)
+
+
+def _round_number(most: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is not larger."""
+    power = 10.0 ** math.floor(math.log10(most))
+    return max(factor * power for factor in (1, 2, 5) if factor * power <= most)
 
 
 def _name_axes(panel: "Axes", axes: tuple[str, str] | None) -> None:

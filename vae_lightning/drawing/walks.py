@@ -32,6 +32,7 @@ def traversal_picture(
     values: Sequence[float],
     title: str,
     context: str,
+    in_deviations: bool = False,
 ) -> Picture:
     """A row a latent dimension: images as that dimension alone takes the values above the columns.
 
@@ -42,17 +43,19 @@ def traversal_picture(
         values: the N values.
         title: of the picture.
         context: what it was made from, such as "mnist_conv · epoch 15".
+        in_deviations: the values are standard deviations of the prior from its mean, not those of z.
 
     Raises:
         ValueError: dims, rates or values are more or fewer than the rows or columns.
     """
     _require_labels(images, dims, rates, values)
     first, *others = _numbers(values)
+    first = f"{first} s.d." if in_deviations else f"z = {first}"
     table = image_table(
         images,
         left=[f"z {dim}" for dim in dims],
         right=[f"KL = {rate:.2f}" for rate in rates],
-        top=[f"z = {first}", *others],
+        top=[first, *others],
         scale=_scale(images, *images.shape[:2]),
     )
     return with_caption(table, title, context)
@@ -65,6 +68,7 @@ def traversal_frames(
     values: Sequence[float],
     title: str,
     context: str,
+    in_deviations: bool = False,
 ) -> list[Picture]:
     """Frames there and back: all dimensions side by side, at one value after the other.
 
@@ -80,7 +84,8 @@ def traversal_frames(
         named_grid(column, names, columns, _scale(images, 1, columns, moving=True)) for column in images.unbind(1)
     ]
     pictures = [with_caption(table, title, context) for table in tables]
-    return _animation(pictures, [f"z = {number}" for number in _numbers(values)])
+    told = [f"{number} s.d." if in_deviations else f"z = {number}" for number in _numbers(values)]
+    return _animation(pictures, told)
 
 
 def _num_columns(count: int) -> int:

@@ -80,8 +80,9 @@ def _save(run: TrainedRun, folder: Path, batches: Iterator[NamedImages]) -> bool
     with (folder / "posterior.csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
         writer = csv.writer(stream)
         for batch in batches:
-            latents = encode(run.vae, batch.images)
-            columns = batch.columns | {"loc": latents.loc.numpy(), "scale": latents.scale.numpy()}
+            latents = encode(run.vae, batch.images, batch.told(run))
+            scale = {} if latents.scale is None else {"scale": latents.scale.numpy()}
+            columns = batch.columns | {"loc": latents.loc.numpy()} | scale
             if not arrays:
                 writer.writerow(_header(columns))
             writer.writerows(_rows(columns))

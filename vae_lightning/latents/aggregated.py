@@ -3,16 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
-from torch.distributions import Normal
+from torch.distributions import Distribution
 
-from vae_lightning.latents.encoding import Latents
 from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.latent_model import LatentModel, Latents
 
 _DENSITIES = 2**18  # computed at a time: 2 MB of float64, which stays in the cache
 _CPU_VALUES = 2**18  # densities computed at a time: 1 MB of float32, which stays in the cache
@@ -37,6 +37,7 @@ def aggregated_posterior(latents: Latents, dim: int, edges: Float[Tensor, " E"])
         raise ValueError("latents must hold at least 1 image, got 0")
     if len(edges) < 2:
         raise ValueError(f"edges must be at least 2, got {len(edges)}")
+    assert latents.scale is not None
     points, below = edges.cpu().double(), torch.zeros(len(edges), dtype=torch.float64)
     num_rows = max(1, _DENSITIES // len(edges))
     columns = latents.loc[:, dim, None].double(), latents.scale[:, dim, None].double()
@@ -59,19 +60,30 @@ class Densities(NamedTuple):
     grid: Float[Tensor, " G"]
 
 
-def marginal_densities(latents: Latents, prior: DiagonalNormal, dims: Sequence[int], num_bins: int = 200) -> Densities:
+def why_no_aggregate(vae: LatentModel, latents: Latents) -> str | None:
+    """Why there is no density of the aggregated posterior, or of the prior to compare it with; or None."""
+    if latents.scale is None or vae.latent_prior() is None:
+        return "of a hierarchy no density of single dimensions is known"
+    return None
+
+
+def marginal_densities(latents: Latents, prior: Distribution, dims: Sequence[int], num_bins: int = 200) -> Densities:
     """The aggregated posterior and the prior of each of these dimensions, in G = `num_bins` bins.
 
     The bins reach four of the prior's scales to both sides of 0, and further where 99.9% of the posteriors, three
     scales to both sides, do.
     """
-    loc, scale = (values.detach().cpu()[dims] for values in (prior.base_dist.loc, prior.base_dist.scale))
+    assert latents.scale is not None
+    marginals: Any = prior
+    marginals = marginals.marginals()
+    mean, stddev = (values.detach().cpu()[dims] for values in (marginals.mean, marginals.stddev))
     reach = (latents.loc[:, dims].abs() + 3 * latents.scale[:, dims]).flatten()
-    limit = max(float((loc.abs() + 4 * scale).max()), float(np.quantile(reach.numpy(), 0.999, method="higher")))
+    limit = max(float((mean.abs() + 4 * stddev).max()), float(np.quantile(reach.numpy(), 0.999, method="higher")))
     edges = torch.linspace(-limit, limit, num_bins + 1)
     grid = (edges[1:] + edges[:-1]) / 2
     posteriors = torch.stack([aggregated_posterior(latents, dim, edges) for dim in dims])
-    return Densities(posteriors, Normal(loc[:, None], scale[:, None]).log_prob(grid).exp(), grid)
+    priors = marginals.log_prob(grid[:, None].to(marginals.mean)).detach().exp().cpu()[:, dims].T
+    return Densities(posteriors, priors, grid)
 
 
 @dataclass(frozen=True)
@@ -103,21 +115,24 @@ class RateTerms:
 
 
 @torch.no_grad()
-def rate_terms(noise: Float32[Tensor, "M D"], own: Latents, all_latents: Latents, prior: DiagonalNormal) -> RateTerms:
+def rate_terms(noise: Float32[Tensor, "M D"], own: Latents, all_latents: Latents, prior: Distribution) -> RateTerms:
     """The terms of one latent of each of M images: z = loc + scale * noise with the image's own posterior.
 
     q(z) is the exact mixture over all N posteriors, the image's own among them, so that no estimate of the mutual
-    information exceeds ln N. Computed where the prior lies, in float32; the work is M N D densities.
+    information exceeds ln N. Computed where the prior lies, in float32; the work is M N D densities. With a prior that
+    does not factorize, `dimension_kl` is no KL, but what is left of the marginal one.
 
     Raises:
         ValueError: no posteriors at all.
     """
     if len(all_latents) == 0:
         raise ValueError("all_latents must hold at least 1 image, got 0")
+    assert own.scale is not None
+    assert all_latents.scale is not None
     place = prior.mean.device
     loc, scale = all_latents.loc.to(place), all_latents.scale.to(place)
-    own_posterior = DiagonalNormal(own.loc.to(place), own.scale.to(place))
-    z = own_posterior.rsample_from(noise.to(place))
+    own_loc, own_scale = own.loc.to(place), own.scale.to(place)
+    own_posterior, z = DiagonalNormal(own_loc, own_scale), own_loc + own_scale * noise.to(place)
     num_rows = max(1, (_CPU_VALUES if place.type == "cpu" else _GPU_VALUES) // loc.numel())
     parts = [_mixture_log_densities(rows, loc, scale) for rows in z.split(num_rows)]
     joint, marginals = (torch.cat(column) for column in zip(*parts, strict=True))

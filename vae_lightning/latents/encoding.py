@@ -1,55 +1,36 @@
-"""Images to latents and back: posteriors of a batch or of many images, mean images of latents."""
+"""Images to latents and back, batch by batch: posteriors of many images, mean images of latents."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import chain
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 import torch
-from jaxtyping import Float, Float32, UInt8
-from torch import Tensor, nn
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
 
-from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.latent_model import LatentModel, Latents
+from vae_lightning.noise import Indexed, Noise
 
-
-@runtime_checkable
-class Encoder(Protocol):
-    """What has posteriors: a `VAE`, or anything else that maps images in [0, 1] to q(z|x)."""
-
-    def encode(self, x: Float[Tensor, "B C H W"]) -> DiagonalNormal:
-        """The posterior q(z|x)."""
-        ...
+_SEED = 0  # of what is drawn for rates that have no closed form
 
 
-@runtime_checkable
-class Decoder(Protocol):
-    """What makes images of latents."""
-
-    def generate(self, z: Float[Tensor, "N D"]) -> Float[Tensor, "N C H W"]:
-        """The mean image of each latent, in [0, 1]."""
-        ...
-
-
-@dataclass(frozen=True)
-class Latents:
-    """The posteriors q(z|x) = N(z; loc, diag(scale^2)) of N images, on the CPU.
-
-    Attributes:
-        loc: posterior means, [N, D].
-        scale: posterior standard deviations, [N, D].
-    """
-
-    loc: Float32[Tensor, "N D"]
-    scale: Float32[Tensor, "N D"]
-
-    def __len__(self) -> int:
-        return len(self.loc)
-
-
-def encode(vae: Encoder, images: UInt8[Tensor, "N C H W"], batch_size: int = 500) -> Latents:
-    """The posteriors of uint8 images, computed batch by batch on the model's device, without gradients.
+@torch.no_grad()
+def encode(
+    vae: LatentModel,
+    images: UInt8[Tensor, "N C H W"],
+    labels: Int64[Tensor, " N"] | None = None,
+    batch_size: int = 500,
+) -> Latents:
+    """The posteriors of uint8 images, computed batch by batch on the model's device, on the CPU.
 
     The images become floats in [0, 1] there, in the model's precision and in their memory format (channels_last stays
     so). The mode of the model is the caller's: in training mode, dropout and batch statistics take part.
+
+    Args:
+        vae: the model.
+        images: any number of them.
+        labels: of the images; only a model that is told labels needs them.
+        batch_size: images at a time.
 
     Raises:
         ValueError: a batch_size below 1.
@@ -57,20 +38,50 @@ def encode(vae: Encoder, images: UInt8[Tensor, "N C H W"], batch_size: int = 500
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     device, dtype = _place(vae, images.device)
-    with torch.no_grad():
-        posteriors = [vae.encode(batch.to(device).to(dtype) / 255) for batch in images.split(batch_size)]
-    loc = torch.cat([posterior.base_dist.loc for posterior in posteriors])
-    scale = torch.cat([posterior.base_dist.scale for posterior in posteriors])
-    return Latents(loc.float().cpu(), scale.float().cpu())
+    known = vae.told(labels)
+    parts = []
+    for batch, rows in zip(images.split(batch_size), torch.arange(len(images)).split(batch_size), strict=True):
+        told = None if known is None else known[rows].to(device)
+        parts.append(encoded(vae, batch.to(device).to(dtype) / 255, told, Indexed(_SEED, rows, 1, device)))
+    return joined(parts)
 
 
-def _place(vae: Encoder, device: torch.device) -> tuple[torch.device, torch.dtype]:
+def encoded(vae: LatentModel, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None, noise: Noise) -> Latents:
+    """One batch of images in [0, 1] on the model's device, with the rate of each latent dimension, on the CPU.
+
+    The noise serves rates that have no closed form.
+    """
+    observed = vae.observe(x, labels)
+    latents = vae.latents(observed)
+    rates = torch.cat([group.rate_per_dimension() for group in vae.infer(observed, noise)], -1)
+    loc, scale, rates = (_float_on_cpu(each) for each in (latents.loc, latents.scale, rates))
+    assert loc is not None
+    return Latents(loc, scale, rates)
+
+
+def joined(parts: Iterable[Latents]) -> Latents:
+    """The latents of all images of several batches."""
+    columns = zip(*((each.loc, each.scale, each.rates) for each in parts), strict=True)
+    loc, scale, rates = (None if column[0] is None else torch.cat(column) for column in columns)
+    assert loc is not None
+    return Latents(loc, scale, rates)
+
+
+def _float_on_cpu(values: Tensor | None) -> Any:
+    return None if values is None else values.float().cpu()
+
+
+def _place(vae: LatentModel, device: torch.device) -> tuple[torch.device, torch.dtype]:
     """Where the model computes, and in what precision; float32 on the given device if it has no parameters."""
-    tensors = chain(vae.parameters(), vae.buffers()) if isinstance(vae, nn.Module) else iter(())
+    tensors = chain(vae.parameters(), vae.buffers())
     places = ((tensor.device, tensor.dtype) for tensor in tensors if tensor.is_floating_point())
     return next(places, (device, torch.float32))
 
 
-def decode(vae: Decoder, z: Float[Tensor, "N D"], batch_size: int) -> Float[Tensor, "N C H W"]:
+def decode(
+    vae: LatentModel, z: Float[Tensor, "N D"], labels: Int64[Tensor, " N"] | None = None, *, batch_size: int
+) -> Float[Tensor, "N C H W"]:
     """The mean images of latents, batch by batch on the device that they are on; the caller's mode, as in `encode`."""
-    return torch.cat([vae.generate(batch) for batch in z.split(batch_size)])
+    told = vae.told(labels)
+    parts = [None] * len(z) if told is None else told.to(z.device).split(batch_size)
+    return torch.cat([vae.generate(batch, part) for batch, part in zip(z.split(batch_size), parts, strict=False)])

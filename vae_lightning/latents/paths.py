@@ -1,10 +1,18 @@
 """Walks through the latent space: between two points, along one dimension, over the plane of a 2-D prior."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from vae_lightning.latents.classes import labels_of_samples
+from vae_lightning.models.distributions import UnitNormal
+from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.noise import Seeded
+
+_NUM_SAMPLES = 4096  # of a prior whose moments are not known
 
 
 def linear(start: Float[Tensor, "*P D"], end: Float[Tensor, "*P D"], num_points: int) -> Float[Tensor, "N *P D"]:
@@ -55,8 +63,37 @@ def chain(points: Float[Tensor, "M D"], num_points: int) -> Float[Tensor, "P L N
     return torch.stack([path(points[:-1], points[1:], num_points).transpose(0, 1) for path in PATHS.values()], dim=1)
 
 
-def traversals(centre: Float[Tensor, " D"], dims: Sequence[int], values: Float[Tensor, " N"]) -> Float[Tensor, "R N D"]:
+class Spread(NamedTuple):
+    """Mean and standard deviation of a prior, dimension by dimension.
+
+    Attributes:
+        mean: zeros for N(0, I).
+        stddev: ones for N(0, I).
+        is_unit: whether it is N(0, I).
+    """
+
+    mean: Float[Tensor, " D"]
+    stddev: Float[Tensor, " D"]
+    is_unit: bool
+
+
+@torch.no_grad()
+def prior_spread(vae: LatentModel, device: torch.device) -> Spread:
+    """Of a model's prior; of one that is a hierarchy as 4,096 samples have it, which are always the same."""
+    prior = vae.latent_prior()
+    if prior is not None:
+        return Spread(prior.mean, prior.stddev, isinstance(prior, UnitNormal))
+    labels = labels_of_samples(vae, torch.arange(_NUM_SAMPLES, device=device))
+    z = vae.draw(Seeded(0, _NUM_SAMPLES, device), labels)[0]
+    return Spread(z.mean(0), z.std(0), False)
+
+
+def traversals(
+    centre: Float[Tensor, " D"], dims: Sequence[int], values: Float[Tensor, " N"], spread: Spread
+) -> Float[Tensor, "R N D"]:
     """Latents that vary one dimension at a time: row r runs z_dims[r] over the values, all else stays at the centre.
+
+    The values are in standard deviations of the prior from its mean; for N(0, I) they are those of z.
 
     Raises:
         ValueError: a dimension the centre doesn't have.
@@ -65,7 +102,7 @@ def traversals(centre: Float[Tensor, " D"], dims: Sequence[int], values: Float[T
         raise ValueError(f"dims must be from 0 to {len(centre) - 1}, got {wrong[0]}")
     rows = centre.repeat(len(dims), len(values), 1)
     for row, dim in zip(rows, dims, strict=True):
-        row[:, dim] = values
+        row[:, dim] = spread.mean[dim] + spread.stddev[dim] * values
     return rows
 
 
@@ -86,6 +123,15 @@ def manifold(num_points: int) -> tuple[Float[Tensor, "n n 2"], Float[Tensor, " n
     quantiles = torch.special.ndtri(probabilities).float()
     second, first = torch.meshgrid(quantiles.flip(0), quantiles, indexing="ij")
     return torch.stack([first, second], -1), quantiles
+
+
+def why_no_manifold(vae: LatentModel) -> str | None:
+    """Why `manifold` shows nothing of a model; None if it does."""
+    if vae.latent_dim != 2:
+        return f"is for two latent dimensions, and this run has {vae.latent_dim}"
+    if not isinstance(vae.latent_prior(), UnitNormal):
+        return "goes by the quantiles of a prior N(0, I) of both dimensions, and this run has another"
+    return None
 
 
 def _inner_weights(point: Tensor, num_points: int) -> Tensor:

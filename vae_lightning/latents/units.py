@@ -4,12 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from vae_lightning.latents.encoding import Latents
-from vae_lightning.models.distributions import DiagonalNormal
-from vae_lightning.objectives.terms import rate_per_dimension
+from vae_lightning.models.latent_model import Latents
 
 ACTIVE = 0.01  # the variance of its posterior mean above which a unit counts as active
 
@@ -52,10 +50,9 @@ class UnitMeter:
     def __init__(self):
         self._moments: Tensor | None = None
 
-    def update(self, posterior: DiagonalNormal, prior: DiagonalNormal) -> None:
-        """Add one batch of posteriors, batch shape [B]."""
-        rate = _double(rate_per_dimension(posterior, prior))
-        loc = _double(posterior.base_dist.loc)
+    def update(self, rates: Float[Tensor, "B D"], means: Float[Tensor, "B D"]) -> None:
+        """Add one batch of images: the rate of each of their latent dimensions, and their posterior means."""
+        rate, loc = _double(rates), _double(means)
         moments = torch.stack([torch.ones_like(loc), rate, loc, loc.square()]).sum(1)
         self._moments = moments if self._moments is None else self._moments + moments
 
@@ -73,15 +70,15 @@ class UnitMeter:
         return UnitStatistics(rate / count, (square / count - (loc / count).square()).clamp(min=0))
 
 
-def unit_statistics(latents: Latents, prior: DiagonalNormal) -> UnitStatistics:
-    """The statistics of images that are encoded already: what a `UnitMeter` computes from the same posteriors.
+def unit_statistics(latents: Latents) -> UnitStatistics:
+    """The statistics of images that are encoded already, with their rates.
 
     Raises:
         ValueError: no latents at all.
     """
+    assert latents.rates is not None
     meter = UnitMeter()
-    prior_on_cpu = DiagonalNormal(prior.base_dist.loc.cpu(), prior.base_dist.scale.cpu())
-    meter.update(DiagonalNormal(latents.loc, latents.scale), prior_on_cpu)
+    meter.update(latents.rates, latents.loc)
     statistics = meter.compute()
     if statistics is None:
         raise ValueError("latents must hold at least 1 image, got 0")

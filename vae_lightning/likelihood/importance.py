@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
-from vae_lightning.likelihood.log_weights import Precision, log_weights
-from vae_lightning.models.distributions import DiagonalNormal
-from vae_lightning.models.vae import VAE
-from vae_lightning.noise import indexed_normal_samples
+from vae_lightning.likelihood.log_weights import Looked, Precision, log_weights
+from vae_lightning.models.latent_model import LatentModel, side_by_side
+from vae_lightning.models.parts import decoder_shape
+from vae_lightning.noise import Seeded, indexed_parts
 
 _CPU_LATENTS = 20_000  # at a time on a CPU: four images of the usual K
 _LIKELIHOOD_COPIES = 4  # of the decoded images, which log_prob makes of them at most
@@ -32,9 +32,10 @@ class SampledBounds:
 
 @torch.no_grad()
 def importance_sampled(
-    vae: VAE,
+    vae: LatentModel,
     x: Float[Tensor, "B C H W"],
     indices: Int64[Tensor, " B"],
+    labels: Int64[Tensor, " B"] | None = None,
     *,
     num_samples: int,
     seed: int,
@@ -49,6 +50,7 @@ def importance_sampled(
         vae: in evaluation mode.
         x: images in [0, 1] on the model's device.
         indices: of the images, from which with the seed their noise follows.
+        labels: of the images, for a model that is told labels.
         num_samples: K.
         seed: of the noise.
         max_latents: decoded at a time: whole images if one's K samples are fewer, else a part of its samples.
@@ -59,16 +61,15 @@ def importance_sampled(
     """
     if min(num_samples, max_latents) < 1:
         raise ValueError(f"num_samples and max_latents must be at least 1, got {num_samples} and {max_latents}")
-    posterior = vae.encode(x)
+    images = Looked(x, vae.observe(x, labels), labels)
     if x.device.type == "cpu":
         max_latents = min(max_latents, _CPU_LATENTS)
     num_images = max(1, max_latents // num_samples)
     for start in range(0, len(x), num_images):
         part = slice(start, min(start + num_images, len(x)))
         running = _Running(part.stop - part.start)
-        rows = DiagonalNormal(posterior.base_dist.loc[part], posterior.base_dist.scale[part])
-        for noise in indexed_normal_samples(seed, indices[part], num_samples, rows.event_shape[0], max_latents):
-            running.add(log_weights(vae, rows, x[part], noise, precision))
+        for noise in indexed_parts(seed, indices[part], num_samples, max_latents, x.device):
+            running.add(log_weights(vae, images[part], noise, precision))
         yield part, running.bounds()
 
 
@@ -90,22 +91,34 @@ class _Running:
 
 
 @torch.no_grad()
-def bytes_per_latent(vae: VAE, image_shape: tuple[int, int, int]) -> int:
-    """At most so much memory one more latent takes while it is decoded and its image's likelihood computed.
+def bytes_per_latent(vae: LatentModel, image_shape: tuple[int, int, int]) -> int:
+    """At most so much memory one more latent takes while it is drawn, decoded and its image's likelihood computed.
 
-    Found by decoding one: what all layers put out, as if nothing were let go meanwhile, and four images.
+    Found by drawing and decoding two and one: what all layers put out, as if nothing were let go meanwhile, and four
+    images.
     """
+    parameter = next(vae.parameters(), torch.zeros(()))
+    x = torch.zeros(2, *image_shape, device=parameter.device, dtype=parameter.dtype)
+    labels = vae.told(torch.zeros(2, dtype=torch.int64, device=x.device))
+    images = Looked(x, vae.observe(x, labels), labels)
+    one, two = (_bytes_put_out(vae, images[:count]) for count in (1, 2))
+    decoded = math.prod(decoder_shape(vae.likelihood, image_shape))
+    return two - one + 4 * (_LIKELIHOOD_COPIES * decoded + 4 * vae.latent_dim)
+
+
+def _bytes_put_out(vae: LatentModel, images: Looked) -> int:
     sizes: list[int] = []
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        sizes.append(output.numel() * output.element_size())
+    def note(module: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel() * output.element_size())
 
-    layers = [module for module in vae.decoder.modules() if not list(module.children())]
+    layers = [module for module in vae.modules() if not list(module.children())]
     hooks = [layer.register_forward_hook(note) for layer in layers]
     try:
-        prior = vae.prior()
-        vae.decode(prior.mean.unsqueeze(0))
+        groups = vae.infer(images.observed, Seeded(0, len(images), images.x.device))
+        vae.decode(side_by_side(groups), images.labels)
     finally:
         for hook in hooks:
             hook.remove()
-    return sum(sizes) + 4 * (_LIKELIHOOD_COPIES * math.prod(image_shape) + 4 * prior.event_shape[0])
+    return sum(sizes)

@@ -4,13 +4,17 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+from torch.distributions import Distribution
 
 from vae_lightning.errors import require_at_least
-from vae_lightning.latents.aggregated import RateTerms, rate_terms
-from vae_lightning.latents.encoding import Latents
+from vae_lightning.latents.aggregated import RateTerms, rate_terms, why_no_aggregate
 from vae_lightning.metrics.score import Figure, Metric, Score, mean_figure
 from vae_lightning.metrics.subject import Subject
-from vae_lightning.noise import evaluation_seed, indexed_normal
+from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.latent_model import Latents
+from vae_lightning.noise import Indexed, evaluation_seed
 
 _PURPOSE = 3
 _ROWS = 50  # latents between two looks at the progress bar
@@ -44,17 +48,35 @@ class Aggregate(Metric):
         require_at_least("num_images", self.num_images, 1)
 
     def __call__(self, subject: Subject) -> Score:
-        latents = subject.posteriors()
+        latents, prior = subject.posteriors(), subject.vae.latent_prior()
+        reason = why_no_aggregate(subject.vae, latents)
+        if reason is not None or prior is None or latents.scale is None:
+            return Score({f"aggregate_{name}": Figure(None, label=_LABELS[name], reason=reason) for name in _LABELS})
         count = min(self.num_images, len(latents))
         latents, share = Latents(latents.loc[:count], latents.scale[:count]), subject.share(count)
-        noise = indexed_normal(evaluation_seed(subject.seed, subject.split, _PURPOSE), share, (subject.run.latent_dim,))
-        parts: list[RateTerms] = []
-        with subject.progress("aggregated posterior", count) as bar:
-            for rows, part in zip(share.split(_ROWS), noise.split(_ROWS), strict=True):
-                own = Latents(latents.loc[rows], latents.scale[rows])
-                parts.append(rate_terms(part, own, latents, subject.vae.prior()))
-                bar.update(len(rows))
-        terms = {name: torch.cat([part.by_name()[name] for part in parts]) for name in _LABELS}
+        noise = Indexed(evaluation_seed(subject.seed, subject.split, _PURPOSE), share, 1, torch.device("cpu"))
+        terms = self._terms(subject, latents, share, noise.normal((subject.run.latent_dim,))[0], prior)
         figures = {f"aggregate_{name}": mean_figure(subject.gathered(terms[name]), _LABELS[name]) for name in _LABELS}
+        if not isinstance(prior, DiagonalNormal):
+            reason = "the prior does not factorize over dimensions"
+            figures["aggregate_dimension_kl"] = Figure(None, label=_LABELS["dimension_kl"], reason=reason)
         figures["aggregate_most_information"] = Figure(math.log(count), label="  ln N, the most that I can be")
         return Score(figures, {"num_images": count})
+
+    def _terms(
+        self,
+        subject: Subject,
+        latents: Latents,
+        share: Int64[Tensor, " M"],
+        noise: Float32[Tensor, "M D"],
+        prior: Distribution,
+    ) -> dict[str, Tensor]:
+        """The terms of this rank's share of the images, by name."""
+        assert latents.scale is not None
+        parts: list[RateTerms] = []
+        with subject.progress("aggregated posterior", len(latents)) as bar:
+            for rows, part in zip(share.split(_ROWS), noise.split(_ROWS), strict=True):
+                own = Latents(latents.loc[rows], latents.scale[rows])
+                parts.append(rate_terms(part, own, latents, prior))
+                bar.update(len(rows))
+        return {name: torch.cat([part.by_name()[name] for part in parts]) for name in _LABELS}

@@ -11,9 +11,10 @@ from vae_lightning.errors import UserError, require_at_least
 from vae_lightning.likelihood.kind import is_likelihood
 from vae_lightning.metrics.score import Figure, Metric, Score, mean_figure
 from vae_lightning.metrics.subject import Subject
-from vae_lightning.models.vae import VAEOutput
-from vae_lightning.noise import evaluation_noise
+from vae_lightning.models.latent_model import VAEOutput
+from vae_lightning.noise import Indexed, evaluation_seed
 from vae_lightning.objectives.elbo import ELBO
+from vae_lightning.objectives.terms import Progress
 from vae_lightning.runs.trained import TrainedRun
 
 log = logging.getLogger("vae_lightning")
@@ -41,12 +42,12 @@ class Bounds(Metric):
     @torch.no_grad()
     def __call__(self, subject: Subject) -> Score:
         num_samples = self.num_samples or _in_training(subject.run)
-        objective, dim, values = ELBO(), subject.run.latent_dim, []
+        objective, values, seed = ELBO(), [], evaluation_seed(subject.seed, subject.split)
         with subject.progress("ELBO") as bar:
             for batch in subject.batches():
-                noise = evaluation_noise(subject.seed, subject.split, batch.indices, num_samples, dim)
-                output: VAEOutput = subject.vae(batch.images, noise=noise.to(batch.images.device))
-                terms = objective(output, batch.images, 0)
+                noise = Indexed(seed, batch.indices, num_samples, batch.images.device)
+                output: VAEOutput = subject.vae(batch.images, noise, batch.labels)
+                terms = objective(output, batch.images, Progress(0))
                 values.append(torch.stack([terms.elbo, terms.rate, terms.distortion], 1).double().cpu())
                 bar.update(len(batch.indices))
         elbo, rate, distortion = subject.gathered(torch.cat(values)).unbind(1)

@@ -54,6 +54,8 @@ class Evaluation:
         seed = run.config["seed"] if self.seed is None else self.seed
         subject = Subject(run, self.split, seed, self.batch_size, world)
         subject.share(subject.num_images)  # which refuses fewer images than ranks
+        if run.vae.num_classes is not None and subject.labels() is None:
+            raise UserError(f"split={self.split}: its images have no labels, which this run's model is told")
         path = _place(run, out)
         if run.device.type == "cpu":
             keep_freed_memory()

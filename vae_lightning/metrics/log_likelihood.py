@@ -16,7 +16,7 @@ from vae_lightning.machine.hardware import computes_in_bfloat16
 from vae_lightning.metrics.bounds import bits_per_dim
 from vae_lightning.metrics.score import Metric, Score, mean_figure
 from vae_lightning.metrics.subject import Subject
-from vae_lightning.models.vae import VAE
+from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import evaluation_seed
 
 _PURPOSE = 1  # of its noise
@@ -67,7 +67,7 @@ class LogLikelihood(Metric):
         facts = {"num_images": len(elbo), "num_samples": self.num_samples, "matmul_precision": precision}
         return Score(figures, facts)
 
-    def _precision(self, vae: VAE) -> Precision:
+    def _precision(self, vae: LatentModel) -> Precision:
         if self.matmul_precision != "auto":
             return self.matmul_precision
         device = next(vae.parameters()).device.type
@@ -88,7 +88,7 @@ class LogLikelihood(Metric):
         rows = []
         with subject.progress(f"NLL by {self.num_samples:,} samples", num_images) as bar:
             for batch in subject.batches(most=num_images):
-                for part, bounds in sampled(batch.images, batch.indices):
+                for part, bounds in sampled(batch.images, batch.indices, batch.labels):
                     rows.append(torch.stack([bounds.log_likelihood, bounds.elbo], 1))
                     bar.update(part.stop - part.start)
         log_likelihood, elbo = subject.gathered(torch.cat(rows)).unbind(1)

@@ -25,7 +25,7 @@ class Reconstruction(Metric):
         rows = []
         with subject.progress("reconstructions") as bar:
             for batch in subject.batches():
-                rows.append(_measures(subject.vae.reconstruct(batch.images), batch.images).cpu())
+                rows.append(_measures(subject.vae.reconstruct(batch.images, batch.labels), batch.images).cpu())
                 bar.update(len(batch.indices))
         squared, decibels, similarity = subject.gathered(torch.cat(rows)).unbind(1)
         figures = {

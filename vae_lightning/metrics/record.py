@@ -35,7 +35,9 @@ def table(scores: dict[str, Score], split: str, title: str) -> str:
         shown = [figure for figure in score.figures.values() if figure.label]
         lines = [_line(figure) for figure in shown if figure.reason is None]
         for reason in dict.fromkeys(figure.reason for figure in shown if figure.reason is not None):
-            lines.append(f"{', '.join(figure.label for figure in shown if figure.reason == reason)}: none, {reason}")
+            lines.append(
+                f"{', '.join(figure.label.strip() for figure in shown if figure.reason == reason)}: none, {reason}"
+            )
         paragraphs.append("\n".join([*lines, _told(score.facts, split)]))
     return "\n\n".join(paragraphs)
 

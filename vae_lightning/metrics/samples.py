@@ -13,7 +13,7 @@ from vae_lightning.errors import require_at_least
 from vae_lightning.metrics.inception import NoWeightsError, inception
 from vae_lightning.metrics.score import Figure, Metric, Score
 from vae_lightning.metrics.subject import Subject
-from vae_lightning.noise import evaluation_seed, indexed_normal
+from vae_lightning.noise import Indexed, evaluation_seed
 
 _PURPOSE, _SUBSETS = 4, 5
 _FEWEST = 2  # images of which a covariance can be taken
@@ -69,10 +69,14 @@ class SampleQuality(Metric):
 
     @torch.no_grad()
     def _made(self, subject: Subject, count: int) -> Iterator[Float[Tensor, "B C H W"]]:
-        seed, prior = evaluation_seed(subject.seed, subject.split, _PURPOSE), subject.vae.prior()
+        seed, device = evaluation_seed(subject.seed, subject.split, _PURPOSE), subject.run.device
+        known = subject.run.told(
+            subject.labels(), subject.num_images
+        )  # a sample has the label of the image it stands for
         for indices in subject.share(count).split(self.batch_size):
-            noise = indexed_normal(seed, indices, tuple(prior.event_shape)).to(subject.run.device)
-            yield subject.vae.generate(prior.rsample_from(noise))
+            labels = None if known is None else known[indices].to(device)
+            z = subject.vae.draw(Indexed(seed, indices, 1, device), labels)[0]
+            yield subject.vae.generate(z, labels)
 
     def _figures(self, real: Tensor, made: Tensor, subject: Subject) -> dict[str, Figure]:
         from torchmetrics.image.fid import FrechetInceptionDistance

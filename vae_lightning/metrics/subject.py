@@ -12,11 +12,14 @@ from tqdm import tqdm
 
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.errors import UserError
-from vae_lightning.latents.encoding import Latents
+from vae_lightning.latents.encoding import encoded, joined
 from vae_lightning.machine.world import World
-from vae_lightning.models.vae import VAE
+from vae_lightning.models.latent_model import LatentModel, Latents
+from vae_lightning.noise import Indexed, evaluation_seed
 from vae_lightning.runs.images import SPLIT_NAMES
 from vae_lightning.runs.trained import TrainedRun
+
+_RATES = 6  # the purpose of the noise of rates without a closed form
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Subject:
     _posteriors: dict[str, Latents] = field(default_factory=dict, init=False, repr=False)
 
     @property
-    def vae(self) -> VAE:
+    def vae(self) -> LatentModel:
         return self.run.vae
 
     @property
@@ -53,12 +56,17 @@ class Subject:
         return self.run.data.image_shape
 
     def batches(self, split: str | None = None, most: int | None = None) -> Iterator[ImageBatch]:
-        """This rank's share of a split's images, or of its first `most`, in order: float32 in [0, 1] on the device."""
+        """This rank's share of a split's images, or of its first `most`, in order: float32 in [0, 1] on the device.
+
+        With their labels if the model is told labels, else without.
+        """
         split = split or self.split
         indices = self.share(min(len(self.run.data.splits[split]), most or sys.maxsize))
         for part in indices.split(self.batch_size):
             batch = self.run.data.images_at(part, split)
-            yield batch._replace(images=batch.images.to(self.run.device).float().div_(255))
+            labels = self.run.told(batch.labels, len(part))
+            told = None if labels is None else labels.to(self.run.device)
+            yield batch._replace(images=batch.images.to(self.run.device).float().div_(255), labels=told)
 
     @contextmanager
     def progress(self, what: str, count: int | None = None) -> Iterator[tqdm]:
@@ -95,11 +103,14 @@ class Subject:
 
     @torch.no_grad()
     def _encoded(self, split: str) -> Latents:
-        locs, scales = [], []
+        parts, seed = [], evaluation_seed(self.seed, split, _RATES)
         with self.progress(f"encoding {SPLIT_NAMES[split]} images", len(self.run.data.splits[split])) as bar:
             for batch in self.batches(split):
-                posterior = self.vae.encode(batch.images).base_dist
-                locs.append(posterior.loc.float())
-                scales.append(posterior.scale.float())
+                noise = Indexed(seed, batch.indices, 1, self.run.device)
+                parts.append(encoded(self.vae, batch.images, batch.labels, noise))
                 bar.update(len(batch.indices))
-        return Latents(self.gathered(torch.cat(locs)), self.gathered(torch.cat(scales)))
+        own = joined(parts)
+        gathered = (None if each is None else self.gathered(each) for each in (own.loc, own.scale, own.rates))
+        loc, scale, rates = gathered
+        assert loc is not None
+        return Latents(loc, scale, rates)

@@ -6,13 +6,11 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from vae_lightning.latents.encoding import Latents
 from vae_lightning.latents.units import ACTIVE, unit_statistics
 from vae_lightning.metrics.score import NATS, Figure, Metric, Score
 from vae_lightning.metrics.subject import Subject
-from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.latent_model import Latents
 from vae_lightning.noise import evaluation_seed
-from vae_lightning.objectives.terms import rate_per_dimension
 
 _PURPOSE = 2
 _NUM_RESAMPLES = 200
@@ -28,23 +26,22 @@ class ActiveUnits(Metric):
 
     def __call__(self, subject: Subject) -> Score:
         latents = subject.posteriors()
-        prior = subject.vae.prior()
-        statistics = unit_statistics(latents, prior)
+        statistics = unit_statistics(latents)
         variances = _resampled_variances(latents, evaluation_seed(subject.seed, subject.split, _PURPOSE))
         num_active = (variances > ACTIVE).sum(1).double()
         figures = {
             "active_units": Figure(
                 int(statistics.active().sum()), float(num_active.std()), f"active units of {subject.run.latent_dim}", ""
             ),
-            "rate_per_dimension": Figure(statistics.rate.tolist(), _rate_stderr(latents, prior).tolist(), "", NATS),
+            "rate_per_dimension": Figure(statistics.rate.tolist(), _rate_stderr(latents).tolist(), "", NATS),
             "variance_of_means": Figure(statistics.variance.tolist(), variances.std(0).tolist()),
         }
         return Score(figures, {"num_images": len(latents)})
 
 
-def _rate_stderr(latents: Latents, prior: DiagonalNormal) -> Float64[Tensor, " D"]:
-    on_cpu = DiagonalNormal(prior.base_dist.loc.cpu(), prior.base_dist.scale.cpu())
-    rates = rate_per_dimension(DiagonalNormal(latents.loc, latents.scale), on_cpu).double()
+def _rate_stderr(latents: Latents) -> Float64[Tensor, " D"]:
+    assert latents.rates is not None
+    rates = latents.rates.double()
     return rates.std(0, correction=min(1, len(rates) - 1)) / len(rates) ** 0.5
 
 

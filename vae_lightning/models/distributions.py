@@ -1,12 +1,27 @@
 """Distributions over latents and images, as `torch.distributions` objects in float32, or float64 if given that."""
 
+import math
+from functools import singledispatch
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Bernoulli, Independent, Normal, register_kl
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Distribution,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+    kl_divergence,
+    register_kl,
+)
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from vae_lightning.noise import Noise
+
 _CACHED_VALUES = 2**21  # 8 MB of float32
+_LEAST_MEAN = 1e-3  # of a pixel, when its logit is wanted
 _FACTORS = 4  # to a logarithm: float32 holds the product of four 1 + e^l with l up to 22
 
 
@@ -17,12 +32,13 @@ class DiagonalNormal(Independent):
         base = Normal(at_least_float32(loc), at_least_float32(scale), validate_args=False)
         super().__init__(base, 1, validate_args=False)
 
-    def rsample_from(self, noise: Float[Tensor, "*K D"]) -> Float[Tensor, "*KB D"]:
-        """The reparameterized sample `loc + scale * noise` for given standard normal noise, `[K, B, D]` or `[N, D]`.
+    def __getitem__(self, rows: slice) -> "DiagonalNormal":
+        """Some of a batch of distributions."""
+        return DiagonalNormal(self.base_dist.loc[rows], self.base_dist.scale[rows])
 
-        With noise drawn from `self`'s own shape this is `rsample`; evaluation gives noise tied to the image's index.
-        """
-        return self.base_dist.loc + self.base_dist.scale * noise
+    def marginals(self) -> Normal:
+        """The distribution of each component: batch shape [..., D]."""
+        return self.base_dist
 
 
 class UnitNormal(DiagonalNormal):
@@ -37,6 +53,81 @@ def _kl_from_unit_normal(q: DiagonalNormal, _: UnitNormal) -> Float[Tensor, "...
     """The closed form of arXiv 1312.6114, appendix B: bit for bit what PyTorch computes, at two thirds of its cost."""
     variance = q.base_dist.scale.square()
     return 0.5 * (variance + q.base_dist.loc.square() - 1 - variance.log()).sum(-1)
+
+
+class NormalMixture(MixtureSameFamily):
+    """A mixture of M normals with independent components: batch shape [], event shape [D].
+
+    Args:
+        logits: of the weights, which need not be normalized.
+        loc: means.
+        scale: standard deviations.
+    """
+
+    def __init__(self, logits: Float[Tensor, " M"], loc: Float[Tensor, "M D"], scale: Float[Tensor, "M D"]):
+        self.components = DiagonalNormal(loc, scale).base_dist
+        self.weights = Categorical(logits=at_least_float32(logits), validate_args=False)
+        super().__init__(self.weights, DiagonalNormal(loc, scale), validate_args=False)
+
+    def log_prob(self, value: Float[Tensor, "... D"]) -> Float[Tensor, "..."]:
+        """In nats, computed in float64 where the device has it."""
+        if value.device.type == "mps":
+            return super().log_prob(value)
+        z, loc, scale = (each.double() for each in (value, self.components.loc, self.components.scale))
+        # sum_d ((z - m) / s)^2 as products of matrices, so that nothing of N x M x D is made. Its terms are larger than
+        # their sum, which is why float32 would not do.
+        precision = scale.square().reciprocal()
+        squares = z.square() @ precision.T - 2 * z @ (loc * precision).T + (loc.square() * precision).sum(1)
+        constants = scale.log().sum(1) + 0.5 * loc.shape[1] * math.log(2 * math.pi)
+        log_weights = self.weights.logits.double()
+        return (log_weights - constants - 0.5 * squares).logsumexp(-1).to(value.dtype)
+
+    def marginals(self) -> MixtureSameFamily:
+        """The distribution of each component of the event: batch shape [D]."""
+        normal = self.components
+        logits = self.weights.logits.expand(normal.loc.shape[1], -1)
+        parts = Normal(normal.loc.T, normal.scale.T, validate_args=False)
+        return MixtureSameFamily(Categorical(logits=logits, validate_args=False), parts, validate_args=False)
+
+
+@singledispatch
+def sample(distribution: Distribution, noise: Noise, temperature: float = 1.0) -> Float[Tensor, "K B ..."]:
+    """Samples of a distribution over latents, reparameterized: K for each of B, or from one that all B share.
+
+    A family registers here, beside `torch.distributions.register_kl` for the rates that have a closed form, and has
+    `marginals()`.
+
+    Args:
+        distribution: of batch shape [B], [K, B] or [].
+        noise: what it makes its samples of.
+        temperature: so many times the distribution's own spread; of a mixture, that of its components.
+
+    Raises:
+        NotImplementedError: a family that is not registered.
+    """
+    raise NotImplementedError(f"{type(distribution).__name__} is not registered with distributions.sample")
+
+
+@sample.register
+def _sample_normal(distribution: DiagonalNormal, noise: Noise, temperature: float = 1.0) -> Float[Tensor, "K B D"]:
+    loc, scale = distribution.base_dist.loc, distribution.base_dist.scale
+    return loc + (scale if temperature == 1 else temperature * scale) * noise.normal(distribution.event_shape)
+
+
+@sample.register
+def _sample_mixture(distribution: NormalMixture, noise: Noise, temperature: float = 1.0) -> Float[Tensor, "K B D"]:
+    below = distribution.weights.probs.cumsum(0)
+    chosen = torch.searchsorted(below, noise.uniform(()).to(below)).clamp(max=len(below) - 1)
+    parts = distribution.components
+    return parts.loc[chosen] + temperature * parts.scale[chosen] * noise.normal(distribution.event_shape)
+
+
+def closed_form_kl(q: Distribution, p: Distribution) -> Float[Tensor, "..."] | None:
+    """KL(q || p), or None where none is registered with `torch.distributions` for the pair."""
+    try:
+        return kl_divergence(q, p)
+    except NotImplementedError:
+        return None
 
 
 class BernoulliImage(Independent):
@@ -92,6 +183,11 @@ def normal_image(loc: Float[Tensor, "*KB C H W"], scale: Float[Tensor, ""] | flo
     loc = at_least_float32(loc)
     scale = torch.as_tensor(scale, dtype=loc.dtype, device=loc.device).expand_as(loc)
     return Independent(Normal(loc, scale, validate_args=False), 3, validate_args=False)
+
+
+def clamped_logit(mean: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The logit of a mean pixel, which is 0 wherever all training images are black."""
+    return torch.logit(mean, eps=_LEAST_MEAN)
 
 
 def at_least_float32(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vae_lightning.models.vae import VAE
+from vae_lightning.models.latent_model import LatentModel
 
 _WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd)
 
@@ -26,7 +26,7 @@ class Glorot:
         self.output_at_mean = output_at_mean
 
     @torch.no_grad()
-    def __call__(self, vae: VAE, mean_image: Float[Tensor, "C H W"]) -> None:
+    def __call__(self, vae: LatentModel, mean_image: Float[Tensor, "C H W"]) -> None:
         """Set the weights in place; `mean_image` is that of the training images, in [0, 1]."""
         for layer in vae.modules():
             if isinstance(layer, _WEIGHTED):

@@ -1,87 +1,100 @@
-"""The variational autoencoder: encoder, posterior, prior, decoder and likelihood put together."""
+"""The variational autoencoder of one group of latents: encoder, posterior, prior, decoder and likelihood."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
-import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.distributions import DiagonalNormal, sample
+from vae_lightning.models.latent_model import Group, LatentModel, Latents
+from vae_lightning.models.parts import Conditioning, check_prior, decoder_shape, made, prior_from
+from vae_lightning.noise import Noise
+
+_NO_LABELS = "the model's encoder is told labels (num_classes), which a prior's own images have not"
+_MOST_CLASSES = 10_000  # whose labels take memory, each as much as an image
 
 
-@dataclass(frozen=True)
-class VAEOutput:
-    """What one pass leaves for the objectives and the evaluation to read.
-
-    Attributes:
-        posterior: q(z|x), batch shape [B], event shape [D].
-        prior: p(z), event shape [D].
-        z: samples of the posterior, [K, B, D].
-        likelihood: p(x|z), batch shape [K, B], event shape [C, H, W].
-    """
-
-    posterior: DiagonalNormal
-    prior: DiagonalNormal
-    z: Float[Tensor, "K B D"]
-    likelihood: Distribution
-
-
-class VAE(nn.Module):
-    """A VAE of its five parts; `build_vae` makes one from factories.
+class VAE(LatentModel):
+    """A VAE of its parts; `build_vae` makes one from factories.
 
     Args:
         encoder: images [B, C, H, W] in [0, 1] to features [B, F].
         posterior: features to q(z|x).
-        prior: called without arguments, p(z).
-        decoder: latents [N, D] to [N, C, H, W], of any range.
+        prior: p(z).
+        decoder: latents [N, D] to what the likelihood makes p(x|z) of.
         likelihood: `likelihood(decoded, target)` to p(x|z).
+        latent_dim: D.
+        conditioning: how encoder and decoder are told labels; None for a model that is not.
+
+    Raises:
+        ValueError: a prior that needs an encoder, with conditioning.
     """
 
     def __init__(
-        self, encoder: nn.Module, posterior: nn.Module, prior: nn.Module, decoder: nn.Module, likelihood: nn.Module
+        self,
+        encoder: nn.Module,
+        posterior: nn.Module,
+        prior: nn.Module,
+        decoder: nn.Module,
+        likelihood: nn.Module,
+        latent_dim: int,
+        conditioning: Conditioning | None = None,
     ):
         super().__init__()
+        check_prior(prior, None if conditioning is None else _NO_LABELS)
         self.encoder = encoder
         self.posterior = posterior
         self.prior = prior
         self.decoder = decoder
         self.likelihood = likelihood
+        self.latent_dim = latent_dim
+        self.conditioning = conditioning
+        self.num_classes = None if conditioning is None else conditioning.num_classes
 
-    def forward(
-        self, x: Float[Tensor, "B C H W"], num_samples: int = 1, noise: Float[Tensor, "K B D"] | None = None
-    ) -> VAEOutput:
-        """Encode, sample K = `num_samples` latents an image, decode.
-
-        Given `noise` replaces the draw from the global random generator (its K counts then).
-        """
-        posterior = self.encode(x)
-        z = posterior.rsample((num_samples,)) if noise is None else posterior.rsample_from(noise)
-        return VAEOutput(posterior, self.prior(), z, self.decode(z, x))
-
-    def encode(self, x: Float[Tensor, "B C H W"]) -> DiagonalNormal:
+    def observe(self, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None = None) -> DiagonalNormal:
         """The posterior q(z|x)."""
+        if self.conditioning is not None:
+            x = self.conditioning.with_images(x, _given(labels))
         return self.posterior(self.encoder(x))
 
-    def decode(self, z: Float[Tensor, "*KB D"], target: Float[Tensor, "B C H W"] | None = None) -> Distribution:
-        """The likelihood p(x|z) of images, for latents of any batch shape."""
-        decoded = self.decoder(z.flatten(0, -2))
-        return self.likelihood(decoded.unflatten(0, z.shape[:-1]), target)
+    def infer(self, observed: DiagonalNormal, noise: Noise) -> tuple[Group, ...]:
+        """The one group that there is."""
+        z = sample(observed, noise)
+        return (Group(observed, self.latent_prior(), z),)
 
-    def sample_prior(self, num_images: int, seed: int) -> Float[Tensor, "N D"]:
-        """Latents from the prior: a function of the seed, which leaves the global random generator alone."""
-        prior = self.prior()
-        noise = torch.randn(num_images, *prior.event_shape, generator=torch.Generator().manual_seed(seed))
-        return prior.rsample_from(noise.to(prior.mean.device))
+    def latents(self, observed: DiagonalNormal) -> Latents:
+        """Mean and standard deviation of the posterior."""
+        return Latents(observed.base_dist.loc, observed.base_dist.scale)
 
-    def generate(self, z: Float[Tensor, "N D"]) -> Float[Tensor, "N C H W"]:
-        """The mean image of each latent, in [0, 1]."""
-        return self.decode(z).mean
+    def decode(
+        self,
+        z: Float[Tensor, "*KB D"],
+        labels: Int64[Tensor, "*B"] | None = None,
+        target: Float[Tensor, "B C H W"] | None = None,
+    ) -> Distribution:
+        """The likelihood p(x|z) of images, for latents of any batch shape; see `LatentModel`."""
+        rows = z.flatten(0, -2)
+        if self.conditioning is not None:
+            rows = self.conditioning.with_latents(rows, _given(labels).expand(z.shape[:-1]).flatten())
+        return self.likelihood(self.decoder(rows).unflatten(0, z.shape[:-1]), target)
 
-    def reconstruct(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
-        """The mean image at the posterior's mean, in [0, 1]; no random numbers."""
-        return self.generate(self.encode(x).mean)
+    def draw(
+        self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: float = 1.0
+    ) -> Float[Tensor, "K B D"]:
+        """Latents from the prior, which is the same for all labels."""
+        return sample(self.latent_prior(), noise, temperature)
+
+    def latent_prior(self) -> Distribution:
+        """p(z)."""
+        return prior_from(self.prior, self.observe)
+
+
+def _given(labels: Tensor | None) -> Tensor:
+    if labels is None:
+        raise ValueError("labels must be given to a model with num_classes")
+    return labels
 
 
 def build_vae(
@@ -92,6 +105,8 @@ def build_vae(
     prior: Callable[..., nn.Module],
     decoder: Callable[..., nn.Module],
     likelihood: nn.Module,
+    num_classes: int | None = None,
+    conditioning: Callable[..., Conditioning] | None = None,
 ) -> VAE:
     """A VAE from its parts' factories, each told only what it can't know itself.
 
@@ -101,20 +116,37 @@ def build_vae(
         encoder: `encoder(image_shape)`, a module with the attribute `num_features`.
         posterior: `posterior(num_features, latent_dim)`.
         prior: `prior(latent_dim)`.
-        decoder: `decoder(latent_dim, image_shape)`.
+        decoder: `decoder(latent_dim, image_shape)`, of as many channels as the likelihood wants.
         likelihood: a module, called with the decoder's output.
+        num_classes: of the labels that encoder and decoder are told; None for a model that knows of none.
+        conditioning: `conditioning(num_classes, image_shape)`, how they are told.
 
     Raises:
-        ValueError: a latent_dim below 1, or an image too small for the network.
+        ValueError: a latent_dim or num_classes below 1, more than 10,000 classes, or an image that is too small.
     """
     if latent_dim < 1:
         raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
     shape = tuple(image_shape)
-    encoder_module = encoder(shape)
-    return VAE(
-        encoder_module,
-        posterior(encoder_module.num_features, latent_dim),
-        prior(latent_dim),
-        decoder(latent_dim, shape),
-        likelihood,
-    )
+    told = _conditioning(num_classes, conditioning, shape)
+    encoder_module = made("encoder", encoder, shape if told is None else told.encoder_shape(shape))
+    decoder_dim = latent_dim if told is None else told.decoder_dim(latent_dim)
+    parts: dict[str, Any] = {
+        "encoder": encoder_module,
+        "posterior": made("posterior", posterior, encoder_module.num_features, latent_dim),
+        "prior": made("prior", prior, latent_dim),
+        "decoder": made("decoder", decoder, decoder_dim, decoder_shape(likelihood, shape)),
+        "likelihood": likelihood,
+    }
+    return VAE(**parts, latent_dim=latent_dim, conditioning=told)
+
+
+def _conditioning(
+    num_classes: int | None, conditioning: Callable[..., Conditioning] | None, image_shape: tuple[int, ...]
+) -> Conditioning | None:
+    if num_classes is None:
+        return None
+    if not 1 <= num_classes <= _MOST_CLASSES:
+        raise ValueError(f"num_classes must be from 1 to {_MOST_CLASSES:,}, got {num_classes}")
+    if conditioning is None:
+        raise ValueError("num_classes must be null without conditioning, which says how the labels are told")
+    return made("conditioning", conditioning, num_classes, image_shape)

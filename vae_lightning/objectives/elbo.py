@@ -1,11 +1,12 @@
 """The evidence lower bound, with a weight on the rate that may be warmed up."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vae_lightning.errors import require_at_least
-from vae_lightning.models.vae import VAEOutput
-from vae_lightning.objectives.terms import Objective, Terms, distortion, rate
+from vae_lightning.models.latent_model import VAEOutput
+from vae_lightning.objectives.terms import Objective, Progress, Terms, distortion, rate
 
 
 class ELBO(Objective):
@@ -18,27 +19,34 @@ class ELBO(Objective):
         ValueError: a negative beta or warmup_steps, or a num_samples below 1.
     """
 
+    beta_now: Tensor
+
     def __init__(self, beta: float = 1.0, warmup_steps: int = 0, num_samples: int = 1):
         if not 0 <= beta < float("inf"):
             raise ValueError(f"beta must be a number of at least 0, got {beta}")
         require_at_least("warmup_steps", warmup_steps, 0)
         require_at_least("num_samples", num_samples, 1)
+        super().__init__()
         self.beta = beta
         self.warmup_steps = warmup_steps
         self.num_samples = num_samples
+        self.register_buffer("beta_now", torch.tensor(float(beta)), persistent=False)
 
-    def __call__(self, output: VAEOutput, x: Float[Tensor, "B C H W"], step: int) -> Terms:
+    def forward(self, output: VAEOutput, x: Float[Tensor, "B C H W"], progress: Progress) -> Terms:
         rates, distortions = rate(output), distortion(output.likelihood.log_prob(x))
-        beta = self.beta_at(step)
-        return Terms(distortions + (rates if beta == 1 else beta * rates), rates, distortions)
+        return Terms(distortions + self.beta_now * rates, rates, distortions)
+
+    def prepare(self, progress: Progress) -> None:
+        """Writes the step's weight of the rate down."""
+        self.beta_now.fill_(self.beta_at(progress.step))
 
     def beta_at(self, step: int) -> float:
         """The rate's weight at an optimizer step."""
         return self.beta * linear_warmup(step, self.warmup_steps)
 
-    def schedules(self, step: int) -> dict[str, float]:
+    def schedules(self, progress: Progress) -> dict[str, float]:
         """beta, for the log."""
-        return {"beta": self.beta_at(step)}
+        return {"beta": self.beta_at(progress.step)}
 
 
 def linear_warmup(step: int, num_steps: int) -> float:

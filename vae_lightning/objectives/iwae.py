@@ -4,8 +4,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_lightning.errors import require_at_least
-from vae_lightning.models.vae import VAEOutput
-from vae_lightning.objectives.terms import Objective, Terms, distortion, importance_weighted_bound, log_weight, rate
+from vae_lightning.models.latent_model import VAEOutput
+from vae_lightning.objectives.terms import (
+    Objective,
+    Progress,
+    Terms,
+    distortion,
+    importance_weighted_bound,
+    log_weight,
+    rate,
+)
 
 
 class IWAE(Objective):
@@ -20,13 +28,10 @@ class IWAE(Objective):
 
     def __init__(self, num_samples: int = 5):
         require_at_least("num_samples", num_samples, 1)
+        super().__init__()
         self.num_samples = num_samples
 
-    def __call__(self, output: VAEOutput, x: Float[Tensor, "B C H W"], step: int) -> Terms:
+    def forward(self, output: VAEOutput, x: Float[Tensor, "B C H W"], progress: Progress) -> Terms:
         log_likelihood = output.likelihood.log_prob(x)
         bound = importance_weighted_bound(log_weight(output, log_likelihood))
         return Terms(-bound, rate(output), distortion(log_likelihood))
-
-    def schedules(self, step: int) -> dict[str, float]:
-        """Nothing is scheduled."""
-        return {}

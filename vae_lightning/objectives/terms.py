@@ -1,15 +1,31 @@
 """The terms that every objective is made of, read off a `VAEOutput`, in nats per image."""
 
+import functools
 import math
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+import operator
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
 
 from jaxtyping import Float
-from torch import Tensor
-from torch.distributions import kl_divergence
+from torch import Tensor, nn
 
-from vae_lightning.models.distributions import DiagonalNormal
-from vae_lightning.models.vae import VAEOutput
+from vae_lightning.models.latent_model import VAEOutput, mean_of_samples
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        step: optimizer steps taken so far.
+        num_steps: of the whole training, 0 where that is not known.
+        num_images: that are trained on.
+    """
+
+    step: int
+    num_steps: int = 0
+    num_images: int = 0
 
 
 @dataclass(frozen=True)
@@ -20,11 +36,13 @@ class Terms:
         loss: what is minimised, [B].
         rate: KL(q(z|x) || p(z)), [B].
         distortion: -E_q log p(x|z), [B].
+        extra: whatever else the objective has to tell, by the name under which it is logged, [B] each.
     """
 
     loss: Float[Tensor, " B"]
     rate: Float[Tensor, " B"]
     distortion: Float[Tensor, " B"]
+    extra: dict[str, Float[Tensor, " B"]] = field(default_factory=dict)
 
     @property
     def elbo(self) -> Float[Tensor, " B"]:
@@ -33,13 +51,15 @@ class Terms:
 
     def by_name(self) -> dict[str, Float[Tensor, " B"]]:
         """All of them, detached, in the order in which they are reported."""
-        terms = {"loss": self.loss, "elbo": self.elbo} | vars(self)
+        terms = {"loss": self.loss, "elbo": self.elbo, "rate": self.rate, "distortion": self.distortion} | self.extra
         return {name: values.detach() for name, values in terms.items()}
 
 
-@runtime_checkable
-class Objective(Protocol):
-    """What training minimises.
+class Objective(nn.Module, ABC):
+    """What training minimises. Its state is buffers, so that checkpoints have it; its parameters are trained.
+
+    A scheduled value is a number of the host that `prepare` writes into a buffer, and `forward` reads from there: so
+    that a step which is captured in a CUDA graph, `prepare` left out, sees it change.
 
     Attributes:
         num_samples: latents drawn of each image's posterior, K.
@@ -47,34 +67,47 @@ class Objective(Protocol):
 
     num_samples: int = 1
 
-    def __call__(self, output: VAEOutput, x: Float[Tensor, "B C H W"], step: int) -> Terms:
-        """The terms of a batch at an optimizer step, per image; `VAEModule` takes their mean."""
-        ...
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_forward_pre_hook(_prepare, with_kwargs=True)
 
-    def schedules(self, step: int) -> dict[str, float]:
-        """The scheduled values at an optimizer step, by the name they are logged under."""
-        ...
+    def prepare(self, progress: Progress) -> None:
+        """Called before each forward pass, which it is no part of."""
+        return
+
+    @abstractmethod
+    def forward(self, output: VAEOutput, x: Float[Tensor, "B C H W"], progress: Progress) -> Terms:
+        """The terms of a batch, per image; `VAEModule` takes the mean of their loss."""
+
+    def after_step(self, terms: Terms) -> None:
+        """Called after each optimizer step with the terms of its last batch, to change the objective's own state."""
+        return
+
+    def schedules(self, progress: Progress) -> dict[str, float]:
+        """The scheduled values of a step, by the name they are logged under."""
+        return {}
+
+
+def _prepare(objective: Objective, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    objective.prepare(args[2] if len(args) > 2 else kwargs["progress"])
 
 
 def distortion(log_likelihood: Float[Tensor, "K B"]) -> Float[Tensor, " B"]:
     """-E_q log p(x|z) of `output.likelihood.log_prob(x)`, the mean over the K samples."""
-    nats = -log_likelihood
-    return nats.mean(0) if len(nats) > 1 else nats.squeeze(0)  # of one, as in training, a mean is work for nothing
+    return mean_of_samples(-log_likelihood)
 
 
 def rate(output: VAEOutput) -> Float[Tensor, " B"]:
-    """KL(q(z|x) || p(z)) in the closed form that is registered with `torch.distributions` for the pair."""
-    return kl_divergence(output.posterior, output.prior)
-
-
-def rate_per_dimension(posterior: DiagonalNormal, prior: DiagonalNormal) -> Float[Tensor, "B D"]:
-    """KL(q(z_d|x) || p(z_d)) of each latent dimension, in nats: `rate` is its sum over D, for both factorize."""
-    return kl_divergence(posterior.base_dist, prior.base_dist)
+    """The sum over the groups of KL(q(z_l | z_<l, x) || p(z_l | z_<l)), each in closed form where there is one."""
+    return functools.reduce(operator.add, [group.rate() for group in output.groups])
 
 
 def log_weight(output: VAEOutput, log_likelihood: Float[Tensor, "K B"]) -> Float[Tensor, "K B"]:
     """log p(x|z) + log p(z) - log q(z|x) of each sample, `log_likelihood` being `output.likelihood.log_prob(x)`."""
-    return log_likelihood + output.prior.log_prob(output.z) - output.posterior.log_prob(output.z)
+    weight = log_likelihood
+    for group in output.groups:  # in this order: figures are recorded to the last bit
+        weight = weight + group.prior.log_prob(group.z) - group.posterior.log_prob(group.z)
+    return weight
 
 
 def importance_weighted_bound(log_weight: Float[Tensor, "K B"]) -> Float[Tensor, " B"]:

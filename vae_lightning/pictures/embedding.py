@@ -52,7 +52,7 @@ class DrawEmbedding:
             chosen = own_images(run, self.images, self.num_images, self.seed)
         if len(chosen.images) < FEWEST:
             raise UserError(f"an embedding needs {FEWEST} images or more, and there are {len(chosen.images)}")
-        means = encode(run.vae, chosen.images).loc
+        means = encode(run.vae, chosen.images, chosen.told(run)).loc
         places = {method: self._draw(run, folder, method, means, chosen) for method in methods}
         _save_table(folder / "embedding.csv", chosen, places)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vae_lightning.drawing.walks import manifold_picture
 from vae_lightning.errors import UserError, require_at_least
-from vae_lightning.latents.paths import manifold
+from vae_lightning.latents.paths import manifold, why_no_manifold
 from vae_lightning.pictures.saving import save_picture
 from vae_lightning.runs.trained import TrainedRun
 
@@ -31,10 +31,9 @@ class DrawManifold:
             raise ValueError(f"num_points must be at most {_MOST}, got {self.num_points}")
 
     def __call__(self, run: TrainedRun, folder: Path) -> None:
-        if run.latent_dim != 2:
-            raise UserError(
-                f"mode=manifold is for two latent dimensions, and this run has {run.latent_dim}; try mode=traversal"
-            )
+        reason = why_no_manifold(run.vae)
+        if reason is not None:
+            raise UserError(f"mode=manifold {reason}; try mode=traversal")
         z, values = manifold(self.num_points)
         images = run.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
         picture = manifold_picture(images, values.tolist(), "images over the latent plane", run.context)

@@ -7,6 +7,7 @@ import torch
 
 from vae_lightning.drawing.walks import neighbours_picture
 from vae_lightning.errors import require_at_least
+from vae_lightning.latents.classes import labels_of_samples
 from vae_lightning.latents.memorizing import HELD_OUT, memorizing
 from vae_lightning.pictures.saving import save_picture
 from vae_lightning.runs.trained import TrainedRun
@@ -36,9 +37,13 @@ class DrawNeighbours:
 
     def __call__(self, run: TrainedRun, folder: Path) -> None:
         data = run.data
-        samples = run.decode(run.sample_prior(torch.arange(self.num_images), self.seed))
+        indices = torch.arange(self.num_images)
+        labels = labels_of_samples(run.vae, indices)
+        samples = run.decode(run.draw(indices, self.seed, labels=labels), labels)
         training_images = (batch.images for batch in data.stream("train"))
-        reconstructions = run.decode(run.encode(data.example_images(HELD_OUT)))
+        held_out = data.examples(HELD_OUT)
+        told = run.told(held_out.labels, len(held_out.images))
+        reconstructions = run.decode(run.encode(held_out.images.float() / 255, told), told)
         found = memorizing(samples, reconstructions, training_images, self.num_nearest)
         title, neighbours = "samples and their nearest training images", found.neighbours.float() / 255
         picture = neighbours_picture(samples, neighbours, found.distances, found.reference, title, run.context)

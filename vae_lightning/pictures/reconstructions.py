@@ -35,8 +35,10 @@ class DrawReconstructions:
 
     def __call__(self, run: TrainedRun, folder: Path) -> None:
         choice = Choice(self.images, self.indices, self.labels, self.split, self.num_images)
-        originals = choice.read(run).float() / 255
-        reconstructions = run.decode(run.encode(originals))
+        chosen = choice.read(run)
+        originals = chosen.images.float() / 255
+        labels = run.told(chosen.labels, len(originals))
+        reconstructions = run.decode(run.encode(originals, labels), labels)
         for index, image in enumerate(reconstructions):
             save_image(folder / f"reconstruction_{index:04d}.png", to_uint8(image))
         picture = comparison_grid(originals, reconstructions, _COLUMNS, context=run.context)

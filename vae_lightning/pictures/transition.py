@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vae_lightning.drawing.walks import transition_frames, transition_picture
 from vae_lightning.errors import UserError, require_at_least, require_frame_duration
+from vae_lightning.latents.classes import labels_along
 from vae_lightning.latents.paths import PATHS, chain
 from vae_lightning.pictures.saving import save_animation, save_picture
 from vae_lightning.runs.images import Choice, Split
@@ -42,11 +43,14 @@ class DrawTransition:
 
     def __call__(self, run: TrainedRun, folder: Path) -> None:
         choice = Choice(self.images, self.indices, self.labels, self.split, self.num_images, _MOST)
-        originals = choice.read(run).float() / 255
+        chosen = choice.read(run)
+        originals = chosen.images.float() / 255
         if len(originals) < 2:
             raise UserError("a transition needs two images or more, as in images=[first.png,second.png]")
-        z = chain(run.encode(originals), self.num_frames)
-        images = run.decode(z.flatten(0, 2)).unflatten(0, z.shape[:3])
+        labels = run.told(chosen.labels, len(originals))
+        z = chain(run.encode(originals, labels), self.num_frames)
+        along = labels_along(labels, len(PATHS), self.num_frames)
+        images = run.decode(z.flatten(0, 2), None if along is None else along.flatten()).unflatten(0, z.shape[:3])
         title = "transition" if len(originals) == 2 else "transitions"
         picture = transition_picture(images, list(PATHS), originals[:-1], originals[1:], title, run.context)
         save_picture(folder / "transition.png", picture)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from vae_lightning.drawing.walks import traversal_frames, traversal_picture
 from vae_lightning.errors import UserError, require_at_least, require_frame_duration
-from vae_lightning.latents.paths import traversals
+from vae_lightning.latents.paths import Spread, prior_spread, traversals
 from vae_lightning.pictures.saving import save_animation, save_picture
 from vae_lightning.pictures.units import unit_statistics_of
 from vae_lightning.runs.images import Choice, Split
@@ -28,7 +28,7 @@ class DrawTraversal:
         dims: these dimensions instead, counted from 0.
         num_dims: at most so many, where `dims` is not given.
         num_columns: how many values of each.
-        limit: the values run from -limit to limit.
+        limit: the values run from -limit to limit, in standard deviations of the prior from its mean.
         frame_ms: how long a frame of the GIF stays.
 
     Raises:
@@ -53,29 +53,36 @@ class DrawTraversal:
             raise ValueError(f"limit must be positive and finite, got {self.limit}")
 
     def __call__(self, run: TrainedRun, folder: Path) -> None:
-        centre, title = self._centre(run)
+        spread = prior_spread(run.vae, run.device)
+        spread = Spread(spread.mean.cpu(), spread.stddev.cpu(), spread.is_unit)
+        centre, label, title = self._centre(run, spread)
         statistics = unit_statistics_of(run)
         dims = statistics.by_rate[: self.num_dims] if self.dims is None else self._checked(run)
         rates, values = statistics.rate[dims].tolist(), torch.linspace(-self.limit, self.limit, self.num_columns)
-        z = traversals(centre, dims, values)
+        z = traversals(centre, dims, values, spread)
+        labels = None if label is None else label.expand(z.shape[:2].numel())
         shown = (
-            run.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2]),
+            run.decode(z.flatten(0, 1), labels).unflatten(0, z.shape[:2]),
             dims,
             rates,
             values.tolist(),
             title,
             run.context,
+            not spread.is_unit,
         )
         save_picture(folder / "traversal.png", traversal_picture(*shown))
         save_animation(folder / "traversal.gif", traversal_frames(*shown), self.frame_ms)
 
-    def _centre(self, run: TrainedRun) -> tuple[Float[Tensor, " D"], str]:
+    def _centre(self, run: TrainedRun, spread: Spread) -> tuple[Float[Tensor, " D"], Int64[Tensor, " 1"] | None, str]:
+        """Where all other dimensions stay, with which label, and what the picture is called."""
         if self.images is None and self.indices is None and self.labels is None:
-            return run.vae.prior().mean.cpu(), "traversals around the prior's mean"
+            label = run.told_to_make(None, 1)
+            return spread.mean, label, "traversals around the prior's mean"
         chosen = Choice(self.images, self.indices, self.labels, self.split).read(run)
-        if len(chosen) != 1:
-            raise UserError(f"a traversal starts from one image, and {len(chosen)} were given")
-        return run.encode(chosen.float() / 255)[0], "traversals around an image"
+        if len(chosen.images) != 1:
+            raise UserError(f"a traversal starts from one image, and {len(chosen.images)} were given")
+        label = run.told(chosen.labels, 1)
+        return run.encode(chosen.images.float() / 255, label)[0], label, "traversals around an image"
 
     def _checked(self, run: TrainedRun) -> list[int]:
         assert self.dims is not None

@@ -47,8 +47,8 @@ class Choice:
     num_images: int = 16
     most: int = 1000
 
-    def read(self, run: TrainedRun) -> UInt8[Tensor, "N C H W"]:
-        """The images.
+    def read(self, run: TrainedRun) -> ImageBatch:
+        """The images, uint8 on the CPU, and their labels if they are of a split that has labels.
 
         Raises:
             UserError: more than one way to choose, or images that are not there.
@@ -62,15 +62,16 @@ class Choice:
         if self.images is not None:
             files = picture_files(self.images)
             self._check_number("images", len(files))
-            return run.preprocessing.read_images(files)
+            read = run.preprocessing.read_images(files)
+            return ImageBatch(read, torch.arange(len(read)), None)
         if self.indices is not None:
             self._check_number("indices", len(self.indices))
-            return run.data.images_of_indices(self.indices, self.split).images
+            return run.data.images_of_indices(self.indices, self.split)
         if self.labels is not None:
             self._check_number("labels", len(self.labels))
-            return run.data.images_of_labels(self.labels, self.split).images
+            return run.data.images_of_labels(self.labels, self.split)
         self._check_number("num_images", self.num_images)
-        return run.data.examples(self.num_images, self.split).images
+        return run.data.examples(self.num_images, self.split)
 
     def _check_number(self, name: str, number: int) -> None:
         if number > self.most:
@@ -92,6 +93,11 @@ class NamedImages:
     kind: Literal["file", "index"]
     names: list[str] | list[int]
     labels: Int64[np.ndarray, " N"] | None
+
+    def told(self, run: TrainedRun) -> Int64[Tensor, " N"] | None:
+        """The labels of these images for a run's model that is told labels."""
+        own = None if self.labels is None else torch.from_numpy(self.labels)
+        return run.told(own, len(self.images))
 
     @property
     def columns(self) -> dict[str, np.ndarray]:

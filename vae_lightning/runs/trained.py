@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +22,8 @@ from vae_lightning.errors import UserError, first_line
 from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.likelihood.kind import kind_of
 from vae_lightning.machine.hardware import native_accelerator
-from vae_lightning.models.vae import VAE
-from vae_lightning.noise import indexed_normal
+from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.noise import Indexed
 from vae_lightning.runs.opening import open_run
 from vae_lightning.runs.records import RunDir
 
@@ -44,31 +44,35 @@ class TrainedRun:
         units: the validation images' statistics of the latent dimensions at that epoch; None where none was validated.
         device: where the model computes.
         trusted: see `config.instantiate`.
+        label: of what a model with labels makes, and of images that have none; None leaves it to who asks.
     """
 
     run_dir: RunDir
     checkpoint: str
     config: dict[str, Any]
-    vae: VAE
+    vae: LatentModel
     epoch: int
     units: UnitStatistics | None
     device: torch.device
     trusted: Trust
+    label: int | None = None
 
     @property
     def context(self) -> str:
         """What a picture says of where it comes from."""
-        return origin(self.config["name"], self.run_dir.path.resolve().name, self.epoch)
+        label = "" if self.label is None else f" · label {self.label}"
+        return origin(self.config["name"], self.run_dir.path.resolve().name, self.epoch) + label
 
     @property
     def latent_dim(self) -> int:
         """D."""
-        return self.vae.prior().event_shape[0]
+        return self.vae.latent_dim
 
     @property
     def kind(self) -> str:
         """What its log-probabilities are, in words."""
-        return kind_of(self.vae.likelihood, self.config["data"].get("binarize", "none"))
+        binarize = self.config["data"].get("binarize", "none")
+        return kind_of(self.vae.likelihood, binarize, given_labels=self.vae.num_classes is not None)
 
     @cached_property
     def preprocessing(self) -> ImageDataModule:
@@ -88,35 +92,105 @@ class TrainedRun:
         _ = self.preprocessing.splits  # opens them; `prepare_data` might download
         return self.preprocessing
 
-    def encode(self, images: Float[Tensor, "N C H W"], batch_size: int = 100) -> Float32[Tensor, "N D"]:
+    def with_label(self, label: int | None) -> "TrainedRun":
+        """The same run, of which everything is to be made with this label.
+
+        Raises:
+            UserError: a label that the model does not know, or a model that is not told labels.
+        """
+        num_classes = self.vae.num_classes
+        if label is not None and num_classes is None:
+            raise UserError(f"label={label}: this run's model is not told labels; that takes model.num_classes=")
+        if label is not None and num_classes is not None and not 0 <= label < num_classes:
+            raise UserError(f"label={label}: choose 0 to {num_classes - 1}")
+        return replace(self, label=label)
+
+    def told(self, labels: Tensor | None, count: int) -> Int64[Tensor, " N"] | None:
+        """The labels of so many images that are looked at: their own, or `label` for those that have none.
+
+        Raises:
+            UserError: the model wants to be told, and there are neither.
+        """
+        if self.vae.num_classes is None:
+            return None
+        return self._of_one_label(count) if labels is None else self._known(labels)
+
+    def told_to_make(self, labels: Tensor | None, count: int) -> Int64[Tensor, " N"] | None:
+        """The labels of so many images that are made: `label` where it is given, else these.
+
+        Raises:
+            UserError: the model wants to be told, and there are neither.
+        """
+        if self.vae.num_classes is None:
+            return None
+        return self._of_one_label(count) if labels is None or self.label is not None else self._known(labels)
+
+    def _known(self, labels: Tensor) -> Tensor:
+        num_classes = self.vae.num_classes
+        assert num_classes is not None
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+            raise UserError(
+                f"the images have labels {int(labels.min())} to {int(labels.max())}, and this run's model "
+                f"knows 0 to {num_classes - 1}"
+            )
+        return labels
+
+    def _of_one_label(self, count: int) -> Tensor:
+        if self.label is None:
+            last = (self.vae.num_classes or 0) - 1
+            raise UserError(f"label: this run's model is told labels; choose label=0 to label={last}")
+        return torch.full((count,), self.label)
+
+    def encode(
+        self, images: Float[Tensor, "N C H W"], labels: Int64[Tensor, " N"] | None = None, batch_size: int = 100
+    ) -> Float32[Tensor, "N D"]:
         """The posterior means of images in [0, 1], on the CPU; in float64, for the reason that `decode` has."""
-        return self._exactly(lambda vae, batch: vae.encode(batch).mean, images, batch_size)
+        told = self.told(labels, len(images))
+        return self._exactly(lambda vae, batch, some: vae.encode(batch, some).loc, images, told, batch_size)
 
-    def sample_prior(self, indices: Int64[Tensor, " N"], seed: int, temperature: float = 1.0) -> Float32[Tensor, "N D"]:
-        """Latents mean + temperature (z' - mean), z' from the prior, on the CPU; each a function of seed and index."""
-        prior = self.vae.prior()
-        noise = indexed_normal(seed, indices, tuple(prior.event_shape)).to(self.device)
-        return (prior.mean + temperature * (prior.rsample_from(noise) - prior.mean)).cpu()
+    def draw(
+        self,
+        indices: Int64[Tensor, " N"],
+        seed: int,
+        temperature: float = 1.0,
+        labels: Int64[Tensor, " N"] | None = None,
+    ) -> Float32[Tensor, "N D"]:
+        """Latents from the prior, of so many times its spread, on the CPU; each a function of seed and index."""
+        noise = Indexed(seed, indices, 1, self._place)
+        told = self.told_to_make(labels, len(indices))
+        with torch.no_grad():
+            z = self._exact.draw(noise, None if told is None else told.to(self._place), temperature)[0]
+        return z.float().cpu()
 
-    def decode(self, z: Float[Tensor, "N D"], batch_size: int = 100) -> Float[Tensor, "N C H W"]:
+    def decode(
+        self, z: Float[Tensor, "N D"], labels: Int64[Tensor, " N"] | None = None, batch_size: int = 100
+    ) -> Float[Tensor, "N C H W"]:
         """The mean images of latents, in [0, 1], on the CPU.
 
         In float64, so that an image, once its pixels are rounded to 256 levels, does not depend on the batch that it is
         decoded in, nor on the device.
         """
-        return self._exactly(VAE.generate, z, batch_size)
+        told = self.told_to_make(labels, len(z))
+        return self._exactly(lambda vae, batch, some: vae.generate(batch, some), z, told, batch_size)
 
-    def _exactly(self, compute: Callable[[VAE, Tensor], Tensor], inputs: Tensor, batch_size: int) -> Tensor:
-        vae = self._exact
-        place = vae.prior().mean.device
+    def _exactly(
+        self, compute: Callable[..., Tensor], inputs: Tensor, labels: Tensor | None, batch_size: int
+    ) -> Tensor:
+        results = []
         with torch.no_grad():
-            results = [compute(vae, batch.to(place).double()).float().cpu() for batch in inputs.split(batch_size)]
+            for rows in torch.arange(len(inputs)).split(batch_size):
+                told = None if labels is None else labels[rows].to(self._place)
+                results.append(compute(self._exact, inputs[rows].to(self._place).double(), told).float().cpu())
         return torch.cat(results)
 
+    @property
+    def _place(self) -> torch.device:
+        """Where `_exact` is."""
+        return torch.device("cpu") if self.device.type == "mps" else self.device  # MPS has no float64
+
     @cached_property
-    def _exact(self) -> VAE:
-        exact = copy.deepcopy(self.vae)
-        return (exact.cpu() if self.device.type == "mps" else exact).double()  # MPS has no float64
+    def _exact(self) -> LatentModel:
+        return copy.deepcopy(self.vae).to(self._place).double()
 
 
 def open_trained(
@@ -152,10 +226,9 @@ def open_trained(
     except Exception as error:
         raise UserError(f"run={run}: config.yaml can't be read ({first_line(error)})") from error
     vae = instantiate(config["model"], "model", trusted=trusted)
-    if not isinstance(vae, VAE):
+    if not isinstance(vae, LatentModel):
         raise UserError(f"run={run}: its config.yaml has no VAE for a model")
-    latent_dim = vae.prior().event_shape[0]
-    found = trained(file, vae.state_dict(), f"run={run}: {file.name}", latent_dim, "vae.")
+    found = trained(file, vae.state_dict(), f"run={run}: {file.name}", vae.latent_dim, "vae.")
     vae.load_state_dict(found.weights)
     vae = vae.to(place).to(memory_format=torch.channels_last).eval()
     own = file.resolve().parent == run_dir.checkpoints.resolve()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
@@ -20,9 +20,9 @@ from vae_lightning.errors import UserError
 from vae_lightning.latents.units import UnitMeter, UnitStatistics
 from vae_lightning.likelihood.means import ExactMeans, Mean
 from vae_lightning.loggers.figures import log_metrics
-from vae_lightning.models.vae import VAE, VAEOutput
-from vae_lightning.noise import derive_seed, evaluation_noise
-from vae_lightning.objectives.terms import Objective, Terms
+from vae_lightning.models.latent_model import LatentModel, VAEOutput
+from vae_lightning.noise import Fresh, Indexed, derive_seed, evaluation_seed
+from vae_lightning.objectives.terms import Objective, Progress, Terms
 from vae_lightning.training.execution import asking_only, step_listeners
 from vae_lightning.training.finiteness import DivergedError, Skip, Watch, watch
 from vae_lightning.training.stepping import Stepping
@@ -33,11 +33,11 @@ _EVERY_BATCH = Stepping()
 
 
 class VAEModule(LightningModule):
-    """Trains a `VAE` on an objective and evaluates it.
+    """Trains a model on an objective and evaluates it.
 
     Args:
         vae: the model.
-        objective: `objective(output, x, step) -> Terms`; `objective.schedules(step)` gives what is to be logged.
+        objective: what is minimised; a part of the module, for it may have state and parameters of its own.
         optimizer: makes the optimizer from the parameters.
         seed: of the training noise (with epoch and rank) and of the evaluation noise (with each image's index).
         config: the run's resolved config as plain data, stored in every checkpoint.
@@ -47,7 +47,7 @@ class VAEModule(LightningModule):
 
     def __init__(
         self,
-        vae: VAE,
+        vae: LatentModel,
         objective: Objective,
         optimizer: Callable[..., Optimizer],
         seed: int = 0,
@@ -75,6 +75,7 @@ class VAEModule(LightningModule):
         self._num_accumulated = 0  # of them since the last optimizer step
         self._num_batches = 0  # in this epoch
         self._num_steps = 0  # of the whole training
+        self._num_images = 0  # that are trained on
 
     def configure_optimizers(self) -> Optimizer:
         return self.optimizer(self.parameters())
@@ -85,7 +86,8 @@ class VAEModule(LightningModule):
         # At least one training figure an epoch, however few steps it has.
         steps = math.ceil(self.trainer.datamodule.num_train_batches / self.stepping.accumulate_grad_batches)
         self.trainer.log_every_n_steps = min(self.trainer.log_every_n_steps, max(steps, 1))
-        self._num_steps = steps * (self.trainer.max_epochs or 0)
+        self._num_steps = max(steps * (self.trainer.max_epochs or 0), 0)
+        self._num_images = len(self.trainer.datamodule.splits["train"])
         self._step_listeners = step_listeners(self.trainer)
         # A run that was killed once it had stopped early, as it was being tested, needs no further epoch.
         stopping = [callback for callback in self.trainer.callbacks if isinstance(callback, EarlyStopping)]
@@ -106,29 +108,34 @@ class VAEModule(LightningModule):
     def training_step(self, batches: TrainingBatches, batch_idx: int) -> None:
         """One optimizer step after another, on batches that came at once (see `execution`)."""
         with asking_only(self._step_listeners, self.trainer):
-            for images in batches.images:
+            labels = [None] * len(batches.images) if batches.labels is None else batches.labels
+            for images, told in zip(batches.images, labels, strict=True):
                 x = self.trainer.datamodule.training_images(images)
                 self.num_trained += 1
-                self._train_on(x, is_last=self.num_trained == self._num_batches)
+                self._train_on(x, self.vae.told(told), is_last=self.num_trained == self._num_batches)
 
-    def _train_on(self, x: Float32[Tensor, "B C H W"], is_last: bool) -> None:
-        step = self.global_step
+    def _train_on(self, x: Float32[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None, is_last: bool) -> None:
+        progress = self.progress()
         if self._num_accumulated == 0:
             self._watched.begin()
-        terms = self.objective(self.vae(x, self.objective.num_samples), x, step)
-        loss = terms.loss.mean()
+        noise = Fresh(self.objective.num_samples, len(x), self.device)
+        terms = self.objective(self.vae(x, noise, labels), x, progress)
         with self._float32():
-            stepped = self._descend(loss, is_last)
-        if stepped and (step + 1) % self.trainer.log_every_n_steps == 0:
+            stepped = self._descend(terms, is_last)
+        if stepped and (progress.step + 1) % self.trainer.log_every_n_steps == 0:
             self._check_finite()
-            self._log_training(terms, step)
+            self._log_training(terms, progress)
 
-    def _descend(self, loss: Tensor, is_last: bool) -> bool:
+    def progress(self) -> Progress:
+        """How far the training is, for what goes by it."""
+        return Progress(self.global_step, self._num_steps, self._num_images)
+
+    def _descend(self, terms: Terms, is_last: bool) -> bool:
         """Backward and, once enough gradients are accumulated, an optimizer step; whether there was one."""
         optimizer, num_batches = self.optimizers(), self.stepping.accumulate_grad_batches
         if self._num_accumulated == 0:
             optimizer.zero_grad()
-        loss = self._watched.loss(self.global_step, loss)
+        loss = self._watched.loss(self.global_step, terms.loss.mean())
         self._num_accumulated += 1
         complete = is_last or self._num_accumulated == num_batches
         with nullcontext() if complete else optimizer.toggle_model(sync_grad=False):
@@ -136,6 +143,8 @@ class VAEModule(LightningModule):
         if complete:
             self._set_learning_rate(optimizer)
             optimizer.step()
+            with torch.no_grad():
+                self.objective.after_step(terms)
             self._watched.end(optimizer.optimizer)
             self._num_accumulated = 0
         return complete
@@ -152,9 +161,9 @@ class VAEModule(LightningModule):
         self.stepping.clip(self.parameters())
         self._watched.gradient(self.global_step, optimizer)
 
-    def _log_training(self, terms: Terms, step: int) -> None:
+    def _log_training(self, terms: Terms, progress: Progress) -> None:
         means = {f"train/{name}": values.mean() for name, values in terms.by_name().items()}
-        schedules = self.objective.schedules(step) | {"learning_rate": self.optimizers().param_groups[0]["lr"]}
+        schedules = self.objective.schedules(progress) | {"learning_rate": self.optimizers().param_groups[0]["lr"]}
         log_metrics(self.trainer, means | schedules | self._watched.figures())
 
     @property
@@ -214,11 +223,15 @@ class VAEModule(LightningModule):
         self._means = ExactMeans()
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
-        output = self._evaluate(batch, "val")
-        self._unit_meter.update(output.posterior, output.prior)
+        labels = self.vae.told(batch.labels)
+        output = self._evaluate(batch, labels, "val")
+        with self._float32():
+            means = self.vae.means_of(output, batch.images, labels)
+            rates = torch.cat([group.rate_per_dimension() for group in output.groups], -1)
+        self._unit_meter.update(rates, means)
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
-        self._evaluate(batch, "test")
+        self._evaluate(batch, self.vae.told(batch.labels), "test")
 
     def on_validation_epoch_end(self) -> None:
         self._log_means("val")
@@ -230,13 +243,13 @@ class VAEModule(LightningModule):
     def on_test_epoch_end(self) -> None:
         self._log_means("test")
 
-    def _evaluate(self, batch: ImageBatch, split: str) -> VAEOutput:
-        (dim,) = self.vae.prior().event_shape
-        noise = evaluation_noise(self.seed, split, batch.indices, self.objective.num_samples, dim).to(self.device)
+    def _evaluate(self, batch: ImageBatch, labels: Tensor | None, split: str) -> VAEOutput:
+        seed = evaluation_seed(self.seed, split)
+        noise = Indexed(seed, batch.indices, self.objective.num_samples, self.device)
         # In float32 whatever the training precision, so that metrics of different runs can be compared.
         with self._float32():
-            output = self.vae(batch.images, noise=noise)
-            terms = self.objective(output, batch.images, self.global_step)
+            output = self.vae(batch.images, noise, labels)
+            terms = self.objective(output, batch.images, self.progress())
         self._means.update(terms.by_name())
         return output
 

@@ -77,7 +77,9 @@ def final_metrics(trainer: Trainer, module: VAEModule, seconds: float) -> dict[s
     metrics: dict[str, Any] = {}
     for name, mean in module.results.items():
         metrics |= {name: mean.value, f"{name}_stderr": mean.stderr}
-    metrics["test/kind"] = kind_of(module.vae.likelihood, trainer.datamodule.binarize)
+    metrics["test/kind"] = kind_of(
+        module.vae.likelihood, trainer.datamodule.binarize, given_labels=module.vae.num_classes is not None
+    )
     metrics["test/num_images"] = module.results["test/elbo"].count
     metrics["val/elbo"] = next((one.best_score for one in trainer.callbacks if isinstance(one, Checkpoints)), None)
     metrics |= {"epochs": trainer.current_epoch, "steps": trainer.global_step, "seconds": round(seconds, 1)}

@@ -10,6 +10,9 @@ from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
 from vae_lightning.machine.hardware import native_accelerator
 from vae_lightning.machine.world import given_world
+from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.objectives.terms import Objective
+from vae_lightning.runs.images import SPLIT_NAMES
 from vae_lightning.runs.records import RunDir
 from vae_lightning.training.module import VAEModule
 from vae_lightning.training.resumed_state import EPOCHS
@@ -59,11 +62,34 @@ def check_settings(config: dict[str, Any]) -> None:
         raise UserError("callbacks: early_stopping watches val/elbo, and trainer.limit_val_batches=0 gives it none")
 
 
+def check_kinds(model: Any, objective: Any) -> None:
+    """Raise a UserError where model or objective is not what a training can go on."""
+    for key, made, kind in (("model", model, LatentModel), ("objective", objective, Objective)):
+        if not isinstance(made, kind):
+            place = f"{kind.__module__}.{kind.__name__}"
+            raise UserError(f"{key}: {type(made).__name__} is not derived from {place}; see docs/architecture.md")
+
+
 def check_image_shape(config: dict[str, Any], data: ImageDataModule) -> None:
     """Raise a UserError where the model was built for images of another shape than the data's."""
     built_for = config["model"].get("image_shape")
     if built_for is not None and tuple(built_for) != data.image_shape:
         raise UserError(f"data: images of shape {list(data.image_shape)}, but the model is for {built_for}")
+
+
+def check_labels(vae: LatentModel, data: ImageDataModule) -> None:
+    """Raise a UserError where a model is to be told labels that the data have not, or that it does not know."""
+    if vae.num_classes is None:
+        return
+    for split, images in data.splits.items():
+        if images.labels is None:
+            raise UserError(f"model.num_classes={vae.num_classes}: these data have no labels; choose null")
+        lowest, highest = int(images.labels.min()), int(images.labels.max())
+        if lowest < 0 or highest >= vae.num_classes:
+            raise UserError(
+                f"model.num_classes={vae.num_classes}: the {SPLIT_NAMES[split]} images have labels {lowest} to "
+                f"{highest}; choose at least {highest + 1}"
+            )
 
 
 def check_optimizer(module: VAEModule) -> None:
@@ -79,7 +105,7 @@ def check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir) 
     if not run_dir.last.is_file():
         raise UserError(f"resume={run_dir.path}: no checkpoint there (checkpoints/last.ckpt); start a new run")
     for file in {run_dir.last, run_dir.best}:
-        trained(file, module.state_dict(), f"resume={run_dir.path}: {file.name}", module.vae.prior().event_shape[0])
+        trained(file, module.state_dict(), f"resume={run_dir.path}: {file.name}", module.vae.latent_dim)
     with reading(run_dir.last, f"resume={run_dir.path}: last.ckpt") as take:
         checkpoint = take(mapping({"global_step": whole(), "loops": EPOCHS}))
     # At the end of an epoch, whose number it has, or within the next one.

@@ -207,7 +207,7 @@ _MAY_HAVE: dict[str, Callable[[Live], Expectation]] = {
     "current_model_state": lambda live: weights(live.module.state_dict()),
     "averaging_state": lambda live: mapping({"n_averaged": like(torch.zeros((), dtype=torch.int64))}),
     "MixedPrecision": _scaler,
-    "units": lambda live: optional(units(live.module.vae.prior().event_shape[0])),
+    "units": lambda live: optional(units(live.module.vae.latent_dim)),
     within_epoch.KEY: _within_epoch,
 }
 _OWN_KEYS = _REQUIRED.keys() | _MAY_HAVE.keys() | {"config", "native_amp_scaling_state"}

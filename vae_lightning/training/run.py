@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
 
+from vae_lightning.building.arguments import below
 from vae_lightning.building.trust import Trust
 from vae_lightning.callbacks.checkpoints import current_checkpoint
 from vae_lightning.checkpoints.contents import reading, trained
@@ -27,6 +30,8 @@ from vae_lightning.machine.hardware import (
 )
 from vae_lightning.machine.interruption import interruptible
 from vae_lightning.machine.world import given_world
+from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.models.parts import ConditionalDistribution, Likelihood
 from vae_lightning.runs.records import RunDir
 from vae_lightning.training.averaging import AverageOfTaken
 from vae_lightning.training.execution import Unprofiled, execute_together, lightning_options, stepping_options
@@ -35,6 +40,8 @@ from vae_lightning.training.module import VAEModule
 from vae_lightning.training.outcome import final_metrics, recorded
 from vae_lightning.training.preflight import (
     check_image_shape,
+    check_kinds,
+    check_labels,
     check_optimizer,
     check_resumable,
     check_settings,
@@ -86,9 +93,12 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     flush_denormals()
     seed_everything(config["seed"], verbose=False)
     data = instantiate(config["data"], "data", trusted=trusted)
+    model = instantiate(config["model"], "model", trusted=trusted)
+    objective = instantiate(config["objective"], "objective", trusted=trusted)
+    check_kinds(model, objective)
     module = VAEModule(
-        instantiate(config["model"], "model", trusted=trusted),
-        instantiate(config["objective"], "objective", trusted=trusted),
+        model,
+        objective,
         instantiate(config["optimizer"], "optimizer", trusted=trusted),
         seed=config["seed"],
         config=config,
@@ -106,9 +116,12 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     data.trainer = trainer  # as Lightning will do: the number of ranks decides whether the batch size fits
     data.prepare_data()
     data.setup()
+    check_labels(module.vae, data)
     execute_together(config["trainer"].get("steps_per_execution", "auto"), trainer, data)
-    if config.get("initialization") and not resume:
-        _initialize(module, data, instantiate(config["initialization"], "initialization", trusted=trusted))
+    if not resume:
+        if config.get("initialization"):
+            _initialize(module, data, instantiate(config["initialization"], "initialization", trusted=trusted))
+        start_parts(module.vae, data)
     if resume:  # told now, before anything of the run is touched
         with reading(run_dir.last, f"resume={run_dir.path}: last.ckpt") as take:
             take(expected())
@@ -130,7 +143,7 @@ def run(parts: Parts) -> dict[str, Any]:
         with environment(PYTORCH_NVML_BASED_CUDA_CHECK=None):
             trainer.fit(module, parts.data, ckpt_path=run_dir.last if parts.resume else None, weights_only=True)
         # Not by ckpt_path, which would restore callbacks too: EMA would put the weights it averages in place again.
-        best = trained(run_dir.best, module.state_dict(), f"{run_dir.best}", module.vae.prior().event_shape[0])
+        best = trained(run_dir.best, module.state_dict(), f"{run_dir.best}", module.vae.latent_dim)
         module.load_state_dict(best.weights)
         trainer.test(module, parts.data, verbose=False)
         metrics = final_metrics(trainer, module, time.perf_counter() - started)
@@ -144,6 +157,22 @@ def _initialize(module: VAEModule, data: ImageDataModule, initialization: Callab
         initialization(module.vae, data.mean_image())
     except (ValueError, AttributeError) as error:
         raise UserError(f"initialization: {str(error).splitlines()[0]}") from error
+
+
+def start_parts(vae: LatentModel, data: ImageDataModule) -> None:
+    """Show training images to those parts of a model that want to start from some.
+
+    Raises:
+        UserError: what a part says that they are not good for.
+    """
+
+    def images(count: int) -> Tensor:
+        return data.example_images(count, "train", balanced=False).to(memory_format=torch.channels_last)
+
+    for name, part in vae.named_modules():
+        start: Any = getattr(part, "start", None)
+        if start is not None and isinstance(part, ConditionalDistribution | Likelihood):
+            checked(start, {"images": images}, below("model", name))
 
 
 def _describe(parts: Parts) -> None:

@@ -1,44 +1,18 @@
-"""Likelihoods p(x|z): modules that turn the decoder's output into a distribution over images in [0, 1].
+"""p(x|z) as a normal distribution with one scale for all pixels."""
 
-They own every pixel convention: decoders end in a plain linear or convolution layer and know nothing of it.
-A likelihood is called with the decoder's output `[..., C, H, W]` and, where there is one, the image that is to be
-explained, which only a likelihood that fits its own scale looks at. Its attribute `levels` says of how many values of a
-pixel it gives the probability (2, 256), or None that it is a density.
-"""
-
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.distributed
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vae_lightning.models.distributions import BernoulliImage, at_least_float32, normal_image
-
-_LEAST_MEAN = 1e-3  # of a pixel, when its logit is wanted
-
-
-class BernoulliLikelihood(nn.Module):
-    """p(x|z) = Bernoulli(x; sigmoid(decoder(z))), a likelihood of binary images; the default for grey ones.
-
-    On grey levels its log-probability is the usual cross-entropy in nats, but not a likelihood.
-    """
-
-    levels = 2  # a probability of black and of white
-
-    def forward(
-        self, decoded: Float[Tensor, "*KB C H W"], target: Float[Tensor, "B C H W"] | None = None
-    ) -> Distribution:
-        return BernoulliImage(decoded)
-
-    def decoder_output(self, mean: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """What the decoder must give for the likelihood to have this mean."""
-        return _clamped_logit(mean)
+from vae_lightning.models.distributions import at_least_float32, clamped_logit, normal_image
+from vae_lightning.models.parts import Likelihood
+from vae_lightning.models.ranks import mean_over_ranks
 
 
-class GaussianLikelihood(nn.Module):
+class GaussianLikelihood(Likelihood):
     """p(x|z) = N(x; sigmoid(decoder(z)), scale^2 I), one scale for all pixels; the default for colour images.
 
     `scale="optimal"` takes the scale that maximises the batch's likelihood, the root mean squared error, in training,
@@ -89,7 +63,7 @@ class GaussianLikelihood(nn.Module):
 
     def decoder_output(self, mean: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """What the decoder must give for the likelihood to have this mean."""
-        return _clamped_logit(mean)
+        return clamped_logit(mean)
 
     def _scale(self, loc: Tensor, target: Tensor | None) -> Tensor | float:
         if self.mode == "fixed":
@@ -98,7 +72,7 @@ class GaussianLikelihood(nn.Module):
             return self.log_scale.exp().clamp_min(self.minimum_scale)
         if self.training and target is not None:
             # At the optimum the derivative with respect to the scale is zero, so detaching it changes no gradient.
-            variance = _mean_over_ranks((loc.detach() - target).square().mean())
+            variance = mean_over_ranks((loc.detach() - target).square().mean())
             self._update_average(variance)
         else:
             variance = self.variance
@@ -110,22 +84,3 @@ class GaussianLikelihood(nn.Module):
         # A plain mean over the first updates, so that the start value has no say.
         weight = torch.clamp(1 / self.num_updates, min=1 - self.averaging)
         self.variance.lerp_(variance, weight)
-
-
-def default_likelihood(image_shape: Sequence[int]) -> nn.Module:
-    """Bernoulli for grey images, Gaussian with the optimal scale for colour; `image_shape` is (C, H, W)."""
-    return BernoulliLikelihood() if image_shape[0] == 1 else GaussianLikelihood("optimal")
-
-
-def _clamped_logit(mean: Tensor) -> Tensor:
-    """The logit of a mean pixel, which is 0 wherever all training images are black."""
-    return torch.logit(mean, eps=_LEAST_MEAN)
-
-
-def _mean_over_ranks(value: Tensor) -> Tensor:
-    """The mean over all DDP ranks, so that they train one model with one scale."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return value
-    value = value.clone()
-    torch.distributed.all_reduce(value)
-    return value / torch.distributed.get_world_size()

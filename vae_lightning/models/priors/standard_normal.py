@@ -1,12 +1,13 @@
-"""Priors p(z): modules whose call returns a distribution over latents."""
+"""p(z) = N(0, I)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vae_lightning.models.distributions import UnitNormal
+from vae_lightning.models.parts import ConditionalDistribution
 
 
-class StandardNormal(nn.Module):
+class StandardNormal(ConditionalDistribution):
     """p(z) = N(0, I) over `latent_dim` dimensions."""
 
     loc: Tensor
@@ -17,5 +18,5 @@ class StandardNormal(nn.Module):
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
         self.register_buffer("scale", torch.ones(latent_dim), persistent=False)
 
-    def forward(self) -> UnitNormal:
+    def forward(self, context: None = None) -> UnitNormal:
         return UnitNormal(self.loc, self.scale)

@@ -1,0 +1,175 @@
+"""What every VAE is to the rest of the program, however many groups of latents it has."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vae_lightning.models.distributions import closed_form_kl
+from vae_lightning.noise import Noise
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Where the posteriors of N images lie, all groups of latents side by side.
+
+    Attributes:
+        loc: posterior means, [N, D]; of a group that depends on others at the means of those.
+        scale: posterior standard deviations, [N, D], if q(z|x) = N(z; loc, diag(scale^2)); else None.
+        rates: the rate of each latent dimension in nats, [N, D]; None where nobody asked for it.
+    """
+
+    loc: Float[Tensor, "N D"]
+    scale: Float[Tensor, "N D"] | None
+    rates: Float[Tensor, "N D"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.loc)
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group of latents in a pass: where it was drawn from, and what it is held against.
+
+    Attributes:
+        posterior: q(z_l | z_<l, x), batch shape [B], or [K, B] where it depends on other groups.
+        prior: p(z_l | z_<l), batch shape [] or [K, B].
+        z: samples of the posterior, [K, B, D].
+    """
+
+    posterior: Distribution
+    prior: Distribution
+    z: Float[Tensor, "K B D"]
+
+    def log_ratio(self) -> Float[Tensor, "K B"]:
+        """log p(z_l | z_<l) - log q(z_l | z_<l, x) of each sample."""
+        return self.prior.log_prob(self.z) - self.posterior.log_prob(self.z)
+
+    def rate(self) -> Float[Tensor, " B"]:
+        """KL(q || p), in closed form where one is registered with `torch.distributions` for the pair, else sampled."""
+        nats = closed_form_kl(self.posterior, self.prior)
+        return mean_of_samples(-self.log_ratio() if nats is None else nats)
+
+    def rate_per_dimension(self) -> Float[Tensor, "B D"]:
+        """KL(q(z_d) || p(z_d)) of each latent dimension, whose sum is the rate where both factorize."""
+        posterior: Any = self.posterior
+        prior: Any = self.prior
+        q, p = posterior.marginals(), prior.marginals()
+        nats = closed_form_kl(q, p)
+        nats = q.log_prob(self.z) - p.log_prob(self.z) if nats is None else nats
+        return nats.mean(0) if nats.ndim == 3 else nats
+
+
+def mean_of_samples(values: Float[Tensor, "*K B"]) -> Float[Tensor, " B"]:
+    """The mean over the samples, if there are any."""
+    if values.ndim == 1:
+        return values
+    return values.mean(0) if len(values) > 1 else values.squeeze(0)  # of one, as in training, it is work for nothing
+
+
+@dataclass(frozen=True)
+class VAEOutput:
+    """What one pass leaves for the objectives and the evaluation to read.
+
+    Attributes:
+        groups: of latents, each before those that depend on it.
+        likelihood: p(x|z), batch shape [K, B], event shape [C, H, W].
+    """
+
+    groups: tuple[Group, ...]
+    likelihood: Distribution
+
+
+def side_by_side(groups: Sequence[Group]) -> Float[Tensor, "K B D"]:
+    """The samples of all groups as one vector each."""
+    return groups[0].z if len(groups) == 1 else torch.cat([group.z for group in groups], -1)
+
+
+class LatentModel(nn.Module, ABC):
+    """A VAE: images to latents and back.
+
+    Attributes:
+        latent_dim: D, of all groups of latents together.
+        num_classes: of a model that is told labels, 0 to num_classes - 1; None for one that is not.
+        decoder: the part that ends in what the likelihood wants.
+        likelihood: the part that makes p(x|z) of it.
+    """
+
+    latent_dim: int
+    num_classes: int | None = None
+    decoder: nn.Module
+    likelihood: nn.Module
+
+    def forward(
+        self, x: Float[Tensor, "B C H W"], noise: Noise, labels: Int64[Tensor, " B"] | None = None
+    ) -> VAEOutput:
+        """Encode, sample as many latents an image as the noise has, decode."""
+        groups = self.infer(self.observe(x, labels), noise)
+        return VAEOutput(groups, self.decode(side_by_side(groups), labels, x))
+
+    def encode(self, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None = None) -> Latents:
+        """Where the posteriors of the images lie."""
+        return self.latents(self.observe(x, labels))
+
+    @abstractmethod
+    def observe(self, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None = None) -> Any:
+        """All that inference needs to know of the images, of which `[rows]` is that of some of them."""
+
+    @abstractmethod
+    def infer(self, observed: Any, noise: Noise) -> tuple[Group, ...]:
+        """The groups of latents, drawn with this noise."""
+
+    @abstractmethod
+    def latents(self, observed: Any) -> Latents:
+        """Where the posteriors lie."""
+
+    @abstractmethod
+    def decode(
+        self,
+        z: Float[Tensor, "*KB D"],
+        labels: Int64[Tensor, "*B"] | None = None,
+        target: Float[Tensor, "B C H W"] | None = None,
+    ) -> Distribution:
+        """The likelihood p(x|z) of images, for latents of any batch shape.
+
+        Args:
+            z: all groups side by side.
+            labels: one for each latent, or for each of its last dimensions' rows: [B] for [K, B, D].
+            target: the images that are to be explained, in training.
+        """
+
+    @abstractmethod
+    def draw(
+        self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: float = 1.0
+    ) -> Float[Tensor, "K B D"]:
+        """Latents from the prior, whose spread is that many times the prior's own."""
+
+    @abstractmethod
+    def latent_prior(self) -> Distribution | None:
+        """p(z) of all groups side by side; None where it is no single distribution, as that of a hierarchy."""
+
+    def means_of(
+        self, output: VAEOutput, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B D"]:
+        """The posterior means of the images of an output, which are seen again where the output does not tell them."""
+        first, *others = output.groups
+        return self.encode(x, labels).loc if others else first.posterior.mean
+
+    def told(self, labels: Tensor | None) -> Tensor | None:
+        """The labels for a model that is told labels, None for any other."""
+        return None if self.num_classes is None else labels
+
+    def generate(self, z: Float[Tensor, "N D"], labels: Int64[Tensor, " N"] | None = None) -> Float[Tensor, "N C H W"]:
+        """The mean image of each latent, in [0, 1]."""
+        return self.decode(z, labels).mean
+
+    def reconstruct(
+        self, x: Float[Tensor, "N C H W"], labels: Int64[Tensor, " N"] | None = None
+    ) -> Float[Tensor, "N C H W"]:
+        """The mean image at the posterior's mean, in [0, 1]; no random numbers."""
+        return self.generate(self.encode(x, labels).loc, labels)

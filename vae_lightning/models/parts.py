@@ -1,0 +1,133 @@
+"""What the parts of a model must have: abstract classes, of which a model is made."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+Shape = tuple[int, ...]
+Encode = Callable[[Tensor], Any]  # images [B, C, H, W] in [0, 1] to their q(z|x)
+Images = Callable[[int], Tensor]  # so many training images [N, C, H, W] in [0, 1], or all where there are fewer
+
+
+class ConditionalDistribution(nn.Module, ABC):
+    """A distribution over latents: a posterior, given an encoder's features, or a prior, given nothing.
+
+    A part that wants to see training images has `start(images: Images)`, which is called once on a fresh run, before
+    step 0.
+
+    Attributes:
+        needs_encoder: whether a prior is given a function from images to q(z|x), the model's own encoder.
+    """
+
+    needs_encoder: ClassVar[bool] = False
+
+    @abstractmethod
+    def forward(self, *context: Any, **_: Any) -> Distribution:
+        """The distribution, batch shape [*B] for a context of features [*B, F] and [] for a prior, event shape [D].
+
+        It is of a family that `distributions.sample` knows.
+        """
+
+
+class Likelihood(nn.Module, ABC):
+    """p(x|z), which owns every pixel convention: decoders end in a plain layer and know nothing of it.
+
+    Attributes:
+        levels: of how many values of a pixel it gives the probability (2, 256); None for a density.
+    """
+
+    levels: int | None
+
+    @abstractmethod
+    def forward(
+        self, decoded: Float[Tensor, "*KB C2 H W"], target: Float[Tensor, "B C H W"] | None = None
+    ) -> Distribution:
+        """The distribution of images in [0, 1], event shape [C, H, W], whose `mean` is an image to show.
+
+        Args:
+            decoded: what the decoder puts out.
+            target: the images that are to be explained, for a likelihood that fits its own scale to them.
+        """
+
+    @abstractmethod
+    def decoder_output(self, mean: Float[Tensor, "C H W"]) -> Float[Tensor, "C2 H W"]:
+        """What the decoder must put out for the likelihood to have about this mean image."""
+
+    def decoder_shape(self, image_shape: Shape) -> Shape:
+        """What the decoder must put out for images of shape (C, H, W): as many channels, unless it says otherwise."""
+        return image_shape
+
+
+class Conditioning(nn.Module, ABC):
+    """How a model is told the labels of images: to its encoder as part of the image, to its decoder of the latents."""
+
+    num_classes: int
+
+    @abstractmethod
+    def encoder_shape(self, image_shape: Shape) -> Shape:
+        """The shape of the images that the encoder is given."""
+
+    @abstractmethod
+    def decoder_dim(self, latent_dim: int) -> int:
+        """The number of latents that the decoder is given."""
+
+    @abstractmethod
+    def with_images(self, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"]) -> Float[Tensor, "B C2 H W"]:
+        """Images with their labels, of `encoder_shape`."""
+
+    @abstractmethod
+    def with_latents(self, z: Float[Tensor, "N D"], labels: Int64[Tensor, " N"]) -> Float[Tensor, "N D2"]:
+        """Latents with their labels, of `decoder_dim`."""
+
+
+def made(name: str, factory: Callable[..., nn.Module], *arguments: Any) -> Any:
+    """A part by its factory.
+
+    Raises:
+        ValueError: what the part has to say against its own arguments, with its name before that of the argument; or
+            that there is no room for it.
+    """
+    try:
+        return factory(*arguments)
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise
+        raise ValueError(f"{name} must be smaller: there is no memory for so much") from error
+    except ValueError as error:
+        if str(error).startswith("image_size"):  # which is no argument of its own
+            raise
+        raise ValueError(f"{name}.{error}") from error
+
+
+def prior_from(prior: nn.Module, encode: Encode | None) -> Distribution:
+    """p(z) of a prior part, which is given the way from images to q(z|x) if it needs it."""
+    return prior(encode) if getattr(prior, "needs_encoder", False) else prior()
+
+
+def check_prior(prior: nn.Module, reason: str | None) -> None:
+    """Refuse a prior that needs an encoder for a model that can't give one, for this reason.
+
+    Raises:
+        ValueError: it is so.
+    """
+    if reason is not None and getattr(prior, "needs_encoder", False):
+        raise ValueError(f"prior must not be a {type(prior).__name__}, which needs an encoder: {reason}")
+
+
+def decoder_shape(likelihood: nn.Module, image_shape: Sequence[int]) -> Shape:
+    """What a decoder is to put out for this likelihood; one of a user's own may say nothing of it.
+
+    Raises:
+        ValueError: a likelihood that does not say of how many levels it is.
+    """
+    if not hasattr(likelihood, "levels"):
+        raise ValueError(
+            f"likelihood must have levels: 2 or 256, or None for a density (once is_discrete); "
+            f"{type(likelihood).__name__} has none"
+        )
+    shape = tuple(image_shape)
+    return likelihood.decoder_shape(shape) if isinstance(likelihood, Likelihood) else shape

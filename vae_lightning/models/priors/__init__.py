@@ -1,0 +1,1 @@
+"""Priors p(z), one file each: distributions over latents."""
