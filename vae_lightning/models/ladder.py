@@ -1,0 +1,125 @@
+"""A hierarchical VAE: groups of latents, each drawn given those above it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vae_lightning.errors import require_at_least
+from vae_lightning.models.distributions import DiagonalNormal, sample
+from vae_lightning.models.latent_model import Group, LatentModel, Latents
+from vae_lightning.models.parts import decoder_shape, made, prior_from
+from vae_lightning.noise import Noise
+
+_FEWEST = 2  # groups: of one it would be a plain VAE
+
+
+class Ladder(LatentModel):
+    """q(z|x) = prod_l q(z_l | z_<l, x) and p(z) = prod_l p(z_l | z_<l), each factor with a dense hidden layer.
+
+    The top group z_1 has the prior of a plain VAE, p(z_1), and q(z_1|x) straight from the encoder's features. The
+    decoder is given all groups side by side, so that none has to pass on what another knows. Two groups of 40 with a
+    VampPrior at the top are the hierarchy of arXiv 1705.07120; inference from the top down is that of arXiv 1606.04934.
+
+    Args:
+        image_shape: (C, H, W).
+        latent_dims: the number of latent dimensions of each group, the top one first.
+        encoder: `encoder(image_shape)`, a module with the attribute `num_features`.
+        posterior: `posterior(num_features, latent_dim)`, which makes all factors but p(z_1) of features.
+        prior: `prior(latent_dim)`, p(z_1).
+        decoder: `decoder(latent_dim, image_shape)`, of all latents together.
+        likelihood: a module, called with the decoder's output.
+        hidden: the width of the hidden layers.
+
+    Raises:
+        ValueError: fewer than two groups, a group or hidden layers of no width, or an image too small for the network.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        latent_dims: Sequence[int],
+        encoder: Callable[..., nn.Module],
+        posterior: Callable[..., nn.Module],
+        prior: Callable[..., nn.Module],
+        decoder: Callable[..., nn.Module],
+        likelihood: nn.Module,
+        hidden: int = 256,
+    ):
+        super().__init__()
+        if len(latent_dims) < _FEWEST or min(latent_dims) < 1:
+            raise ValueError(f"latent_dims must be {_FEWEST} widths or more, each at least 1; got {list(latent_dims)}")
+        require_at_least("hidden", hidden, 1)
+        shape = tuple(image_shape)
+        self.latent_dim = sum(latent_dims)
+        self.latent_dims = tuple(latent_dims)
+        self.encoder = made("encoder", encoder, shape)
+        top, *others = latent_dims
+        num_features: Any = self.encoder.num_features
+        above = [sum(latent_dims[:level]) for level in range(1, len(latent_dims))]
+
+        def factor(num_inputs: int, latent_dim: int) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Linear(num_inputs, hidden), nn.ReLU(), made("posterior", posterior, hidden, latent_dim)
+            )
+
+        self.top_posterior = made("posterior", posterior, num_features, top)
+        self.posteriors = nn.ModuleList(factor(num_features + n, dim) for n, dim in zip(above, others, strict=True))
+        self.prior = made("prior", prior, top)
+        self.priors = nn.ModuleList(factor(n, dim) for n, dim in zip(above, others, strict=True))
+        self.decoder = made("decoder", decoder, self.latent_dim, decoder_shape(likelihood, shape))
+        self.likelihood = likelihood
+
+    def observe(self, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None = None) -> Float[Tensor, "B F"]:
+        """The encoder's features."""
+        return self.encoder(x)
+
+    def infer(self, observed: Float[Tensor, "B F"], noise: Noise) -> tuple[Group, ...]:
+        """All groups, from the top down."""
+        q = self.top_posterior(observed)
+        groups = [Group(q, self._top_prior(), sample(q, noise))]
+        z = groups[0].z
+        features = observed.expand(len(z), *observed.shape)
+        for posterior, prior in zip(self.posteriors, self.priors, strict=True):
+            q = posterior(torch.cat([features, z], -1))
+            groups.append(Group(q, prior(z), sample(q, noise)))
+            z = torch.cat([z, groups[-1].z], -1)
+        return tuple(groups)
+
+    def latents(self, observed: Float[Tensor, "B F"]) -> Latents:
+        """The mean of each group at the means of those above it; q(z|x) of all of them is no normal distribution."""
+        means = self.top_posterior(observed).mean
+        for posterior in self.posteriors:
+            means = torch.cat([means, posterior(torch.cat([observed, means], -1)).mean], -1)
+        return Latents(means, None)
+
+    def decode(
+        self,
+        z: Float[Tensor, "*KB D"],
+        labels: Int64[Tensor, "*B"] | None = None,
+        target: Float[Tensor, "B C H W"] | None = None,
+    ) -> Distribution:
+        """The likelihood p(x|z) of images, for latents of any batch shape; see `LatentModel`."""
+        decoded = self.decoder(z.flatten(0, -2))
+        return self.likelihood(decoded.unflatten(0, z.shape[:-1]), target)
+
+    def draw(
+        self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: float = 1.0
+    ) -> Float[Tensor, "K B D"]:
+        """Latents from the prior, each group with that many times its own spread."""
+        z = sample(self._top_prior(), noise, temperature)
+        for prior in self.priors:
+            z = torch.cat([z, sample(prior(z), noise, temperature)], -1)
+        return z
+
+    def latent_prior(self) -> None:
+        """None: it is one distribution a group."""
+
+    def _top_prior(self) -> Distribution:
+        return prior_from(self.prior, self._encode_top)
+
+    def _encode_top(self, x: Float[Tensor, "B C H W"]) -> DiagonalNormal:
+        return self.top_posterior(self.encoder(x))
