@@ -141,11 +141,14 @@ def test_reports(monkeypatch, tmp_path, text):
 
 @pytest.fixture(scope="module")
 def generated_from(tmp_path_factory) -> Path:
-    """A folder with a trained run of digits and some pictures, each where the README has it."""
+    """A folder with trained runs of digits and some pictures, each where the README has it."""
     folder = tmp_path_factory.mktemp("generate")
-    (run,) = {re.search(r"run=(\S+)", line)[1] for line in LINES if line.startswith(GENERATE)}
-    done = run_command(*TINY[:5], "model.latent_dim=8", "callbacks=none", "debug=fast", f"run_dir={run}", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    runs = {re.search(r"run=(\S+)", line)[1] for line in LINES if line.startswith(GENERATE)}
+    assert len(runs) == 2  # a conditional one among them
+    for run in runs:
+        settings = ["model.latent_dim=8", *(["model.num_classes=10"] if run.endswith("_conditional") else [])]
+        done = run_command(*TINY[:5], *settings, "callbacks=none", "debug=fast", f"run_dir={run}", cwd=folder)
+        assert done.returncode == 0, done.stderr
     (folder / "holiday/photos").mkdir(parents=True)
     for name in ("first.png", "second.jpg", "holiday/photos/beach.jpg"):
         Image.effect_noise((40, 30), 60).save(folder / name)
