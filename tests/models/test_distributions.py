@@ -79,6 +79,17 @@ def test_a_mixture_has_the_density_that_pytorch_computes():
     assert distribution.log_prob(z).dtype == torch.float32
 
 
+def test_of_many_values_some_are_looked_at_at_a_time():
+    generator = torch.Generator().manual_seed(0)
+    loc, scale = torch.randn(500, 2, generator=generator), 0.1 + torch.rand(500, 2, generator=generator)
+    distribution, z = NormalMixture(torch.zeros(500), loc, scale), torch.randn(3, 1000, 2, generator=generator)
+    with torch.no_grad():
+        in_parts = distribution.log_prob(z)
+        assert distribution.log_prob(z[0, 0]).shape == ()
+    assert in_parts.shape == (3, 1000)
+    torch.testing.assert_close(in_parts, distribution.log_prob(z), atol=1e-6, rtol=1e-6)
+
+
 def test_narrow_components_far_from_zero_lose_no_digits():
     distribution = NormalMixture(torch.zeros(2), torch.full((2, 20), 100.0), torch.full((2, 20), 1e-3))
     z = distribution.components.loc[:1] + 1e-3 * torch.randn(1, 20)

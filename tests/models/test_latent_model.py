@@ -6,9 +6,11 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from tests.given import Given, fresh
+from tests.objectives.test_elbo import LinearGaussian
 from tests.oracles import TwoGroups
 from vae_lightning.models.distributions import DiagonalNormal, NormalMixture, UnitNormal, sample
 from vae_lightning.models.latent_model import Group, mean_of_samples, side_by_side
+from vae_lightning.models.vae import VAE
 
 B, D = 3, 4
 PRIORS = {
@@ -30,6 +32,12 @@ def mixture() -> NormalMixture:
 
 def sampled_by_hand(q: DiagonalNormal, p, z: Tensor) -> Tensor:
     return (q.log_prob(z) - p.log_prob(z)).mean(0)
+
+
+def test_a_vae_of_its_parts_alone_asks_its_prior_for_its_width():
+    vae = LinearGaussian().vae()
+    alone = VAE(vae.encoder, vae.posterior, vae.prior, vae.decoder, vae.likelihood)
+    assert alone.latent_dim == vae.latent_dim == 3
 
 
 @pytest.mark.parametrize("name", PRIORS)

@@ -21,6 +21,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from vae_lightning.noise import Noise
 
 _CACHED_VALUES = 2**21  # 8 MB of float32
+_CACHED_DOUBLES = 2**19  # 4 MB of float64
 _LEAST_MEAN = 1e-3  # of a pixel, when its logit is wanted
 _FACTORS = 4  # to a logarithm: float32 holds the product of four 1 + e^l with l up to 22
 
@@ -70,9 +71,16 @@ class NormalMixture(MixtureSameFamily):
         super().__init__(self.weights, DiagonalNormal(loc, scale), validate_args=False)
 
     def log_prob(self, value: Float[Tensor, "... D"]) -> Float[Tensor, "..."]:
-        """In nats, computed in float64 where the device has it."""
+        """In nats, computed in float64 where the device has it; of many values without gradients, some at a time."""
         if value.device.type == "mps":
             return super().log_prob(value)
+        if torch.is_grad_enabled():
+            return self._log_prob(value)
+        num_rows = max(1, _CACHED_DOUBLES // len(self.components.loc))
+        rows = value.reshape(-1, value.shape[-1])
+        return torch.cat([self._log_prob(part) for part in rows.split(num_rows)]).reshape(value.shape[:-1])
+
+    def _log_prob(self, value: Float[Tensor, "... D"]) -> Float[Tensor, "..."]:
         z, loc, scale = (each.double() for each in (value, self.components.loc, self.components.scale))
         # sum_d ((z - m) / s)^2 as products of matrices, so that nothing of N x M x D is made. Its terms are larger than
         # their sum, which is why float32 would not do.

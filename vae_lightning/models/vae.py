@@ -25,7 +25,7 @@ class VAE(LatentModel):
         prior: p(z).
         decoder: latents [N, D] to what the likelihood makes p(x|z) of.
         likelihood: `likelihood(decoded, target)` to p(x|z).
-        latent_dim: D.
+        latent_dim: D; None for what a prior that needs no encoder says.
         conditioning: how encoder and decoder are told labels; None for a model that is not.
 
     Raises:
@@ -39,7 +39,7 @@ class VAE(LatentModel):
         prior: nn.Module,
         decoder: nn.Module,
         likelihood: nn.Module,
-        latent_dim: int,
+        latent_dim: int | None = None,
         conditioning: Conditioning | None = None,
     ):
         super().__init__()
@@ -49,7 +49,7 @@ class VAE(LatentModel):
         self.prior = prior
         self.decoder = decoder
         self.likelihood = likelihood
-        self.latent_dim = latent_dim
+        self.latent_dim = prior().event_shape[0] if latent_dim is None else latent_dim
         self.conditioning = conditioning
         self.num_classes = None if conditioning is None else conditioning.num_classes
 
