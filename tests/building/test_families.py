@@ -52,6 +52,7 @@ def test_every_concrete_class_of_the_room_may_stand_in_its_slot(slot):
         ("prior", "vae_lightning.models.priors_of_mine.StandardNormal"),
         ("prior", "vae_lightning.models.priors.."),
         ("prior", ""),
+        ("prior", "vae_lightning.models.priors." + "a." * 5000 + "B"),
         ("objective", "vae_lightning.objectives.terms.Objective"),
         ("objective", "vae_lightning.objectives.elbo.Objective"),
         ("objective", "vae_lightning.objectives.elbo.linear_warmup"),

@@ -4,6 +4,7 @@ import logging
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,8 @@ from vae_lightning.callbacks.samples import Samples
 from vae_lightning.callbacks.training_gif import TrainingGif
 from vae_lightning.callbacks.transition import Transition
 from vae_lightning.callbacks.traversals import Traversals
+from vae_lightning.checkpoints.expectations import UnexpectedError
+from vae_lightning.checkpoints.reader import stored
 from vae_lightning.drawing.captions import with_caption
 from vae_lightning.drawing.grids import comparison_grid, image_grid
 from vae_lightning.errors import UserError
@@ -319,7 +322,7 @@ def test_what_an_earlier_version_kept_of_samples_is_taken_by_its_seed(fit):
     assert (samples.num_images, samples.seed) == (5, 3)
 
 
-def test_fixed_images_bring_their_labels_to_a_model_that_is_told_them():
+def test_fixed_images_bring_their_labels_to_a_model_that_is_told_them(tmp_path):
     module = FakeModule(channels=3, latent_dim=6)
     module.vae.num_classes = 3
     callback = Reconstructions(num_images=4)
@@ -329,6 +332,11 @@ def test_fixed_images_bring_their_labels_to_a_model_that_is_told_them():
     restored = Reconstructions(num_images=4)
     restored.load_state_dict(callback.state_dict())
     assert restored.told_on(module).tolist() == [0, 1, 2, 0]
+    expected = restored.expected_state(module, SimpleNamespace(image_shape=(3, 8, 8)))
+    for labels in ({}, {"labels": torch.tensor([0, 1, 2])}, {"labels": torch.tensor([0, 1, 2, 3])}):
+        torch.save({"fixed": batch.images} | labels, tmp_path / "state")
+        with stored(tmp_path / "state") as contents, pytest.raises(UnexpectedError, match="labels"):
+            expected(contents, "callbacks.Reconstructions")
     restored.labels = None
     with pytest.raises(UserError, match=r"^callbacks.reconstructions: its images have no labels, which this model"):
         restored.told_on(module)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Independent, MixtureSameFamily, Normal, kl_divergence
+from torch.distributions import Gamma, Independent, MixtureSameFamily, Normal, kl_divergence
 
 from tests.given import Given, fresh
 from vae_lightning.models.distributions import (
@@ -13,6 +13,7 @@ from vae_lightning.models.distributions import (
     NormalMixture,
     UnitNormal,
     at_least_float32,
+    marginals,
     normal_image,
     sample,
 )
@@ -62,8 +63,9 @@ def test_given_noise_is_what_rsample_draws():
 
 
 def test_a_family_that_is_not_registered_is_refused():
-    with pytest.raises(NotImplementedError, match="Independent is not registered"):
-        sample(Independent(Normal(torch.zeros(3), 1.0), 1), fresh(1, 2))
+    for family in (Gamma(torch.ones(3), 1.0), Independent(Gamma(torch.ones(3), 1.0), 1)):
+        with pytest.raises(NotImplementedError, match=r"is not registered with distributions\.sample"):
+            sample(family, fresh(1, 2))
 
 
 def mixture() -> NormalMixture:
@@ -100,7 +102,7 @@ def test_narrow_components_far_from_zero_lose_no_digits():
 def test_a_mixture_integrates_to_one_and_so_do_its_marginals():
     grid = torch.linspace(-12, 12, 24_001)
     distribution = NormalMixture(torch.tensor([0.0, 1.0]), torch.tensor([[-1.0], [2.0]]), torch.tensor([[0.3], [0.8]]))
-    for density in (distribution.log_prob(grid[:, None]), distribution.marginals().log_prob(grid[:, None])[:, 0]):
+    for density in (distribution.log_prob(grid[:, None]), marginals(distribution).log_prob(grid[:, None])[:, 0]):
         assert float(torch.trapezoid(density.exp(), grid)) == pytest.approx(1, abs=1e-4)
 
 

@@ -157,6 +157,7 @@ def test_a_step_that_is_dropped_changes_nothing_of_it():
     ("name", "value", "told"),
     [
         ("tolerance", 0.0, "tolerance must be positive and finite, got 0.0"),
+        ("tolerance", 1e200, "tolerance must be at most 1, the range of a pixel"),
         ("tolerance", math.nan, "tolerance must be positive and finite, got nan"),
         ("initial_lambda", -1.0, "initial_lambda must be positive and finite, got -1.0"),
         ("step_size", math.inf, "step_size must be positive and finite, got inf"),
@@ -167,3 +168,10 @@ def test_a_step_that_is_dropped_changes_nothing_of_it():
 def test_impossible_values_are_refused_by_name(name, value, told):
     with pytest.raises(ValueError, match=f"^{told}"):
         GECO(**{name: value})
+
+
+def test_a_likelihood_that_wants_to_be_trained_is_refused(error_of, tmp_path):
+    scale = ("model/likelihood=gaussian", "model.likelihood.scale=learned")
+    message = error_of("data=digits", "model=mlp", "objective=geco", *scale)
+    assert message.startswith("objective: GECO does not train the likelihood's own log_scale; choose another")
+    assert not list(tmp_path.iterdir())

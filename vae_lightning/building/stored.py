@@ -194,7 +194,7 @@ def _of_a_family(name: str, slot: str | None) -> Entry | None:
     """What a class may do that has no entry of its own, but is of the kind that a slot is for, and lies in its room."""
     family = FAMILIES.get(slot or "")
     module, _, own = name.rpartition(".")
-    if family is None or name in family.but or not f"{module}.".startswith(f"{family.room}."):
+    if family is None or name in family.but or len(name) > _LONGEST or not f"{module}.".startswith(f"{family.room}."):
         return None
     try:
         found = getattr(importlib.import_module(module), own)

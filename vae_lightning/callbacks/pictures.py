@@ -170,7 +170,7 @@ class FixedPictureCallback(PictureCallback, ABC):
         known = {"fixed": fixed, "chosen_by": settings}
         if module.vae.num_classes is not None:
             known["labels"] = partial(_labels, num_classes=module.vae.num_classes, most=self._most_fixed())
-        return mapping({}, known)
+        return partial(_as_many_labels, known=mapping({}, known), needed="labels" in known)
 
     def _most_fixed(self) -> int:
         """All of them pass through the model at once: no more than this run asks for itself, or some more."""
@@ -181,6 +181,13 @@ class FixedPictureCallback(PictureCallback, ABC):
         self.fixed, self.labels = state_dict.get("fixed"), state_dict.get("labels")
         if state_dict.get("chosen_by", self._chosen_by) != self._chosen_by:
             log.warning("callbacks.%s: a resumed run goes on with the images that it has drawn so far", self.name)
+
+
+def _as_many_labels(value: Any, where: str, known: Expectation, needed: bool) -> dict[str, Any]:
+    state = known(value, where)
+    if needed and "fixed" in state and len(state.get("labels", ())) != len(state["fixed"]):
+        raise UnexpectedError(f"{where}.labels are not as many as its images")
+    return state
 
 
 def _labels(value: Any, where: str, num_classes: int, most: int) -> Tensor:

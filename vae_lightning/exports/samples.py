@@ -30,7 +30,8 @@ class WriteSamples:
 
     Attributes:
         num_images: how many.
-        temperature: 1 is the prior's own spread, 0 its mean; images below 1 are more typical and less varied.
+        temperature: 1 is the prior's own spread, 0 its mean, of a mixture a component's; images below 1 are more
+            typical and less varied.
         seed: of z.
         save: `grid`, one picture `samples.png`; `png`, a file an image, `sample_000017.png`; `npz`, all in
             `samples.npz`: `images`, uint8 [N, H, W, C], `z`, float32 [N, D], and any `labels`.

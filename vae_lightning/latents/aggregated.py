@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.distributions import DiagonalNormal, marginals
 from vae_lightning.models.latent_model import LatentModel, Latents
 
 _DENSITIES = 2**18  # computed at a time: 2 MB of float64, which stays in the cache
@@ -70,19 +70,18 @@ def why_no_aggregate(vae: LatentModel, latents: Latents) -> str | None:
 def marginal_densities(latents: Latents, prior: Distribution, dims: Sequence[int], num_bins: int = 200) -> Densities:
     """The aggregated posterior and the prior of each of these dimensions, in G = `num_bins` bins.
 
-    The bins reach four of the prior's scales to both sides of 0, and further where 99.9% of the posteriors, three
-    scales to both sides, do.
+    The bins reach as far to both sides of 0 as four of the prior's deviations from its mean do, and further where
+    99.9% of the posteriors, three scales to both sides, do.
     """
     assert latents.scale is not None
-    marginals: Any = prior
-    marginals = marginals.marginals()
-    mean, stddev = (values.detach().cpu()[dims] for values in (marginals.mean, marginals.stddev))
+    of_prior = marginals(prior)
+    mean, stddev = (values.detach().cpu()[dims] for values in (of_prior.mean, of_prior.stddev))
     reach = (latents.loc[:, dims].abs() + 3 * latents.scale[:, dims]).flatten()
     limit = max(float((mean.abs() + 4 * stddev).max()), float(np.quantile(reach.numpy(), 0.999, method="higher")))
     edges = torch.linspace(-limit, limit, num_bins + 1)
     grid = (edges[1:] + edges[:-1]) / 2
     posteriors = torch.stack([aggregated_posterior(latents, dim, edges) for dim in dims])
-    priors = marginals.log_prob(grid[:, None].to(marginals.mean)).detach().exp().cpu()[:, dims].T
+    priors = of_prior.log_prob(grid[:, None].to(of_prior.mean)).detach().exp().cpu()[:, dims].T
     return Densities(posteriors, priors, grid)
 
 

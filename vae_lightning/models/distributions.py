@@ -2,6 +2,7 @@
 
 import math
 from functools import singledispatch
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -36,10 +37,6 @@ class DiagonalNormal(Independent):
     def __getitem__(self, rows: slice) -> "DiagonalNormal":
         """Some of a batch of distributions."""
         return DiagonalNormal(self.base_dist.loc[rows], self.base_dist.scale[rows])
-
-    def marginals(self) -> Normal:
-        """The distribution of each component: batch shape [..., D]."""
-        return self.base_dist
 
 
 class UnitNormal(DiagonalNormal):
@@ -103,7 +100,7 @@ def sample(distribution: Distribution, noise: Noise, temperature: float = 1.0) -
     """Samples of a distribution over latents, reparameterized: K for each of B, or from one that all B share.
 
     A family registers here, beside `torch.distributions.register_kl` for the rates that have a closed form, and has
-    `marginals()`.
+    `marginals()`. Of a mixture the choice of a component passes no gradient on.
 
     Args:
         distribution: of batch shape [B], [K, B] or [].
@@ -117,8 +114,11 @@ def sample(distribution: Distribution, noise: Noise, temperature: float = 1.0) -
 
 
 @sample.register
-def _sample_normal(distribution: DiagonalNormal, noise: Noise, temperature: float = 1.0) -> Float[Tensor, "K B D"]:
-    loc, scale = distribution.base_dist.loc, distribution.base_dist.scale
+def _sample_normal(distribution: Independent, noise: Noise, temperature: float = 1.0) -> Float[Tensor, "K B D"]:
+    normal = marginals(distribution)
+    if not isinstance(normal, Normal):
+        raise NotImplementedError(f"{distribution} is not registered with distributions.sample")
+    loc, scale = normal.loc, normal.scale
     return loc + (scale if temperature == 1 else temperature * scale) * noise.normal(distribution.event_shape)
 
 
@@ -128,6 +128,15 @@ def _sample_mixture(distribution: NormalMixture, noise: Noise, temperature: floa
     chosen = torch.searchsorted(below, noise.uniform(()).to(below)).clamp(max=len(below) - 1)
     parts = distribution.components
     return parts.loc[chosen] + temperature * parts.scale[chosen] * noise.normal(distribution.event_shape)
+
+
+def marginals(distribution: Any) -> Distribution:
+    """The distribution of each component of the event: batch shape [..., D]."""
+    return distribution.base_dist if isinstance(distribution, Independent) else distribution.marginals()
+
+
+for _family in (DiagonalNormal, UnitNormal, NormalMixture):
+    sample.dispatch(_family)  # remembered from now on: a dispatch that is new makes torch.compile compile again
 
 
 def closed_form_kl(q: Distribution, p: Distribution) -> Float[Tensor, "..."] | None:

@@ -96,16 +96,6 @@ class Ladder(LatentModel):
             means = torch.cat([means, posterior(torch.cat([observed, means], -1)).mean], -1)
         return Latents(means, None)
 
-    def decode(
-        self,
-        z: Float[Tensor, "*KB D"],
-        labels: Int64[Tensor, "*B"] | None = None,
-        target: Float[Tensor, "B C H W"] | None = None,
-    ) -> Distribution:
-        """The likelihood p(x|z) of images, for latents of any batch shape; see `LatentModel`."""
-        decoded = self.decoder(z.flatten(0, -2))
-        return self.likelihood(decoded.unflatten(0, z.shape[:-1]), target)
-
     def draw(
         self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: float = 1.0
     ) -> Float[Tensor, "K B D"]:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vae_lightning.models.distributions import closed_form_kl
+from vae_lightning.models.distributions import closed_form_kl, marginals
 from vae_lightning.noise import Noise
 
 
@@ -56,13 +56,16 @@ class Group:
         return mean_of_samples(-self.log_ratio() if nats is None else nats)
 
     def rate_per_dimension(self) -> Float[Tensor, "B D"]:
-        """KL(q(z_d) || p(z_d)) of each latent dimension, whose sum is the rate where both factorize."""
-        posterior: Any = self.posterior
-        prior: Any = self.prior
-        q, p = posterior.marginals(), prior.marginals()
+        """KL(q(z_d) || p(z_d)) of each latent dimension, whose sum is the rate where both factorize.
+
+        Without a closed form it is that of the first sample, for a mixture's densities take memory.
+        """
+        q, p = marginals(self.posterior), marginals(self.prior)
         nats = closed_form_kl(q, p)
-        nats = q.log_prob(self.z) - p.log_prob(self.z) if nats is None else nats
-        return nats.mean(0) if nats.ndim == 3 else nats
+        if nats is not None:
+            return nats.mean(0) if nats.ndim == 3 else nats
+        z = self.z[:1]
+        return (q.log_prob(z) - p.log_prob(z))[0]
 
 
 def mean_of_samples(values: Float[Tensor, "*K B"]) -> Float[Tensor, " B"]:
@@ -128,7 +131,6 @@ class LatentModel(nn.Module, ABC):
     def latents(self, observed: Any) -> Latents:
         """Where the posteriors lie."""
 
-    @abstractmethod
     def decode(
         self,
         z: Float[Tensor, "*KB D"],
@@ -142,6 +144,13 @@ class LatentModel(nn.Module, ABC):
             labels: one for each latent, or for each of its last dimensions' rows: [B] for [K, B, D].
             target: the images that are to be explained, in training.
         """
+        told = None if labels is None else labels.expand(z.shape[:-1]).flatten()
+        decoded = self.decoder(self.decoder_input(z.flatten(0, -2), told))
+        return self.likelihood(decoded.unflatten(0, z.shape[:-1]), target)
+
+    def decoder_input(self, z: Float[Tensor, "N D"], labels: Int64[Tensor, " N"] | None) -> Float[Tensor, "N D2"]:
+        """What the decoder is given: the latents, and of a model with labels those too."""
+        return z
 
     @abstractmethod
     def draw(

@@ -68,17 +68,9 @@ class VAE(LatentModel):
         """Mean and standard deviation of the posterior."""
         return Latents(observed.base_dist.loc, observed.base_dist.scale)
 
-    def decode(
-        self,
-        z: Float[Tensor, "*KB D"],
-        labels: Int64[Tensor, "*B"] | None = None,
-        target: Float[Tensor, "B C H W"] | None = None,
-    ) -> Distribution:
-        """The likelihood p(x|z) of images, for latents of any batch shape; see `LatentModel`."""
-        rows = z.flatten(0, -2)
-        if self.conditioning is not None:
-            rows = self.conditioning.with_latents(rows, _given(labels).expand(z.shape[:-1]).flatten())
-        return self.likelihood(self.decoder(rows).unflatten(0, z.shape[:-1]), target)
+    def decoder_input(self, z: Float[Tensor, "N D"], labels: Int64[Tensor, " N"] | None) -> Float[Tensor, "N D2"]:
+        """The latents with their labels, if it is told any."""
+        return z if self.conditioning is None else self.conditioning.with_latents(z, _given(labels))
 
     def draw(
         self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: float = 1.0

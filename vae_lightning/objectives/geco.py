@@ -20,9 +20,9 @@ class GECO(Objective):
     The constraint of an image of P values (pixels times channels) in [0, 1] is C = sum_i ((x_i - mean_i)^2 -
     tolerance^2) with the mean of p(x|z), averaged over `num_samples` latents: tolerance is the root mean squared error
     of a pixel that is strived for. C_t = C + stop_gradient(A - C) has the gradient of C and the value of A, a running
-    average of the batches' mean C that starts at the first of them: A <- averaging * A + (1 - averaging) * C. After
-    each step lambda <- lambda * exp(step_size * r) with r = A / (P tolerance^2), which is -1 without any error, 0 at
-    the tolerance, and cut off at 1. lambda is kept within [1e-6, 1e6]. In evaluation C_t is C.
+    average of the mean C of each step's last batch that starts at the first: A <- averaging * A + (1 - averaging) * C.
+    After each step lambda <- lambda * exp(step_size * r) with r = A / (P tolerance^2), which is -1 without any error, 0
+    at the tolerance, and cut off at 1. lambda is kept within [1e-6, 1e6]. In evaluation C_t is C.
 
     Of p(x|z) the mean alone is trained: suited are the Bernoulli likelihood, and the Gaussian one with the optimal or a
     fixed scale. Rate, distortion and ELBO are the plain ones, of which the constraint knows nothing: the checkpoint of
@@ -31,10 +31,11 @@ class GECO(Objective):
     Rezende & Viola, Taming VAEs, arXiv 1810.00597.
 
     Raises:
-        ValueError: a tolerance, initial_lambda or step_size that is not positive, an averaging outside [0, 1), or a
-            num_samples below 1.
+        ValueError: a tolerance, initial_lambda or step_size that is not positive, a tolerance above 1, an averaging
+            outside [0, 1), or a num_samples below 1.
     """
 
+    trains_likelihood = False
     log_lambda: Tensor
     average: Tensor
     num_updates: Tensor
@@ -50,6 +51,8 @@ class GECO(Objective):
         for name, value in {"tolerance": tolerance, "initial_lambda": initial_lambda, "step_size": step_size}.items():
             if not 0 < value < math.inf:
                 raise ValueError(f"{name} must be positive and finite, got {value}")
+        if tolerance > 1:
+            raise ValueError(f"tolerance must be at most 1, the range of a pixel, got {tolerance}")
         if not 0 <= averaging < 1:
             raise ValueError(f"averaging must lie in [0, 1), got {averaging}")
         require_at_least("num_samples", num_samples, 1)

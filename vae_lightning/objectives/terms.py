@@ -5,7 +5,7 @@ import math
 import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -63,9 +63,11 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         num_samples: latents drawn of each image's posterior, K.
+        trains_likelihood: whether parameters that are the likelihood's own get gradients, besides the decoder's.
     """
 
     num_samples: int = 1
+    trains_likelihood: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -42,8 +42,9 @@ class DrawNeighbours:
         samples = run.decode(run.draw(indices, self.seed, labels=labels), labels)
         training_images = (batch.images for batch in data.stream("train"))
         held_out = data.examples(HELD_OUT)
-        told = run.told(held_out.labels, len(held_out.images))
-        reconstructions = run.decode(run.encode(held_out.images.float() / 255, told), told)
+        own = run if held_out.labels is None else run.with_label(None)  # what is made has `label`, not what is compared
+        told = own.told(held_out.labels, len(held_out.images))
+        reconstructions = own.decode(own.encode(held_out.images.float() / 255, told), told)
         found = memorizing(samples, reconstructions, training_images, self.num_nearest)
         title, neighbours = "samples and their nearest training images", found.neighbours.float() / 255
         picture = neighbours_picture(samples, neighbours, found.distances, found.reference, title, run.context)

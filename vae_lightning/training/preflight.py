@@ -68,6 +68,12 @@ def check_kinds(model: Any, objective: Any) -> None:
         if not isinstance(made, kind):
             place = f"{kind.__module__}.{kind.__name__}"
             raise UserError(f"{key}: {type(made).__name__} is not derived from {place}; see docs/architecture.md")
+    own = [name for name, _ in model.likelihood.named_parameters()]
+    if own and not objective.trains_likelihood:
+        raise UserError(
+            f"objective: {type(objective).__name__} does not train the likelihood's own {', '.join(own)}; "
+            f"choose another model.likelihood, such as gaussian with model.likelihood.scale=optimal"
+        )
 
 
 def check_image_shape(config: dict[str, Any], data: ImageDataModule) -> None:
