@@ -85,6 +85,13 @@ def test_more_pseudo_inputs_than_training_images_are_refused(error_of, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("shape", [(3, 9, 9), (1, 8, 8), ()])
+def test_pseudo_inputs_of_another_shape_are_refused(shape):
+    prior = partial(VampPrior, image_shape=shape, num_components=2)
+    with pytest.raises(ValueError, match=r"^prior\.image_shape must be that of the model's images, \[3, 8, 8\]$"):
+        build_vae(SHAPE, 3, MLPEncoder, DiagonalGaussian, prior, MLPDecoder, BernoulliLikelihood())
+
+
 def test_none_are_refused():
     with pytest.raises(ValueError, match=r"^num_components must be at least 1, got 0"):
         VampPrior(2, SHAPE, num_components=0)

@@ -195,7 +195,7 @@ def _explain(error: Exception, config_name: str) -> str:
         siblings = _siblings(key[1], config_name)
         if key[1] in siblings:  # a key that was typed as if it were a group to choose from
             return f"{key[1]}: has no options to choose from here; give single keys, {key[1]}.<key>=..., as in --help"
-        return unknown_key(key[1], siblings) + _of_a_resumed_run()
+        return unknown_key(key[1], siblings) + _of_a_resumed_run(key[1])
     value = re.search(r"(Value '.*?'.*)", _whole(error))
     if key and value:
         return f"{key[1]}: {value[1]}"
@@ -205,9 +205,10 @@ def _explain(error: Exception, config_name: str) -> str:
     return " ".join(str(error).split())
 
 
-def _of_a_resumed_run() -> str:
+def _of_a_resumed_run(key: str) -> str:
     """What to say of a key that may be one of another option than a command chooses without its run."""
-    if not any(argument.startswith("resume=") for argument in sys.argv[1:]):
+    resumes = any(argument.startswith("resume=") for argument in sys.argv[1:])
+    if not resumes or key.partition(".")[0] not in ("model", "objective"):
         return ""
     return "; beside resume= name the option that the key is of, too, as in objective=geco objective.tolerance=0.1"
 

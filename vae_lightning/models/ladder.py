@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 from vae_lightning.errors import require_at_least
 from vae_lightning.models.distributions import DiagonalNormal, sample
 from vae_lightning.models.latent_model import Group, LatentModel, Latents
-from vae_lightning.models.parts import decoder_shape, made, prior_from
+from vae_lightning.models.parts import decoder_shape, made, made_prior, prior_from
 from vae_lightning.noise import Noise
 
 _FEWEST = 2  # groups: of one it would be a plain VAE
@@ -68,7 +68,7 @@ class Ladder(LatentModel):
 
         self.top_posterior = made("posterior", posterior, num_features, top)
         self.posteriors = nn.ModuleList(factor(num_features + n, dim) for n, dim in zip(above, others, strict=True))
-        self.prior = made("prior", prior, top)
+        self.prior = made_prior(prior, top, shape)
         self.priors = nn.ModuleList(factor(n, dim) for n, dim in zip(above, others, strict=True))
         self.decoder = made("decoder", decoder, self.latent_dim, decoder_shape(likelihood, shape))
         self.likelihood = likelihood

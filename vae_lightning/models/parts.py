@@ -103,6 +103,18 @@ def made(name: str, factory: Callable[..., nn.Module], *arguments: Any) -> Any:
         raise ValueError(f"{name}.{error}") from error
 
 
+def made_prior(factory: Callable[..., nn.Module], latent_dim: int, image_shape: Sequence[int]) -> nn.Module:
+    """A prior by its factory.
+
+    Raises:
+        ValueError: as for `made`, or it makes images of its own that are of another shape than the model's.
+    """
+    prior = made("prior", factory, latent_dim)
+    if tuple(getattr(prior, "image_shape", image_shape)) != tuple(image_shape):
+        raise ValueError(f"prior.image_shape must be that of the model's images, {list(image_shape)}")
+    return prior
+
+
 def prior_from(prior: nn.Module, encode: Encode | None) -> Distribution:
     """p(z) of a prior part, which is given the way from images to q(z|x) if it needs it."""
     return prior(encode) if getattr(prior, "needs_encoder", False) else prior()

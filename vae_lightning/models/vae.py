@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 
 from vae_lightning.models.distributions import DiagonalNormal, sample
 from vae_lightning.models.latent_model import Group, LatentModel, Latents
-from vae_lightning.models.parts import Conditioning, check_prior, decoder_shape, made, prior_from
+from vae_lightning.models.parts import Conditioning, check_prior, decoder_shape, made, made_prior, prior_from
 from vae_lightning.noise import Noise
 
 _NO_LABELS = "the model's encoder is told labels (num_classes), which a prior's own images have not"
@@ -125,7 +125,7 @@ def build_vae(
     parts: dict[str, Any] = {
         "encoder": encoder_module,
         "posterior": made("posterior", posterior, encoder_module.num_features, latent_dim),
-        "prior": made("prior", prior, latent_dim),
+        "prior": made_prior(prior, latent_dim, shape),
         "decoder": made("decoder", decoder, decoder_dim, decoder_shape(likelihood, shape)),
         "likelihood": likelihood,
     }

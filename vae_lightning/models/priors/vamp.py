@@ -43,10 +43,6 @@ class VampPrior(ConditionalDistribution):
         """Let the pseudo-inputs start as training images."""
         count = len(self.logits)
         chosen = images(count)
-        if chosen.shape[1:] != self.image_shape:
-            raise ValueError(
-                f"image_shape must be {list(chosen.shape[1:])}, that of the images, got {list(self.image_shape)}"
-            )
         if len(chosen) < count:
             raise ValueError(f"num_components must be at most {len(chosen)}, as there are training images; got {count}")
         self.logits.copy_(chosen.clamp(_EDGE, 1 - _EDGE).logit().flatten(1))
