@@ -3,9 +3,14 @@
 import pytest
 import torch
 
-from vae_lightning.noise import Fresh, Indexed, Seeded, derive_seed, indexed_normal, indexed_parts, indexed_uniform
+from vae_lightning.noise import Fresh, Indexed, Seeded, derive_seed, indexed_parts, indexed_uniform
 
 CPU = torch.device("cpu")
+
+
+def indexed_normal(seed: int, indices: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """One draw of one sample for each index."""
+    return Indexed(seed, indices, 1, CPU).normal(shape)[0]
 
 
 def test_rows_do_not_depend_on_the_batch_they_come_in():
@@ -67,8 +72,9 @@ def test_seeded_noise_is_that_of_its_own_generator():
 
 def test_the_first_indexed_draw_is_that_of_which_recorded_figures_are_made():
     indices = torch.tensor([3, 700, 41])
-    expected = indexed_normal(9, indices, (6, 4)).transpose(0, 1)
-    assert torch.equal(Indexed(9, indices, 6, CPU).normal((4,)), expected)
+    for row, index in zip(Indexed(9, indices, 6, CPU).normal((4,)).unbind(1), indices.tolist(), strict=True):
+        block = torch.randn(256, 6, 4, generator=torch.Generator().manual_seed(derive_seed(9, index // 256)))
+        assert torch.equal(row, block[index % 256])
 
 
 def test_indexed_draws_differ_and_depend_on_their_number_but_not_on_the_batch():

@@ -144,11 +144,6 @@ class _Part(Noise):
         return self._block.drawn(number, draw, shape)[self._samples].to(self._device)
 
 
-def indexed_normal(seed: int, indices: Int64[Tensor, " B"], shape: tuple[int, ...]) -> Float32[Tensor, "B ..."]:
-    """Standard normal noise `[B, *shape]` on the CPU; row b depends on `seed`, `indices[b]` and `shape` alone."""
-    return _indexed(torch.randn, seed, indices, shape)
-
-
 def indexed_uniform(seed: int, indices: Int64[Tensor, " B"], shape: tuple[int, ...]) -> Float32[Tensor, "B ..."]:
     """Noise `[B, *shape]`, uniform on [0, 1), on the CPU; row b depends on `seed`, `indices[b]` and `shape` alone."""
     return _indexed(torch.rand, seed, indices, shape)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from vae_lightning.models.likelihoods.discretized_logistic import DiscretizedLogistic, DiscretizedLogisticImage
+from vae_lightning.models.parts import Likelihood
 
 LEVELS = torch.arange(256) / 255
 
@@ -57,19 +58,25 @@ def test_the_mean_is_that_of_the_levels_to_half_of_one(log_scale):
     torch.testing.assert_close(distribution.mean.flatten(), expected, atol=0.5 / 255, rtol=0)
 
 
+def check_all_is_finite(likelihood: Likelihood, decoded: Tensor, x: Tensor) -> None:
+    """Log-probabilities, the mean and the gradients to what the decoder has put out, in float32 at least."""
+    distribution = likelihood(decoded)
+    nats = distribution.log_prob(x)
+    (nats.sum() + distribution.mean.sum()).backward()
+    expected = torch.float64 if decoded.dtype == torch.float64 else torch.float32
+    assert nats.dtype == distribution.mean.dtype == expected
+    assert nats.isfinite().all()
+    assert decoded.grad is not None
+    assert decoded.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("loc", [-100.0, 100.0])
 @pytest.mark.parametrize("log_scale", [-100.0, 100.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_extreme_outputs_have_finite_log_probabilities_and_gradients(loc, log_scale, dtype):
     decoded = torch.tensor([loc, log_scale], dtype=dtype).view(2, 1, 1).expand(3, 2, 16, 16).clone().requires_grad_()
     x = (torch.arange(256) / 255).view(1, 1, 16, 16).expand(3, 1, 16, 16)
-    distribution = DiscretizedLogistic()(decoded)
-    nats = distribution.log_prob(x)
-    (nats.sum() + distribution.mean.sum()).backward()
-    assert nats.dtype == distribution.mean.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    assert nats.isfinite().all()
-    assert decoded.grad is not None
-    assert decoded.grad.isfinite().all()
+    check_all_is_finite(DiscretizedLogistic(), decoded, x)
 
 
 def test_gradients_are_those_of_differences():

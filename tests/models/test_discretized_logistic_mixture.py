@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from tests.models.test_discretized_logistic import check_all_is_finite
 from vae_lightning.models.likelihoods.discretized_logistic import DiscretizedLogistic
 from vae_lightning.models.likelihoods.discretized_logistic_mixture import DiscretizedLogisticMixture
 
@@ -112,13 +113,7 @@ def test_extreme_outputs_have_finite_log_probabilities_and_gradients(num_channel
     shape = likelihood.decoder_shape((num_channels, 16, 16))
     decoded = (100 * (2 * torch.randint(0, 2, (20, *shape)) - 1)).to(dtype).requires_grad_()
     x = LEVELS.view(1, 1, 16, 16).expand(20, num_channels, 16, 16)
-    distribution = likelihood(decoded)
-    nats = distribution.log_prob(x)
-    (nats.sum() + distribution.mean.sum()).backward()
-    assert nats.dtype == distribution.mean.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    assert nats.isfinite().all()
-    assert decoded.grad is not None
-    assert decoded.grad.isfinite().all()
+    check_all_is_finite(likelihood, decoded, x)
 
 
 @pytest.mark.parametrize("num_channels", [1, 3])
