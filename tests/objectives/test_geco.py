@@ -83,6 +83,17 @@ def test_the_average_starts_at_the_first_batch_and_moves_by_the_others():
     assert found == pytest.approx([first, second, 0.75 * second], rel=1e-4)
 
 
+def test_the_average_has_all_batches_that_a_step_accumulates():
+    objective = GECO(tolerance=0.1)
+    for error in (0.5, 0.3):
+        terms = terms_of(error, objective)
+    objective.after_step(terms)
+    assert float(objective.average) / VALUES == pytest.approx((0.25 + 0.09) / 2 - 0.01, rel=1e-4)
+    objective.num_updates.zero_()
+    objective.after_step(terms_of(0.2, objective))
+    assert float(objective.average) / VALUES == pytest.approx(0.04 - 0.01, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("error", "change"), [(1.0, 0.05), (0.3, 0.05), (0.22, 0.0105), (0.2, 0.0), (0.1, -0.0375), (0.0, -0.05)]
 )

@@ -20,7 +20,7 @@ class GECO(Objective):
     The constraint of an image of P values (pixels times channels) in [0, 1] is C = sum_i ((x_i - mean_i)^2 -
     tolerance^2) with the mean of p(x|z), averaged over `num_samples` latents: tolerance is the root mean squared error
     of a pixel that is strived for. C_t = C + stop_gradient(A - C) has the gradient of C and the value of A, a running
-    average of the mean C of each step's last batch that starts at the first: A <- averaging * A + (1 - averaging) * C.
+    average of the mean C of each step's images that starts at the first: A <- averaging * A + (1 - averaging) * C.
     After each step lambda <- lambda * exp(step_size * r) with r = A / (P tolerance^2), which is -1 without any error, 0
     at the tolerance, and cut off at 1. lambda is kept within [1e-6, 1e6]. In evaluation C_t is C.
 
@@ -39,6 +39,8 @@ class GECO(Objective):
     log_lambda: Tensor
     average: Tensor
     num_updates: Tensor
+    step_constraint: Tensor
+    step_batches: Tensor
 
     def __init__(
         self,
@@ -64,6 +66,9 @@ class GECO(Objective):
         self.register_buffer("log_lambda", _bounded(torch.tensor(float(initial_lambda)).log()))
         self.register_buffer("average", torch.tensor(0.0))  # of the constraint per image
         self.register_buffer("num_updates", torch.tensor(0.0))
+        # Of the batches that an optimizer step has accumulated so far; nothing at its end.
+        self.register_buffer("step_constraint", torch.tensor(0.0), persistent=False)
+        self.register_buffer("step_batches", torch.tensor(0.0), persistent=False)
         self._tolerated = 1.0  # of an image's squared error, known once there is an image
 
     def forward(self, output: VAEOutput, x: Float[Tensor, "B C H W"], progress: Progress) -> Terms:
@@ -74,14 +79,19 @@ class GECO(Objective):
         constraint = mean_of_samples((output.likelihood.mean - x).square().sum((-3, -2, -1))) - self._tolerated
         strived_for = constraint
         if self.training:
-            average = self._averaged(constraint.detach().mean())
+            mean = constraint.detach().mean()
+            self.step_constraint += mean_over_ranks(mean)
+            self.step_batches += 1
+            average = self._averaged(mean)
             strived_for = constraint + (average - constraint).detach()
         loss = rates + self.log_lambda.exp() * strived_for
         return Terms(loss, rates, distortions, {"constraint": constraint})
 
     def after_step(self, terms: Terms) -> None:
         """The average and lambda, which all ranks have in common."""
-        self.average.copy_(self._averaged(mean_over_ranks(terms.extra["constraint"].detach().mean())))
+        self.average.copy_(self._averaged(self.step_constraint / self.step_batches))
+        for passed in (self.step_constraint, self.step_batches):
+            passed.zero_()
         self.num_updates += 1
         step = self.step_size * (self.average / self._tolerated).clamp(max=1)
         self.log_lambda.copy_(_bounded(self.log_lambda + step))
