@@ -12,9 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
-from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from vae_lightning.callbacks.periodic import PeriodicCallback, undisturbed
@@ -23,10 +21,10 @@ from vae_lightning.data.loader import ImageBatch
 from vae_lightning.disk.files import folder_in, write_atomically
 from vae_lightning.disk.unwritten import spared
 from vae_lightning.drawing.captions import origin
+from vae_lightning.drawing.png import encode_png
 from vae_lightning.errors import UserError, require_at_least
 from vae_lightning.latents.classes import labels_of_samples
-from vae_lightning.loggers.figures import current_step
-from vae_lightning.loggers.tensorboard import TensorBoard
+from vae_lightning.loggers.showing import show_picture
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import Seeded
 
@@ -102,7 +100,7 @@ class PictureCallback(PeriodicCallback, ABC):
         self, trainer: Trainer, epoch: int, tab: str, suffix: str, encoded: bytes, size: tuple[int, int]
     ) -> None:
         self.write(trainer, self.path(trainer, epoch).with_suffix(suffix), encoded)
-        log_encoded_image(trainer, f"{tab}/{self.name}", encoded, size)
+        show_picture(trainer, f"{tab}/{self.name}", encoded, size)
 
 
 class FixedPictureCallback(PictureCallback, ABC):
@@ -246,27 +244,3 @@ class SampledPictureCallback(PictureCallback, ABC):
         self.num_images, self.seed = chosen_by["num_images"], chosen_by["seed"]
         if chosen_by != own:
             log.warning("callbacks.%s: a resumed run goes on with the z that it has drawn so far", self.name)
-
-
-def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
-    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-
-
-def log_encoded_image(trainer: Trainer, tag: str, encoded: bytes, size: tuple[int, int]) -> None:
-    """Give TensorBoard a PNG or a GIF of (width, height) as it is; its own `add_video` would want moviepy.
-
-    What an interrupted run has shown of the weights that it is gone on from is not shown twice.
-    """
-    width, height = size
-    step = current_step(trainer)
-    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
-    summary = Summary(value=[Summary.Value(tag=tag, image=image)])
-    for logger in tensorboard_loggers(trainer):
-        if not (isinstance(logger, TensorBoard) and logger.has_shown(tag, step)):
-            logger.experiment._get_file_writer().add_summary(summary, step)
-
-
-def encode_png(picture: UInt8[np.ndarray, "H W 3"]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from vae_lightning.callbacks.examples import example_batch, example_latents
 from vae_lightning.callbacks.periodic import PeriodicCallback
-from vae_lightning.callbacks.pictures import encode_png, tensorboard_loggers
 from vae_lightning.disk.files import folder_in, open_regular, read_text, write_atomically
 from vae_lightning.disk.unwritten import spared
+from vae_lightning.drawing.png import encode_png
 from vae_lightning.drawing.sprites import sprite_sheet
 from vae_lightning.errors import require_at_least
+from vae_lightning.loggers.showing import tensorboard_loggers
 
 _MOST_BYTES = 1_000_000_000  # of a tensor: 100,000 images of 1,000 dimensions
 

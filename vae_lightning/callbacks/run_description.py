@@ -4,7 +4,7 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.model_summary import ModelSummary
 
-from vae_lightning.callbacks.pictures import tensorboard_loggers
+from vae_lightning.loggers.showing import tensorboard_loggers
 
 
 class RunDescription(Callback):

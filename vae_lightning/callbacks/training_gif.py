@@ -12,12 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.callbacks.periodic import undisturbed
-from vae_lightning.callbacks.pictures import Drawing, SampledPictureCallback, encode_png, log_encoded_image
+from vae_lightning.callbacks.pictures import Drawing, SampledPictureCallback
 from vae_lightning.disk.files import open_regular, write_atomically
 from vae_lightning.drawing.captions import with_caption
 from vae_lightning.drawing.gifs import GifFrame, gif_frame, join_frames
 from vae_lightning.drawing.grids import sample_grid
+from vae_lightning.drawing.png import encode_png
 from vae_lightning.errors import require_frame_duration
+from vae_lightning.loggers.showing import show_picture
 
 log = logging.getLogger("vae_lightning")
 
@@ -83,7 +85,7 @@ class TrainingGif(SampledPictureCallback):
         super().on_train_end(trainer, pl_module)
         if self._frames:
             frame = self._frames[min(self._frames)]
-            log_encoded_image(trainer, "animations/training", self._gif(), (frame.width, frame.height))
+            show_picture(trainer, "animations/training", self._gif(), (frame.width, frame.height))
 
     def _gif(self) -> bytes:
         frames = [self._frames[epoch] for epoch in sorted(self._frames)]
