@@ -57,7 +57,7 @@ MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, tran
         (["~overwrite"], "~overwrite: can't be left out; give a value, as in --help"),
         (["checkpoint=a", "ckpt=b"], "checkpoint=a and ckpt=b: are two names of one key; give one"),
         (["overwrite=maybe"], "overwrite=maybe: expected true or false"),
-        (["mode=manifold"], "mode=manifold is for two latent dimensions, and this run has 4; try mode=traversal"),
+        (["mode=manifold"], "mode=manifold is for two latent dimensions, and this run has 4"),
         (["mode=manifold", "num_points=101"], "num_points must be at most 100, got 101"),
         (
             ["mode=reconstructions", "num_images=1001"],

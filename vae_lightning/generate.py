@@ -24,6 +24,8 @@ def _refuse_sweep(is_sweep: bool) -> None:
 
 def _generate(config: DictConfig) -> None:
     # Imported here: `--help` must answer without torch.
+    from vae_lightning.exports.saving import save_picture
+    from vae_lightning.pictures.picture import Picture
     from vae_lightning.runs.generated import output_folder
     from vae_lightning.runs.trained import open_trained
 
@@ -32,14 +34,17 @@ def _generate(config: DictConfig) -> None:
     out, overwrite, label = take(settings, "out", "overwrite", "label").values()
     if not isinstance(overwrite, bool):
         raise UserError(f"overwrite={overwrite}: expected true or false")
-    create = instantiate(settings, "")
+    made = instantiate(settings, "")
     run = checked(open_trained, opening)
     run = checked(run.with_label, {"label": label})
     folder = Path(str(out)).expanduser() if out is not None else run.run_dir.path / "generated" / mode
     facts = {"run": str(run.run_dir.path), "checkpoint": run.checkpoint, "epoch": run.epoch, "mode": mode}
     facts |= {"settings": settings} if label is None else {"label": label, "settings": settings}
     with output_folder(folder, overwrite, facts) as staging:
-        create(run, staging)
+        if isinstance(made, Picture):
+            save_picture(made, run, staging, mode)
+        else:
+            made(run, staging)
     _tell(run.context, folder)
 
 

@@ -1,6 +1,8 @@
 """A tiny VAE-like model, its data, and a real Trainer to run callbacks in."""
 
 import io
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -11,10 +13,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from torch.utils.data import DataLoader
 
+from vae_lightning.callbacks.pictures import DrawPicture, as_callbacks
 from vae_lightning.data.loader import ImageBatch, TrainingBatches
 from vae_lightning.models.distributions import DiagonalNormal, UnitNormal, normal_image, sample
 from vae_lightning.models.latent_model import Group, LatentModel, Latents
-from vae_lightning.noise import Seeded
+from vae_lightning.noise import Indexed
+from vae_lightning.pictures.embedding import Embedding
+from vae_lightning.pictures.picture import Picture
 
 NUM_IMAGES = 24
 
@@ -53,8 +58,8 @@ class FakeVAE(LatentModel):
         return sample(self.latent_prior(), noise, temperature)
 
     def sampled(self, num_images: int, seed: int):
-        """What is drawn with this seed while training."""
-        return self.draw(Seeded(seed, num_images, torch.device("cpu")))[0]
+        """What is drawn with this seed."""
+        return self.draw(Indexed(seed, torch.arange(num_images), 1, torch.device("cpu")))[0]
 
     def decode(self, z, labels=None, target=None):
         self._require_quiet()
@@ -72,6 +77,8 @@ class FakeModule(LightningModule):
         super().__init__()
         self.vae = FakeVAE(channels, latent_dim)
         self.config = {"name": "fake"}
+        self.seed = 0
+        self.units = None
         self.frozen = nn.Dropout(0.5).eval()  # a part kept in evaluation mode on purpose
 
     def training_step(self, batch, batch_idx):
@@ -102,6 +109,7 @@ class FakeData(LightningDataModule):
         drawn = torch.randint(0, 256, (2, NUM_IMAGES, channels, 8, 8), generator=generator).to(torch.uint8)
         self.levels = {"train": drawn[0], "val": drawn[1][:num_val]}
         self.has_labels = has_labels
+        self.splits = {split: SimpleNamespace(names=None) for split in self.levels}
 
     eval_batch_size = 7
     num_train_batches = 6
@@ -153,7 +161,7 @@ def train(run_dir, *callbacks, data=None, channels=3, latent_dim=6, max_epochs=3
     }
     trainer = Trainer(
         default_root_dir=run_dir,
-        callbacks=list(callbacks),
+        callbacks=as_callbacks({name_of(each): each for each in callbacks}, module.vae),
         max_epochs=max_epochs,
         accelerator="cpu",
         enable_model_summary=False,
@@ -161,6 +169,19 @@ def train(run_dir, *callbacks, data=None, channels=3, latent_dim=6, max_epochs=3
     )
     trainer.fit(module, datamodule=data or FakeData(channels), ckpt_path=ckpt_path, weights_only=True)
     return trainer
+
+
+def drawing(picture):
+    """The callback that draws a picture."""
+    return DrawPicture(picture, name_of(picture))
+
+
+def name_of(callback):
+    """The name that a picture has in conf/callbacks; of another callback one that no other has."""
+    if isinstance(callback, Embedding):
+        return callback.method
+    name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(callback).__name__).lower()
+    return name if isinstance(callback, Picture) else f"{name} {id(callback)}"
 
 
 def events(run_dir):

@@ -11,16 +11,17 @@ from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests import tiny
+from tests.callbacks.fakes import drawing
 from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.callbacks.projector import Projector
 from vae_lightning.callbacks.reconstruction_history import ReconstructionHistory
-from vae_lightning.callbacks.reconstructions import Reconstructions
-from vae_lightning.callbacks.samples import Samples
 from vae_lightning.callbacks.training_gif import TrainingGif
-from vae_lightning.callbacks.transition import Transition
 from vae_lightning.checkpoints.writing import AtomicCheckpointIO
 from vae_lightning.loggers.metrics_csv import MetricsCSV
 from vae_lightning.loggers.tensorboard import TensorBoard
+from vae_lightning.pictures.reconstructions import Reconstructions
+from vae_lightning.pictures.samples import Samples
+from vae_lightning.pictures.transition import Transition
 from vae_lightning.training.execution import execute_together
 from vae_lightning.training.resumed_state import Live, resumed_state
 
@@ -29,9 +30,9 @@ EPOCHS = 3
 
 def callbacks(extra):
     return [
-        Samples(num_images=4),  # every epoch
-        Reconstructions(every_n_epochs=2, num_images=2),  # at 2, and after the last
-        Transition(every_n_epochs=None, num_images=2, num_frames=2),  # after the last
+        drawing(Samples(every_n_epochs=1, num_images=4)),
+        drawing(Reconstructions(every_n_epochs=2, num_images=2)),  # at 2, and after the last
+        drawing(Transition(every_n_epochs=None, num_images=2, num_frames=2)),  # after the last
         ReconstructionHistory(num_images=2),  # at 1, 2, and after the last
         TrainingGif(every_n_epochs=2, num_images=4),
         Projector(every_n_epochs=None),

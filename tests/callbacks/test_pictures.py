@@ -11,40 +11,41 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from tests.callbacks.fakes import FakeData, FakeModule, captured, evaluated, events, pixels, train
+from tests.callbacks.fakes import FakeData, FakeModule, captured, drawing, evaluated, events, pixels, train
 from vae_lightning.callbacks import projector
-from vae_lightning.callbacks.embedding import Embedding
-from vae_lightning.callbacks.latent_units import AggregatedPosterior, LatentUnits
-from vae_lightning.callbacks.manifold import Manifold
-from vae_lightning.callbacks.neighbours import Neighbours
-from vae_lightning.callbacks.periodic import PeriodicCallback
-from vae_lightning.callbacks.pictures import FixedPictureCallback, SampledPictureCallback
+from vae_lightning.callbacks.pictures import DrawPicture, PictureCallback, as_callbacks
 from vae_lightning.callbacks.projector import Projector
 from vae_lightning.callbacks.reconstruction_history import ReconstructionHistory
-from vae_lightning.callbacks.reconstructions import Reconstructions
-from vae_lightning.callbacks.samples import Samples
 from vae_lightning.callbacks.training_gif import TrainingGif
-from vae_lightning.callbacks.transition import Transition
-from vae_lightning.callbacks.traversals import Traversals
 from vae_lightning.checkpoints.expectations import UnexpectedError
 from vae_lightning.checkpoints.reader import stored
 from vae_lightning.drawing.captions import with_caption
 from vae_lightning.drawing.grids import comparison_grid, image_grid
 from vae_lightning.errors import UserError
+from vae_lightning.pictures.aggregated_posterior import AggregatedPosterior
+from vae_lightning.pictures.embedding import Embedding
+from vae_lightning.pictures.latent_units import LatentUnits
+from vae_lightning.pictures.manifold import Manifold
+from vae_lightning.pictures.neighbours import Neighbours
+from vae_lightning.pictures.picture import PictureOfSamples
+from vae_lightning.pictures.reconstructions import Reconstructions
+from vae_lightning.pictures.samples import Samples
+from vae_lightning.pictures.transition import Transition
+from vae_lightning.pictures.traversals import Traversals
 
 EVERY_NTH = {
     "reconstructions": partial(Reconstructions, num_images=4),
     "samples": partial(Samples, num_images=4),
     "training": partial(TrainingGif, num_images=4),
     "transition": partial(Transition, num_images=3, num_frames=3),
-    "traversals": partial(Traversals, num_dims=2, num_columns=3),
+    "traversals": partial(Traversals, centre="image", num_dims=2, num_columns=3),
     "manifold": partial(Manifold, num_points=3),
     "latent_units": LatentUnits,
     "aggregated_posterior": partial(AggregatedPosterior, num_dims=2),
     "neighbours": partial(Neighbours, num_images=2, num_nearest=2),
-    "tsne": partial(Embedding, "tsne"),
-    "pca": partial(Embedding, "pca"),
-    "plane": partial(Embedding, "plane"),
+    "tsne": partial(Embedding, method="tsne"),
+    "pca": partial(Embedding, method="pca"),
+    "plane": partial(Embedding, method="plane"),
     "projector": Projector,
 }
 NAMES = [*EVERY_NTH, "reconstruction_history"]
@@ -55,7 +56,8 @@ OWN_SCHEDULE = ["training", "reconstruction_history"]
 
 def every_callback(every_n_epochs):
     periodic = {name: make(every_n_epochs=every_n_epochs) for name, make in EVERY_NTH.items()}
-    return periodic | {"reconstruction_history": ReconstructionHistory(num_images=2)}
+    made = periodic | {"reconstruction_history": ReconstructionHistory(num_images=2)}
+    return {name: each if isinstance(each, Callback) else DrawPicture(each, name) for name, each in made.items()}
 
 
 class StopAfter(Callback):
@@ -160,24 +162,30 @@ def test_the_checkpoint_keeps_what_is_drawn_as_plain_tensors(everything, run_dir
         "traversals": levels[:1],
         "reconstruction_history": levels[:2],
     }
-    kept = {name for name, callback in callbacks.items() if isinstance(callback, FixedPictureCallback)}
-    assert kept == set(expected)
+    pictures = {name: each for name, each in callbacks.items() if isinstance(each, PictureCallback)}
+    assert {name for name, each in pictures.items() if each.kept is not None} == set(expected)
     for name, fixed in expected.items():
-        [state] = [state for key, state in states.items() if key.startswith(type(callbacks[name]).__name__)]
         restored = every_callback(None)[name]
-        restored.load_state_dict(state)
-        assert restored.fixed.dtype == fixed.dtype
-        assert torch.equal(restored.fixed, fixed)
+        restored.load_state_dict(states[callbacks[name].state_key])
+        assert restored.kept.images.dtype == fixed.dtype
+        assert torch.equal(restored.kept.images, fixed)
+
+
+def test_the_checkpoint_calls_each_as_earlier_versions_did(everything):
+    keys = {name: callback.state_key for name, callback in everything[1].items() if name != "projector"}
+    earlier = {"training": "TrainingGif", "tsne": "Tsne", "pca": "Pca", "plane": "Plane"}
+    assert keys == {name: name.title().replace("_", "") for name in keys} | earlier
 
 
 def test_of_samples_the_checkpoint_keeps_number_and_seed(everything, run_dir):
     _, callbacks, _ = everything
     states = torch.load(run_dir / "run.ckpt", weights_only=True)["callbacks"]
-    sampling = {name: each for name, each in callbacks.items() if isinstance(each, SampledPictureCallback)}
+    pictures = {name: each for name, each in callbacks.items() if isinstance(each, PictureCallback)}
+    sampling = {name: each for name, each in pictures.items() if isinstance(each.picture, PictureOfSamples)}
     assert set(sampling) == {"samples", "training", "neighbours"}
     for callback in sampling.values():
-        [state] = [state for key, state in states.items() if key.startswith(type(callback).__name__)]
-        assert state == {"chosen_by": {"num_images": callback.num_images, "seed": 0}}
+        chosen_by = {"num_images": callback.picture.num_images, "seed": None}
+        assert states[callback.state_key] == {"chosen_by": chosen_by, "noise": "indexed"}
 
 
 def test_no_interval_is_after_the_last_epoch_only(fit, tmp_path):
@@ -191,43 +199,36 @@ def test_no_interval_is_after_the_last_epoch_only(fit, tmp_path):
     [(1, 3, [1, 2, 3]), (2, 5, [2, 4, 5]), (3, 3, [3]), (9, 2, [2])],
 )
 def test_an_epoch_is_drawn_once(fit, tmp_path, tensorboard, every_n_epochs, max_epochs, epochs):
-    fit(Samples(every_n_epochs), max_epochs=max_epochs)
+    fit(Samples(every_n_epochs=every_n_epochs), max_epochs=max_epochs)
     assert epochs_of(tmp_path, "samples") == epochs
     assert [event.step for event in tensorboard().Images("images/samples")] == [6 * epoch - 1 for epoch in epochs]
 
 
 @pytest.mark.parametrize("every_n_epochs", [5, None])
 def test_the_last_epoch_of_a_training_that_was_stopped(fit, tmp_path, every_n_epochs):
-    fit(Samples(every_n_epochs), StopAfter(epoch=3), max_epochs=10)
+    fit(Samples(every_n_epochs=every_n_epochs), StopAfter(epoch=3), max_epochs=10)
     assert epochs_of(tmp_path, "samples") == [3]
 
 
-def test_only_rank_zero_draws_but_every_rank_looks(fit, tmp_path, monkeypatch):
-    looks = []
-
-    def noted(name, function):
-        return lambda *args: looks.append(name) or function(*args)
-
+def test_only_rank_zero_draws(fit, tmp_path, monkeypatch):
     callbacks = every_callback(1)
     for name, callback in callbacks.items():
         if name != "projector":
-            monkeypatch.setattr(callback, "look", noted(name, callback.look))
-            monkeypatch.setattr(callback, "draw", lambda *_: pytest.fail("drawn"))
+            monkeypatch.setattr(callback, "drawn", lambda *_: pytest.fail("drawn"))
             monkeypatch.setattr(callback, "publish", lambda *_: pytest.fail("published"))
-    monkeypatch.setattr(projector, "example_latents", noted("projector", projector.example_latents))
+    monkeypatch.setattr(projector, "training_source", lambda *_: pytest.fail("looked"))
     monkeypatch.setattr(Trainer, "is_global_zero", False)
     fit(*callbacks.values(), latent_dim=2, max_epochs=2, enable_checkpointing=False)
-    assert looks == ["training"] + NAMES * 2
     assert {path.name for path in tmp_path.iterdir() if "tfevents" not in path.name} <= {"hparams.yaml"}
 
 
-@pytest.mark.parametrize("failing", ["look", "draw", "publish"])
+@pytest.mark.parametrize("failing", ["drawn", "publish"])
 def test_modes_are_restored_when_drawing_fails(fit, monkeypatch, failing):
     def fail(*_):
         raise RuntimeError("no picture today")
 
     witness = Witness()
-    callback = Samples()
+    callback = drawing(Samples(every_n_epochs=1))
     monkeypatch.setattr(callback, failing, fail)
 
     class AtTheEnd(Callback):
@@ -243,14 +244,18 @@ def test_modes_are_restored_when_drawing_fails(fit, monkeypatch, failing):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_show_what_the_model_makes_and_where_it_comes_from(fit, tmp_path, channels):
-    trainer = fit(Reconstructions(num_images=5), Samples(num_images=9, seed=3), channels=channels)
+    trainer = fit(
+        Reconstructions(every_n_epochs=1, num_images=5),
+        Samples(every_n_epochs=1, num_images=9, seed=3),
+        channels=channels,
+    )
     vae, originals = evaluated(trainer), FakeData(channels).example_images(5)
     with torch.no_grad():
         samples, reconstructions = vae.generate(vae.sampled(9, seed=3)), vae.reconstruct(originals)
     for epoch, is_equal in [(3, True), (2, False)]:
         origin = f"fake · epoch {epoch}"
         expected = {
-            "samples": with_caption(image_grid(samples, columns=3), "samples from the prior", origin),
+            "samples": with_caption(image_grid(samples, columns=3), "samples from the prior, seed 3", origin),
             "reconstructions": comparison_grid(originals, reconstructions, columns=8, context=origin),
         }
         for name, picture in expected.items():
@@ -260,19 +265,22 @@ def test_pictures_show_what_the_model_makes_and_where_it_comes_from(fit, tmp_pat
 
 @pytest.mark.parametrize(("folder", "run"), [("run", "fake"), ("7", "fake, job 7")])
 def test_a_job_of_a_sweep_is_told_from_the_others(fit, tmp_path, monkeypatch, folder, run):
-    captions = captured(monkeypatch, "vae_lightning.callbacks.samples.with_caption")
-    fit(Samples(), max_epochs=2, run_dir=tmp_path / folder)
+    captions = captured(monkeypatch, "vae_lightning.pictures.samples.with_caption")
+    fit(Samples(every_n_epochs=1), max_epochs=2, run_dir=tmp_path / folder)
     assert [context for _, _, context in captions] == [f"{run} · epoch 1", f"{run} · epoch 2"]
 
 
 def test_a_resumed_run_draws_what_it_drew_before(fit, tmp_path):
     trainer = fit(Samples(num_images=4, seed=1), max_epochs=1)
     trainer.save_checkpoint(tmp_path / "run.ckpt")
-    resumed = Samples(num_images=4, seed=2)
+    resumed = drawing(Samples(num_images=9, seed=2))
     again = fit(resumed, max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
-    z, labels = resumed.drawn(again.lightning_module)
-    assert torch.equal(z, trainer.lightning_module.vae.sampled(4, seed=1))
-    assert labels is None
+    assert resumed.picture == Samples(num_images=4, seed=1)
+    vae = evaluated(again)
+    with torch.no_grad():
+        samples = vae.generate(vae.sampled(4, seed=1))
+    expected = with_caption(image_grid(samples, columns=2), "samples from the prior, seed 1", "fake · epoch 2")
+    assert np.array_equal(pixels(tmp_path / "images/samples/epoch_0002.png"), expected)
     assert epochs_of(tmp_path, "samples") == [1, 2]
 
 
@@ -299,7 +307,7 @@ MAKERS = EVERY_NTH | {"reconstruction_history": ReconstructionHistory}
 def test_an_argument_that_is_too_small_is_named(name, argument, least):
     with pytest.raises(ValueError, match=f"^{argument} must be at least {least}, got {least - 1}$"):
         MAKERS[name](**{argument: least - 1})
-    assert isinstance(MAKERS[name](**{argument: least}), PeriodicCallback)
+    MAKERS[name](**{argument: least})
 
 
 def test_a_resumed_run_says_that_it_keeps_what_it_has_drawn(fit, tmp_path, caplog, monkeypatch):
@@ -307,36 +315,50 @@ def test_a_resumed_run_says_that_it_keeps_what_it_has_drawn(fit, tmp_path, caplo
     fit(Samples(num_images=4), max_epochs=1).save_checkpoint(tmp_path / "run.ckpt")
     fit(Samples(num_images=4), max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
     assert "goes on with" not in caplog.text
-    resumed = Samples(num_images=9)
+    resumed = drawing(Samples(num_images=9))
     fit(resumed, max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
-    assert "callbacks.samples: a resumed run goes on with the z that it has drawn so far" in caplog.text
-    assert resumed.num_images == 4
+    assert "callbacks.samples: a resumed run goes on with the samples that it has drawn so far" in caplog.text
+    assert resumed.picture.num_images == 4
 
 
-def test_what_an_earlier_version_kept_of_samples_is_taken_by_its_seed(fit):
-    earlier = {"fixed": torch.randn(5, 6), "chosen_by": {"num_images": 5, "seed": 3}}
-    samples = Samples(num_images=4)
-    samples.load_state_dict(earlier)
-    assert (samples.num_images, samples.seed) == (5, 3)
+def test_what_an_earlier_version_kept_of_samples_is_taken_by_its_seed(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("vae_lightning"), "propagate", True)
+    samples = drawing(Samples(num_images=5, seed=3))
     samples.load_state_dict({})  # of a training that was over before it began
-    assert (samples.num_images, samples.seed) == (5, 3)
+    samples.load_state_dict(samples.state_dict())
+    assert not caplog.text
+    samples.load_state_dict({"fixed": torch.randn(4, 6), "chosen_by": {"num_images": 4, "seed": 2}})
+    assert samples.picture == Samples(num_images=4, seed=2)
+    assert "callbacks.samples: an earlier version has drawn other samples by this seed" in caplog.text
 
 
-def test_fixed_images_bring_their_labels_to_a_model_that_is_told_them(tmp_path):
-    module = FakeModule(channels=3, latent_dim=6)
+def test_fixed_images_bring_their_labels_to_a_model_that_is_told_them(tmp_path, fit):
+    callback, trainer = drawing(Reconstructions(num_images=4)), fit(max_epochs=1)
+    module = trainer.lightning_module
     module.vae.num_classes = 3
-    callback = Reconstructions(num_images=4)
-    batch = callback.choose(FakeData())
-    callback.fixed, callback.labels = batch.images, batch.labels
-    assert callback.told_on(module).tolist() == [0, 1, 2, 0]
-    restored = Reconstructions(num_images=4)
+    module.vae.decode = lambda z, labels=None, target=None, plain=module.vae.decode: plain(z)
+    callback.on_train_start(trainer, module)
+    assert callback.kept.labels.tolist() == [0, 1, 2, 0]
+    restored = drawing(Reconstructions(num_images=4))
     restored.load_state_dict(callback.state_dict())
-    assert restored.told_on(module).tolist() == [0, 1, 2, 0]
+    assert restored.kept.labels.tolist() == [0, 1, 2, 0]
     expected = restored.expected_state(module, SimpleNamespace(image_shape=(3, 8, 8)))
     for labels in ({}, {"labels": torch.tensor([0, 1, 2])}, {"labels": torch.tensor([0, 1, 2, 3])}):
-        torch.save({"fixed": batch.images} | labels, tmp_path / "state")
+        torch.save({"fixed": callback.kept.images} | labels, tmp_path / "state")
         with stored(tmp_path / "state") as contents, pytest.raises(UnexpectedError, match="labels"):
             expected(contents, "callbacks.Reconstructions")
-    restored.labels = None
+    restored.load_state_dict({"fixed": callback.kept.images})
     with pytest.raises(UserError, match=r"^callbacks.reconstructions: its images have no labels, which this model"):
-        restored.told_on(module)
+        restored.on_train_start(trainer, module)
+
+
+def test_what_a_model_has_not_is_left_out_in_one_line(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("vae_lightning"), "propagate", True)
+    caplog.set_level(logging.INFO, "vae_lightning")
+    chosen = {"manifold": Manifold(), "samples": Samples(), "plane": Embedding(method="plane"), "own": Callback()}
+    callbacks = as_callbacks(chosen, FakeModule(3, 6).vae)
+    assert [getattr(each, "name", None) for each in callbacks] == ["samples", None]
+    assert callbacks[1] is chosen["own"]
+    told = "pictures left out: manifold, plane (for two latent dimensions, and this run has 6)"
+    assert [record.message for record in caplog.records] == [told]
+    assert len(as_callbacks(chosen, FakeModule(3, 2).vae)) == 4

@@ -5,8 +5,8 @@ import pytest
 from lightning.pytorch import Callback
 
 from tests.callbacks.fakes import frames, pixels
-from vae_lightning.callbacks.pictures import Drawing
 from vae_lightning.callbacks.training_gif import TrainingGif
+from vae_lightning.pictures.picture import Drawing
 
 
 class KilledError(Exception):
@@ -61,7 +61,7 @@ def test_every_nth_epoch_and_the_last(fit, tmp_path):
 
 def test_a_model_that_does_not_change_still_gets_its_frames(fit, tmp_path, monkeypatch):
     monkeypatch.setattr("vae_lightning.callbacks.training_gif.with_caption", lambda picture, text: picture)
-    monkeypatch.setattr(TrainingGif, "draw", lambda *_: Drawing(np.full((40, 40, 3), 90, dtype=np.uint8)))
+    monkeypatch.setattr(TrainingGif, "drawn", lambda *_: Drawing(np.full((40, 40, 3), 90, dtype=np.uint8)))
     fit(TrainingGif())
     assert len(frames(tmp_path / "training.gif")[0]) == 4
 

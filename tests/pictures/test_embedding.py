@@ -1,127 +1,146 @@
-"""Images on a plane: the pictures, and a table that says which is where."""
-
-import csv
-from pathlib import Path
+import logging
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from sklearn.decomposition import PCA
 
-from vae_lightning.errors import UserError
-from vae_lightning.latents.embeddings import embed
-from vae_lightning.pictures.embedding import DrawEmbedding
+from tests.callbacks.fakes import FakeData, captured, evaluated, pixels, places, train, unchecked
+from vae_lightning.callbacks.projector import Projector
+from vae_lightning.pictures.embedding import Embedding
+from vae_lightning.pictures.latent_units import LatentUnits
+from vae_lightning.pictures.traversals import Traversals
+from vae_lightning.runs import source
 
-
-def made(run, folder: Path, **settings) -> Path:
-    folder.mkdir()
-    DrawEmbedding(**settings)(run, folder)
-    return folder
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+PICTURE = "vae_lightning.pictures.embedding.embedding_picture"
+THUMBNAILS_ENLARGED = 8  # 8 px to 64
 
 
-def table(folder: Path) -> dict[str, list[str]]:
-    with (folder / "embedding.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
-        header, *rows = csv.reader(stream)
-    return {name: list(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)}
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory, module_patch):
+    """By method: the arguments of its picture at the end of a run, of the first ten images; and the Trainer."""
+    calls = captured(module_patch, PICTURE)
+    methods = ("tsne", "pca", "plane")
+    callbacks = [Embedding(method=method, num_images=10) for method in methods]
+    trainer = train(tmp_path_factory.mktemp("embedding"), *callbacks, latent_dim=2)
+    return dict(zip(methods, calls, strict=True)), trainer
 
 
-def points(columns: dict[str, list[str]], method: str) -> np.ndarray:
-    return np.array([columns[f"{method}_x"], columns[f"{method}_y"]], dtype=float).T
+@pytest.fixture
+def encodings(monkeypatch):
+    """How many images were encoded, call by call."""
+    calls, encode = [], source.encode
+    monkeypatch.setattr(source, "encode", lambda *given: calls.append(len(given[1])) or encode(*given))
+    return calls
 
 
-def test_two_latent_dimensions_get_all_three_methods(plane, tmp_path):
-    folder = made(plane, tmp_path / "out", num_images=20, split="test")
-    assert names(folder) == ["embedding.csv", "pca.png", "plane.png", "tsne.png"]
-    columns = table(folder)
-    assert list(columns) == ["index", "label", "tsne_x", "tsne_y", "pca_x", "pca_y", "plane_x", "plane_y"]
-    indices = [int(index) for index in columns["index"]]
-    assert len(set(indices)) == 20
-    batch = plane.data.images_of_indices(indices, "test")
-    assert [int(label) for label in columns["label"]] == batch.labels.tolist()
+def means(trainer, num_images):
     with torch.no_grad():
-        means = plane.vae.encode(batch.images.float() / 255).loc
-    np.testing.assert_allclose(points(columns, "plane"), means.numpy(), atol=1e-5)
-    np.testing.assert_allclose(points(columns, "pca"), embed(means, "pca", 0).points, atol=1e-4)
+        return evaluated(trainer).encode(trainer.datamodule.example_images(num_images)).loc.numpy()
 
 
-def test_other_latent_spaces_have_no_plane_of_their_own(digits, tmp_path):
-    assert names(made(digits, tmp_path / "out", num_images=8)) == ["embedding.csv", "pca.png", "tsne.png"]
-    with pytest.raises(UserError) as error:
-        made(digits, tmp_path / "plane", methods=["pca", "plane"])
-    assert str(error.value) == "methods: plane is for two latent dimensions, and this run has 4"
-    assert names(tmp_path / "plane") == []
+@pytest.mark.parametrize("method", ["tsne", "pca", "plane"])
+def test_shows_the_first_images_with_their_labels(drawn, method):
+    pictures, trainer = drawn
+    points, images, labels, _, title, context = pictures[method]
+    assert points.shape == (10, 2)
+    assert torch.equal(images, trainer.datamodule.examples(10).images)
+    assert labels.tolist() == [index % 3 for index in range(10)]
+    assert title == {"tsne": "t-SNE", "pca": "PCA", "plane": "latent plane"}[method] + " of 10 validation images"
+    assert context == "fake · epoch 3"
 
 
-def test_only_the_methods_that_are_asked_for(digits, tmp_path):
-    assert names(made(digits, tmp_path / "one", methods="pca", num_images=10)) == ["embedding.csv", "pca.png"]
-    assert list(table(tmp_path / "one")) == ["index", "label", "pca_x", "pca_y"]
-    with pytest.raises(UserError, match="methods: is empty; choose from tsne, pca, plane"):
-        made(digits, tmp_path / "none", methods=[])
+def test_the_plane_is_the_posterior_means(drawn):
+    pictures, trainer = drawn
+    points, _, _, axes, _, _ = pictures["plane"]
+    assert np.allclose(points, means(trainer, 10), atol=1e-6)
+    assert axes == ("z 0", "z 1")
 
 
-def test_t_sne_depends_on_its_seed(digits, tmp_path):
-    places = [
-        points(table(made(digits, tmp_path / name, methods="tsne", num_images=12, seed=seed)), "tsne")
-        for name, seed in (("one", 1), ("again", 1), ("other", 2))
+def test_pca_is_that_of_the_posterior_means(drawn):
+    pictures, trainer = drawn
+    points, _, _, axes, _, _ = pictures["pca"]
+    pca = PCA(2).fit(means(trainer, 10))
+    assert np.allclose(np.abs(points), np.abs(pca.transform(means(trainer, 10))), atol=1e-5)
+    assert axes[0] == f"principal component 1, {pca.explained_variance_ratio_[0]:.0%} of the variance"
+
+
+def test_tsne_is_neither_and_depends_on_its_seed(drawn, fit, monkeypatch):
+    calls = captured(monkeypatch, PICTURE)
+    fit(Embedding(method="tsne", num_images=10, seed=5), latent_dim=2)
+    points = {"other seed": calls[0][0]} | {method: arguments[0] for method, arguments in drawn[0].items()}
+    assert drawn[0]["tsne"][3] is None
+    for other in ("other seed", "pca", "plane"):
+        assert not np.allclose(points["tsne"], points[other], atol=1e-3)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 3])
+def test_no_plane_unless_there_are_two_dimensions(fit, tmp_path, encodings, latent_dim):
+    fit(Embedding(method="plane", every_n_epochs=1), latent_dim=latent_dim)
+    assert not (tmp_path / "images").exists()
+    assert encodings == []
+
+
+@pytest.mark.parametrize("latent_dim", [1, 3])
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+def test_the_other_methods_take_any_number_of_dimensions(fit, tmp_path, method, latent_dim):
+    fit(Embedding(method=method), latent_dim=latent_dim, max_epochs=1)
+    assert (tmp_path / f"images/{method}/epoch_0001.png").exists()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_stand_for_labels_that_are_missing(fit, tmp_path, channels):
+    drawn = {}
+    for has_labels in (True, False):
+        run_dir, data = tmp_path / str(has_labels), FakeData(channels, has_labels)
+        fit(Embedding(method="pca", num_images=5), data=data, channels=channels, max_epochs=1, run_dir=run_dir)
+        drawn[has_labels] = pixels(run_dir / "images/pca/epoch_0001.png")
+    first = data.example_images(1)[0]
+    assert len(places(drawn[False], first, THUMBNAILS_ENLARGED)) == 1
+    assert places(drawn[True], first, THUMBNAILS_ENLARGED) == []
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca", "plane"])
+def test_too_few_images_are_no_reason_to_stop(fit, tmp_path, caplog, method):
+    with caplog.at_level(logging.WARNING, "vae_lightning"):
+        trainer = fit(Embedding(method=method, every_n_epochs=1), data=FakeData(num_val=3), latent_dim=2)
+    assert trainer.current_epoch == 3
+    assert caplog.text.count(f"callbacks.{method}: an embedding needs 4 images or more, and there are 3") == 3
+    assert not (tmp_path / "images").exists()
+
+
+def test_four_images_are_enough(fit, tmp_path):
+    fit(*(Embedding(method=method) for method in ("tsne", "pca", "plane")), data=FakeData(num_val=4), latent_dim=2)
+    assert len(list((tmp_path / "images").rglob("*.png"))) == 3
+
+
+def test_an_unknown_method_is_named():
+    with pytest.raises(ValueError, match=r"^method must be one of tsne, pca, plane, got umap$"):
+        unchecked(Embedding, method="umap")
+
+
+def test_callbacks_that_ask_for_the_same_images_encode_them_once_an_epoch(fit, encodings):
+    asking = [
+        Embedding(method="pca", every_n_epochs=1, num_images=10),
+        Embedding(method="tsne", num_images=10),
+        LatentUnits(every_n_epochs=1, num_images=10),
+        Traversals(every_n_epochs=1, num_images=10),
+        Projector(every_n_epochs=1, num_images=10),
     ]
-    assert np.array_equal(places[0], places[1])
-    assert not np.allclose(places[0], places[2])
+    fit(*asking)
+    assert encodings == [10, 10, 10]
 
 
-def test_pictures_of_a_folder_are_called_by_their_names(colour, tmp_path):
-    root = Path(colour.config["data"]["root"])
-    of_split = table(made(colour, tmp_path / "split", methods="pca", split="train", num_images=6))
-    assert list(of_split) == ["file", "pca_x", "pca_y"]
-    assert len(of_split["file"]) == 6
-    assert all((root / name).is_file() for name in of_split["file"])
-    own = table(made(colour, tmp_path / "own", methods="pca", images=str(root), num_images=7))
-    assert len(own["file"]) == 7
-    assert set(own["file"]) < {path.relative_to(root).as_posix() for path in root.rglob("*.*")}
+def test_another_number_of_images_is_encoded_anew(fit, encodings):
+    fit(Embedding(method="pca", num_images=10), LatentUnits(every_n_epochs=None, num_images=9))
+    assert encodings == [10, 9]
 
 
-def test_a_name_that_is_not_utf_8_comes_back_as_it_is(digits, tmp_path):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    try:
-        for name in ("a.png", "b.png", "c.png", "d\udcff.png"):
-            Image.new("L", (28, 28), len(list(folder.iterdir())) * 60).save(folder / name, format="PNG")
-    except (OSError, UnicodeError):
-        pytest.skip("this file system knows no such names")
-    assert table(made(digits, tmp_path / "out", methods="pca", images=str(folder)))["file"][-1] == "d\udcff.png"
-
-
-def test_too_few_images_are_told(digits, tmp_path):
-    for number in range(3):
-        Image.new("L", (8, 8)).save(tmp_path / f"{number}.png")
-    with pytest.raises(UserError, match=r"^an embedding needs 4 images or more, and there are 3$"):
-        DrawEmbedding(images=str(tmp_path))(digits, tmp_path)
-
-
-def test_a_damaged_picture_is_an_error_where_it_was_named_and_else_left_out(digits, tmp_path):
-    (tmp_path / "bad.png").write_bytes(b"not a picture")
-    with pytest.raises(UserError, match=r"^images: \S+bad\.png: can't be read as a picture \("):
-        DrawEmbedding(images=[str(tmp_path / "bad.png")])(digits, tmp_path)
-    with pytest.raises(UserError, match=r"^images: none can be read as a picture$"):
-        DrawEmbedding(images=str(tmp_path))(digits, tmp_path)
-    for number in range(5):
-        Image.new("L", (8, 8), number * 50).save(tmp_path / f"{number}.png")
-    out = made(digits, tmp_path / "out", methods="pca", images=str(tmp_path))
-    assert table(out)["file"] == [f"{number}.png" for number in range(5)]
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"num_images": 3}, "num_images must be at least 4, got 3"),
-        ({"seed": -1}, "seed must be from 0 to 4294967295, got -1"),
-        ({"seed": 2**32}, "seed must be from 0 to 4294967295, got 4294967296"),
-    ],
-)
-def test_impossible_settings_are_named(settings, message):
-    with pytest.raises(ValueError) as error:  # noqa: PT011
-        DrawEmbedding(**settings)
-    assert str(error.value) == message
+def test_each_step_has_its_own_latents_and_each_model_too(fit, monkeypatch):
+    calls = captured(monkeypatch, PICTURE)
+    first = fit(Embedding(method="plane", every_n_epochs=1), latent_dim=2)
+    assert all(not np.array_equal(calls[0][0], other[0]) for other in calls[1:])
+    assert np.allclose(calls[2][0], means(first, 24), atol=1e-6)
+    second = fit(Embedding(method="plane"), latent_dim=2, data=FakeData(num_val=20))
+    assert first.global_step == second.global_step
+    assert np.allclose(calls[3][0], means(second, 20), atol=1e-6)

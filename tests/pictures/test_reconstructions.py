@@ -7,14 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from vae_lightning.pictures.reconstructions import DrawReconstructions
-from vae_lightning.pictures.saving import save_image
+from vae_lightning.exports.saving import save_image, save_picture
+from vae_lightning.pictures.reconstructions import Reconstructions
 from vae_lightning.runs.trained import TrainedRun
 
 
 def made(run: TrainedRun, folder: Path, **settings) -> Path:
     folder.mkdir()
-    DrawReconstructions(**settings)(run, folder)
+    save_picture(Reconstructions(**settings), run, folder, "reconstructions")
     return folder
 
 
@@ -96,4 +96,4 @@ def test_any_picture_will_do(digits, colour, tmp_path):
 
 def test_no_images_are_refused():
     with pytest.raises(ValueError, match=r"^num_images must be at least 1, got 0$"):
-        DrawReconstructions(num_images=0)
+        Reconstructions(num_images=0)

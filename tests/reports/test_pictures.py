@@ -6,14 +6,14 @@ import pytest
 from PIL import Image
 
 from tests.reports.runs_on_disk import write_picture
-from vae_lightning.reports.pictures import Picture, embed
+from vae_lightning.reports.pictures import EmbeddedPicture, embed
 
 
-def opened(picture: Picture) -> Image.Image:
+def opened(picture: EmbeddedPicture) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(picture.uri.partition(",")[2])))
 
 
-def num_bytes(picture: Picture) -> int:
+def num_bytes(picture: EmbeddedPicture) -> int:
     return len(base64.b64decode(picture.uri.partition(",")[2]))
 
 

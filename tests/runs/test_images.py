@@ -9,10 +9,10 @@ from PIL import Image
 from vae_lightning.errors import UserError
 from vae_lightning.runs.images import (
     Choice,
+    named_images,
     own_images,
     picture_files,
     short_names,
-    split_images,
     stream_files,
     stream_split,
 )
@@ -127,12 +127,12 @@ def test_a_binarized_stream_does_not_depend_on_its_batches(plane, album):
 
 
 def test_split_images_are_named_by_file_or_by_index_and_label(digits, colour):
-    chosen = split_images(digits, "test", 7)
+    chosen = named_images(digits, "test", digits.data.examples(7, "test", balanced=False))
     assert list(chosen.columns) == ["index", "label"]
     assert torch.equal(chosen.images, digits.data.examples(7, "test", balanced=False).images)
     labels = digits.data.splits["test"].labels
     assert chosen.labels.tolist() == [int(labels[index]) for index in chosen.names]
-    files = split_images(colour, "train", 5)
+    files = named_images(colour, "train", colour.data.examples(5, "train", balanced=False))
     assert list(files.columns) == ["file"]
     for name, image in zip(files.names, files.images, strict=True):
         path = Path(colour.config["data"]["root"]) / name

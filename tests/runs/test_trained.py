@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vae_lightning.errors import UserError
-from vae_lightning.latents.units import UnitStatistics
+from vae_lightning.latents.units import UnitStatistics, unit_statistics
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.trained import open_trained
 
@@ -84,9 +84,7 @@ def test_the_units_are_the_stored_ones_to_the_last_bit(digits, digits_run, moved
 
 
 def test_the_stored_units_are_those_of_the_validation_images(digits):
-    from vae_lightning.pictures.units import encoded, unit_statistics
-
-    computed = unit_statistics(encoded(digits, "val", 10_000))
+    computed = unit_statistics(digits.encoded("val", 10_000).latents)
     assert isinstance(digits.units, UnitStatistics)
     torch.testing.assert_close(digits.units.rate, computed.rate, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(digits.units.variance, computed.variance, atol=1e-5, rtol=1e-4)

@@ -11,9 +11,10 @@ from lightning.pytorch import Callback
 
 from tests.checkpoints.changing import NAN, same
 from tests.training.believed import believed, refusal
-from vae_lightning.callbacks.reconstructions import Reconstructions
-from vae_lightning.callbacks.samples import Samples
+from vae_lightning.callbacks.pictures import DrawPicture
 from vae_lightning.checkpoints.reader import stored
+from vae_lightning.pictures.reconstructions import Reconstructions
+from vae_lightning.pictures.samples import Samples
 
 
 class Foreign(Callback):
@@ -53,7 +54,9 @@ def test_pictures_of_another_number_than_the_run_now_asks_for_are_taken(parts, f
     chosen_by = {"num_images": num_stored, "seed": 0}
     images = {"fixed": torch.zeros(num_stored, *parts.data.image_shape, dtype=torch.uint8), "chosen_by": chosen_by}
     samples = {"fixed": torch.randn(num_stored, 2), "chosen_by": chosen_by}  # as an earlier version kept them
-    for callback, state in ((Reconstructions(num_images=own), images), (Samples(num_images=own), samples)):
+    pictures = {"reconstructions": Reconstructions(num_images=own), "samples": Samples(num_images=own)}
+    for (name, picture), state in zip(pictures.items(), (images, samples), strict=True):
+        callback = DrawPicture(picture, name)
         torch.save(state, file)
         with stored(file) as contents:
             found = callback.expected_state(parts.module, parts.data)(contents, "")

@@ -201,7 +201,8 @@ def _of_a_family(name: str, slot: str | None) -> Entry | None:
     except (ImportError, AttributeError, ValueError):  # there is none of that name
         return None
     is_own = isinstance(found, type) and found.__module__ == module and not inspect.isabstract(found)
-    return Entry((slot or "",), parts=MODEL_PARTS) if is_own and issubclass(found, _imported(family.kind, "")) else None
+    entry = Entry((slot or "",), withheld=family.withheld, parts=MODEL_PARTS)
+    return entry if is_own and issubclass(found, _imported(family.kind, "")) else None
 
 
 def _slot(entry: Entry | None, argument: str) -> str | None:

@@ -38,17 +38,19 @@ PARTIAL = {"encoder", "decoder", "posterior", "prior", "conditioning", "optimize
 
 @dataclass(frozen=True)
 class Family:
-    """Classes that need no entry each: they lie in a room of plain PyTorch, which knows no disk and no network.
+    """Classes that need no entry each, for they lie in a room where none writes to the disk or reaches the network.
 
     Attributes:
         room: the package that they lie in.
         kind: the abstract class that they are derived from.
         but: not those, which are made by a function of TABLE.
+        withheld: as in `Entry`.
     """
 
     room: str
     kind: str
     but: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
 
 
 FAMILIES: dict[str, Family] = {  # by the slot where one may stand, with all of its arguments
@@ -60,6 +62,11 @@ FAMILIES: dict[str, Family] = {  # by the slot where one may stand, with all of 
     "likelihood": Family("vae_lightning.models.likelihoods", "vae_lightning.models.parts.Likelihood"),
     "conditioning": Family("vae_lightning.models", "vae_lightning.models.parts.Conditioning"),
     "objective": Family("vae_lightning.objectives", "vae_lightning.objectives.terms.Objective"),
+    "callbacks": Family(
+        "vae_lightning.pictures",
+        "vae_lightning.pictures.picture.Picture",
+        withheld=("images", "files"),  # any file, read
+    ),
 }
 
 
@@ -125,13 +132,10 @@ TABLE: dict[str, Entry] = {
     # callbacks
     **_each(
         "vae_lightning.callbacks",
-        "embedding.Embedding latent_units.AggregatedPosterior latent_units.LatentUnits manifold.Manifold "
-        "neighbours.Neighbours progress.ProgressBar projector.Projector "
-        "reconstruction_history.ReconstructionHistory reconstructions.Reconstructions run_description.RunDescription "
-        "samples.Samples throughput.Throughput training_gif.TrainingGif traversals.Traversals",
+        "progress.ProgressBar projector.Projector reconstruction_history.ReconstructionHistory "
+        "run_description.RunDescription throughput.Throughput training_gif.TrainingGif",
         _CALLBACK,
     ),
-    "vae_lightning.callbacks.transition.Transition": Entry(("callbacks",), withheld=("files",)),  # any file, read
     # A search names the trial; its journal lies beside the run directory.
     "vae_lightning.callbacks.pruning.PruneTrial": Entry(
         ("callbacks",), withheld=("storage",), read_only=("trial",), parts={"pruner": "pruner"}
@@ -197,15 +201,33 @@ MOVED: dict[str, str] = {
     **_moved(
         "vae_lightning.generation",
         "vae_lightning.pictures",
-        "embedding.Embedding:embedding.DrawEmbedding manifold.Manifold:manifold.DrawManifold "
-        "neighbours.Neighbours:neighbours.DrawNeighbours transition.Transition:transition.DrawTransition "
-        "reconstructions.Reconstructions:reconstructions.DrawReconstructions "
-        "traversal.Traversal:traversal.DrawTraversal units.Units:units.DrawUnits",
+        "manifold.Manifold neighbours.Neighbours transition.Transition reconstructions.Reconstructions "
+        "traversal.Traversal:traversals.Traversals",
+    ),
+    **_moved(
+        "vae_lightning.pictures",
+        "vae_lightning.pictures",
+        "manifold.DrawManifold:manifold.Manifold neighbours.DrawNeighbours:neighbours.Neighbours "
+        "transition.DrawTransition:transition.Transition traversal.DrawTraversal:traversals.Traversals "
+        "reconstructions.DrawReconstructions:reconstructions.Reconstructions",
+    ),
+    **_moved(
+        "vae_lightning.callbacks",
+        "vae_lightning.pictures",
+        "embedding.Embedding latent_units.LatentUnits manifold.Manifold neighbours.Neighbours samples.Samples "
+        "latent_units.AggregatedPosterior:aggregated_posterior.AggregatedPosterior "
+        "reconstructions.Reconstructions transition.Transition traversals.Traversals",
+    ),
+    **_moved(
+        "vae_lightning.pictures",
+        "vae_lightning.exports",
+        "embedding.DrawEmbedding:embedding.WriteEmbedding units.DrawUnits:units.WriteUnits",
     ),
     **_moved(
         "vae_lightning.generation",
         "vae_lightning.exports",
-        "encode.Encode:encodings.WriteEncodings samples.Samples:samples.WriteSamples",
+        "encode.Encode:encodings.WriteEncodings samples.Samples:samples.WriteSamples "
+        "embedding.Embedding:embedding.WriteEmbedding units.Units:units.WriteUnits",
     ),
     "lightning.pytorch.trainer.Trainer": "lightning.pytorch.Trainer",
     "lightning.pytorch.trainer.trainer.Trainer": "lightning.pytorch.Trainer",

@@ -1,6 +1,7 @@
 """TensorBoard's embedding projector: the latents of validation images, to be turned and searched."""
 
 import io
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,17 @@ from lightning.pytorch import LightningModule, Trainer
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from torch import Tensor
 
-from vae_lightning.callbacks.examples import example_batch, example_latents
 from vae_lightning.callbacks.periodic import PeriodicCallback
+from vae_lightning.callbacks.source import training_source
 from vae_lightning.disk.files import folder_in, open_regular, read_text, write_atomically
 from vae_lightning.disk.unwritten import spared
 from vae_lightning.drawing.png import encode_png
 from vae_lightning.drawing.sprites import sprite_sheet
 from vae_lightning.errors import require_at_least
 from vae_lightning.loggers.showing import tensorboard_loggers
+from vae_lightning.pictures.picture import NothingToDrawError, check_finite
+
+log = logging.getLogger("vae_lightning")
 
 _MOST_BYTES = 1_000_000_000  # of a tensor: 100,000 images of 1,000 dimensions
 
@@ -50,13 +54,16 @@ class Projector(PeriodicCallback):
             _forget([path for path in _tensors(_folder(trainer)) if _epoch(path) > trainer.current_epoch])
 
     def act(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
-        if not tensorboard_loggers(trainer):
+        if not (tensorboard_loggers(trainer) and trainer.is_global_zero):
             return
-        latents = example_latents(trainer, pl_module, self.num_images)
-        if trainer.is_global_zero and latents is not None:
-            with spared("the projector's files"):
-                folder = folder_in(Path(trainer.default_root_dir), "projector")
-                _write(folder, epoch, latents.loc, example_batch(trainer, self.num_images))
+        batch, latents = training_source(trainer, pl_module, epoch).encoded("val", self.num_images)
+        try:
+            check_finite(latents)
+        except NothingToDrawError as reason:
+            log.warning("callbacks.projector: %s", reason)
+            return
+        with spared("the projector's files"):
+            _write(folder_in(Path(trainer.default_root_dir), "projector"), epoch, latents.loc, batch)
 
 
 def _write(folder: Path, epoch: int, points: Float32[Tensor, "N D"], batch: Any) -> None:

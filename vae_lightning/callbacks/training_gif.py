@@ -6,13 +6,12 @@ import re
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
-from torch import Tensor
 
 from vae_lightning.callbacks.periodic import undisturbed
-from vae_lightning.callbacks.pictures import Drawing, SampledPictureCallback
+from vae_lightning.callbacks.pictures import PictureCallback
+from vae_lightning.callbacks.source import TrainingSource
 from vae_lightning.disk.files import open_regular, write_atomically
 from vae_lightning.drawing.captions import with_caption
 from vae_lightning.drawing.gifs import GifFrame, gif_frame, join_frames
@@ -20,13 +19,15 @@ from vae_lightning.drawing.grids import sample_grid
 from vae_lightning.drawing.png import encode_png
 from vae_lightning.errors import require_frame_duration
 from vae_lightning.loggers.showing import show_picture
+from vae_lightning.pictures.picture import Drawing
+from vae_lightning.pictures.samples import Samples
 
 log = logging.getLogger("vae_lightning")
 
 _MOST_BYTES, _MOST_PIXELS = 64_000_000, 16_000_000  # of a frame that is read again
 
 
-class TrainingGif(SampledPictureCallback):
+class TrainingGif(PictureCallback):
     """Keeps `<run>/training.gif` up to date: the mean images of samples, from epoch 0, untrained, on.
 
     Each frame is also `<run>/images/training/epoch_0000.png`. The GIF is whole after every epoch, so that it
@@ -38,7 +39,7 @@ class TrainingGif(SampledPictureCallback):
         num_images: how many samples.
         frame_ms: how long each frame stays.
         hold_last_ms: how long the last frame stays before the GIF starts again.
-        seed: of their noise.
+        seed: of their noise, which is that of the picture `Samples`; None is the run's.
 
     Raises:
         ValueError: `every_n_epochs` or `num_images` is below 1, or a duration below 20 ms.
@@ -50,20 +51,18 @@ class TrainingGif(SampledPictureCallback):
         num_images: int = 36,
         frame_ms: int = 300,
         hold_last_ms: int = 2500,
-        seed: int = 0,
+        seed: int | None = None,
     ):
-        super().__init__("training", every_n_epochs, num_images, seed)
+        super().__init__(Samples(every_n_epochs=every_n_epochs, num_images=num_images, seed=seed), "training")
         require_frame_duration("frame_ms", frame_ms)
         require_frame_duration("hold_last_ms", hold_last_ms)
         self.frame_ms = frame_ms
         self.hold_last_ms = hold_last_ms
         self._frames: dict[int, GifFrame] = {}  # by epoch; compressed, so that an old frame costs no work
 
-    def look(self, trainer: Trainer, pl_module: LightningModule) -> tuple[Float[Tensor, "N C H W"], int | None]:
-        return self.images(pl_module)
-
-    def draw(self, seen: tuple[Float[Tensor, "N C H W"], int | None], context: str) -> Drawing:
-        return Drawing(sample_grid(*seen))
+    def drawn(self, source: TrainingSource) -> Drawing:
+        seen = self.picture.look(source)
+        return Drawing(sample_grid(seen.images, seen.num_rows))
 
     def publish(self, trainer: Trainer, epoch: int, drawing: Drawing) -> None:
         # Without the run's name: a caption that outgrew the picture would give the frames different sizes.

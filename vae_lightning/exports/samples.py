@@ -1,6 +1,5 @@
-"""Images from the prior."""
+"""Images from the prior, for other programs."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,14 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
-from vae_lightning.drawing.captions import with_caption
-from vae_lightning.drawing.grids import sample_grid
+from vae_lightning.drawing.png import to_uint8
 from vae_lightning.errors import require_at_least
+from vae_lightning.exports.saving import save_drawing, save_image
 from vae_lightning.latents.classes import labels_of_samples
-from vae_lightning.pictures.saving import save_image, save_picture, to_uint8
-from vae_lightning.runs.trained import TrainedRun
+from vae_lightning.pictures.samples import LARGEST_GRID, Samples
+from vae_lightning.runs.source import Source
 
 Format = Literal["grid", "png", "npz"]
-_LARGEST_GRID = 2500
 
 
 @dataclass(frozen=True)
@@ -30,10 +28,8 @@ class WriteSamples:
 
     Attributes:
         num_images: how many.
-        temperature: 1 is the prior's own spread, 0 its mean, of a mixture a component's; images below 1 are more
-            typical and less varied.
-        seed: of z.
-        save: `grid`, one picture `samples.png`; `png`, a file an image, `sample_000017.png`; `npz`, all in
+        temperature, seed: those of the picture `Samples`.
+        save: `grid`, that picture as `samples.png`; `png`, a file an image, `sample_000017.png`; `npz`, all in
             `samples.npz`: `images`, uint8 [N, H, W, C], `z`, float32 [N, D], and any `labels`.
         batch_size: how many are decoded at a time; changes no image.
 
@@ -43,22 +39,20 @@ class WriteSamples:
 
     num_images: int = 64
     temperature: float = 1.0
-    seed: int = 0
+    seed: int | None = None
     save: Format | Sequence[Format] = ("grid", "png")
     batch_size: int = 100
 
     def __post_init__(self) -> None:
         require_at_least("num_images", self.num_images, 1)
         require_at_least("batch_size", self.batch_size, 1)
-        require_at_least("seed", self.seed, 0)
-        if not 0 <= self.temperature < math.inf:
-            raise ValueError(f"temperature must be at least 0, got {self.temperature}")
         if not self.save:
             raise ValueError("save must be one or more of grid, png, npz")
-        if "grid" in self.save and self.num_images > _LARGEST_GRID:
-            raise ValueError(f"num_images must be at most {_LARGEST_GRID} for a grid; save=npz or save=png takes more")
+        if "grid" in self.save and self.num_images > LARGEST_GRID:
+            raise ValueError(f"num_images must be at most {LARGEST_GRID} for a grid; save=npz or save=png takes more")
+        self._picture()
 
-    def __call__(self, run: TrainedRun, folder: Path) -> None:
+    def __call__(self, run: Source, folder: Path) -> None:
         kept: list[tuple[Tensor, Tensor]] = []
         for indices, z, images in self._batches(run):
             if "png" in self.save:
@@ -70,21 +64,23 @@ class WriteSamples:
             return
         z, images = map(torch.cat, zip(*kept, strict=True))
         if "grid" in self.save:
-            title = f"samples from the prior, temperature {self.temperature:g}, seed {self.seed}"
-            rows = None if run.label is not None else run.vae.num_classes
-            title += "" if rows is None else ", a row a label"
-            grid = sample_grid(images.float() / 255, rows)
-            save_picture(folder / "samples.png", with_caption(grid, title, run.context))
+            picture = self._picture()
+            save_drawing(folder, "samples", picture.draw(picture.seen(run, images.float() / 255), run.context))
         if "npz" in self.save:
             pixels = images.permute(0, 2, 3, 1).numpy()
             labels = run.told_to_make(labels_of_samples(run.vae, torch.arange(self.num_images)), self.num_images)
             told: dict[str, Any] = {} if labels is None else {"labels": labels.numpy()}
             np.savez(folder / "samples.npz", images=pixels, z=z.numpy(), **told)
 
+    def _picture(self) -> Samples:
+        shown = min(self.num_images, LARGEST_GRID)
+        return Samples(num_images=shown, temperature=self.temperature, seed=self.seed)
+
     def _batches(
-        self, run: TrainedRun
+        self, run: Source
     ) -> Iterator[tuple[Int64[Tensor, " B"], Float32[Tensor, "B D"], UInt8[Tensor, "B C H W"]]]:
+        seed = self._picture().seed_of(run)
         for indices in torch.arange(self.num_images).split(self.batch_size):
             labels = labels_of_samples(run.vae, indices)
-            z = run.draw(indices, self.seed, self.temperature, labels)
+            z = run.draw(indices, seed, self.temperature, labels)
             yield indices, z, to_uint8(run.decode(z, labels, self.batch_size))

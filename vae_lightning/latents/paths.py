@@ -126,11 +126,11 @@ def manifold(num_points: int) -> tuple[Float[Tensor, "n n 2"], Float[Tensor, " n
 
 
 def why_no_manifold(vae: LatentModel) -> str | None:
-    """Why `manifold` shows nothing of a model; None if it does."""
+    """What models `manifold` is for, if this is none of them, as in "for two latent dimensions"; None if it is one."""
     if vae.latent_dim != 2:
-        return f"is for two latent dimensions, and this run has {vae.latent_dim}"
+        return f"for two latent dimensions, and this run has {vae.latent_dim}"
     if not isinstance(vae.latent_prior(), UnitNormal):
-        return "goes by the quantiles of a prior N(0, I) of both dimensions, and this run has another"
+        return "for a prior N(0, I) of both dimensions, by whose quantiles it goes, and this run has another"
     return None
 
 

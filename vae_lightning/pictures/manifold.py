@@ -1,40 +1,57 @@
 """The whole of a 2-D latent space at a glance."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
 
 from vae_lightning.drawing.walks import manifold_picture
-from vae_lightning.errors import UserError, require_at_least
+from vae_lightning.errors import require_at_least
 from vae_lightning.latents.paths import manifold, why_no_manifold
-from vae_lightning.pictures.saving import save_picture
-from vae_lightning.runs.trained import TrainedRun
+from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.pictures.picture import Drawing, Picture
+from vae_lightning.runs.source import Source
 
 _MOST = 100
 
 
-@dataclass(frozen=True)
-class DrawManifold:
-    """The images at the Gaussian quantiles of a 2-D latent space, `manifold.png`: Kingma & Welling, arXiv 1312.6114.
+class Plane(NamedTuple):
+    """Images over a plane, the values along its axes, and what they are."""
+
+    images: Float[Tensor, "n n C H W"]
+    values: list[float]
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifold(Picture):
+    """The images at the quantiles of a 2-D prior N(0, I): Kingma & Welling, arXiv 1312.6114, figure 4.
 
     Attributes:
         num_points: the picture is of num_points x num_points images.
 
     Raises:
-        ValueError: `num_points` is below 1 or above 100.
+        ValueError: a number below 1, or `num_points` above 100.
     """
 
     num_points: int = 20
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_at_least("num_points", self.num_points, 1)
         if self.num_points > _MOST:
             raise ValueError(f"num_points must be at most {_MOST}, got {self.num_points}")
 
-    def __call__(self, run: TrainedRun, folder: Path) -> None:
-        reason = why_no_manifold(run.vae)
-        if reason is not None:
-            raise UserError(f"mode=manifold {reason}; try mode=traversal")
+    def why_not(self, vae: LatentModel) -> str | None:
+        return why_no_manifold(vae)
+
+    def look(self, source: Source) -> Plane:
         z, values = manifold(self.num_points)
-        images = run.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
-        picture = manifold_picture(images, values.tolist(), "images over the latent plane", run.context)
-        save_picture(folder / "manifold.png", picture)
+        labels = source.told_to_make(None, z.shape[:2].numel())
+        of = "" if labels is None else f", label {int(labels[0])}"
+        images = source.decode(z.flatten(0, 1), labels).unflatten(0, z.shape[:2])
+        return Plane(images, values.tolist(), f"images over the latent plane{of}")
+
+    def draw(self, seen: Plane, context: str) -> Drawing:
+        return Drawing(manifold_picture(*seen, context))

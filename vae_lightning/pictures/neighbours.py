@@ -1,26 +1,38 @@
-"""Whether the model has learned its training images by heart."""
+"""Whether the model has learned its training images by heart: samples beside the nearest of them."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
-import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.drawing.walks import neighbours_picture
 from vae_lightning.errors import require_at_least
-from vae_lightning.latents.classes import labels_of_samples
 from vae_lightning.latents.memorizing import HELD_OUT, memorizing
-from vae_lightning.pictures.saving import save_picture
-from vae_lightning.runs.trained import TrainedRun
+from vae_lightning.pictures.picture import Drawing, NothingToDrawError, PictureOfSamples
+from vae_lightning.runs.source import Source
 
 
-@dataclass(frozen=True)
-class DrawNeighbours:
-    """Samples beside their nearest training images, by root mean squared pixel difference: `neighbours.png`.
+class Compared(NamedTuple):
+    """Samples, reconstructions of validation images, and the data whose training images they are held against."""
+
+    samples: Float[Tensor, "N C H W"]
+    reconstructions: Float[Tensor, "M C H W"]
+    data: ImageDataModule
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours(PictureOfSamples):
+    """Samples beside their nearest training images, by root mean squared pixel difference.
+
+    For comparison it tells how far reconstructions of validation images, as soft as the samples are, lie from their
+    nearest training image: samples that are much nearer are copies.
 
     Attributes:
-        num_images: how many samples, the first ones of `mode=samples` with the same seed.
+        num_images, seed: those of `PictureOfSamples`; the samples are the first ones of `Samples` with that seed.
         num_nearest: how many training images beside each.
-        seed: of the samples.
 
     Raises:
         ValueError: a number too small.
@@ -28,24 +40,25 @@ class DrawNeighbours:
 
     num_images: int = 12
     num_nearest: int = 5
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        require_at_least("num_images", self.num_images, 1)
+        super().__post_init__()
         require_at_least("num_nearest", self.num_nearest, 1)
-        require_at_least("seed", self.seed, 0)
 
-    def __call__(self, run: TrainedRun, folder: Path) -> None:
-        data = run.data
-        indices = torch.arange(self.num_images)
-        labels = labels_of_samples(run.vae, indices)
-        samples = run.decode(run.draw(indices, self.seed, labels=labels), labels)
-        training_images = (batch.images for batch in data.stream("train"))
-        held_out = data.examples(HELD_OUT)
-        own = run if held_out.labels is None else run.with_label(None)  # what is made has `label`, not what is compared
-        told = own.told(held_out.labels, len(held_out.images))
-        reconstructions = own.decode(own.encode(held_out.images.float() / 255, told), told)
-        found = memorizing(samples, reconstructions, training_images, self.num_nearest)
-        title, neighbours = "samples and their nearest training images", found.neighbours.float() / 255
-        picture = neighbours_picture(samples, neighbours, found.distances, found.reference, title, run.context)
-        save_picture(folder / "neighbours.png", picture)
+    def look(self, source: Source) -> Compared:
+        samples = self.sampled(source)
+        held_out = source.data.examples(HELD_OUT)
+        told = source.told(held_out.labels, len(held_out.images))
+        means = source.encode(held_out.images.float() / 255, told)
+        reconstructions = source.decode_as(means, told)
+        if not (samples.isfinite().all() and reconstructions.isfinite().all()):
+            raise NothingToDrawError("what the model makes is not finite: nothing is drawn of it")
+        of = "" if source.label is None else f" of label {source.label}"
+        return Compared(samples, reconstructions, source.data, f"samples{of} and their nearest training images")
+
+    def draw(self, seen: Compared, context: str) -> Drawing:
+        training_images = (batch.images for batch in seen.data.stream("train"))
+        found = memorizing(seen.samples, seen.reconstructions, training_images, self.num_nearest)
+        neighbours = found.neighbours.float() / 255
+        picture = neighbours_picture(seen.samples, neighbours, found.distances, found.reference, seen.title, context)
+        return Drawing(picture)

@@ -1,45 +1,41 @@
 """Images and what the model makes of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from vae_lightning.drawing.grids import comparison_grid
-from vae_lightning.errors import require_at_least
-from vae_lightning.pictures.saving import save_image, save_picture, to_uint8
-from vae_lightning.runs.images import Choice, Split
-from vae_lightning.runs.trained import TrainedRun
+from vae_lightning.drawing.png import to_uint8
+from vae_lightning.pictures.picture import Drawing, PictureOfImages
+from vae_lightning.runs.source import Source
 
 _COLUMNS = 8
 
 
-@dataclass(frozen=True)
-class DrawReconstructions:
-    """Mean images at the posterior means: `reconstructions.png` below their inputs, and a file an image.
+class Reconstructed(NamedTuple):
+    """Images in [0, 1], and what the model makes of them."""
 
-    Attributes:
-        images, indices, labels, split, num_images: which images; see `runs.images.Choice`.
+    originals: Float[Tensor, "N C H W"]
+    reconstructions: Float[Tensor, "N C H W"]
 
-    Raises:
-        ValueError: `num_images` is below 1.
-    """
 
-    images: str | Sequence[str] | None = None
-    indices: Sequence[int] | None = None
-    labels: Sequence[int] | None = None
-    split: Split = "val"
-    num_images: int = 16
+@dataclass(frozen=True, kw_only=True)
+class Reconstructions(PictureOfImages):
+    """Images above the mean images at their posterior means; `generate` writes a file an image, too."""
 
-    def __post_init__(self) -> None:
-        require_at_least("num_images", self.num_images, 1)
+    image_name: ClassVar[str] = "reconstruction"
 
-    def __call__(self, run: TrainedRun, folder: Path) -> None:
-        choice = Choice(self.images, self.indices, self.labels, self.split, self.num_images)
-        chosen = choice.read(run)
+    def look(self, source: Source) -> Reconstructed:
+        chosen = source.chosen(self.read)
         originals = chosen.images.float() / 255
-        labels = run.told(chosen.labels, len(originals))
-        reconstructions = run.decode(run.encode(originals, labels), labels)
-        for index, image in enumerate(reconstructions):
-            save_image(folder / f"reconstruction_{index:04d}.png", to_uint8(image))
-        picture = comparison_grid(originals, reconstructions, _COLUMNS, context=run.context)
-        save_picture(folder / "reconstructions.png", picture)
+        labels = source.told(chosen.labels, len(originals))
+        return Reconstructed(originals, source.decode(source.encode(originals, labels), labels))
+
+    def draw(self, seen: Reconstructed, context: str) -> Drawing:
+        return Drawing(comparison_grid(seen.originals, seen.reconstructions, _COLUMNS, context=context))
+
+    def single_images(self, seen: Reconstructed) -> Iterable[UInt8[Tensor, "C H W"]]:
+        return to_uint8(seen.reconstructions)

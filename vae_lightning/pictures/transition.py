@@ -1,58 +1,86 @@
 """From one image to the next through the latent space."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
+from jaxtyping import Float
+from torch import Tensor
+
+from vae_lightning.data.loader import ImageBatch
+from vae_lightning.drawing.gifs import encode_gif
 from vae_lightning.drawing.walks import transition_frames, transition_picture
-from vae_lightning.errors import UserError, require_at_least, require_frame_duration
+from vae_lightning.errors import require_at_least, require_frame_duration
 from vae_lightning.latents.classes import labels_along
 from vae_lightning.latents.paths import PATHS, chain
-from vae_lightning.pictures.saving import save_animation, save_picture
-from vae_lightning.runs.images import Choice, Split
-from vae_lightning.runs.trained import TrainedRun
-
-_MOST = 40  # images, which are columns of the GIF
+from vae_lightning.pictures.picture import Drawing, NothingToDrawError, PictureOfImages
+from vae_lightning.runs.images import Choice, Files
+from vae_lightning.runs.source import Source
 
 
-@dataclass(frozen=True)
-class DrawTransition:
-    """The ways from each image to the next, along a line and along a great circle: `transition.png`, `transition.gif`.
+class Ways(NamedTuple):
+    """M images in [0, 1], and on the ways from each to the next, by each of the L `PATHS`, what the model makes."""
+
+    originals: Float[Tensor, "M C H W"]
+    images: Float[Tensor, "P L N C H W"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transition(PictureOfImages):
+    """The ways from each image to the next, along a line and along a great circle, as a strip and as a looping GIF.
 
     Attributes:
-        images, indices, labels, split, num_images: which images, two or more; see `runs.images.Choice`.
+        files: `images` by the name that it had in callbacks once.
         num_frames: images of a way, its ends included, which are the reconstructions.
         frame_ms: how long a frame of the GIF stays.
 
     Raises:
-        ValueError: a number too small.
+        ValueError: more than one way to choose images, or one that gives less than two; a number too small.
     """
 
-    images: str | Sequence[str] | None = None
-    indices: Sequence[int] | None = None
-    labels: Sequence[int] | None = None
-    split: Split = "val"
-    num_images: int = 2
+    fewest: ClassVar[int] = 2
+    most: ClassVar[int] = 40  # columns of the GIF
+
+    num_images: int = 6
+    files: Files | None = None
     num_frames: int = 11
     frame_ms: int = 100
 
     def __post_init__(self) -> None:
-        require_at_least("num_images", self.num_images, 2)
+        super().__post_init__()
+        ways = {"images": self.images, "indices": self.indices, "labels": self.labels, "files": self.files}
+        given = {name: value for name, value in ways.items() if value is not None}
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} must not be given together: choose one")
+        for name, value in {"indices": self.indices, "labels": self.labels}.items():
+            if value is not None and len(value) < 2:
+                raise ValueError(f"{name} must be of at least 2 images, got {len(value)}")
         require_at_least("num_frames", self.num_frames, 2)
         require_frame_duration("frame_ms", self.frame_ms)
 
-    def __call__(self, run: TrainedRun, folder: Path) -> None:
-        choice = Choice(self.images, self.indices, self.labels, self.split, self.num_images, _MOST)
-        chosen = choice.read(run)
+    def read(self, source: Source) -> ImageBatch:
+        images = self.images if self.files is None else self.files
+        return Choice(images, self.indices, self.labels, self.split, self.num_images, self.most).read(source)
+
+    @property
+    def chosen_by(self) -> dict[str, Any]:
+        return super().chosen_by | ({} if self.files is None else {"files": self.files})
+
+    def look(self, source: Source) -> Ways:
+        chosen = source.chosen(self.read)
         originals = chosen.images.float() / 255
         if len(originals) < 2:
-            raise UserError("a transition needs two images or more, as in images=[first.png,second.png]")
-        labels = run.told(chosen.labels, len(originals))
-        z = chain(run.encode(originals, labels), self.num_frames)
+            raise NothingToDrawError(
+                f"a transition needs two images or more, as in images=[first.png,second.png]; here is {len(originals)}"
+            )
+        labels = source.told(chosen.labels, len(originals))
+        z = chain(source.encode(originals, labels), self.num_frames)
         along = labels_along(labels, len(PATHS), self.num_frames)
-        images = run.decode(z.flatten(0, 2), None if along is None else along.flatten()).unflatten(0, z.shape[:3])
-        title = "transition" if len(originals) == 2 else "transitions"
-        picture = transition_picture(images, list(PATHS), originals[:-1], originals[1:], title, run.context)
-        save_picture(folder / "transition.png", picture)
-        frames = transition_frames(images, list(PATHS), title, run.context)
-        save_animation(folder / "transition.gif", frames, self.frame_ms)
+        images = source.decode(z.flatten(0, 2), None if along is None else along.flatten())
+        return Ways(originals, images.unflatten(0, z.shape[:3]))
+
+    def draw(self, seen: Ways, context: str) -> Drawing:
+        title = "transition" if len(seen.originals) == 2 else "transitions"
+        ends = seen.originals[:-1], seen.originals[1:]
+        strip = transition_picture(seen.images, list(PATHS), *ends, title, context)
+        frames = transition_frames(seen.images, list(PATHS), title, context)
+        return Drawing(strip, encode_gif(frames, self.frame_ms, self.frame_ms))

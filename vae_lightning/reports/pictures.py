@@ -29,7 +29,7 @@ Encoder = Callable[[float], bytes]
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedPicture:
     """A picture as it stands in a page.
 
     Attributes:
@@ -43,7 +43,7 @@ class Picture:
     is_reduced: bool
 
 
-def embed(files: list[Path], budget: int = BUDGET) -> dict[Path, Picture]:
+def embed(files: list[Path], budget: int = BUDGET) -> dict[Path, EmbeddedPicture]:
     """PNG files as WebP and GIF files as they are or as animated WebP, each within its share of the budget.
 
     A file that can't be read, or would be too small to see anything, is left out.
@@ -72,7 +72,7 @@ def _size(file: Path) -> int | None:
         return None
 
 
-def _embed(file: Path, share: int) -> Picture | None:
+def _embed(file: Path, share: int) -> EmbeddedPicture | None:
     try:
         is_animation = file.suffix == ".gif"
         content = read_bytes(file, _MOST_BYTES if is_animation else _MOST_OF_PNG)
@@ -88,7 +88,7 @@ def _embed(file: Path, share: int) -> Picture | None:
         return None
 
 
-def _still(content: bytes, image: Image.Image, share: int) -> Picture | None:
+def _still(content: bytes, image: Image.Image, share: int) -> EmbeddedPicture | None:
     colours = image.convert("RGB")
     if len(content) < 1.5 * share:  # WebP's lossless takes less than PNG
         lossless = _webp(colours, lossless=True)
@@ -97,7 +97,7 @@ def _still(content: bytes, image: Image.Image, share: int) -> Picture | None:
     return _fitted(lambda scale: _webp(_scaled(colours, scale), quality=82), colours.size, _STILL_BYTES, share)
 
 
-def _animation(content: bytes, image: Image.Image, share: int) -> Picture | None:
+def _animation(content: bytes, image: Image.Image, share: int) -> EmbeddedPicture | None:
     if len(content) <= share:
         image.load()
         return _picture(content, "gif", is_reduced=False)
@@ -131,7 +131,7 @@ def _thinned(image: Image.Image, most: int) -> tuple[list[Image.Image], list[int
     return frames, durations
 
 
-def _fitted(encode: Encoder, size: tuple[int, int], bytes_a_pixel: float, share: int) -> Picture | None:
+def _fitted(encode: Encoder, size: tuple[int, int], bytes_a_pixel: float, share: int) -> EmbeddedPicture | None:
     """The encoding at the largest scale that fits, by a few trials from a guess on; None below what can be seen."""
     scale = min(1.0, 1.2 * math.sqrt(share / (bytes_a_pixel * math.prod(size))))
     for _ in range(6):
@@ -157,7 +157,7 @@ def _webp(image: Image.Image, **options: object) -> bytes:
     return stream.getvalue()
 
 
-def _picture(data: bytes, kind: str, *, is_reduced: bool) -> Picture:
+def _picture(data: bytes, kind: str, *, is_reduced: bool) -> EmbeddedPicture:
     with Image.open(io.BytesIO(data)) as image:
         size = image.size
-    return Picture(f"data:image/{kind};base64,{base64.b64encode(data).decode()}", size, is_reduced)
+    return EmbeddedPicture(f"data:image/{kind};base64,{base64.b64encode(data).decode()}", size, is_reduced)

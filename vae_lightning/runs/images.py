@@ -18,7 +18,7 @@ from vae_lightning.data.loader import ImageBatch, seeded_generator
 from vae_lightning.data.picture_files import find_pictures
 from vae_lightning.errors import UserError
 from vae_lightning.machine.hardware import num_cpus
-from vae_lightning.runs.trained import TrainedRun
+from vae_lightning.runs.source import Source
 
 Split = Literal["train", "val", "test"]
 Files = str | Sequence[str]
@@ -47,7 +47,7 @@ class Choice:
     num_images: int = 16
     most: int = 1000
 
-    def read(self, run: TrainedRun) -> ImageBatch:
+    def read(self, run: Source) -> ImageBatch:
         """The images, uint8 on the CPU, and their labels if they are of a split that has labels.
 
         Raises:
@@ -94,7 +94,7 @@ class NamedImages:
     names: list[str] | list[int]
     labels: Int64[np.ndarray, " N"] | None
 
-    def told(self, run: TrainedRun) -> Int64[Tensor, " N"] | None:
+    def told(self, run: Source) -> Int64[Tensor, " N"] | None:
         """The labels of these images for a run's model that is told labels."""
         own = None if self.labels is None else torch.from_numpy(self.labels)
         return run.told(own, len(self.images))
@@ -106,12 +106,7 @@ class NamedImages:
         return named if self.labels is None else named | {"label": self.labels}
 
 
-def split_images(run: TrainedRun, split: Split, num_images: int) -> NamedImages:
-    """Some images of a split, at most so many, chosen by the run's seed."""
-    return _named(run, split, run.data.examples(num_images, split, balanced=False))
-
-
-def own_images(run: TrainedRun, images: Files, num_images: int, seed: int) -> NamedImages:
+def own_images(run: Source, images: Files, num_images: int, seed: int) -> NamedImages:
     """The user's pictures; of more than so many that number of them, drawn by the seed.
 
     Those of a folder that can't be read are left out, with a warning.
@@ -140,14 +135,14 @@ def own_images(run: TrainedRun, images: Files, num_images: int, seed: int) -> Na
     return NamedImages(torch.cat([batch.images for batch in batches]), "file", readable, None)
 
 
-def stream_split(run: TrainedRun, split: Split, batch_size: int) -> Iterator[NamedImages]:
+def stream_split(run: Source, split: Split, batch_size: int) -> Iterator[NamedImages]:
     """All images of a split in order."""
     for batch in run.data.stream(split, batch_size):
-        yield _named(run, split, batch)
+        yield named_images(run, split, batch)
 
 
 def stream_files(
-    run: TrainedRun,
+    run: Source,
     files: Sequence[Path],
     names: Sequence[str],
     named: set[Path],
@@ -215,7 +210,8 @@ def _read(data: ImageDataModule, file: Path, index: int) -> UInt8[Tensor, "C H W
         return error
 
 
-def _named(run: TrainedRun, split: Split, batch: ImageBatch) -> NamedImages:
+def named_images(run: Source, split: Split, batch: ImageBatch) -> NamedImages:
+    """Images of a split by the names of their files, or where they have none by their indices."""
     indices, names = batch.indices.tolist(), run.data.splits[split].names
     labels = None if batch.labels is None else batch.labels.numpy()
     if names is None:

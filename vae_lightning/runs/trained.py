@@ -1,16 +1,13 @@
 """A trained model, opened from its run directory alone: on any machine, without the data it was trained on."""
 
-import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Float32, Int64
-from torch import Tensor
 
 from vae_lightning.building.stored import check_config
 from vae_lightning.building.trust import Trust, trusting
@@ -23,15 +20,15 @@ from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.likelihood.kind import kind_of
 from vae_lightning.machine.hardware import native_accelerator
 from vae_lightning.models.latent_model import LatentModel
-from vae_lightning.noise import Indexed
 from vae_lightning.runs.opening import open_run
 from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.source import Source, Work
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True)
-class TrainedRun:
+class TrainedRun(Source):
     """A run's model and, where they are wanted, its data.
 
     Attributes:
@@ -60,13 +57,17 @@ class TrainedRun:
     @property
     def context(self) -> str:
         """What a picture says of where it comes from."""
-        label = "" if self.label is None else f" · label {self.label}"
-        return origin(self.config["name"], self.run_dir.path.resolve().name, self.epoch) + label
+        return origin(self.config["name"], self.run_dir.path.resolve().name, self.epoch)
+
+    @cached_property
+    def work(self) -> Work:
+        """What has been computed of this model."""
+        return Work(self.vae, self.device)
 
     @property
-    def latent_dim(self) -> int:
-        """D."""
-        return self.vae.latent_dim
+    def seed(self) -> int:
+        """The run's."""
+        return self.config["seed"]
 
     @property
     def kind(self) -> str:
@@ -104,93 +105,6 @@ class TrainedRun:
         if label is not None and num_classes is not None and not 0 <= label < num_classes:
             raise UserError(f"label={label}: choose 0 to {num_classes - 1}")
         return replace(self, label=label)
-
-    def told(self, labels: Tensor | None, count: int) -> Int64[Tensor, " N"] | None:
-        """The labels of so many images that are looked at: their own, or `label` for those that have none.
-
-        Raises:
-            UserError: the model wants to be told, and there are neither.
-        """
-        if self.vae.num_classes is None:
-            return None
-        return self._of_one_label(count) if labels is None else self._known(labels)
-
-    def told_to_make(self, labels: Tensor | None, count: int) -> Int64[Tensor, " N"] | None:
-        """The labels of so many images that are made: `label` where it is given, else these.
-
-        Raises:
-            UserError: the model wants to be told, and there are neither.
-        """
-        if self.vae.num_classes is None:
-            return None
-        return self._of_one_label(count) if labels is None or self.label is not None else self._known(labels)
-
-    def _known(self, labels: Tensor) -> Tensor:
-        num_classes = self.vae.num_classes
-        assert num_classes is not None
-        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
-            raise UserError(
-                f"the images have labels {int(labels.min())} to {int(labels.max())}, and this run's model "
-                f"knows 0 to {num_classes - 1}"
-            )
-        return labels
-
-    def _of_one_label(self, count: int) -> Tensor:
-        if self.label is None:
-            last = (self.vae.num_classes or 0) - 1
-            raise UserError(f"label: this run's model is told labels; choose label=0 to label={last}")
-        return torch.full((count,), self.label)
-
-    def encode(
-        self, images: Float[Tensor, "N C H W"], labels: Int64[Tensor, " N"] | None = None, batch_size: int = 100
-    ) -> Float32[Tensor, "N D"]:
-        """The posterior means of images in [0, 1], on the CPU; in float64, for the reason that `decode` has."""
-        told = self.told(labels, len(images))
-        return self._exactly(lambda vae, batch, some: vae.encode(batch, some).loc, images, told, batch_size)
-
-    def draw(
-        self,
-        indices: Int64[Tensor, " N"],
-        seed: int,
-        temperature: float = 1.0,
-        labels: Int64[Tensor, " N"] | None = None,
-    ) -> Float32[Tensor, "N D"]:
-        """Latents from the prior, of so many times its spread, on the CPU; each a function of seed and index."""
-        noise = Indexed(seed, indices, 1, self._place)
-        told = self.told_to_make(labels, len(indices))
-        with torch.no_grad():
-            z = self._exact.draw(noise, None if told is None else told.to(self._place), temperature)[0]
-        return z.float().cpu()
-
-    def decode(
-        self, z: Float[Tensor, "N D"], labels: Int64[Tensor, " N"] | None = None, batch_size: int = 100
-    ) -> Float[Tensor, "N C H W"]:
-        """The mean images of latents, in [0, 1], on the CPU.
-
-        In float64, so that an image, once its pixels are rounded to 256 levels, does not depend on the batch that it is
-        decoded in, nor on the device.
-        """
-        told = self.told_to_make(labels, len(z))
-        return self._exactly(lambda vae, batch, some: vae.generate(batch, some), z, told, batch_size)
-
-    def _exactly(
-        self, compute: Callable[..., Tensor], inputs: Tensor, labels: Tensor | None, batch_size: int
-    ) -> Tensor:
-        results = []
-        with torch.no_grad():
-            for rows in torch.arange(len(inputs)).split(batch_size):
-                told = None if labels is None else labels[rows].to(self._place)
-                results.append(compute(self._exact, inputs[rows].to(self._place).double(), told).float().cpu())
-        return torch.cat(results)
-
-    @property
-    def _place(self) -> torch.device:
-        """Where `_exact` is."""
-        return torch.device("cpu") if self.device.type == "mps" else self.device  # MPS has no float64
-
-    @cached_property
-    def _exact(self) -> LatentModel:
-        return copy.deepcopy(self.vae).to(self._place).double()
 
 
 def open_trained(

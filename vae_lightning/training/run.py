@@ -14,6 +14,7 @@ from torch import Tensor
 from vae_lightning.building.arguments import below
 from vae_lightning.building.trust import Trust
 from vae_lightning.callbacks.checkpoints import current_checkpoint
+from vae_lightning.callbacks.pictures import as_callbacks
 from vae_lightning.checkpoints.contents import reading, trained
 from vae_lightning.checkpoints.expectations import Expectation
 from vae_lightning.checkpoints.writing import AtomicCheckpointIO
@@ -112,7 +113,7 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     def expected() -> Expectation:
         return resumed_state(Live(module, trainer, data, frozenset() if trusted is None else trusted.typed))
 
-    trainer = _build_trainer(config, run_dir, first_step, trusted, expected)
+    trainer = _build_trainer(config, run_dir, first_step, trusted, expected, module.vae)
     data.trainer = trainer  # as Lightning will do: the number of ranks decides whether the batch size fits
     data.prepare_data()
     data.setup()
@@ -190,6 +191,7 @@ def _build_trainer(
     first_step: int,
     trusted: Trust | None,
     expected: Callable[[], Expectation],
+    vae: LatentModel,
 ) -> Trainer:
     world = given_world()
     options = lightning_options(world.trainer_settings(config["trainer"]))
@@ -198,13 +200,13 @@ def _build_trainer(
     elif str(options["precision"]) in ("16", "16-mixed") and native_accelerator(options["accelerator"]) == "cpu":
         raise UserError("trainer.precision=16-mixed: fp16 needs a GPU; choose bf16-mixed, 32-true or auto")
     place = {"run_dir": str(run_dir.path), "first_step": first_step}
-    callbacks = _build_all(config["callbacks"], "callbacks", trusted)
+    callbacks = as_callbacks(_build_all(config["callbacks"], "callbacks", trusted), vae)
     # Averaging puts its weights into the model when training ends: after the pictures, which show those being trained.
     callbacks.sort(key=lambda callback: isinstance(callback, WeightAveraging))
     if config["trainer"].get("on_nan") == "skip":
         callbacks += [AverageOfTaken(callback) for callback in callbacks if isinstance(callback, WeightAveraging)]
     checkpoints = instantiate(config["checkpoint"], "checkpoint", trusted=trusted)
-    loggers = _build_all(config["logger"], "logger", trusted, **place)
+    loggers = list(_build_all(config["logger"], "logger", trusted, **place).values())
     chosen = "profiler" in options and (trusted is None or trusted.is_typed("trainer.profiler"))
     return instantiate(
         options,
@@ -219,11 +221,11 @@ def _build_trainer(
     )
 
 
-def _build_all(nodes: dict[str, Any] | None, key: str, trusted: Trust | None, **extra: Any) -> list[Any]:
-    built = []
+def _build_all(nodes: dict[str, Any] | None, key: str, trusted: Trust | None, **extra: Any) -> dict[str, Any]:
+    built = {}
     for name, node in (nodes or {}).items():
         if isinstance(node, dict) and node and "_target_" not in node:  # an experiment's, with callbacks=none
             log.info("%s.%s: settings without effect, for %s has none of this name", key, name, key)
         elif node:
-            built.append(instantiate(node, f"{key}.{name}", trusted=trusted, **extra))
+            built[name] = instantiate(node, f"{key}.{name}", trusted=trusted, **extra)
     return built

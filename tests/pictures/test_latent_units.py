@@ -6,12 +6,13 @@ import torch
 from scipy.stats import norm
 
 from tests.callbacks.fakes import FakeVAE, captured, evaluated, train
-from vae_lightning.callbacks.embedding import Embedding
-from vae_lightning.callbacks.latent_units import AggregatedPosterior, LatentUnits
-from vae_lightning.callbacks.neighbours import Neighbours
 from vae_lightning.callbacks.projector import Projector
-from vae_lightning.callbacks.traversals import Traversals
 from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.pictures.aggregated_posterior import AggregatedPosterior
+from vae_lightning.pictures.embedding import Embedding
+from vae_lightning.pictures.latent_units import LatentUnits
+from vae_lightning.pictures.neighbours import Neighbours
+from vae_lightning.pictures.traversals import Traversals
 
 NUM_IMAGES = 10
 
@@ -19,9 +20,9 @@ NUM_IMAGES = 10
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory, module_patch):
     """The arguments of both pictures at the end of a run; and the posterior means and scales, in float64."""
-    bars = captured(module_patch, "vae_lightning.callbacks.latent_units.rate_bars")
-    curves = captured(module_patch, "vae_lightning.callbacks.latent_units.density_panels")
-    callbacks = LatentUnits(None, NUM_IMAGES), AggregatedPosterior(None, num_dims=4, num_images=NUM_IMAGES)
+    bars = captured(module_patch, "vae_lightning.pictures.latent_units.rate_bars")
+    curves = captured(module_patch, "vae_lightning.pictures.aggregated_posterior.density_panels")
+    callbacks = LatentUnits(num_images=NUM_IMAGES), AggregatedPosterior(num_dims=4, num_images=NUM_IMAGES)
     trainer = train(tmp_path_factory.mktemp("latent_units"), *callbacks)
     with torch.no_grad():
         posterior = evaluated(trainer).observe(trainer.datamodule.example_images(NUM_IMAGES))
@@ -57,8 +58,8 @@ def test_the_curves_are_the_mixtures_of_the_posteriors_of_most_kl(drawn):
 
 
 def test_there_are_not_more_curves_than_dimensions(fit, monkeypatch):
-    curves = captured(monkeypatch, "vae_lightning.callbacks.latent_units.density_panels")
-    fit(AggregatedPosterior(None, num_dims=20), latent_dim=3, max_epochs=1)
+    curves = captured(monkeypatch, "vae_lightning.pictures.aggregated_posterior.density_panels")
+    fit(AggregatedPosterior(num_dims=20), latent_dim=3, max_epochs=1)
     densities, _, _, dims, *_ = curves[0]
     assert len(densities) == 3
     assert sorted(dims) == [0, 1, 2]
@@ -68,21 +69,14 @@ def test_nothing_is_drawn_of_latents_that_are_not_finite(fit, tmp_path, caplog, 
     monkeypatch.setattr(logging.getLogger("vae_lightning"), "propagate", True)
     monkeypatch.setattr(FakeVAE, "observe", lambda self, x, _: DiagonalNormal(*torch.full((2, len(x), 6), torch.nan)))
     callbacks = [
-        LatentUnits(1),
-        AggregatedPosterior(1),
-        Embedding("pca", 1),
-        Traversals(1),
+        LatentUnits(every_n_epochs=1),
+        AggregatedPosterior(every_n_epochs=1),
+        Embedding(method="pca", every_n_epochs=1),
+        Traversals(every_n_epochs=1),
         Projector(1),
-        Neighbours(1),
+        Neighbours(every_n_epochs=1),
     ]
     fit(*callbacks, max_epochs=1)
     assert not (tmp_path / "images").exists()
     assert not (tmp_path / "projector").exists()
     assert "not finite: nothing is drawn of them" in caplog.text
-
-
-def test_images_are_encoded_in_batches_of_the_datas_own_size(fit, monkeypatch):
-    sizes, observe = [], FakeVAE.observe
-    monkeypatch.setattr(FakeVAE, "observe", lambda self, x, _: sizes.append(len(x)) or observe(self, x))
-    fit(LatentUnits(None, num_images=20), max_epochs=1)
-    assert sizes == [7, 7, 6]

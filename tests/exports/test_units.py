@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae_lightning.pictures import units
-from vae_lightning.pictures.units import DrawUnits, unit_statistics_of
+from vae_lightning.exports.units import WriteUnits
+from vae_lightning.pictures import aggregated_posterior
 
 
 def made(run, folder: Path, **settings) -> list[list[str]]:
     folder.mkdir()
-    DrawUnits(**settings)(run, folder)
+    WriteUnits(**settings)(run, folder)
     assert sorted(path.name for path in folder.iterdir()) == [
         "aggregated_posterior.png",
         "latent_units.png",
@@ -58,20 +58,22 @@ def test_an_idle_dimension_is_told_from_an_active_one(digits, tmp_path):
 
 def test_only_so_many_dimensions_are_drawn(digits, tmp_path, monkeypatch):
     drawn = []
-    plain = units.marginal_densities
-    monkeypatch.setattr(units, "marginal_densities", lambda *given: drawn.append(given[2]) or plain(*given))
+    plain = aggregated_posterior.marginal_densities
+    monkeypatch.setattr(
+        aggregated_posterior, "marginal_densities", lambda *given: drawn.append(given[2]) or plain(*given)
+    )
     made(digits, tmp_path / "out", num_dims=2)
     assert drawn == [digits.units.by_rate[:2]]
 
 
 def test_the_stored_statistics_come_first(digits):
     stored = dataclasses.replace(digits.units, rate=torch.arange(4.0, dtype=torch.float64))
-    assert unit_statistics_of(dataclasses.replace(digits, units=stored)) is stored
-    computed = unit_statistics_of(dataclasses.replace(digits, units=None))
+    assert dataclasses.replace(digits, units=stored).unit_statistics(5000) is stored
+    computed = dataclasses.replace(digits, units=None).unit_statistics(5000)
     torch.testing.assert_close(computed.rate, digits.units.rate, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["num_images", "num_dims"])
 def test_numbers_too_small_are_named(name):
     with pytest.raises(ValueError, match=rf"^{name} must be at least 1, got 0$"):
-        DrawUnits(**{name: 0})
+        WriteUnits(**{name: 0})

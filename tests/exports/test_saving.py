@@ -5,7 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from vae_lightning.pictures.saving import save_animation, save_image, save_picture, to_uint8
+from vae_lightning.drawing.gifs import encode_gif
+from vae_lightning.drawing.png import to_uint8
+from vae_lightning.exports.saving import save_drawing, save_image
+from vae_lightning.pictures.picture import Drawing
 
 
 def test_pixels_are_rounded_and_clamped():
@@ -26,9 +29,11 @@ def test_an_image_keeps_its_size_and_every_level(tmp_path, channels, mode):
 
 def test_figures_and_animations_are_what_they_are_made_of(tmp_path):
     frames = [np.full((6, 8, 3), level, np.uint8) for level in (10, 100, 200)]
-    save_picture(tmp_path / "figure.png", frames[1])
+    save_drawing(tmp_path, "figure", Drawing(frames[1]))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "figure.png")), frames[1])
-    save_animation(tmp_path / "walk.gif", frames, 130)
+    assert not (tmp_path / "figure.gif").exists()
+    save_drawing(tmp_path, "walk", Drawing(frames[1], encode_gif(frames, 130, 130)))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "walk.png")), frames[1])
     gif = Image.open(tmp_path / "walk.gif")
     assert (gif.n_frames, gif.info["loop"]) == (3, 0)
     for index, frame in enumerate(frames):

@@ -1,0 +1,57 @@
+"""Which latent dimensions the model uses, as pictures and as a table."""
+
+import csv
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from vae_lightning.exports.saving import save_drawing, save_picture
+from vae_lightning.latents.units import ACTIVE, UnitStatistics
+from vae_lightning.pictures.aggregated_posterior import AggregatedPosterior
+from vae_lightning.pictures.latent_units import LatentUnits
+from vae_lightning.pictures.picture import NothingToDrawError
+from vae_lightning.runs.images import Split
+from vae_lightning.runs.source import Source
+
+log = logging.getLogger("vae_lightning")
+
+
+@dataclass(frozen=True)
+class WriteUnits:
+    """KL, activity and aggregated posterior of the latent dimensions.
+
+    Writes the pictures `latent_units.png` and `aggregated_posterior.png`, whose arguments it has, and `units.csv`.
+
+    Raises:
+        ValueError: what the pictures raise.
+    """
+
+    split: Split = "val"
+    num_images: int = 2000
+    num_dims: int = 20
+
+    def __post_init__(self) -> None:
+        self._pictures()
+
+    def __call__(self, run: Source, folder: Path) -> None:
+        bars, densities = self._pictures()
+        statistics = bars.look(run)
+        save_drawing(folder, "latent_units", bars.draw(statistics, run.context))
+        _save_table(folder / "units.csv", statistics)
+        try:
+            save_picture(densities, run, folder, "aggregated_posterior")
+        except NothingToDrawError as reason:
+            log.info("aggregated_posterior.png: %s", reason)
+
+    def _pictures(self) -> tuple[LatentUnits, AggregatedPosterior]:
+        given = {"split": self.split, "num_images": self.num_images}
+        return LatentUnits(**given), AggregatedPosterior(**given, num_dims=self.num_dims)  # type: ignore[arg-type]
+
+
+def _save_table(path: Path, statistics: UnitStatistics) -> None:
+    active = statistics.active(ACTIVE).tolist()
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["dimension", "kl", "variance_of_means", "active"])
+        for dim in statistics.by_rate:
+            writer.writerow([dim, float(statistics.rate[dim]), float(statistics.variance[dim]), int(active[dim])])

@@ -1,0 +1,39 @@
+"""Which latent dimensions carry something."""
+
+from dataclasses import dataclass
+
+from vae_lightning.drawing.plots import rate_bars
+from vae_lightning.errors import require_at_least
+from vae_lightning.latents.units import ACTIVE, UnitStatistics, unit_statistics
+from vae_lightning.pictures.picture import Drawing, Picture, check_finite
+from vae_lightning.runs.images import Split
+from vae_lightning.runs.source import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentUnits(Picture):
+    """The KL of each latent dimension as sorted bars, with the threshold of active units.
+
+    Attributes:
+        split: of the run's data.
+        num_images: over so many of its images, at most.
+
+    Raises:
+        ValueError: a number below 1.
+    """
+
+    split: Split = "val"
+    num_images: int = 2000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least("num_images", self.num_images, 1)
+
+    def look(self, source: Source) -> UnitStatistics:
+        latents = source.encoded(self.split, self.num_images).latents
+        check_finite(latents)
+        return unit_statistics(latents)
+
+    def draw(self, seen: UnitStatistics, context: str) -> Drawing:
+        rates, variances = seen.rate.numpy(), seen.variance.numpy()
+        return Drawing(rate_bars(rates, variances, ACTIVE, "KL of each latent dimension", context))

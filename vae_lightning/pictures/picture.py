@@ -1,0 +1,167 @@
+"""What every picture is: it looks at a model, and draws what it saw."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from vae_lightning.data.loader import ImageBatch
+from vae_lightning.errors import UserError, require_at_least
+from vae_lightning.latents.classes import labels_of_samples
+from vae_lightning.models.latent_model import LatentModel, Latents
+from vae_lightning.runs.images import Choice, Files, Split
+from vae_lightning.runs.source import Source
+
+
+class NothingToDrawError(UserError):
+    """There is no such picture of a model as it is now, or of its data; the message says why."""
+
+
+def check_finite(latents: Latents) -> None:
+    """Raise NothingToDrawError where latents are not: where that matters the loss is not finite either, and says so."""
+    known = [each for each in (latents.loc, latents.scale, latents.rates) if each is not None]
+    if not all(bool(each.isfinite().all()) for each in known):
+        raise NothingToDrawError("the posteriors of the images are not finite: nothing is drawn of them")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture, and where it moves too its animation as the bytes of a GIF."""
+
+    picture: UInt8[np.ndarray, "H W 3"]
+    animation: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture(ABC):
+    """A picture of a model: while it trains, by `callbacks.pictures.DrawPicture`, or when asked, by `generate`.
+
+    Of the same model with the same settings it is the same, pixel by pixel.
+
+    Attributes:
+        every_n_epochs: how often it is drawn while training: after every n-th epoch, counted from 1, and after the
+            last; None: after the last only.
+
+    Raises:
+        ValueError: `every_n_epochs` is below 1.
+    """
+
+    image_name: ClassVar[str] = "image"
+
+    every_n_epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.every_n_epochs is not None:
+            require_at_least("every_n_epochs", self.every_n_epochs, 1)
+
+    def why_not(self, vae: LatentModel) -> str | None:
+        """What models the picture is for, if this is none of them, as in "for two latent dimensions"; None if it is."""
+        return None
+
+    def choose(self, source: Source) -> ImageBatch | None:
+        """The few images of the data that all pictures of a training are drawn from; None for a picture without."""
+        return None
+
+    @property
+    def chosen_by(self) -> dict[str, Any]:
+        """The settings that decide what `choose` chooses, or which samples are drawn, as plain data."""
+        return {}
+
+    @abstractmethod
+    def look(self, source: Source) -> Any:
+        """What the picture needs to know of the model.
+
+        Raises:
+            NothingToDrawError: there is nothing to see.
+        """
+
+    @abstractmethod
+    def draw(self, seen: Any, context: str) -> Drawing:
+        """The picture of what was seen; `context`, the run and the epoch, belongs into it."""
+
+    def single_images(self, seen: Any) -> Iterable[UInt8[Tensor, "C H W"]]:
+        """Images that `generate` leaves beside the picture, each as a file that is called `image_name` and numbered."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureOfImages(Picture, ABC):
+    """A picture of a few images.
+
+    Attributes:
+        images, indices, labels, split, num_images: which images; see `runs.images.Choice`.
+
+    Raises:
+        ValueError: `num_images` is below `fewest`; besides what `Picture` raises.
+    """
+
+    fewest: ClassVar[int] = 1
+    most: ClassVar[int] = 1000
+
+    images: Files | None = None
+    indices: Sequence[int] | None = None
+    labels: Sequence[int] | None = None
+    split: Split = "val"
+    num_images: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least("num_images", self.num_images, self.fewest)
+
+    def choose(self, source: Source) -> ImageBatch | None:
+        return self.read(source)
+
+    def read(self, source: Source) -> ImageBatch:
+        """The images."""
+        choice = Choice(self.images, self.indices, self.labels, self.split, self.num_images, self.most)
+        return choice.read(source)
+
+    @property
+    def chosen_by(self) -> dict[str, Any]:
+        names = ("images", "indices", "labels", "split", "num_images")
+        return {name: _plain(getattr(self, name)) for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureOfSamples(Picture, ABC):
+    """A picture of samples from the prior.
+
+    Attributes:
+        num_images: how many samples.
+        seed: of their noise, of which sample n has its own; None is the run's.
+
+    Raises:
+        ValueError: a number too small; besides what `Picture` raises.
+    """
+
+    num_images: int = 64
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least("num_images", self.num_images, 1)
+        if self.seed is not None:
+            require_at_least("seed", self.seed, 0)
+
+    @property
+    def chosen_by(self) -> dict[str, Any]:
+        return {"num_images": self.num_images, "seed": self.seed}
+
+    def sampled(self, source: Source, temperature: float = 1.0) -> Float[Tensor, "N C H W"]:
+        """The mean images of the samples, of a model with labels that of label n modulo their number for sample n."""
+        indices = torch.arange(self.num_images)
+        labels = labels_of_samples(source.vae, indices)
+        return source.decode(source.draw(indices, self.seed_of(source), temperature, labels), labels)
+
+    def seed_of(self, source: Source) -> int:
+        """The seed of the noise."""
+        return source.seed if self.seed is None else self.seed
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

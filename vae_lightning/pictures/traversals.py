@@ -1,0 +1,131 @@
+"""What each latent dimension does to an image."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from vae_lightning.data.loader import ImageBatch
+from vae_lightning.drawing.gifs import encode_gif
+from vae_lightning.drawing.walks import traversal_frames, traversal_picture
+from vae_lightning.errors import UserError, require_at_least, require_frame_duration
+from vae_lightning.latents.paths import Spread, prior_spread, traversals
+from vae_lightning.pictures.picture import Drawing, NothingToDrawError, PictureOfImages
+from vae_lightning.runs.source import Source
+
+Centre = Literal["prior", "image"]
+
+
+class Walk(NamedTuple):
+    """What is seen when one dimension at a time is varied.
+
+    Attributes:
+        images: a row a dimension, a column a value.
+        dims: the dimensions by number.
+        rates: their KL in nats.
+        in_deviations: whether the values are in deviations of the prior, which is not N(0, I).
+        title: where all other dimensions stay.
+    """
+
+    images: Float[Tensor, "R N C H W"]
+    dims: list[int]
+    rates: list[float]
+    in_deviations: bool
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traversals(PictureOfImages):
+    """A row a latent dimension, those with the most KL first, in which it alone is varied: a grid, and a looping GIF.
+
+    Attributes:
+        images, indices, labels, split: one image at whose posterior mean all other dimensions stay; any of the first
+            three implies the centre `image`. See `runs.images.Choice`.
+        dims: these dimensions instead of those with the most KL, counted from 0.
+        num_dims: at most so many, where `dims` is not given.
+        num_columns: how many values of each.
+        limit: the values run from -limit to limit, in standard deviations of the prior from its mean.
+        centre: where all other dimensions stay: `prior`, at the prior's mean; or `image`, at the posterior mean of an
+            image, of the validation images if none is chosen.
+        num_images: the KL of a dimension is its mean over all validation images if the model was validated, else over
+            so many of them.
+        frame_ms: how long a frame of the GIF stays.
+
+    Raises:
+        ValueError: an unknown centre, a `limit` that is not positive, or a number too small.
+    """
+
+    dims: Sequence[int] | None = None
+    num_dims: int = 10
+    num_columns: int = 11
+    limit: float = 3.0
+    centre: Centre = "prior"
+    num_images: int = 2000
+    frame_ms: int = 120
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.centre not in get_args(Centre):
+            raise ValueError(f"centre must be one of {', '.join(get_args(Centre))}, got {self.centre}")
+        if not 0 < self.limit < math.inf:
+            raise ValueError(f"limit must be positive and finite, got {self.limit}")
+        require_at_least("num_dims", self.num_dims, 1)
+        require_at_least("num_columns", self.num_columns, 2)
+        require_frame_duration("frame_ms", self.frame_ms)
+
+    @property
+    def _names_an_image(self) -> bool:
+        return not (self.images is None and self.indices is None and self.labels is None)
+
+    def choose(self, source: Source) -> ImageBatch | None:
+        return self.read(source) if self.centre == "image" or self._names_an_image else None
+
+    def read(self, source: Source) -> ImageBatch:
+        return super().read(source) if self._names_an_image else source.data.examples(1, self.split)
+
+    def look(self, source: Source) -> Walk:
+        spread = prior_spread(source.vae, source.device)
+        spread = Spread(spread.mean.cpu(), spread.stddev.cpu(), spread.is_unit)
+        centre, label, title = self._centre(source, spread)
+        statistics = source.unit_statistics(self.num_images)
+        if not statistics.rate.isfinite().all():
+            raise NothingToDrawError("the KL of the dimensions is not finite: nothing is drawn of it")
+        dims = statistics.by_rate[: self.num_dims] if self.dims is None else self._checked(source)
+        z = traversals(centre, dims, self._values, spread)
+        labels = None if label is None else label.expand(z.shape[:2].numel())
+        images = source.decode(z.flatten(0, 1), labels).unflatten(0, z.shape[:2])
+        if len(dims) < source.latent_dim:
+            title += f", {len(dims)} of {source.latent_dim} dimensions"
+        return Walk(images, dims, statistics.rate[dims].tolist(), not spread.is_unit, title)
+
+    def draw(self, seen: Walk, context: str) -> Drawing:
+        shown = seen.images, seen.dims, seen.rates, self._values.tolist(), seen.title, context, seen.in_deviations
+        frames, picture = traversal_frames(*shown), traversal_picture(*shown)
+        return Drawing(picture, encode_gif(frames, self.frame_ms, self.frame_ms))
+
+    @property
+    def _values(self) -> Float[Tensor, " N"]:
+        return torch.linspace(-self.limit, self.limit, self.num_columns)
+
+    def _centre(self, source: Source, spread: Spread) -> tuple[Float[Tensor, " D"], Int64[Tensor, " 1"] | None, str]:
+        """Where all other dimensions stay, with which label, and what the picture is called."""
+        if self.centre == "prior" and not self._names_an_image:
+            label = source.told_to_make(None, 1)
+            of = "" if label is None else f", label {int(label)}"
+            return spread.mean, label, f"traversals around the prior's mean{of}"
+        chosen = source.chosen(self.read)
+        if len(chosen.images) != 1:
+            raise UserError(f"a traversal starts from one image, and {len(chosen.images)} were given")
+        label = source.told(chosen.labels, 1)
+        return source.encode(chosen.images.float() / 255, label)[0], label, "traversals around an image"
+
+    def _checked(self, source: Source) -> list[int]:
+        assert self.dims is not None
+        wrong = [dim for dim in self.dims if not 0 <= dim < source.latent_dim]
+        if wrong or not self.dims:
+            raise UserError(f"dims={list(self.dims)}: choose from 0 to {source.latent_dim - 1}")
+        return list(self.dims)
