@@ -31,7 +31,7 @@ class Sampled(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Samples(PictureOfSamples):
-    """The mean images of samples from the prior, of a model with labels a row for each label.
+    """The mean images of samples from the prior, of a model with labels a row for each, as many as make whole rows.
 
     Attributes:
         num_images, seed: those of `PictureOfSamples`.
@@ -55,8 +55,10 @@ class Samples(PictureOfSamples):
         return self.seen(source, self.sampled(source, self.temperature))
 
     def seen(self, source: Source, images: Float[Tensor, "N C H W"]) -> Sampled:
-        """These samples of the source as they are to be shown."""
+        """These samples of the source as they are to be shown, of several labels as many as make whole rows."""
         num_rows = None if source.label is not None else source.vae.num_classes
+        if num_rows is not None and len(images) >= num_rows:
+            images = images[: len(images) - len(images) % num_rows]
         rows = "" if num_rows is None else ", a row a label"
         label = "" if source.label is None else f", label {source.label}"
         temperature = "" if self.temperature == 1 else f", temperature {self.temperature:g}"
