@@ -37,7 +37,7 @@ from vae_lightning.training.averaging import AverageOfTaken
 from vae_lightning.training.execution import Unprofiled, execute_together, lightning_options, stepping_options
 from vae_lightning.training.log_file import log_file
 from vae_lightning.training.module import VAEModule
-from vae_lightning.training.outcome import final_metrics, recorded
+from vae_lightning.training.outcome import final_metrics, recorded, told_of_units
 from vae_lightning.training.preflight import (
     check_image_shape,
     check_kinds,
@@ -146,9 +146,12 @@ def run(parts: Parts) -> dict[str, Any]:
         best = trained(run_dir.best, module.state_dict(), f"{run_dir.best}", module.vae.latent_dim)
         module.load_state_dict(best.weights)
         trainer.test(module, parts.data, verbose=False)
-        metrics = final_metrics(trainer, module, time.perf_counter() - started)
+        metrics = final_metrics(trainer, module, time.perf_counter() - started, best.units)
         if trainer.is_global_zero:
             run_dir.write_metrics(metrics, best.epoch)
+            unused = told_of_units(best.units, parts.config["objective"], module.vae.num_classes)
+            if unused:
+                log.warning(unused)
         return metrics
 
 
