@@ -6,7 +6,7 @@ from typing import Any
 
 # By command: train, evaluate, generate and report. What is no text, such as the checkpoint's settings, is left alone.
 _PLACES = (
-    *("output_dir", "run_dir", "sweep_dir", "resume", "sweep"),
+    *("output_dir", "run_dir", "sweep_dir", "resume", "init_from", "sweep"),
     *("run", "checkpoint", "ckpt", "out", "runs", "output"),
     *("data.root", "data.archive", "data.cache_dir", "samples.weights"),
 )

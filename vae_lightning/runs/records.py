@@ -23,6 +23,7 @@ from vae_lightning.machine.hardware import num_cpus
 from vae_lightning.runs.training_lock import trainer_of
 
 _PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy", "pillow")
+CHECKPOINTS = "checkpoints"
 GONE = "the run directory is gone; training ends here, and can be gone on with where it has been moved to, if it has"
 _YAML_LIMIT = 1_000_000  # bytes: a megabyte takes seconds to read
 _STATUS_ROOM = 4096  # bytes that a status takes at least, as much of a disk as a smaller one
@@ -37,7 +38,7 @@ class RunDir:
 
     @property
     def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def best(self) -> Path:
@@ -92,6 +93,13 @@ class RunDir:
             "versions": versions,
         }
         self._write("environment.json", json.dumps(environment | facts, indent=2))
+
+    def origin(self) -> dict[str, Any] | None:
+        """What environment.json says of the checkpoint that the weights of a run with `init_from` were taken from."""
+        try:
+            return _of_kind(dict, load_json(self._read("environment.json"))).get("init_from")
+        except (OSError, ValueError):  # not there yet, or cut short by a full disk
+            return None
 
     def write_status(self, status: str, reason: str | None = None) -> None:
         """Record running, finished, failed or interrupted, and why; `status.record_status` tells TensorBoard, too.
