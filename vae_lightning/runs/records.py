@@ -205,11 +205,37 @@ def metrics_text(metrics: dict[str, Any]) -> str:
 
 
 def typed(key: str, path: Path | str) -> str:
-    """The override `key=path` as it can be typed: quoted for Hydra and for the shell where it needs to be."""
-    text = str(path)
-    if not re.fullmatch(r"[\w./:@%+-]+", text, re.ASCII):
-        text = "'" + text.replace("'", "\\'") + "'"
-    return shlex.quote(f"{key}={text}")
+    """The override `key=path` as it can be typed: quoted for Hydra and for a POSIX shell where it needs to be."""
+    return for_shell(f"{key}={as_word(str(path))}")
+
+
+def as_word(text: str) -> str:
+    """A text for Hydra's grammar: in quotes unless it is a plain word, and no number, nor true, false or null."""
+    if re.fullmatch(r"[\w./:@%+-]+", text, re.ASCII) and not _is_a_value(text):
+        return text
+    # A backslash counts as one where no quote follows; an interpolation is none behind one.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return "'" + escaped.replace("${", "\\${") + "'"
+
+
+def _is_a_value(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text.lower() in ("true", "false", "null")
+    return True
+
+
+def for_shell(override: str) -> str:
+    """An override as it can be typed in a POSIX shell, in double quotes where they do: `key="'a path'"`."""
+    key, equals, value = override.partition("=")
+    if not equals or shlex.quote(key) != key or shlex.quote(value) == value:
+        return shlex.quote(override)
+    if not re.search(r'["$`!\n]|\\(?!\')', value):
+        return f'{key}="{value}"'
+    if re.fullmatch(r"'[^'\"]*[^'\"\\]'", value):  # Hydra takes the other quotes, too
+        return f"""{key}='"{value[1:-1]}"'"""
+    return shlex.quote(override)
 
 
 def stamped(status: str, reason: str | None) -> dict[str, Any]:
