@@ -17,8 +17,9 @@ from vae_lightning.config import takes
 from vae_lightning.runs.records import for_shell
 
 _UNKNOWN_KEY = r"is not in struct|not in '\w+Config'|No match in the defaults list"
-_OF_THE_RUN = {  # optional arguments of a `_target_` that a run gives itself, by the node's key
-    "trainer": {"callbacks", "default_root_dir", "enable_checkpointing", "enable_progress_bar", "logger", "plugins"}
+_OF_THE_RUN = {  # optional arguments of a `_target_` that a run gives itself, by group
+    "trainer": {"callbacks", "default_root_dir", "enable_checkpointing", "enable_progress_bar", "logger", "plugins"},
+    "logger": {"run_dir", "first_step"},
 }
 
 
@@ -93,7 +94,12 @@ def _unlisted(key: str, parent: str, node: Any) -> str | None:
     name = key.removeprefix(f"{parent}.")
     target = node.get("_target_") if isinstance(node, DictConfig) else None
     typed = next((word for word in sys.argv[1:] if word.startswith(f"{key}=")), None)
-    if target is None or typed is None or name in _OF_THE_RUN.get(parent, ()) or not takes(target, name):
+    if (
+        target is None
+        or typed is None
+        or name in _OF_THE_RUN.get(parent.partition(".")[0], ())
+        or not takes(target, name)
+    ):
         return None
     return f"{key}: is not listed, but {target.rpartition('.')[2]} takes it: {for_shell(f'+{typed}')} adds it"
 

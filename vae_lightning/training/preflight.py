@@ -164,7 +164,9 @@ def _or_from_best(lost: Path, expected: Expectation, run_dir: RunDir) -> str:
 def check_same_images(config: dict[str, Any], data: ImageDataModule, run_dir: RunDir) -> None:
     """Raise a UserError where a run that is to be gone on with has been trained on other images, or another split.
 
-    The same images may lie elsewhere. Runs of an earlier version have recorded nothing, and are believed.
+    The same images may lie elsewhere. What is typed is no exception where it deals them out anew (data.val_fraction,
+    data.num_val, data.seed): images that were trained on would be tested. Runs of an earlier version have recorded
+    nothing, and are believed.
     """
     file = resumed_checkpoint(run_dir, config)
     split = mapping({"num_images": whole(), "digest": optional(text)})
