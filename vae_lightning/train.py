@@ -30,9 +30,11 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
     from vae_lightning.command_line.places import with_home
     from vae_lightning.config import plain
     from vae_lightning.runs.directories import check_name
+    from vae_lightning.runs.resuming import check_one_beginning
 
     typed, overrides = with_home(plain(config)), list(HydraConfig.get().overrides.task)
     check_name(typed["name"])
+    check_one_beginning(typed, overrides)
     return _train_job(typed, overrides) if is_sweep() else _train_run(typed, overrides)
 
 

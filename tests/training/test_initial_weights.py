@@ -37,6 +37,12 @@ def test_a_new_run_begins_with_the_weights_of_a_run_or_of_a_checkpoint(digits_ru
     assert parts.origin == {"checkpoint": str(file.resolve()), "epoch": epoch, "sha256": digest}
 
 
+def test_an_experiments_initialization_gives_way(digits_run, tmp_path, told):
+    glorot = {"_target_": "vae_lightning.models.initialization.Glorot"}
+    assert begins_with(built(digits_run, digits_run.path, tmp_path / "new", initialization=glorot), digits_run.best)
+    assert "initialization: without effect, for init_from says where the weights start" in told()
+
+
 def test_parts_that_would_start_from_images_keep_what_was_learned(digits_run, tmp_path):
     vamp = {"_target_": "vae_lightning.models.priors.vamp.VampPrior", "_partial_": True}
     vamp |= {"num_components": 7, "image_shape": [1, 28, 28]}
@@ -67,7 +73,7 @@ def test_the_record_says_whose_weights_they_were_and_the_other_run_is_not_needed
     assert new.metrics()["epochs"] == 2
     assert json.loads((new.path / "environment.json").read_text())["init_from"] == recorded
     message = error_of(f"resume={new.path}", "init_from=elsewhere", "trainer.max_epochs=3")
-    assert message == f"init_from=elsewhere: {new.path} was trained with another, which a resumed run keeps"
+    assert message == f"init_from=elsewhere: {new.path} has weights already; without resume= it starts a new run"
 
 
 def test_the_ranks_of_a_sweeps_job_begin_alike_and_home_is_known(digits_run, moved, command, tmp_path, monkeypatch):
@@ -89,7 +95,7 @@ REFUSED = {
     "model.encoder.hidden=[16,16]": "is of another model: it has no encoder.layers.3.weight; give the keys",
     "model.num_classes=10": "is of another model: encoder.layers.1.weight is [16, 784] there and [16, 1568] here",
     "data.image_size=32": "is of another model: encoder.layers.1.weight is [16, 784] there and [16, 1024] here",
-    "initialization=glorot": "initialization: both say where the weights start; initialization=null leaves it to",
+    "initialization=glorot": "and initialization=glorot: both say where the weights start; give one of them",
 }
 
 

@@ -16,6 +16,15 @@ PLACES = ("resume", "run_dir", "output_dir", "sweep", "sweep_dir", "trust", "nam
 _REPLACEABLE = ("callbacks", "logger")
 
 
+def check_one_beginning(config: dict[str, Any], overrides: list[str]) -> None:
+    """Raise a UserError where both were typed, whose weights a new run starts from and how they are to be drawn."""
+    drawn = [override for override in overrides if override.lstrip("+").startswith("initialization")]
+    if config["init_from"] is not None and drawn:
+        raise UserError(
+            f"init_from={config['init_from']} and {drawn[0]}: both say where the weights start; give one of them"
+        )
+
+
 def run_to_resume(place: str) -> tuple[RunDir, str | None]:
     """The run that `resume=` names, and the name of the checkpoint in it to go on from; None is last.ckpt.
 
@@ -107,7 +116,9 @@ def _named(run: RunDir, name: str) -> Iterator[None]:
 
 
 def _check_override(override: str, path: str, value: Any, stored: dict[str, Any], run: RunDir) -> None:
-    if path.split(".")[0] in ("model", "seed", "init_from") and value != _get(stored, path):
+    if path == "init_from" and value != _get(stored, path):
+        raise UserError(f"{override}: {run.path} has weights already; without resume= it starts a new run")
+    if path.split(".")[0] in ("model", "seed") and value != _get(stored, path):
         raise UserError(f"{override}: {run.path} was trained with another, which a resumed run keeps")
     if _is_choice(path, stored):
         raise UserError(f"{override}: a resumed run keeps its {path}; give single keys, such as trainer.max_epochs=40")

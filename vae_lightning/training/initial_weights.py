@@ -18,15 +18,6 @@ from vae_lightning.training.module import VAEModule
 _OF_THE_MODEL = "vae."  # what a checkpoint has before the names of the model's own weights
 
 
-def check_one_beginning(config: dict[str, Any]) -> None:
-    """Raise a UserError where a new run's weights are to be taken from another's and to be drawn, too."""
-    if config.get("init_from") and config.get("initialization"):
-        raise UserError(
-            f"init_from={config['init_from']} and initialization: both say where the weights start; "
-            "initialization=null leaves it to init_from"
-        )
-
-
 def take_weights(place: str, module: VAEModule) -> dict[str, Any]:
     """Put the weights of another run's model into this one; of its optimizer and its objective nothing is taken.
 

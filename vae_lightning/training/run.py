@@ -39,7 +39,7 @@ from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import resumed_checkpoint
 from vae_lightning.training.averaging import AverageOfTaken
 from vae_lightning.training.execution import Unprofiled, execute_together, lightning_options, stepping_options
-from vae_lightning.training.initial_weights import check_one_beginning, take_weights
+from vae_lightning.training.initial_weights import take_weights
 from vae_lightning.training.log_file import log_file
 from vae_lightning.training.module import VAEModule
 from vae_lightning.training.outcome import final_metrics, recorded, told_of_units
@@ -99,8 +99,6 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     """
     config = config | {"checkpoint": current_checkpoint(config.get("checkpoint"), stored=resume)}
     check_settings(config)
-    if not resume:
-        check_one_beginning(config)
     flush_denormals()
     seed_everything(config["seed"], verbose=False)
     data = instantiate(config["data"], "data", trusted=trusted)
@@ -134,6 +132,8 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     origin = None
     if not resume and config.get("init_from"):
         origin = take_weights(config["init_from"], module)
+        if config.get("initialization"):  # an experiment's
+            log.info("initialization: without effect, for init_from says where the weights start")
     elif not resume:
         if config.get("initialization"):
             _initialize(module, data, instantiate(config["initialization"], "initialization", trusted=trusted))
