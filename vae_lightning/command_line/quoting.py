@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, QuotedString
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from vae_lightning.command_line.places import PLACES
@@ -54,10 +54,8 @@ def _is_text(override: Override, key: str, value: str, is_sweep: bool) -> bool:
     if override.is_sweep_override():
         return is_sweep
     read: Any = override.value()
-    if isinstance(read, list):
-        return key in _LISTS or key in _ANYTHING
-    is_text = read is None or isinstance(read, str | QuotedString)
-    return is_text or key in _ANYTHING or (key in _STAY_TEXTS and str(read) == value)
+    is_number = isinstance(read, int | float)  # what is a list, and may not be one, is told by its type
+    return not is_number or key in _ANYTHING or (key in _STAY_TEXTS and str(read) == value)
 
 
 def _to_quote(key: str, value: str, why: str) -> UserError:
