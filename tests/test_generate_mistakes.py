@@ -80,7 +80,10 @@ MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, tran
         (["mode=reconstructions", "num_images=0"], "num_images must be at least 1, got 0"),
         (["mode=reconstructions", "split=valid"], "split='valid': expected train, val, test"),
         (["mode=reconstructions", "images=[]"], "images: is empty"),
-        (["mode=reconstructions", "images=7"], "images=7: expected str or a list of str or null"),
+        (
+            ["mode=reconstructions", "images=7"],
+            "images=7: is no text for Hydra unless it is quoted, for Hydra and for the shell: images=\"'7'\"",
+        ),
         (["mode=reconstructions", "images=[a.png]", "indices=[1]"], "images and indices: give only one of them"),
         (
             ["mode=reconstructions", "indices=[0,180]"],

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 
-from vae_lightning.building.arguments import below, check_arguments, construction_message
+from vae_lightning.building.arguments import below, check_arguments, construction_message, parameters_of
 from vae_lightning.building.stored import build
 from vae_lightning.building.table import MOVED
 from vae_lightning.building.trust import Trust
@@ -114,6 +114,16 @@ def _check_node(node: Any, key: str, given: frozenset[str]) -> None:
         check_arguments(_locate(node["_target_"], key), node, key, given)
     for name, value in node.items():
         _check_node(value, below(key, name), frozenset())
+
+
+def takes(target: str, name: str) -> bool:
+    """Whether what a `_target_` names has an optional argument of this name."""
+    try:
+        parameters = parameters_of(_locate(MOVED.get(target, target), "")) or {}
+    except UserError:
+        return False
+    parameter = parameters.get(name)
+    return parameter is not None and parameter.default is not parameter.empty
 
 
 def _locate(path: str, key: str) -> Any:

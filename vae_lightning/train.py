@@ -30,24 +30,25 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
     from vae_lightning.command_line.places import with_home
     from vae_lightning.config import plain
     from vae_lightning.runs.directories import check_name
+    from vae_lightning.runs.resuming import check_one_beginning
 
     typed, overrides = with_home(plain(config)), list(HydraConfig.get().overrides.task)
     check_name(typed["name"])
+    check_one_beginning(typed, overrides)
     return _train_job(typed, overrides) if is_sweep() else _train_run(typed, overrides)
 
 
 def _train_run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None:
     from vae_lightning.command_line.console import print_run
     from vae_lightning.launch.start import resume, start
-    from vae_lightning.runs.opening import open_run
-    from vae_lightning.runs.resuming import resumed_config
+    from vae_lightning.runs.resuming import resumed_config, run_to_resume
 
     if config["sweep"] is not None:
         raise UserError(f"sweep={config['sweep']}: a sweep is gone on with by -m and what was typed to start it")
     if config["resume"] is not None:
-        run = open_run(config["resume"], "resume")
+        run, checkpoint = run_to_resume(config["resume"])
         stored, trusted = resumed_config(run, config, overrides)
-        done = resume(stored, overrides, run, trusted=trusted)
+        done = resume(stored | {"resume": checkpoint}, overrides, run, trusted=trusted)
     else:
         done = start(config, overrides, Path(config["run_dir"]))
     if done is None:

@@ -1,5 +1,7 @@
 """Every mistake on the command line is answered with one line that names the key, before anything is written."""
 
+import shlex
+
 import pytest
 
 SMALL = ["data=digits", "model=mlp"]
@@ -25,6 +27,11 @@ MISTAKES = {
     "data.binarize=maybe": "data.binarize='maybe': expected none, dynamic, fixed",
     "trainer.max_epochs=ten": "trainer.max_epochs='ten': expected int or null",
     "trainer.precision=7": "trainer.precision=7: expected 64, 32, 16",
+    "trainer.max_time=00:01:00:00": "trainer.max_time: is not listed, but Trainer takes it: "
+    "+trainer.max_time=00:01:00:00 adds it",
+    "optimizer.amsgrad=true": "optimizer.amsgrad: is not listed, but Adam takes it: +optimizer.amsgrad=true adds it",
+    "trainer.logger=true": "trainer.logger: no such key; valid here: ",
+    "optimizer.params=[1]": "optimizer.params: no such key; valid here: ",
     "+trainer.foo=1": "trainer.foo: no such key; valid here: accelerator",
     "+model.foo=1": "model.foo: no such key; valid here: ",
     "optimizer.lr=-1": "optimizer: Invalid learning rate: -1",
@@ -106,6 +113,17 @@ def test_a_users_own_links_may_lie_beside_a_sweep(tmp_path):
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep/mine").symlink_to(tmp_path)
     assert _check_place(tmp_path / "sweep") == []
+
+
+def test_a_key_that_is_not_listed_is_added_as_it_is_shown(train, error_of):
+    shown = []
+    for key in ("trainer.max_time='00:01:00:00'", "optimizer.amsgrad=true"):
+        message = error_of(*SMALL, key)
+        shown += shlex.split(message.partition("takes it: ")[2].removesuffix(" adds it"))
+    run = train(*shown, "callbacks=none")
+    assert run.metrics()["epochs"] == 2
+    assert run.config()["trainer"]["max_time"] == "00:01:00:00"
+    assert run.config()["optimizer"]["amsgrad"] is True
 
 
 def test_flags_that_do_not_go_together(error_of):

@@ -1,6 +1,7 @@
 """What a command prints of texts that a stranger may have written."""
 
 import json
+import shlex
 
 from vae_lightning.command_line.console import print_run
 from vae_lightning.errors import one_line, plain_lines
@@ -24,3 +25,14 @@ def test_what_a_finished_run_tells_drives_no_terminal(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert f"({SHOWN})" in out
+
+
+def test_the_commands_that_are_shown_can_be_typed_whatever_the_places_are_called(tmp_path, capsys):
+    run = tmp_path / "it's (a) run"
+    run.mkdir()
+    figures = {f"test/{name}{end}": -1.0 for name in ("elbo", "rate", "distortion") for end in ("", "_stderr")}
+    (run / "metrics.json").write_text(json.dumps(figures | {"test/kind": "kind"}))
+    print_run(RunDir(run), f"{tmp_path}/my outputs")
+    lines = {line[:16].strip(): line[16:] for line in capsys.readouterr().out.splitlines()}
+    assert shlex.split(lines["TensorBoard"])[-2:] == ["--logdir", f"{tmp_path}/my outputs"]
+    assert shlex.split(lines["more figures"])[-1] == "run='{}'".format(str(run).replace("'", "\\'"))

@@ -18,7 +18,19 @@ def home(tmp_path, monkeypatch) -> Path:
 
 
 def test_home_stands_for_itself_in_every_place(home):
-    texts = ("output_dir", "run_dir", "sweep_dir", "resume", "sweep", "run", "checkpoint", "ckpt", "out", "output")
+    texts = (
+        "output_dir",
+        "run_dir",
+        "sweep_dir",
+        "resume",
+        "init_from",
+        "sweep",
+        "run",
+        "checkpoint",
+        "ckpt",
+        "out",
+        "output",
+    )
     config = {name: f"~/{name}" for name in texts}
     config |= {"runs": ["~/a", "b/~"], "data": {"root": "~", "archive": "~/a.zip", "cache_dir": None, "seed": 0}}
     config |= {"samples": {"weights": "~/w.pth"}, "name": "~/name"}

@@ -34,6 +34,7 @@ TRAINING = [line.removeprefix(TRAIN).strip() for line in LINES if line.startswit
 KINDS = {
     "own": "archive|folder",
     "resume": "resume",
+    "init_from": "init_from",
     "sweep": "^-m (?!.*(hparams_search|submitit))",
     "search": "hparams_search",
     "cluster": "submitit",
@@ -87,6 +88,14 @@ def test_resuming_commands(command, tmp_path, text):
     more = more if more != [""] else ["trainer.max_epochs=2"]
     command(f"resume={path}", *more)
     assert RunDir(tmp_path / path).metrics()["epochs"] == int(more[0].rpartition("=")[2])
+
+
+@pytest.mark.parametrize("text", OF_KIND["init_from"])
+def test_beginning_from_another_runs_weights(command, data, tmp_path, text):
+    other = re.search(r"init_from=(\S+)", text)[1]
+    command(*options(""), "callbacks=none", f"run_dir={tmp_path / other}")
+    command(*options(text), "callbacks=none", f"run_dir={tmp_path / 'run'}")
+    assert RunDir(tmp_path / "run").origin()["checkpoint"] == str(tmp_path / other / "checkpoints/best.ckpt")
 
 
 @pytest.mark.parametrize("text", OF_KIND["sweep"])

@@ -1,13 +1,18 @@
-"""Why a run has ended is told, whatever of it can't be written."""
+"""Why a run has ended is told, whatever of it can't be written; and what its model's code is good for."""
 
 import errno
+import re
 
 import pytest
+import torch
+import yaml
 from lightning.pytorch import Trainer
 
 from tests.disk.full import failing
+from vae_lightning.command_line.schema import CONF_DIR
+from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.runs.records import RunDir
-from vae_lightning.training.outcome import _ending, recorded
+from vae_lightning.training.outcome import _ending, recorded, told_of_units
 
 
 @pytest.fixture
@@ -32,3 +37,46 @@ def test_another_disk_that_is_full_is_not_told_as_the_runs(run, tmp_path, name, 
     error = OSError(errno.ENOSPC, "No space left", *([] if name is None else [str(tmp_path / name)]))
     _, told = _ending(error, run)
     assert str(told).startswith("output_dir: the disk of ") is is_told
+
+
+def units(rate: float, variance: float) -> UnitStatistics:
+    return UnitStatistics(torch.full((4,), rate).double(), torch.full((4,), variance).double())
+
+
+def composed_objective(option: str) -> dict:
+    return yaml.safe_load((CONF_DIR / f"objective/{option}.yaml").read_text())
+
+
+@pytest.mark.parametrize("option", sorted(file.stem for file in (CONF_DIR / "objective").glob("*.yaml")))
+def test_a_code_that_is_not_used_is_told_with_keys_that_the_objective_has(option):
+    objective = composed_objective(option)
+    told = told_of_units(units(0.01, 0.0), objective, None)
+    assert told is not None
+    assert told.startswith("none of the 4 latent units is active: the posterior has collapsed (rate 0.04 nats)")
+    keys = re.findall(r"objective\.(\w+)", told)
+    assert set(keys) == set(objective) & {"beta", "warmup_steps", "tolerance"}
+    assert "trainer.max_epochs" in told
+    assert "every image gets the same reconstruction" in told
+    assert "every image of a label gets" in str(told_of_units(units(0.01, 0.0), objective, 10))
+
+
+@pytest.mark.parametrize(
+    "found", [units(0.01, 0.02), units(3.0, 0.001), None], ids=["active", "narrow", "no validation"]
+)
+def test_a_code_that_is_used_is_not_told_to_be_none(found):
+    assert told_of_units(found, composed_objective("elbo"), None) is None
+
+
+@pytest.mark.parametrize("beta", [1, 200])
+def test_a_run_says_at_its_end_how_many_units_are_active(train, capsys, beta):
+    run = train("callbacks=none", f"objective.beta={beta}", "optimizer.lr=0.01", "trainer.max_epochs=6")
+    number = run.metrics()["val/active_units"]
+    assert f"active units    {number} of 4\n" in capsys.readouterr().out
+    assert (number == 0) is (beta == 200)
+    assert ("the code is not used" in (run.path / "train.log").read_text()) is (beta == 200)
+
+
+def test_a_run_that_validates_nothing_says_nothing_of_its_units(train, capsys):
+    run = train("callbacks=none", "trainer.limit_val_batches=0", "trainer.max_epochs=1")
+    assert "val/active_units" not in run.metrics()
+    assert "active units" not in capsys.readouterr().out

@@ -17,7 +17,7 @@ from vae_lightning.training.resumed_state import optimizer_state
 
 def test_a_checkpoint_is_read_as_pytorch_reads_it(parts, stateful_run, saved):
     found = believed(parts, stateful_run.last)
-    assert set(saved) - set(found) == {"config"}  # which nothing is restored from
+    assert set(saved) - set(found) == {"config", "data"}  # which nothing is restored from
     for key in ("state_dict", "current_model_state", "averaging_state", "optimizer_states", "epoch", "global_step"):
         assert same(found[key], dict(saved[key]) if isinstance(saved[key], OrderedDict) else saved[key])
     for name, state in found["callbacks"].items():

@@ -1,7 +1,6 @@
 """Runs a Hydra command such that every mistake on the command line is answered with one line."""
 
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -9,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import yaml
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from vae_lightning.building.arguments import unknown_key
 from vae_lightning.command_line.console import reporting_errors
+from vae_lightning.command_line.explanations import explanation, not_chosen
 from vae_lightning.command_line.places import typed_with_home
+from vae_lightning.command_line.quoting import check_words
 from vae_lightning.command_line.schema import CONF_DIR, register
 from vae_lightning.errors import UserError
 from vae_lightning.launch.output import configure_logging
@@ -28,7 +26,6 @@ from vae_lightning.machine.interruption import Interrupted, interruptible, numbe
 from vae_lightning.sweeps.preparing import PrepareSweep, RefusedSweep, forget_sweep, go_on
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
-_UNKNOWN_KEY = r"is not in struct|not in '\w+Config'|No match in the defaults list"
 
 
 def run_command(
@@ -66,6 +63,7 @@ def run_command(
         sys.argv[1:] = map(typed_with_home, sys.argv[1:])
         wants_sweep = not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(sys.argv)
         check(wants_sweep)
+        check_words(sys.argv[1:], is_sweep=wants_sweep)
         try:
             failures += _run(guarded, config_name)
         except KeyboardInterrupt as interrupt:
@@ -89,7 +87,7 @@ def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]
             hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(task)()
         except (HydraException, OmegaConfBaseException) as error:
             forget_sweep()
-            raise UserError(_explain(error, config_name)) from error
+            raise UserError(explanation(error, config_name)) from error
         except RefusedSweep as refusal:
             raise refusal.error from None
         except UserError as error:
@@ -98,26 +96,11 @@ def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]
             if str(error).startswith("Only one of --"):
                 raise UserError("-m, --cfg and --info: choose one of them") from error
             if str(error).startswith("Config group override must be"):
-                raise UserError(_not_chosen(config_name)) from error
+                raise UserError(not_chosen(config_name)) from error
             if not PrepareSweep.directories:
                 raise
             return [_failed_launcher(error)]
     return []
-
-
-def _not_chosen(config_name: str) -> str:
-    """Of a group that was given null, or of a key that is a group of another command's."""
-    words = [word.partition("=") for word in sys.argv[1:]]
-    groups = _groups(config_name)
-    nested = {key for key, _, _ in words if key.partition("/")[0] in groups and (CONF_DIR / key).is_dir()}
-    for group in (key for key, _, value in words if value == "null" and key in groups | nested):
-        return f"{group}=null: choose an option; valid here: {', '.join(_options(group))}"
-    key = next((key for key, _, _ in words if key not in groups and key and (CONF_DIR / key).is_dir()), "a group")
-    return f"{key}: has no options to choose from here; give single keys, {key}.<key>=..., as in --help"
-
-
-def _options(group: str) -> list[str]:
-    return sorted(file.stem for file in (CONF_DIR / group).glob("*.yaml"))
 
 
 def _failed_launcher(error: Exception) -> UserError:
@@ -178,66 +161,3 @@ def take_opening(settings: dict[str, Any]) -> dict[str, Any]:
     if checkpoint is not None and opening["ckpt"] not in ("best", checkpoint):
         raise UserError(f"checkpoint={checkpoint} and ckpt={opening['ckpt']}: are two names of one key; give one")
     return opening if checkpoint is None else opening | {"ckpt": checkpoint}
-
-
-def _explain(error: Exception, config_name: str) -> str:
-    resolver = re.search(r"UserError raised while resolving interpolation: (.*)", str(error))
-    if resolver:
-        return resolver[1]
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        return unknown_key(f"{group}={option}", list(error.options)).replace("no such key", "no such option")
-    unloaded = re.search(r"Could not load '([^']+)/([^'/]+)'", str(error))
-    if unloaded:
-        return f"{unloaded[1]}={unloaded[2]}: no such option; valid here: {', '.join(_options(unloaded[1]))}"
-    key = re.search(r"Could not override '([^']+)'", str(error))
-    if key and re.search(_UNKNOWN_KEY, _whole(error)):
-        siblings = _siblings(key[1], config_name)
-        if key[1] in siblings:  # a key that was typed as if it were a group to choose from
-            return f"{key[1]}: has no options to choose from here; give single keys, {key[1]}.<key>=..., as in --help"
-        return unknown_key(key[1], siblings) + _of_a_resumed_run(key[1])
-    value = re.search(r"(Value '.*?'.*)", _whole(error))
-    if key and value:
-        return f"{key[1]}: {value[1]}"
-    merge = re.search(r"full_key: (\S+)", _whole(error))
-    if value and merge:
-        return f"{merge[1]}: {value[1]}"
-    return " ".join(str(error).split())
-
-
-def _of_a_resumed_run(key: str) -> str:
-    """What to say of a key that may be one of another option than a command chooses without its run."""
-    resumes = any(argument.startswith("resume=") for argument in sys.argv[1:])
-    if not resumes or key.partition(".")[0] not in ("model", "objective"):
-        return ""
-    return "; beside resume= name the option that the key is of, too, as in objective=geco objective.tolerance=0.1"
-
-
-def _whole(error: BaseException) -> str:
-    return f"{error}\n{_whole(error.__cause__)}" if error.__cause__ else str(error)
-
-
-def _siblings(key: str, config_name: str) -> list[str]:
-    """The keys that exist beside a key that does not, in the config that the chosen groups compose."""
-    groups = _groups(config_name)
-    choices = [argument for argument in sys.argv[1:] if re.split("[=@]", argument)[0].partition("/")[0] in groups]
-    GlobalHydra.instance().clear()
-    try:
-        with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            config = hydra.compose(config_name, overrides=choices, return_hydra_config=True)
-    except HydraException:
-        return []
-    parent = key
-    while "." in parent:
-        parent = parent.rpartition(".")[0]
-        node = OmegaConf.select(config, parent)
-        if isinstance(node, DictConfig):
-            return [str(name) for name in node]
-    return sorted({str(name) for name in config if name != "hydra"} - {"_target_"} | groups)
-
-
-def _groups(config_name: str) -> set[str]:
-    """The config groups that a command chooses from."""
-    defaults = yaml.safe_load((CONF_DIR / f"{config_name}.yaml").read_text())["defaults"]
-    named = {name for entry in defaults if isinstance(entry, dict) for name in entry}
-    return {name for name in named if (CONF_DIR / name).is_dir()} - {"hydra"}

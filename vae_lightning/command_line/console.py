@@ -1,6 +1,7 @@
 """What a command tells at its end: one-line errors, and what a finished run leaves to look at."""
 
 import os
+import shlex
 import shutil
 import sys
 import textwrap
@@ -43,7 +44,9 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
         value, stderr = metrics[f"test/{name}"], metrics[f"test/{name}_stderr"]
         lines.append((f"test {name}", f"{value:,.2f} +- {stderr:.2f} nats per image"))
     lines.append(("", f"({metrics['test/kind']})"))
-    lines.append(("TensorBoard", f"{_command('vae-tensorboard', 'dashboard')} --logdir {output_dir}"))
+    if "val/active_units" in metrics:  # which no run has that validates nothing
+        lines.append(("active units", f"{metrics['val/active_units']} of {metrics['val/num_units']}"))
+    lines.append(("TensorBoard", f"{_command('vae-tensorboard', 'dashboard')} --logdir {shlex.quote(output_dir)}"))
     lines.append(("more pictures", f"{_command('vae-generate', 'generate')} {typed('run', run_dir.path)} mode=samples"))
     lines.append(("more figures", f"{_command('vae-evaluate', 'evaluate')} {typed('run', run_dir.path)}"))
     print()

@@ -4,9 +4,11 @@ import os
 import re
 from typing import Any
 
+from vae_lightning.runs.records import as_word
+
 # By command: train, evaluate, generate and report. What is no text, such as the checkpoint's settings, is left alone.
-_PLACES = (
-    *("output_dir", "run_dir", "sweep_dir", "resume", "sweep"),
+PLACES = (
+    *("output_dir", "run_dir", "sweep_dir", "resume", "init_from", "sweep"),
     *("run", "checkpoint", "ckpt", "out", "runs", "output"),
     *("data.root", "data.archive", "data.cache_dir", "samples.weights"),
 )
@@ -15,7 +17,7 @@ _HOME = r"(?:^|(?<=[\[,])|(?<=[\[,] ))~[^,\]]*"  # a word that begins with a til
 
 def with_home(config: dict[str, Any]) -> dict[str, Any]:
     """The config as plain data with `~` and `~user` at the beginning of a place replaced by the home folder."""
-    for place in _PLACES:
+    for place in PLACES:
         *groups, key = place.split(".")
         node: Any = config
         for group in groups:
@@ -32,9 +34,7 @@ def typed_with_home(argument: str) -> str:
 
 
 def _quoted(place: str, before: str) -> str:
-    if place == before or re.fullmatch(r"[\w./:@%+-]+", place, re.ASCII):
-        return place
-    return "'" + place.replace("'", "\\'") + "'"
+    return place if place == before else as_word(place)
 
 
 def _expanded(value: Any) -> Any:

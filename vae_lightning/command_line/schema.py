@@ -27,6 +27,7 @@ class TrainConfig:
     output_dir: str = "outputs"
     run_dir: str = MISSING
     resume: str | None = None
+    init_from: str | None = None
     sweep_dir: str = MISSING
     sweep: str | None = None
     trial: int | None = None

@@ -1,5 +1,6 @@
 """The DataModule all datasets share: loaders of uint8 batches, and what becomes of a batch on the device."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -109,6 +110,15 @@ class ImageDataModule(LightningDataModule, ABC):
     def splits(self) -> dict[str, ImageSet]:
         """The splits "train", "val" and "test" as the loaders slice them, fixed binarization included."""
         return {split: self._as_trained_on(images, split) for split, images in self.load_splits().items()}
+
+    @cached_property
+    def identity(self) -> dict[str, dict[str, Any]]:
+        """What tells these images from others, of each split: their number, and a digest of their names.
+
+        Images without names have one of their labels, if they have labels. Where they lie is no part of it, nor are
+        pixels, which another version of a library may decode a little differently.
+        """
+        return {split: _identity(images) for split, images in self.splits.items()}
 
     def train_dataloader(self) -> TrainingLoader:
         """Training batches with their labels if there are any, shuffled if so configured."""
@@ -275,6 +285,16 @@ class ImageDataModule(LightningDataModule, ABC):
                 f"data.batch_size={self.batch_size}{on_ranks} is larger than the training split of "
                 f"{len(splits['train'])} images; choose 1 to {largest}"
             )
+
+
+def _identity(images: ImageSet) -> dict[str, Any]:
+    content = None
+    if images.names is not None:
+        content = "\0".join(sorted(images.names)).encode(errors="surrogateescape")
+    elif images.labels is not None:
+        content = images.labels.numpy().tobytes()
+    digest = None if content is None else hashlib.sha256(content).hexdigest()
+    return {"num_images": len(images), "digest": digest}
 
 
 def randomly_flipped(images: UInt8[Tensor, "B C H W"]) -> UInt8[Tensor, "B C H W"]:

@@ -23,6 +23,7 @@ from vae_lightning.machine.hardware import num_cpus
 from vae_lightning.runs.training_lock import trainer_of
 
 _PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy", "pillow")
+CHECKPOINTS = "checkpoints"
 GONE = "the run directory is gone; training ends here, and can be gone on with where it has been moved to, if it has"
 _YAML_LIMIT = 1_000_000  # bytes: a megabyte takes seconds to read
 _STATUS_ROOM = 4096  # bytes that a status takes at least, as much of a disk as a smaller one
@@ -37,7 +38,7 @@ class RunDir:
 
     @property
     def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def best(self) -> Path:
@@ -92,6 +93,13 @@ class RunDir:
             "versions": versions,
         }
         self._write("environment.json", json.dumps(environment | facts, indent=2))
+
+    def origin(self) -> dict[str, Any] | None:
+        """What environment.json says of the checkpoint that the weights of a run with `init_from` were taken from."""
+        try:
+            return _of_kind(dict, load_json(self._read("environment.json"))).get("init_from")
+        except (OSError, ValueError):  # not there yet, or cut short by a full disk
+            return None
 
     def write_status(self, status: str, reason: str | None = None) -> None:
         """Record running, finished, failed or interrupted, and why; `status.record_status` tells TensorBoard, too.
@@ -197,11 +205,37 @@ def metrics_text(metrics: dict[str, Any]) -> str:
 
 
 def typed(key: str, path: Path | str) -> str:
-    """The override `key=path` as it can be typed: quoted for Hydra and for the shell where it needs to be."""
-    text = str(path)
-    if not re.fullmatch(r"[\w./:@%+-]+", text, re.ASCII):
-        text = "'" + text.replace("'", "\\'") + "'"
-    return shlex.quote(f"{key}={text}")
+    """The override `key=path` as it can be typed: quoted for Hydra and for a POSIX shell where it needs to be."""
+    return for_shell(f"{key}={as_word(str(path))}")
+
+
+def as_word(text: str) -> str:
+    """A text for Hydra's grammar: in quotes unless it is a plain word, and no number, nor true, false or null."""
+    if re.fullmatch(r"[\w./:@%+-]+", text, re.ASCII) and not _is_a_value(text):
+        return text
+    # A backslash counts as one where no quote follows; an interpolation is none behind one.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return "'" + escaped.replace("${", "\\${") + "'"
+
+
+def _is_a_value(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text.lower() in ("true", "false", "null")
+    return True
+
+
+def for_shell(override: str) -> str:
+    """An override as it can be typed in a POSIX shell, in double quotes where they do: `key="'a path'"`."""
+    key, equals, value = override.partition("=")
+    if not equals or shlex.quote(key) != key or shlex.quote(value) == value:
+        return shlex.quote(override)
+    if not re.search(r'["$`!\n]|\\(?!\')', value):
+        return f'{key}="{value}"'
+    if re.fullmatch(r"'[^'\"]*[^'\"\\]'", value):  # Hydra takes the other quotes, too
+        return f"""{key}='"{value[1:-1]}"'"""
+    return shlex.quote(override)
 
 
 def stamped(status: str, reason: str | None) -> dict[str, Any]:

@@ -1,16 +1,58 @@
 """The config of a resumed run: what the run directory holds, changed only where the command line may change it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from vae_lightning.building.stored import check_config
 from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.errors import UserError, first_line
-from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.opening import open_run
+from vae_lightning.runs.records import CHECKPOINTS, RunDir, typed
 
 PLACES = ("resume", "run_dir", "output_dir", "sweep", "sweep_dir", "trust", "name")  # change nothing that is trained
 _REPLACEABLE = ("callbacks", "logger")
+
+
+def check_one_beginning(config: dict[str, Any], overrides: list[str]) -> None:
+    """Raise a UserError where both were typed, whose weights a new run starts from and how they are to be drawn."""
+    drawn = [override for override in overrides if override.lstrip("+").startswith("initialization")]
+    if config["init_from"] is not None and drawn:
+        raise UserError(
+            f"init_from={config['init_from']} and {drawn[0]}: both say where the weights start; give one of them"
+        )
+
+
+def run_to_resume(place: str) -> tuple[RunDir, str | None]:
+    """The run that `resume=` names, and the name of the checkpoint in it to go on from; None is last.ckpt.
+
+    Args:
+        place: a run directory, or the path of a checkpoint in its checkpoints/.
+
+    Raises:
+        UserError: as `open_run`; or there is no such checkpoint, or it lies in no run directory.
+    """
+    path = Path(place)
+    if path.suffix != ".ckpt" or path.is_dir():
+        return open_run(place, "resume"), None
+    if path.parent.name != CHECKPOINTS or not os.path.lexists(path.parent.parent / "config.yaml"):
+        raise UserError(
+            f"resume={place}: a checkpoint is gone on from where it lies, in the {CHECKPOINTS} folder of its run; "
+            "init_from= starts a new run from its weights"
+        )
+    run = open_run(str(path.parent.parent), "resume")
+    if path.name == run.last.name:
+        return run, None
+    if not path.is_file():
+        raise UserError(f"resume={place}: no such file; {typed('resume', run.path)} goes on from last.ckpt")
+    return run, path.name
+
+
+def resumed_checkpoint(run: RunDir, config: dict[str, Any]) -> Path:
+    """The file that a resumed run goes on from: last.ckpt, or another that the command has named in the config."""
+    return run.last if config.get("resume") is None else run.checkpoints / Path(config["resume"]).name
 
 
 def resumed_config(run: RunDir, composed: dict[str, Any], overrides: list[str]) -> tuple[dict[str, Any], Trust]:
@@ -74,6 +116,8 @@ def _named(run: RunDir, name: str) -> Iterator[None]:
 
 
 def _check_override(override: str, path: str, value: Any, stored: dict[str, Any], run: RunDir) -> None:
+    if path == "init_from" and value != _get(stored, path):
+        raise UserError(f"{override}: {run.path} has weights already; without resume= it starts a new run")
     if path.split(".")[0] in ("model", "seed") and value != _get(stored, path):
         raise UserError(f"{override}: {run.path} was trained with another, which a resumed run keeps")
     if _is_choice(path, stored):

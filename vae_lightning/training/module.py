@@ -276,6 +276,7 @@ class VAEModule(LightningModule):
         for logger in self.trainer.loggers:
             logger.save()  # what was logged so far: a run that goes on from here does not log it again
         checkpoint["config"] = self.config
+        checkpoint["data"] = self.trainer.datamodule.identity
         checkpoint["units"] = None if self.units is None else self.units.as_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from vae_lightning.callbacks.pruning import PruneTrial
 from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.disk.unwritten import FULL, UNWRITABLE, spared
 from vae_lightning.errors import UserError
+from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.likelihood.kind import kind_of
 from vae_lightning.machine.interruption import Interrupted, number_of
 from vae_lightning.runs.records import GONE, RunDir
@@ -72,8 +73,16 @@ def _is_in(run_dir: RunDir, file: Any) -> bool:
     return not isinstance(file, str) or Path(file).absolute().is_relative_to(run_dir.path.absolute())
 
 
-def final_metrics(trainer: Trainer, module: VAEModule, seconds: float) -> dict[str, Any]:
-    """The figures of a run that has been tested, for metrics.json; `seconds` is the time that it took."""
+def final_metrics(
+    trainer: Trainer, module: VAEModule, seconds: float, units: UnitStatistics | None = None
+) -> dict[str, Any]:
+    """The figures of a run that has been tested, for metrics.json.
+
+    Args:
+        trainer, module: of the test.
+        seconds: the time that the run took.
+        units: the validation images' statistics of the weights that were tested; None where none was validated.
+    """
     metrics: dict[str, Any] = {}
     for name, mean in module.results.items():
         metrics |= {name: mean.value, f"{name}_stderr": mean.stderr}
@@ -82,8 +91,40 @@ def final_metrics(trainer: Trainer, module: VAEModule, seconds: float) -> dict[s
     )
     metrics["test/num_images"] = module.results["test/elbo"].count
     metrics["val/elbo"] = next((one.best_score for one in trainer.callbacks if isinstance(one, Checkpoints)), None)
+    if units is not None:
+        metrics |= {"val/active_units": int(units.active().sum()), "val/num_units": len(units.rate)}
     metrics |= {"epochs": trainer.current_epoch, "steps": trainer.global_step, "seconds": round(seconds, 1)}
     throughput = [callback for callback in trainer.callbacks if isinstance(callback, Throughput)]
     if throughput:
         metrics["train/images_per_s"] = throughput[0].mean_images_per_second
     return metrics
+
+
+_LESS_COLLAPSED = {  # what to try, by the key of the objective that it takes
+    "beta": "a smaller objective.beta (it is {})",
+    "warmup_steps": "objective.warmup_steps of some epochs (it is {})",
+    "tolerance": "a smaller objective.tolerance (it is {})",
+}
+_SAYS_NOTHING = 1.0  # nats per image in all: a unit that tells images apart, if by a little, has more
+
+
+def told_of_units(units: UnitStatistics | None, objective: dict[str, Any], num_classes: int | None) -> str | None:
+    """One line on a model whose code is not used, and what to try; None where there is nothing to say.
+
+    Few active units need not be a collapse: under a narrow prior small moves of the means tell images apart, at a rate
+    that says so.
+
+    Args:
+        units: the validation images' statistics of the weights that were tested.
+        objective: its config, whose keys say what can be tried.
+        num_classes: how many labels the model is told; None for none.
+    """
+    if units is None or units.active().any() or float(units.rate.sum()) >= _SAYS_NOTHING:
+        return None
+    tries = [advice.format(objective[key]) for key, advice in _LESS_COLLAPSED.items() if key in objective]
+    images = "every image" if num_classes is None else "every image of a label"
+    return (
+        f"none of the {len(units.rate)} latent units is active: the posterior has collapsed (rate "
+        f"{float(units.rate.sum()):.2f} nats), the code is not used, and {images} gets the same reconstruction; try "
+        f"{', '.join([*tries, 'or a longer training (trainer.max_epochs) if this was a short one'])}"
+    )

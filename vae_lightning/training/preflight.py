@@ -2,10 +2,12 @@
 
 import os
 import shutil
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from vae_lightning.checkpoints.contents import reading, trained
-from vae_lightning.checkpoints.expectations import mapping, whole
+from vae_lightning.checkpoints.contents import EPOCH, reading, trained, weights
+from vae_lightning.checkpoints.expectations import Expectation, mapping, optional, text, whole
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
 from vae_lightning.machine.hardware import native_accelerator
@@ -13,7 +15,8 @@ from vae_lightning.machine.world import given_world
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.objectives.terms import Objective
 from vae_lightning.runs.images import SPLIT_NAMES
-from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.records import RunDir, typed
+from vae_lightning.runs.resuming import resumed_checkpoint
 from vae_lightning.training.module import VAEModule
 from vae_lightning.training.resumed_state import EPOCHS
 
@@ -107,12 +110,24 @@ def check_optimizer(module: VAEModule) -> None:
 
 
 def check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir) -> int:
-    """The first step after the last checkpoint, counted from 0; a UserError where it can't be gone on from."""
-    if not run_dir.last.is_file():
-        raise UserError(f"resume={run_dir.path}: no checkpoint there (checkpoints/last.ckpt); start a new run")
-    for file in {run_dir.last, run_dir.best}:
-        trained(file, module.state_dict(), f"resume={run_dir.path}: {file.name}", module.vae.latent_dim)
-    with reading(run_dir.last, f"resume={run_dir.path}: last.ckpt") as take:
+    """The first step after the checkpoint that is gone on from, counted from 0.
+
+    Raises:
+        UserError: there is none, it can't be gone on from, or best.ckpt can't be tested at the end. Where last.ckpt is
+            lost, the line says how to go on from best.ckpt, if that is whole.
+    """
+    resumed, told = resumed_checkpoint(run_dir, config), f"resume={run_dir.path}"
+    expected = mapping({"state_dict": weights(module.state_dict()), "epoch": EPOCH})
+    if not resumed.is_file():
+        way_out = _or_from_best(resumed, expected, run_dir)
+        raise UserError(f"{told}: no checkpoint there (checkpoints/{resumed.name}){way_out or '; start a new run'}")
+    try:
+        trained(resumed, module.state_dict(), f"{told}: {resumed.name}", module.vae.latent_dim)
+    except UserError as error:
+        raise UserError(f"{error}{_or_from_best(resumed, expected, run_dir)}") from error
+    for file in {run_dir.best} - {resumed, run_dir.last}:
+        trained(file, module.state_dict(), f"{told}: {file.name}", module.vae.latent_dim)
+    with reading(resumed, f"{told}: {resumed.name}") as take:
         checkpoint = take(mapping({"global_step": whole(), "loops": EPOCHS}))
     # At the end of an epoch, whose number it has, or within the next one.
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
@@ -124,3 +139,49 @@ def check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir) 
             f"trainer.max_epochs={wanted}: the run has trained {epochs} epochs already; choose more to go on"
         )
     return checkpoint["global_step"]
+
+
+def check_state(file: Path, expected: Expectation, run_dir: RunDir) -> None:
+    """Raise a UserError where a checkpoint is not what the run, built by now, can take to go on from."""
+    try:
+        with reading(file, f"resume={run_dir.path}: {file.name}") as take:
+            take(expected)
+    except UserError as error:
+        raise UserError(f"{error}{_or_from_best(file, expected, run_dir)}") from error
+
+
+def _or_from_best(lost: Path, expected: Expectation, run_dir: RunDir) -> str:
+    """What a message on a lost checkpoint ends with: how to go on from the best one, if that is another, and whole."""
+    best = run_dir.best
+    with suppress(UserError):
+        if best.is_file() and best != lost:
+            with reading(best, "") as take:
+                epoch = take(expected)["epoch"] + 1
+            return f"; {typed('resume', best)} goes on from the best one, of epoch {epoch}"
+    return ""
+
+
+def check_same_images(config: dict[str, Any], data: ImageDataModule, run_dir: RunDir) -> None:
+    """Raise a UserError where a run that is to be gone on with has been trained on other images, or another split.
+
+    The same images may lie elsewhere. What is typed is no exception where it deals them out anew (data.val_fraction,
+    data.num_val, data.seed): images that were trained on would be tested. Runs of an earlier version have recorded
+    nothing, and are believed.
+    """
+    file = resumed_checkpoint(run_dir, config)
+    split = mapping({"num_images": whole(), "digest": optional(text)})
+    with reading(file, f"resume={run_dir.path}: {file.name}") as take:
+        recorded = take(mapping({}, {"data": mapping(dict.fromkeys(SPLIT_NAMES, split))})).get("data")
+    for name, before in (recorded or {}).items():
+        now = data.identity[name]
+        if now == before:
+            continue
+        number, kind = before["num_images"], f"{SPLIT_NAMES[name]} images"
+        others = f"{now['num_images']:,}"
+        if now["num_images"] == number:
+            others += " others, by their names or labels"
+        raise UserError(
+            f"resume={run_dir.path}: data: the run was trained with {number:,} {kind}, and these are {others}; a run "
+            f"keeps its images and their splits, wherever they lie; {typed('init_from', run_dir.path)} trains its "
+            "weights on others, in a new run"
+        )

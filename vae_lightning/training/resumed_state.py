@@ -210,7 +210,7 @@ _MAY_HAVE: dict[str, Callable[[Live], Expectation]] = {
     "units": lambda live: optional(units(live.module.vae.latent_dim)),
     within_epoch.KEY: _within_epoch,
 }
-_OWN_KEYS = _REQUIRED.keys() | _MAY_HAVE.keys() | {"config", "native_amp_scaling_state"}
+_OWN_KEYS = _REQUIRED.keys() | _MAY_HAVE.keys() | {"config", "data", "native_amp_scaling_state"}
 
 
 def _reads_more(callback: Callback) -> bool:

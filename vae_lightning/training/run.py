@@ -1,9 +1,11 @@
 """One run, from its resolved config: build the parts, fit, test the best checkpoint, write the figures."""
 
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,11 +17,12 @@ from vae_lightning.building.arguments import below
 from vae_lightning.building.trust import Trust
 from vae_lightning.callbacks.checkpoints import current_checkpoint
 from vae_lightning.callbacks.pictures import as_callbacks
-from vae_lightning.checkpoints.contents import reading, trained
+from vae_lightning.checkpoints.contents import trained
 from vae_lightning.checkpoints.expectations import Expectation
 from vae_lightning.checkpoints.writing import AtomicCheckpointIO
 from vae_lightning.config import checked, instantiate
 from vae_lightning.data.image_data import ImageDataModule
+from vae_lightning.disk.files import replacing
 from vae_lightning.errors import UserError
 from vae_lightning.machine.environment import environment
 from vae_lightning.machine.hardware import (
@@ -34,18 +37,22 @@ from vae_lightning.machine.world import given_world
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.models.parts import ConditionalDistribution, Likelihood
 from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.resuming import resumed_checkpoint
 from vae_lightning.training.averaging import AverageOfTaken
 from vae_lightning.training.execution import Unprofiled, execute_together, lightning_options, stepping_options
+from vae_lightning.training.initial_weights import take_weights
 from vae_lightning.training.log_file import log_file
 from vae_lightning.training.module import VAEModule
-from vae_lightning.training.outcome import final_metrics, recorded
+from vae_lightning.training.outcome import final_metrics, recorded, told_of_units
 from vae_lightning.training.preflight import (
     check_image_shape,
     check_kinds,
     check_labels,
     check_optimizer,
     check_resumable,
+    check_same_images,
     check_settings,
+    check_state,
 )
 from vae_lightning.training.resumed_state import Live, resumed_state
 from vae_lightning.training.stepping import Stepping
@@ -59,7 +66,8 @@ class Parts:
 
     Attributes:
         config: the resolved config as plain data.
-        resume: whether `last.ckpt` of the run directory is to be gone on from.
+        resume: whether a checkpoint of the run directory is to be gone on from.
+        origin: where the weights were taken from, by `init_from`; None where they were not.
     """
 
     config: dict[str, Any]
@@ -68,6 +76,7 @@ class Parts:
     data: ImageDataModule
     module: VAEModule
     trainer: Trainer
+    origin: dict[str, Any] | None = None
 
     @property
     def needed_bytes(self) -> int:
@@ -118,15 +127,21 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     data.prepare_data()
     data.setup()
     check_labels(module.vae, data)
+    if resume:
+        check_same_images(config, data, run_dir)
     execute_together(config["trainer"].get("steps_per_execution", "auto"), trainer, data)
-    if not resume:
+    origin = None
+    if not resume and config.get("init_from"):
+        origin = take_weights(config["init_from"], module)
+        if config.get("initialization"):  # an experiment's
+            log.info("initialization: without effect, for init_from says where the weights start")
+    elif not resume:
         if config.get("initialization"):
             _initialize(module, data, instantiate(config["initialization"], "initialization", trusted=trusted))
         start_parts(module.vae, data)
     if resume:  # told now, before anything of the run is touched
-        with reading(run_dir.last, f"resume={run_dir.path}: last.ckpt") as take:
-            take(expected())
-    return Parts(config, run_dir, resume, data, module, trainer)
+        check_state(resumed_checkpoint(run_dir, config), expected(), run_dir)
+    return Parts(config, run_dir, resume, data, module, trainer, origin)
 
 
 def run(parts: Parts) -> dict[str, Any]:
@@ -142,15 +157,29 @@ def run(parts: Parts) -> dict[str, Any]:
             module.vae.compile(options={"fallback_random": True})
         # Importing Lightning sets this, and PyTorch then looks for NVIDIA's driver in every optimizer step.
         with environment(PYTORCH_NVML_BASED_CUDA_CHECK=None):
-            trainer.fit(module, parts.data, ckpt_path=run_dir.last if parts.resume else None, weights_only=True)
+            trainer.fit(module, parts.data, ckpt_path=_checkpoint_of(parts), weights_only=True)
         # Not by ckpt_path, which would restore callbacks too: EMA would put the weights it averages in place again.
         best = trained(run_dir.best, module.state_dict(), f"{run_dir.best}", module.vae.latent_dim)
         module.load_state_dict(best.weights)
         trainer.test(module, parts.data, verbose=False)
-        metrics = final_metrics(trainer, module, time.perf_counter() - started)
+        metrics = final_metrics(trainer, module, time.perf_counter() - started, best.units)
         if trainer.is_global_zero:
             run_dir.write_metrics(metrics, best.epoch)
+            unused = told_of_units(best.units, parts.config["objective"], module.vae.num_classes)
+            if unused:
+                log.warning(unused)
         return metrics
+
+
+def _checkpoint_of(parts: Parts) -> Path | None:
+    """The file to go on from, None for a new run. It is last.ckpt from now on, so that a kill loses none of it."""
+    if not parts.resume:
+        return None
+    file, last = resumed_checkpoint(parts.run_dir, parts.config), parts.run_dir.last
+    if file != last and parts.trainer.is_global_zero:
+        with file.open("rb") as original, replacing(last, durable=True) as copy:
+            shutil.copyfileobj(original, copy)
+    return file
 
 
 def _initialize(module: VAEModule, data: ImageDataModule, initialization: Callable[..., None]) -> None:
@@ -180,7 +209,11 @@ def _describe(parts: Parts) -> None:
     trainer = parts.trainer
     if trainer.is_global_zero:
         device = device_name(trainer.strategy.root_device.type)
-        parts.run_dir.write_environment(device=device, precision=trainer.precision, num_ranks=trainer.world_size)
+        origin = parts.origin or (parts.run_dir.origin() if parts.resume else None)
+        facts = {"device": device, "precision": trainer.precision, "num_ranks": trainer.world_size}
+        parts.run_dir.write_environment(**facts, **({"init_from": origin} if origin else {}))
+        if parts.origin:
+            log.info("weights of %s, kept after its epoch %d", parts.origin["checkpoint"], parts.origin["epoch"])
         ranks = f"{trainer.world_size} ranks, " if trainer.world_size > 1 else ""
         log.info("%s on %s%s, precision %s", parts.run_dir.path, ranks, device, trainer.precision)
 

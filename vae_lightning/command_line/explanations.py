@@ -1,0 +1,126 @@
+"""What Hydra's errors mean, in a line that names the key and what may stand there."""
+
+import re
+import sys
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+
+from vae_lightning.building.arguments import unknown_key
+from vae_lightning.command_line.quoting import or_with_spaces
+from vae_lightning.command_line.schema import CONF_DIR
+from vae_lightning.config import takes
+from vae_lightning.runs.records import for_shell
+
+_UNKNOWN_KEY = r"is not in struct|not in '\w+Config'|No match in the defaults list"
+_OF_THE_RUN = {  # optional arguments of a `_target_` that a run gives itself, by group
+    "trainer": {"callbacks", "default_root_dir", "enable_checkpointing", "enable_progress_bar", "logger", "plugins"},
+    "logger": {"run_dir", "first_step"},
+}
+
+
+def explanation(error: Exception, config_name: str) -> str:
+    """What an error of Hydra's means, in a line."""
+    resolver = re.search(r"UserError raised while resolving interpolation: (.*)", str(error))
+    if resolver:
+        return resolver[1]
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        return unknown_key(f"{group}={option}", list(error.options)).replace("no such key", "no such option")
+    unloaded = re.search(r"Could not load '([^']+)/([^'/]+)'", str(error))
+    if unloaded:
+        return f"{unloaded[1]}={unloaded[2]}: no such option; valid here: {', '.join(_options(unloaded[1]))}"
+    key = re.search(r"Could not override '([^']+)'", str(error))
+    if key and re.search(_UNKNOWN_KEY, _whole(error)):
+        return _no_such_key(key[1], config_name)
+    if isinstance(error, OverrideParseException) and "=" not in error.override:
+        return or_with_spaces(error.override, sys.argv[1:])
+    value = re.search(r"(Value '.*?'.*)", _whole(error))
+    if key and value:
+        return f"{key[1]}: {value[1]}"
+    merge = re.search(r"full_key: (\S+)", _whole(error))
+    if value and merge:
+        return f"{merge[1]}: {value[1]}"
+    return " ".join(str(error).split())
+
+
+def _of_a_resumed_run(key: str) -> str:
+    """What to say of a key that may be one of another option than a command chooses without its run."""
+    resumes = any(argument.startswith("resume=") for argument in sys.argv[1:])
+    if not resumes or key.partition(".")[0] not in ("model", "objective"):
+        return ""
+    return "; beside resume= name the option that the key is of, too, as in objective=geco objective.tolerance=0.1"
+
+
+def _whole(error: BaseException) -> str:
+    return f"{error}\n{_whole(error.__cause__)}" if error.__cause__ else str(error)
+
+
+def _no_such_key(key: str, config_name: str) -> str:
+    config, groups = _composed(config_name), _groups(config_name)
+    if config is None:
+        return unknown_key(key, [])
+    parent, node = key, None
+    while "." in parent and not isinstance(node, DictConfig):
+        parent = parent.rpartition(".")[0]
+        node = OmegaConf.select(config, parent)
+    if not isinstance(node, DictConfig):
+        siblings = sorted({str(name) for name in config if name != "hydra"} - {"_target_"} | groups)
+    else:
+        siblings = [str(name) for name in node]
+    if key in siblings:  # a key that was typed as if it were a group to choose from
+        return f"{key}: has no options to choose from here; give single keys, {key}.<key>=..., as in --help"
+    return _unlisted(key, parent, node) or unknown_key(key, siblings) + _of_a_resumed_run(key)
+
+
+def _composed(config_name: str) -> DictConfig | None:
+    """The config that the chosen groups compose, without single keys; None where they compose none."""
+    groups = _groups(config_name)
+    choices = [argument for argument in sys.argv[1:] if re.split("[=@]", argument)[0].partition("/")[0] in groups]
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            return hydra.compose(config_name, overrides=choices, return_hydra_config=True)
+    except HydraException:
+        return None
+
+
+def _unlisted(key: str, parent: str, node: Any) -> str | None:
+    """What to say of a key that the YAML does not list, where the class that it names has such an argument."""
+    name = key.removeprefix(f"{parent}.")
+    target = node.get("_target_") if isinstance(node, DictConfig) else None
+    typed = next((word for word in sys.argv[1:] if word.startswith(f"{key}=")), None)
+    if (
+        target is None
+        or typed is None
+        or name in _OF_THE_RUN.get(parent.partition(".")[0], ())
+        or not takes(target, name)
+    ):
+        return None
+    return f"{key}: is not listed, but {target.rpartition('.')[2]} takes it: {for_shell(f'+{typed}')} adds it"
+
+
+def _groups(config_name: str) -> set[str]:
+    """The config groups that a command chooses from."""
+    defaults = yaml.safe_load((CONF_DIR / f"{config_name}.yaml").read_text())["defaults"]
+    named = {name for entry in defaults if isinstance(entry, dict) for name in entry}
+    return {name for name in named if (CONF_DIR / name).is_dir()} - {"hydra"}
+
+
+def not_chosen(config_name: str) -> str:
+    """Of a group that was given null, or of a key that is a group of another command's."""
+    words = [word.partition("=") for word in sys.argv[1:]]
+    groups = _groups(config_name)
+    nested = {key for key, _, _ in words if key.partition("/")[0] in groups and (CONF_DIR / key).is_dir()}
+    for group in (key for key, _, value in words if value == "null" and key in groups | nested):
+        return f"{group}=null: choose an option; valid here: {', '.join(_options(group))}"
+    key = next((key for key, _, _ in words if key not in groups and key and (CONF_DIR / key).is_dir()), "a group")
+    return f"{key}: has no options to choose from here; give single keys, {key}.<key>=..., as in --help"
+
+
+def _options(group: str) -> list[str]:
+    return sorted(file.stem for file in (CONF_DIR / group).glob("*.yaml"))

@@ -1,0 +1,87 @@
+"""What Hydra's grammar would take for something else than the text that is meant: told in a line that shows the quotes.
+
+Hydra reads `( ) [ ] { } = , '` and more as its own, has no letters beyond ASCII, and takes `100` for a number.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from vae_lightning.command_line.places import PLACES
+from vae_lightning.errors import UserError, first_line
+from vae_lightning.runs.records import as_word, for_shell, typed
+
+_LISTS = ("images", "runs", "callbacks.transition.files")  # of places
+_TEXTS = {*PLACES, *_LISTS, "name"}
+_STAY_TEXTS = {"output_dir", "run_dir", "sweep_dir", "resume", "init_from", "sweep", "output"}
+_ANYTHING = {"name", "checkpoint"}  # a number makes a name; checkpoint is a place for all commands but one
+_PATH_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp")  # of Hydra's, whose next word is no override
+
+
+def check_words(arguments: Sequence[str], *, is_sweep: bool) -> None:
+    """Check each `key=value` of a command line, before Hydra does.
+
+    Args:
+        arguments: as the shell has handed them on.
+        is_sweep: whether a comma may stand between values to sweep over.
+
+    Raises:
+        UserError: one that Hydra can't read, or a place that it would not read as a text.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if "=" in argument and not argument.startswith("-") and before not in _PATH_OPTIONS:
+            _check(argument, is_sweep)
+
+
+def _check(argument: str, is_sweep: bool) -> None:
+    key, _, value = argument.partition("=")
+    is_text = key.lstrip("+~") in _TEXTS
+    try:
+        override = OverridesParser.create().parse_override(argument)
+    except HydraException as error:
+        if is_text or "/" in value:
+            raise _to_quote(key, value, "Hydra can't read this unless it is quoted") from error
+        raise UserError(f"{argument}: Hydra can't read this ({first_line(error)})") from error
+    if is_text and not _is_text(override, key.lstrip("+~"), value.strip(), is_sweep):
+        raise _to_quote(key, value, "is no text for Hydra unless it is quoted")
+
+
+def _is_text(override: Override, key: str, value: str, is_sweep: bool) -> bool:
+    """Whether a place, as it is read, is what was typed; a schema makes a text of a number again for some."""
+    if override.is_sweep_override():
+        return is_sweep
+    read: Any = override.value()
+    is_number = isinstance(read, int | float)  # what is a list, and may not be one, is told by its type
+    return not is_number or key in _ANYTHING or (key in _STAY_TEXTS and str(read) == value)
+
+
+def _to_quote(key: str, value: str, why: str) -> UserError:
+    return UserError(f"{key}={value}: {why}, for Hydra and for the shell: {_shown(key, value)}")
+
+
+def _shown(key: str, value: str) -> str:
+    """How it can be typed: a list of places as one of texts, anything else as one text."""
+    if key.lstrip("+") in _LISTS and value.startswith("[") and value.endswith("]"):
+        words = [as_word(_bare(word.strip())) for word in value[1:-1].split(",")]
+        return for_shell(f"{key}=[{','.join(words)}]")
+    return typed(key, _bare(value))
+
+
+def _bare(value: str) -> str:
+    """Without the quotes around it, with which it has been tried."""
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+
+
+def or_with_spaces(word: str, arguments: Sequence[str]) -> str:
+    """What to say of a word that is no override: it may be what follows a space in the path before it."""
+    last = list(arguments).index(word) if word in arguments else 0
+    first = next((number for number in range(last, -1, -1) if "=" in arguments[number]), None)
+    told = f"{word}: expected key=value"
+    if first is None:
+        return told
+    key, _, value = " ".join(arguments[first : last + 1]).partition("=")
+    is_path = key.lstrip("+") in _TEXTS or "/" in value
+    return f"{told}; a path with spaces is quoted: {typed(key, _bare(value))}" if is_path else told
