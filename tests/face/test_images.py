@@ -126,11 +126,11 @@ WANTED = "this run's model wants grey images of 6 x 6: [1, 6, 6] or [6, 6, 1] or
         (LEVELS.astype(np.complex64), "images: complex64 are no pixels"),
         (
             LEVELS.astype(np.float32),
-            "images: floats must lie in [0, 1], got 0 to 254; divide them by 255, or give uint8",
+            "images: floats must lie in [0, 1], got 0 to 248; divide them by 255",
         ),
         (
             EXPECTED * 2 - 1,
-            "images: floats must lie in [0, 1], got -1 to 0.992157; shift and scale them, or give uint8",
+            "images: floats must lie in [0, 1], got -1 to 0.945098; shift and scale them",
         ),
         (np.where(LEVELS > 9, np.nan, 0), "images: has values that are not finite"),
         (np.full((6, 6), np.inf), "images: has values that are not finite"),

@@ -40,9 +40,7 @@ def fit(
     if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
         raise ArgumentError('overrides: give a list of text, as in ["data=digits", "model=mlp"]')
     if option := next((override for override in overrides if override.startswith("-")), None):
-        raise ArgumentError(
-            f"overrides: {option}: is none; options such as -m are those of python -m vae_lightning.train"
-        )
+        raise ArgumentError(f"overrides: {option}: is none; -m and the like are for python -m vae_lightning.train")
     world = given_world()
     if world.size > 1:
         raise UserError(
@@ -53,8 +51,8 @@ def fit(
         config, typed = composed("train", overrides, config_dir)
         with typed_as("vae-train", overrides):
             run_dir = _trained(config, typed)
-    # Its config is what has just been typed here, so that it may build whatever it names.
-    return Run(open_trained(str(run_dir.path), device=device, typed=("data", "model", "objective")))
+        # Its config is what has just been typed here, so that it may build whatever it names.
+        return Run(open_trained(str(run_dir.path), device=device, typed=("data", "model", "objective")))
 
 
 def _trained(config: dict[str, Any], overrides: list[str]) -> RunDir:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vae_lightning.face.run import Run
+from vae_lightning.face.surroundings import undisturbed
 from vae_lightning.runs.trained import Device, open_trained
 
 
@@ -30,4 +31,5 @@ def open_run(
     Raises:
         UserError: no such run, no checkpoint in it or one that can't be read, a device that is not there.
     """
-    return Run(open_trained(os.path.expanduser(path), os.fspath(ckpt), device, data, trust))
+    with undisturbed():  # the weights are drawn before they are read
+        return Run(open_trained(os.path.expanduser(path), os.fspath(ckpt), device, data, trust))

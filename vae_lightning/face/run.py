@@ -23,6 +23,7 @@ from vae_lightning.noise import evaluation_seed
 from vae_lightning.runs.trained import TrainedRun
 
 _BATCH = 500  # images at a time; no figure depends on it
+_NONE = torch.empty(0, dtype=torch.float64)
 
 
 class Run:
@@ -171,7 +172,7 @@ class Run:
             elbo_terms(self._opened.vae, batch, count, noise_seed).elbo.double().cpu()
             for batch in self._batches(images, labels, max(1, _BATCH // count))
         ]
-        return torch.cat(terms).numpy()
+        return torch.cat([_NONE, *terms]).numpy()
 
     def log_likelihood(
         self, images: Images, *, labels: Labels = None, num_samples: int = 1000, seed: int | None = None
@@ -192,12 +193,13 @@ class Run:
         """
         metric = LogLikelihood(num_samples=_at_least_1("num_samples", num_samples))
         sampled = metric.sampler(self._opened.vae, self.image_shape, self._seed(seed), "test")
-        bounds = [
-            part.log_likelihood
-            for batch in self._batches(images, labels, _BATCH)
-            for _, part in sampled(batch.images, batch.indices, batch.labels)
-        ]
-        return torch.cat(bounds).numpy()
+        with torch.no_grad():
+            bounds = [
+                part.log_likelihood
+                for batch in self._batches(images, labels, _BATCH)
+                for _, part in sampled(batch.images, batch.indices, batch.labels)
+            ]
+        return torch.cat([_NONE, *bounds]).numpy()
 
     def _images(self, images: Images) -> Float32[Tensor, "N C H W"]:
         return as_batch(images, self._opened.preprocessing)
@@ -212,7 +214,7 @@ class Run:
         """The images on the model's device, so many at a time, with their places for indices."""
         x, device = self._images(images), self._opened.device
         told = self._labels(labels, len(x))
-        for rows in torch.arange(len(x)).split(batch_size):
+        for rows in torch.arange(len(x)).split(batch_size) if len(x) else ():
             some = None if told is None else told[rows].to(device)
             yield ImageBatch(x[rows].to(device), rows, some)
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float32, Int64
@@ -86,7 +86,7 @@ class VAEModule(LightningModule):
         map_location: torch.device | str | None = None,
         *,
         trust: str | Sequence[str] = (),
-    ) -> Self:
+    ) -> "VAEModule":
         """The trained module of a checkpoint alone, in place of Lightning's, which would want its parts as arguments.
 
         Model and objective are built by the config that the checkpoint holds, as that of a run directory is: a file

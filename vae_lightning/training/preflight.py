@@ -10,6 +10,7 @@ from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
 from vae_lightning.machine.hardware import native_accelerator
 from vae_lightning.machine.world import given_world
+from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.runs.images import SPLIT_NAMES
 from vae_lightning.runs.records import RunDir
 from vae_lightning.training.module import VAEModule
