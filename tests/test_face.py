@@ -1,5 +1,6 @@
 """Importing the package costs nothing until a name is used, and the names are those that it tells."""
 
+import ast
 import importlib
 import json
 import subprocess
@@ -44,6 +45,14 @@ def test_the_plain_pytorch_parts_come_without_lightning_and_hydra():
 def test_every_name_is_there(name):
     assert getattr(vae_lightning, name) is not None
     assert name in dir(vae_lightning)
+
+
+def test_a_type_checker_is_told_the_same_homes():
+    tree = ast.parse(Path(vae_lightning.__file__).read_text())
+    (told,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    homes = {alias.name: line.module for line in told.body for alias in line.names}
+    assert homes == {name: f"vae_lightning.{home}" for name, home in vae_lightning._HOMES.items()}
+    assert {*homes, "__version__"} == set(vae_lightning.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -89,7 +89,7 @@ def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]
             hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(task)()
         except (HydraException, OmegaConfBaseException) as error:
             forget_sweep()
-            raise UserError(explained(error, config_name)) from error
+            raise UserError(_explain(error, config_name)) from error
         except RefusedSweep as refusal:
             raise refusal.error from None
         except UserError as error:
@@ -180,7 +180,7 @@ def take_opening(settings: dict[str, Any]) -> dict[str, Any]:
     return opening if checkpoint is None else opening | {"ckpt": checkpoint}
 
 
-def explained(error: Exception, config_name: str) -> str:
+def _explain(error: Exception, config_name: str) -> str:
     resolver = re.search(r"UserError raised while resolving interpolation: (.*)", str(error))
     if resolver:
         return resolver[1]

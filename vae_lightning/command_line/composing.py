@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from vae_lightning.command_line.commands import explained
+from vae_lightning.command_line.commands import _explain
 from vae_lightning.command_line.places import typed_with_home, with_home
 from vae_lightning.command_line.schema import CONF_DIR, register
 from vae_lightning.config import plain
@@ -41,7 +41,7 @@ def composed(
             typed = list(config.hydra.overrides.task)
             return with_home({str(key): plain(config[key]) for key in config if key != "hydra"}), typed
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(explained(error, config_name)) from error
+            raise UserError(_explain(error, config_name)) from error
 
 
 @contextmanager
