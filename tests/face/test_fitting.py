@@ -39,7 +39,7 @@ def surroundings() -> list[object]:
         list(warnings.filters),
         list(sys.argv),
         torch.get_default_dtype(),
-        (torch.tensor(1e-310, dtype=torch.float64) * 0.5).item(),
+        str((torch.tensor(1e-310, dtype=torch.float64) * 0.5).item()),  # a number itself would be equal to 0 then
         GlobalHydra.instance().hydra,
         {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         threading.active_count(),
@@ -62,6 +62,8 @@ def test_the_same_weights_as_the_commands_and_twice_in_one_process(train, tmp_pa
 
 def test_it_leaves_the_process_as_it_was(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):  # which runs of earlier tests have set
+        monkeypatch.delenv(name, raising=False)
     torch.set_flush_denormal(False)
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     expected = draws()
