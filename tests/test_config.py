@@ -120,3 +120,27 @@ def test_own_functions_are_called_with_arguments_that_fit():
 def test_a_copy_of_an_earlier_hydra_default_finds_its_callback():
     register()
     assert get_class("vae_lightning.multirun.PrepareSweep") is PrepareSweep
+
+
+@pytest.mark.parametrize("chosen", ["data=digits model=mlp", "data=mnist model=conv", "data=digits model=ladder"])
+def test_the_configs_compose_without_hydras_own_settings(chosen, monkeypatch):
+    """As `hydra.compose` gives them in a notebook, where no command has begun."""
+    from hydra.core.hydra_config import HydraConfig
+
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    register()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        config = plain(compose("train", overrides=chosen.split()))
+    data, model = (word.partition("=")[2] for word in chosen.split())
+    assert config["name"] == f"{data}_{model}"
+    assert config["run_dir"].endswith(f"_{data}_{model}")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "generate", "report"])
+def test_the_other_commands_configs_compose_so_too(command, monkeypatch):
+    from hydra.core.hydra_config import HydraConfig
+
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    register()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        assert plain(compose(command))

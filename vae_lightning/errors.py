@@ -10,6 +10,10 @@ class UserError(Exception):
     """
 
 
+class ArgumentError(UserError, ValueError):
+    """A mistake in what Python code has given to a function of the public face: a ValueError, as anywhere in Python."""
+
+
 def require_at_least(name: str, value: float, least: float) -> None:
     """Raise a ValueError that opens with the parameter's name if its value is too small."""
     if value < least:

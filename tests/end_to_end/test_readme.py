@@ -263,7 +263,7 @@ def test_what_the_quick_tests_leave_out_is_there():
 
 
 def test_an_own_network_is_one_file_and_one_yaml(command, tmp_path, monkeypatch):
-    (source,) = [text for language, text in BLOCKS if language == "python"]
+    (source,) = [text for language, text in BLOCKS if language == "python" and "class LinearEncoder" in text]
     (config,) = [text for language, text in BLOCKS if language == "yaml"]
     (tmp_path / "my_networks.py").write_text(source)
     (tmp_path / "my_conf/model").mkdir(parents=True)

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from tests.disk.full import failing
-from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.records import RunDir, _is_alive
 
 
 @pytest.fixture
@@ -45,3 +45,23 @@ def test_a_killed_run_that_could_write_no_status_is_told_as_interrupted(run):
     os.waitpid(child, 0)
     assert run.status()["status"] == "running"
     assert run.real_status()["status"] == "interrupted"
+
+
+@pytest.mark.parametrize(("handle", "code", "running"), [(7, 259, True), (7, 1, False), (0, 259, False)])
+def test_on_windows_no_process_is_sent_ctrl_c_to_see_whether_it_runs(run, monkeypatch, handle, code, running):
+    class Kernel:
+        def OpenProcess(self, *_):  # noqa: N802
+            return handle
+
+        def GetExitCodeProcess(self, handle, found):  # noqa: N802
+            found._obj.value = code
+            return 1
+
+        def CloseHandle(self, handle):  # noqa: N802
+            pass
+
+    run.write_status("running")  # its locks tell nothing there
+    monkeypatch.setattr("vae_lightning.runs.records.os.kill", None)
+    monkeypatch.setattr("vae_lightning.runs.records.os.name", "nt")
+    monkeypatch.setattr("ctypes.windll", type("Windll", (), {"kernel32": Kernel()}), raising=False)
+    assert _is_alive(os.getpid()) is running

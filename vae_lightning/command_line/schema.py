@@ -75,11 +75,20 @@ def _sweep_place(sweep: str | None, sweep_dir: str) -> str:
 
 
 def _choice(group: str, *, _root_: Any) -> str:
-    """The option chosen in a config group; unlike `hydra:runtime.choices` it is known where a sweep is named, too."""
+    """The option chosen in a config group; unlike `hydra:runtime.choices` it is known where a sweep is named, too.
+
+    `hydra.compose` without Hydra's own node keeps no choices: there a group is called by the module of its class.
+    """
     from hydra.core.hydra_config import HydraConfig
 
-    hydra_config = _root_.hydra if "hydra" in _root_ else HydraConfig.get()
-    return hydra_config.runtime.choices[group]
+    if "hydra" in _root_:
+        return _root_.hydra.runtime.choices[group]
+    if HydraConfig.initialized() and group in HydraConfig.get().runtime.choices:
+        return HydraConfig.get().runtime.choices[group]
+    target = _root_[group]["_target_"]
+    if target.endswith(".build_vae"):  # which makes any of them
+        target = _root_[group].encoder["_target_"]
+    return target.rpartition(".")[0].rpartition(".")[2]
 
 
 def _fused_optimizer(precision: Any, gradient_clip_val: Any) -> bool:

@@ -28,7 +28,7 @@ _opening = threading.Lock()
 
 
 def decode_image(
-    path: str | PathLike[str],
+    path: str | PathLike[str] | Image.Image,
     image_size: int,
     channels: int,
     max_pixels: int = MAX_PIXELS,
@@ -39,7 +39,8 @@ def decode_image(
     Transparency is laid on white, 16-bit grey scaled to 8, and of an animation the first frame is taken.
 
     Args:
-        path: a regular file of one of the formats that EXTENSIONS name, whatever its own name says.
+        path: a regular file of one of the formats that EXTENSIONS name, whatever its own name says; or a picture that
+            Pillow has opened, which stays as it is.
         image_size: height and width of the result.
         channels: 1 or 3.
         max_pixels: a picture that says it has more is not decoded, and a ValueError.
@@ -54,7 +55,9 @@ def decode_image(
     return np.asarray(fitted).reshape(image_size, image_size, channels)
 
 
-def decode_grey_square(path: str | PathLike[str], max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "side side"]:
+def decode_grey_square(
+    path: str | PathLike[str] | Image.Image, max_pixels: int = MAX_PIXELS
+) -> UInt8[np.ndarray, "side side"]:
     """The picture upright and in grey, the middle of its longer side kept, at its own size; else as `decode_image`."""
     with _upright(path, max_pixels, None) as upright:
         picture = _in_mode("L", upright)
@@ -65,8 +68,14 @@ def decode_grey_square(path: str | PathLike[str], max_pixels: int = MAX_PIXELS) 
 
 @contextmanager
 def _upright(
-    path: str | PathLike[str], max_pixels: int, budget: MemoryBudget | None, draft: tuple[int, int] | None = None
+    path: str | PathLike[str] | Image.Image,
+    max_pixels: int,
+    budget: MemoryBudget | None,
+    draft: tuple[int, int] | None = None,
 ) -> Iterator[Image.Image]:
+    if isinstance(path, Image.Image):
+        yield _opaque(ImageOps.exif_transpose(path))
+        return
     with _open_regular(path) as file, _identified(file, max_pixels) as image:
         stated = image.width * image.height
         if draft is not None:

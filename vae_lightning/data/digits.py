@@ -5,6 +5,7 @@ from typing import final
 
 import torch
 from jaxtyping import UInt8
+from PIL import Image
 from torch import Tensor
 
 from vae_lightning.data.decode import decode_grey_square
@@ -57,7 +58,7 @@ class Digits(ImageDataModule):
         shares = zip(_SPLIT_SIZES, order.split(list(_SPLIT_SIZES.values())), strict=True)
         return {split: ImageSet(pixels, rows, labels[rows]) for split, rows in shares}
 
-    def decode(self, path: Path) -> UInt8[Tensor, "H W C"]:
-        """One picture file in grey, its middle square resized as this dataset's images are."""
+    def decode(self, path: Path | Image.Image) -> UInt8[Tensor, "H W C"]:
+        """One picture in grey, its middle square resized as this dataset's images are."""
         grey = torch.from_numpy(decode_grey_square(path).copy())
         return grey_pixels(grey.unsqueeze(0), self.image_size, self.channels)[0]

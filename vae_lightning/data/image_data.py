@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import torch
 from jaxtyping import Float32, Int64, UInt8
 from lightning.pytorch import LightningDataModule
+from PIL import Image
 from torch import Tensor
 
 from vae_lightning.data.binarize import binarized, fixed_draw
@@ -94,8 +95,11 @@ class ImageDataModule(LightningDataModule, ABC):
         """The splits "train", "val" and "test", opened from disk; raises UserError naming the config key."""
 
     @abstractmethod
-    def decode(self, path: Path) -> UInt8[Tensor, "H W C"]:
-        """One picture file brought to the size of this dataset's images; raises what Pillow raises."""
+    def decode(self, path: Path | Image.Image) -> UInt8[Tensor, "H W C"]:
+        """One picture, a file or opened by Pillow, brought to the size of this dataset's images.
+
+        Raises what Pillow raises.
+        """
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -222,8 +226,8 @@ class ImageDataModule(LightningDataModule, ABC):
         """Picture files by `read_image`; raises UserError that names the first one that can't be read."""
         return torch.stack([self._readable(Path(file), index) for index, file in enumerate(files, first_index)])
 
-    def read_image(self, path: Path, index: int = 0) -> UInt8[Tensor, "C H W"]:
-        """A picture file as if it were one of this dataset's: its crop, size and channels, and binarized as they are.
+    def read_image(self, path: Path | Image.Image, index: int = 0) -> UInt8[Tensor, "C H W"]:
+        """A picture as if it were one of this dataset's: its crop, size and channels, and binarized as they are.
 
         Needs none of the dataset's own images. The index is that of the file among those that are read, which the
         binarization's draw depends on. Raises what Pillow raises for a file it cannot read.

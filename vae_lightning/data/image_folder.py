@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from PIL import Image
 from torch import Tensor
 
 from vae_lightning.data.archive import ARCHIVE_EXTENSIONS, Unpacker
@@ -95,8 +96,8 @@ class ImageFolder(ImageDataModule):
         pages = Pages(folder.pixels)
         return {split: replace(self._split(split, folder, pixels), pages=pages) for split in ("train", "val", "test")}
 
-    def decode(self, path: Path) -> UInt8[Tensor, "H W C"]:
-        """One picture file, cropped and resized as this dataset's images are."""
+    def decode(self, path: Path | Image.Image) -> UInt8[Tensor, "H W C"]:
+        """One picture, cropped and resized as this dataset's images are."""
         return torch.from_numpy(decode_image(path, self.image_size, self.channels, self.max_pixels).copy())
 
     def _split(self, split: str, folder: DecodedFolder, pixels: UInt8[Tensor, "N H W C"]) -> ImageSet:

@@ -9,6 +9,7 @@ from typing import final
 
 import torch
 from jaxtyping import UInt8
+from PIL import Image
 from torch import Tensor
 
 from vae_lightning.data.cache import locked
@@ -104,8 +105,8 @@ class MNIST(ImageDataModule):
             ),
         }
 
-    def decode(self, path: Path) -> UInt8[Tensor, "H W C"]:
-        """One picture file in grey, its middle square resized as this dataset's images are."""
+    def decode(self, path: Path | Image.Image) -> UInt8[Tensor, "H W C"]:
+        """One picture in grey, its middle square resized as this dataset's images are."""
         grey = torch.from_numpy(decode_grey_square(path).copy())
         return grey_pixels(grey.unsqueeze(0), self.image_size, self.channels)[0]
 

@@ -1,7 +1,6 @@
 """Lock files: held by one process at a time, and free again when it has died, whatever it died of."""
 
 import errno
-import fcntl
 import os
 import socket
 import stat
@@ -12,10 +11,16 @@ from pathlib import Path
 
 from vae_lightning.disk.files import check_regular
 
+try:
+    import fcntl
+except ImportError:  # Windows has none, and is told as a file system without locks
+    fcntl = None  # type: ignore[assignment]
+
 _POLL_S = 0.05
 _LONG_MOMENT_S = 20.0
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
-_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0)  # which Windows lacks, and the others
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _CLOEXEC
 _descriptors: set[int] = set()  # of the locks that this process holds
 
 
@@ -83,7 +88,10 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     Where the file system has no locks for folders, as NFS has none, or another holder has been stopped, it is not held.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    if fcntl is None:  # Windows opens no folders either
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY | _CLOEXEC)
     try:
         with suppress(HeldError, NoLocksError, OSError):
             _acquire(descriptor, _LONG_MOMENT_S)
@@ -100,7 +108,7 @@ def holder(file: Path) -> str | None:
     except (OSError, ValueError):
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        _lock(descriptor, shared=True)
     except OSError as error:
         return None if error.errno in _NO_LOCKS else _signature(descriptor)
     finally:
@@ -112,7 +120,7 @@ def _acquire(descriptor: int, patience_s: float | None) -> None:
     deadline = time.monotonic() + (patience_s or 0.0)
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
             return
         except OSError as error:
             if error.errno in _NO_LOCKS:
@@ -122,6 +130,13 @@ def _acquire(descriptor: int, patience_s: float | None) -> None:
         if patience_s is not None and time.monotonic() >= deadline:
             raise HeldError("another process" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else _signature(descriptor))
         time.sleep(_POLL_S)
+
+
+def _lock(descriptor: int, *, shared: bool = False) -> None:
+    """Lock it at once; raises the OSError that says why it can't be."""
+    if fcntl is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 def _sign(descriptor: int) -> None:
@@ -143,4 +158,5 @@ def _forget_in_child() -> None:
         os.close(_descriptors.pop())
 
 
-os.register_at_fork(after_in_child=_forget_in_child)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -25,6 +25,8 @@ from vae_lightning.runs.records import GONE, RunDir
 from vae_lightning.runs.status import record_status
 from vae_lightning.runs.training_lock import locked_for_process
 
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")  # of which Windows lacks the last two
+
 
 def train_in_children(
     run_dir: RunDir, num_ranks: int, *, resume: bool, trusted: Trust | None, label: str = "", num_jobs: int = 1
@@ -115,13 +117,14 @@ def _reason(run_dir: RunDir, failures: dict[int, Any], num_ranks: int) -> str:
 def _how_it_ended(exit_code: int) -> str:
     if exit_code >= 0:
         return f"ended with exit code {exit_code}"
-    hint = " (the system does so when memory runs out)" if exit_code == -signal.SIGKILL else ""
-    return f"was killed by {signal.Signals(-exit_code).name}{hint}"
+    name = signal.Signals(-exit_code).name
+    hint = " (the system does so when memory runs out)" if name == "SIGKILL" else ""
+    return f"was killed by {name}{hint}"
 
 
 def _heeded() -> list[signal.Signals]:
     """The signals that are to end the training; under nohup SIGHUP is not."""
-    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    ending = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
     return [number for number in ending if signal.getsignal(number) is not signal.SIG_IGN]
 
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import torch
 
 from vae_lightning.config import instantiate
+from vae_lightning.data.loader import ImageBatch
 from vae_lightning.errors import UserError, require_at_least
 from vae_lightning.likelihood.kind import is_likelihood
 from vae_lightning.metrics.score import Figure, Metric, Score, mean_figure
 from vae_lightning.metrics.subject import Subject
-from vae_lightning.models.latent_model import VAEOutput
+from vae_lightning.models.latent_model import LatentModel, VAEOutput
 from vae_lightning.noise import Indexed, evaluation_seed
 from vae_lightning.objectives.elbo import ELBO
-from vae_lightning.objectives.terms import Progress
+from vae_lightning.objectives.terms import Progress, Terms
 from vae_lightning.runs.trained import TrainedRun
 
 log = logging.getLogger("vae_lightning")
@@ -39,15 +40,12 @@ class Bounds(Metric):
     def __post_init__(self) -> None:
         require_at_least("num_samples", 1 if self.num_samples is None else self.num_samples, 1)
 
-    @torch.no_grad()
     def __call__(self, subject: Subject) -> Score:
-        num_samples = self.num_samples or _in_training(subject.run)
-        objective, values, seed = ELBO(), [], evaluation_seed(subject.seed, subject.split)
+        num_samples = self.num_samples or samples_in_training(subject.run)
+        values, seed = [], evaluation_seed(subject.seed, subject.split)
         with subject.progress("ELBO") as bar:
             for batch in subject.batches():
-                noise = Indexed(seed, batch.indices, num_samples, batch.images.device)
-                output: VAEOutput = subject.vae(batch.images, noise, batch.labels)
-                terms = objective(output, batch.images, Progress(0))
+                terms = elbo_terms(subject.vae, batch, num_samples, seed)
                 values.append(torch.stack([terms.elbo, terms.rate, terms.distortion], 1).double().cpu())
                 bar.update(len(batch.indices))
         elbo, rate, distortion = subject.gathered(torch.cat(values)).unbind(1)
@@ -60,7 +58,22 @@ class Bounds(Metric):
         return Score(figures, {"num_images": len(elbo), "num_samples": num_samples})
 
 
-def _in_training(run: TrainedRun) -> int:
+@torch.no_grad()
+def elbo_terms(vae: LatentModel, batch: ImageBatch, num_samples: int, seed: int) -> Terms:
+    """ELBO, rate and distortion of each image, by noise that depends on the seed and the image's index alone.
+
+    Args:
+        vae: in evaluation mode.
+        batch: float images in [0, 1] on the model's device, with the labels that it is told.
+        num_samples: latents of each image.
+        seed: see `evaluation_seed`.
+    """
+    noise = Indexed(seed, batch.indices, num_samples, batch.images.device)
+    output: VAEOutput = vae(batch.images, noise, batch.labels)
+    return ELBO().to(batch.images.device)(output, batch.images, Progress(0))
+
+
+def samples_in_training(run: TrainedRun) -> int:
     """How many latents of each image the run's objective draws; 1, which is told, where it can't be asked.
 
     Raises:

@@ -1,8 +1,9 @@
 """The likelihood by importance sampling: the figure that papers report."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float64
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.nn.modules.conv import _ConvNd
 
 from vae_lightning.errors import UserError, require_at_least
-from vae_lightning.likelihood.importance import bytes_per_latent, importance_sampled
+from vae_lightning.likelihood.importance import SampledBounds, bytes_per_latent, importance_sampled
 from vae_lightning.likelihood.log_weights import Precision
 from vae_lightning.machine.hardware import computes_in_bfloat16
 from vae_lightning.metrics.bounds import bits_per_dim
@@ -52,11 +53,10 @@ class LogLikelihood(Metric):
         require_at_least("memory_mb", self.memory_mb, 1)
 
     def check(self, subject: Subject) -> None:
-        self._max_latents(subject)
+        self._max_latents(subject.vae, subject.image_shape)
 
     def __call__(self, subject: Subject) -> Score:
-        precision = self._precision(subject.vae)
-        log_likelihood, elbo = self._bounds(subject, precision)
+        log_likelihood, elbo = self._bounds(subject)
         figures = {
             "nll": mean_figure(-log_likelihood, f"NLL by {self.num_samples:,} samples"),
             "nll_gap": mean_figure(log_likelihood - elbo, "gap of the ELBO"),
@@ -64,7 +64,8 @@ class LogLikelihood(Metric):
         mean = figures["nll"]
         assert isinstance(mean.value, float)
         figures["nll_bits_per_dim"] = bits_per_dim(replace(mean, value=-mean.value), subject, "bits/dim of the NLL")
-        facts = {"num_images": len(elbo), "num_samples": self.num_samples, "matmul_precision": precision}
+        facts: dict[str, Any] = {"num_images": len(elbo), "num_samples": self.num_samples}
+        facts["matmul_precision"] = self._precision(subject.vae)
         return Score(figures, facts)
 
     def _precision(self, vae: LatentModel) -> Precision:
@@ -74,17 +75,27 @@ class LogLikelihood(Metric):
         convolves = any(isinstance(layer, _ConvNd) for layer in vae.decoder.modules())
         return "refined" if device == "cpu" and not convolves and computes_in_bfloat16(device) else "highest"
 
-    def _bounds(self, subject: Subject, precision: Precision) -> tuple[Float64[Tensor, " N"], Float64[Tensor, " N"]]:
+    def sampler(
+        self, vae: LatentModel, image_shape: tuple[int, int, int], seed: int, split: str
+    ) -> Callable[..., Iterator[tuple[slice, SampledBounds]]]:
+        """`importance_sampled` as it remains to be called, with images, their indices and their labels.
+
+        Raises:
+            UserError: a latent takes more memory than there may be taken.
+        """
+        return partial(
+            importance_sampled,
+            vae,
+            num_samples=self.num_samples,
+            seed=evaluation_seed(seed, split, _PURPOSE),
+            max_latents=self._max_latents(vae, image_shape),
+            precision=self._precision(vae),
+        )
+
+    def _bounds(self, subject: Subject) -> tuple[Float64[Tensor, " N"], Float64[Tensor, " N"]]:
         """The two bounds on log p(x) of each image."""
         num_images = min(subject.num_images, self.num_images or subject.num_images)
-        sampled = partial(
-            importance_sampled,
-            subject.vae,
-            num_samples=self.num_samples,
-            seed=evaluation_seed(subject.seed, subject.split, _PURPOSE),
-            max_latents=self._max_latents(subject),
-            precision=precision,
-        )
+        sampled = self.sampler(subject.vae, subject.image_shape, subject.seed, subject.split)
         rows = []
         with subject.progress(f"NLL by {self.num_samples:,} samples", num_images) as bar:
             for batch in subject.batches(most=num_images):
@@ -94,8 +105,8 @@ class LogLikelihood(Metric):
         log_likelihood, elbo = subject.gathered(torch.cat(rows)).unbind(1)
         return log_likelihood, elbo
 
-    def _max_latents(self, subject: Subject) -> int:
-        budget, needed = self.memory_mb * 1e6, bytes_per_latent(subject.vae, subject.image_shape)
+    def _max_latents(self, vae: LatentModel, image_shape: tuple[int, int, int]) -> int:
+        budget, needed = self.memory_mb * 1e6, bytes_per_latent(vae, image_shape)
         if needed > budget:
             raise UserError(f"nll.memory_mb={self.memory_mb:g}: one latent takes {needed / 1e6:.1f} MB to decode")
         return int(budget // needed)

@@ -26,6 +26,8 @@ def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
     run, named = RunDir(Path(path)), f"{key}={path}"
     if not run.path.is_dir():
         raise UserError(f"{named}: no such directory")
+    if (run.path / "multirun.yaml").is_file() and not os.path.lexists(run.path / "config.yaml"):
+        raise UserError(f"{named}: is a sweep's directory; choose one of its jobs, as in {key}={run.path / '0'}")
     if not os.path.lexists(run.path / "config.yaml"):
         raise UserError(f"{named}: not a run directory (it has no config.yaml)")
     check_safe(run, named)

@@ -1,5 +1,6 @@
 """What a run records: config, environment, status and figures, each in its file; without torch, for reports read it."""
 
+import ctypes
 import json
 import os
 import platform
@@ -27,6 +28,7 @@ CHECKPOINTS = "checkpoints"
 GONE = "the run directory is gone; training ends here, and can be gone on with where it has been moved to, if it has"
 _YAML_LIMIT = 1_000_000  # bytes: a megabyte takes seconds to read
 _STATUS_ROOM = 4096  # bytes that a status takes at least, as much of a disk as a smaller one
+_QUERY_PROCESS, _STILL_ACTIVE = 0x1000, 259  # of the Windows API
 _SHORT = 300  # letters of a reason that fit in there, whatever letters they are
 
 
@@ -256,6 +258,8 @@ def _git_commit() -> str | None:
 def _is_alive(pid: Any) -> bool:
     if not isinstance(pid, int) or pid < 1:
         return False
+    if os.name == "nt":
+        return _runs_on_windows(pid)
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -263,6 +267,18 @@ def _is_alive(pid: Any) -> bool:
     except PermissionError:  # another user's
         return True
     return not _is_zombie(pid)
+
+
+def _runs_on_windows(pid: int) -> bool:
+    """Whether there is such a process there, where signal 0 would be Ctrl-C to it."""
+    kernel: Any = getattr(ctypes, "windll").kernel32  # noqa: B009  (no other system has it)
+    handle = kernel.OpenProcess(_QUERY_PROCESS, False, pid)
+    if not handle:
+        return False
+    code = ctypes.c_ulong()
+    found = kernel.GetExitCodeProcess(handle, ctypes.byref(code))
+    kernel.CloseHandle(handle)
+    return bool(found) and code.value == _STILL_ACTIVE
 
 
 def _is_zombie(pid: int) -> bool:

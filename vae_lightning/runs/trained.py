@@ -113,6 +113,7 @@ def open_trained(
     device: Device = "auto",
     data: dict[str, Any] | None = None,
     trust: str | Sequence[str] = (),
+    typed: Sequence[str] = (),
 ) -> TrainedRun:
     """Open a run for use.
 
@@ -122,6 +123,7 @@ def open_trained(
         device: `auto` is a GPU where there is one.
         data: keys of the data's config that replace the run's, such as a root that has moved.
         trust: packages besides this project's whose classes the config may build.
+        typed: groups of the config that are known to be the user's own, which may build anything.
 
     Raises:
         UserError: no such run, a checkpoint that can't be read or does not fit the config, a device that is not there.
@@ -130,7 +132,7 @@ def open_trained(
     place = _device(device)
     file = _checkpoint_file(run_dir, ckpt)
     places = {key: value for key, value in (data or {}).items() if value is not None}
-    trusted = trusting(trust, [f"data.{key}" for key in places])
+    trusted = trusting(trust, [*typed, *(f"data.{key}" for key in places)])
     try:
         config = run_dir.config()
         config["data"] = _with_places(config["data"], places)

@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from vae_lightning.noise import Fresh, Indexed, derive_seed, evaluation_seed
 from vae_lightning.objectives.terms import Objective, Progress, Terms
 from vae_lightning.training.execution import asking_only, step_listeners
 from vae_lightning.training.finiteness import DivergedError, Skip, Watch, watch
+from vae_lightning.training.loading import loaded
 from vae_lightning.training.stepping import Stepping
 
 log = logging.getLogger("vae_lightning")
@@ -57,7 +59,7 @@ class VAEModule(LightningModule):
     ):
         super().__init__()
         self.automatic_optimization = False  # several steps a call: see `training_step`
-        self.vae = vae.to(memory_format=torch.channels_last)
+        self.vae: LatentModel = vae.to(memory_format=torch.channels_last)
         self.objective = objective
         self.optimizer = optimizer
         self.seed = seed
@@ -76,6 +78,29 @@ class VAEModule(LightningModule):
         self._num_batches = 0  # in this epoch
         self._num_steps = 0  # of the whole training
         self._num_images = 0  # that are trained on
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | os.PathLike[str],
+        map_location: torch.device | str | None = None,
+        *,
+        trust: str | Sequence[str] = (),
+    ) -> "VAEModule":
+        """The trained module of a checkpoint alone, in place of Lightning's, which would want its parts as arguments.
+
+        Model and objective are built by the config that the checkpoint holds, as that of a run directory is: a file
+        from a stranger runs no code.
+
+        Args:
+            checkpoint_path: of best.ckpt or last.ckpt.
+            map_location: where to put the module; None is the CPU.
+            trust: packages besides this project's whose classes the config may build.
+
+        Raises:
+            UserError: a file that can't be read, or that is of another model than it says.
+        """
+        return loaded(cls, checkpoint_path, map_location, trust)
 
     def configure_optimizers(self) -> Optimizer:
         return self.optimizer(self.parameters())

@@ -13,7 +13,6 @@ from vae_lightning.errors import UserError
 from vae_lightning.machine.hardware import native_accelerator
 from vae_lightning.machine.world import given_world
 from vae_lightning.models.latent_model import LatentModel
-from vae_lightning.objectives.terms import Objective
 from vae_lightning.runs.images import SPLIT_NAMES
 from vae_lightning.runs.records import RunDir, typed
 from vae_lightning.runs.resuming import resumed_checkpoint
@@ -63,20 +62,6 @@ def check_settings(config: dict[str, Any]) -> None:
         raise UserError("schedule: goes by how much of training is done; choose a trainer.max_epochs")
     if trainer.get("limit_val_batches") == 0 and (config["callbacks"] or {}).get("early_stopping"):
         raise UserError("callbacks: early_stopping watches val/elbo, and trainer.limit_val_batches=0 gives it none")
-
-
-def check_kinds(model: Any, objective: Any) -> None:
-    """Raise a UserError where model or objective is not what a training can go on."""
-    for key, made, kind in (("model", model, LatentModel), ("objective", objective, Objective)):
-        if not isinstance(made, kind):
-            place = f"{kind.__module__}.{kind.__name__}"
-            raise UserError(f"{key}: {type(made).__name__} is not derived from {place}; see docs/architecture.md")
-    own = [name for name, _ in model.likelihood.named_parameters()]
-    if own and not objective.trains_likelihood:
-        raise UserError(
-            f"objective: {type(objective).__name__} does not train the likelihood's own {', '.join(own)}; "
-            f"choose another model.likelihood, such as gaussian with model.likelihood.scale=optimal"
-        )
 
 
 def check_image_shape(config: dict[str, Any], data: ImageDataModule) -> None:

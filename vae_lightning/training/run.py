@@ -39,14 +39,14 @@ from vae_lightning.models.parts import ConditionalDistribution, Likelihood
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import resumed_checkpoint
 from vae_lightning.training.averaging import AverageOfTaken
-from vae_lightning.training.execution import Unprofiled, execute_together, lightning_options, stepping_options
+from vae_lightning.training.execution import Unprofiled, execute_together, lightning_options
 from vae_lightning.training.initial_weights import take_weights
+from vae_lightning.training.loading import module_of
 from vae_lightning.training.log_file import log_file
 from vae_lightning.training.module import VAEModule
 from vae_lightning.training.outcome import final_metrics, recorded, told_of_units
 from vae_lightning.training.preflight import (
     check_image_shape,
-    check_kinds,
     check_labels,
     check_optimizer,
     check_resumable,
@@ -55,7 +55,6 @@ from vae_lightning.training.preflight import (
     check_state,
 )
 from vae_lightning.training.resumed_state import Live, resumed_state
-from vae_lightning.training.stepping import Stepping
 
 log = logging.getLogger("vae_lightning")
 
@@ -103,18 +102,7 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     flush_denormals()
     seed_everything(config["seed"], verbose=False)
     data = instantiate(config["data"], "data", trusted=trusted)
-    model = instantiate(config["model"], "model", trusted=trusted)
-    objective = instantiate(config["objective"], "objective", trusted=trusted)
-    check_kinds(model, objective)
-    module = VAEModule(
-        model,
-        objective,
-        instantiate(config["optimizer"], "optimizer", trusted=trusted),
-        seed=config["seed"],
-        config=config,
-        stepping=checked(Stepping, stepping_options(config["trainer"]), "trainer"),
-        schedule=instantiate(config["schedule"], "schedule", trusted=trusted) if config.get("schedule") else None,
-    )
+    module = module_of(VAEModule, config, trusted)
     check_optimizer(module)
     check_image_shape(config, data)
     first_step = check_resumable(config, module, run_dir) if resume else 0

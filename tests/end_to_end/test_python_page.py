@@ -1,0 +1,49 @@
+"""Every block of docs/python.md runs, one after another, as a reader would run them, and so does the one in README."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/python.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+PLAIN = next(block for block in BLOCKS if "build_vae(" in block)
+
+
+def test_the_blocks_run_in_their_order(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    printed = []
+    for block in BLOCKS:
+        quick = block.replace('epochs=3"]', 'epochs=3", "callbacks=none"]')  # the pictures are not what is looked at
+        exec(compile(quick, "docs/python.md", "exec"), names)
+        printed.append(capsys.readouterr().out)
+        told = re.findall(r"print\(\w+(?:\.name)?\)   # (.+?)(?:\.\.\.)?>?$", block, re.MULTILINE)
+        assert all(text in printed[-1] for text in told), block
+    assert len(BLOCKS) >= 10
+    assert names["samples"].shape == (64, 1, 28, 28)
+    assert names["sevens"].shape == (10, 1, 28, 28)
+    assert (names["again"] == names["run"].reconstruct(names["pictures"])).all()
+    assert np.isfinite(names["log_likelihood"]).all()
+
+
+def test_the_plain_loop_has_25_lines_and_learns(capsys):
+    assert len([line for line in PLAIN.splitlines() if line]) <= 25
+    exec(compile(PLAIN, "docs/python.md", "exec"), {})
+    bounds = [float(number) for number in re.findall(r"ELBO (-[\d.]+) nats", capsys.readouterr().out)]
+    assert len(bounds) == 10
+    assert bounds[-1] > bounds[0] + 4
+
+
+def test_the_block_in_readme_runs(tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (block,) = [block for block in blocks if "import vae_lightning\n" in block]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "holiday/photos").mkdir(parents=True)
+    Image.effect_noise((40, 30), 60).save(tmp_path / "holiday/photos/beach.jpg")
+    names: dict = {}
+    exec(compile(block.replace('epochs=3"]', 'epochs=1", "callbacks=none"]'), "README.md", "exec"), names)
+    assert names["z"].shape == (1, 20)
+    assert names["images"].shape == (64, 1, 28, 28)

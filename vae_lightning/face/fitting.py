@@ -1,0 +1,68 @@
+"""Trains a run for Python code, as the command line does it."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vae_lightning.command_line.composing import composed, typed_as
+from vae_lightning.errors import ArgumentError, UserError
+from vae_lightning.face.run import Run
+from vae_lightning.face.surroundings import undisturbed
+from vae_lightning.launch.output import configure_logging
+from vae_lightning.launch.start import resume, start
+from vae_lightning.machine.world import given_world
+from vae_lightning.runs.directories import check_name
+from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.resuming import resumed_config, run_to_resume
+from vae_lightning.runs.trained import Device, open_trained
+
+
+def fit(
+    overrides: Sequence[str] = (), *, config_dir: str | os.PathLike[str] | None = None, device: Device = "auto"
+) -> Run:
+    """Train a run as `python -m vae_lightning.train` does with these overrides, and open it.
+
+    It trains in this process, with several devices in processes of their own, prints what the command prints while it
+    trains, and leaves this process as it was: signals, logging, warnings, random numbers. With `resume=` it goes on
+    with a run. A run that was interrupted can be gone on with, too.
+
+    Args:
+        overrides: such as ["data=digits", "model=mlp", "trainer.max_epochs=3"].
+        config_dir: a folder with YAML of one's own, as `--config-dir` names it.
+        device: where the opened run computes.
+
+    Raises:
+        UserError: an override that can't work, or a run that failed, on one line.
+        KeyboardInterrupt: Ctrl-C; the run has been saved.
+    """
+    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
+        raise ArgumentError('overrides: give a list of text, as in ["data=digits", "model=mlp"]')
+    if option := next((override for override in overrides if override.startswith("-")), None):
+        raise ArgumentError(f"overrides: {option}: is none; -m and the like are for python -m vae_lightning.train")
+    world = given_world()
+    if world.size > 1:
+        raise UserError(
+            f"fit: {world.launcher} has started {world.size} processes; python -m vae_lightning.train trains in them"
+        )
+    with undisturbed():
+        configure_logging()
+        config, typed = composed("train", overrides, config_dir)
+        with typed_as("vae-train", overrides):
+            run_dir = _trained(config, typed)
+        # Its config is what has just been typed here, so that it may build whatever it names.
+        return Run(open_trained(str(run_dir.path), device=device, typed=("data", "model", "objective")))
+
+
+def _trained(config: dict[str, Any], overrides: list[str]) -> RunDir:
+    check_name(config["name"])
+    if config["sweep"] is not None:
+        raise UserError(f"sweep={config['sweep']}: a sweep is gone on with by python -m vae_lightning.train -m")
+    if config["resume"] is None:
+        done = start(config, overrides, Path(config["run_dir"]))
+    else:
+        run, checkpoint = run_to_resume(config["resume"])
+        stored, trusted = resumed_config(run, config, overrides)
+        done = resume(stored | {"resume": checkpoint}, overrides, run, trusted=trusted)
+    assert done is not None  # as it is on the only rank
+    return done

@@ -1,0 +1,158 @@
+"""Images as Python code has them, be it arrays, tensors, PIL images, files or folders, as what a model is given."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from PIL import Image
+from torch import Tensor
+
+from vae_lightning.data.image_data import ImageDataModule
+from vae_lightning.errors import ArgumentError, UserError, first_line
+from vae_lightning.machine.hardware import num_cpus
+from vae_lightning.runs.images import picture_files
+
+Images: TypeAlias = Any  # an array, a tensor, a PIL image, a path, or a sequence of them: no annotation tells arrays
+Shape: TypeAlias = tuple[int, int, int]
+
+_KINDS = "arrays, tensors, PIL images, paths of files or folders, or a list of them"
+
+
+def as_batch(images: Images, data: ImageDataModule) -> Float32[Tensor, "N C H W"]:
+    """Images of any kind as the model is given them: float32 in [0, 1], on the CPU.
+
+    Files and PIL images are prepared as the run's data were: cropped, resized, brought to its channels, and binarized
+    where those were, by a draw that depends on the run's seed and on the image's place among those given. Arrays and
+    tensors are taken as they are: uint8 divided by 255, bool as 0 and 1, floats as long as they lie in [0, 1].
+
+    Args:
+        images: one image, a batch of them, or a sequence of both. An array has the layout [C, H, W] or [H, W, C], with
+            N before it for a batch, and for grey images also [H, W] and [N, H, W]. Of a folder it is all pictures
+            below it, in the order of their names.
+        data: the run's, for its preparation and its images' shape; its own images are not needed.
+
+    Raises:
+        ArgumentError: what can't be understood, an array of another size or whose layout can't be told, or values that
+            are no pixels.
+    """
+    parts: list[Tensor] = []
+    for given in images if isinstance(images, list | tuple) else [images]:
+        parts.append(_part(given, data, sum(map(len, parts))))
+    if not parts:
+        raise ArgumentError(f"images: is empty; give {_KINDS}")
+    return torch.cat(parts)
+
+
+def _part(given: Images, data: ImageDataModule, first_index: int) -> Float32[Tensor, "N C H W"]:
+    if isinstance(given, str | os.PathLike):
+        return _prepared(_files(given), data, first_index)
+    if isinstance(given, Image.Image):
+        return _prepared([given], data, first_index)
+    array = _tensor(given)
+    return _pixels(_laid_out(array, data.image_shape), str(array.dtype).removeprefix("torch."))
+
+
+def _files(given: str | os.PathLike) -> Sequence[Any]:
+    try:
+        return picture_files([os.fspath(given)])
+    except UserError as error:
+        raise ArgumentError(str(error)) from error
+
+
+def _prepared(pictures: Sequence[Any], data: ImageDataModule, first_index: int) -> Float32[Tensor, "N C H W"]:
+    with ThreadPoolExecutor(num_cpus()) as pool:  # threads: Pillow releases the GIL
+        images = list(pool.map(lambda index: _read(data, pictures[index], first_index + index), range(len(pictures))))
+    return torch.stack(images).float().div_(255)
+
+
+def _read(data: ImageDataModule, picture: Any, index: int) -> Tensor:
+    try:
+        if not isinstance(picture, Image.Image):
+            return data.read_images([picture], index)[0]
+        return data.read_image(picture, index)
+    except UserError as error:
+        raise ArgumentError(str(error)) from error
+    except Exception as error:  # Pillow raises anything of an image that was damaged, or closed
+        raise ArgumentError(f"images: image {index} can't be read ({first_line(error)})") from error
+
+
+def _tensor(given: Any) -> Tensor:
+    if isinstance(given, Tensor):
+        return given.detach().cpu()
+    if not hasattr(given, "__array__"):
+        raise ArgumentError(f"images: {type(given).__name__} is no image; give {_KINDS}")
+    array = np.asarray(given)
+    if array.dtype.kind not in "fb" and array.dtype != np.uint8:
+        raise _no_pixels(str(array.dtype))
+    if array.dtype.kind == "f":
+        array = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32)
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _pixels(images: Tensor, dtype: str) -> Float32[Tensor, "N C H W"]:
+    if images.dtype == torch.uint8:
+        return images.float().div_(255)
+    if images.dtype != torch.bool and not images.is_floating_point():
+        raise _no_pixels(dtype)
+    if not bool(images.isfinite().all()):
+        raise ArgumentError("images: has values that are not finite; give floats in [0, 1], or uint8")
+    pixels = images.float()
+    low, high = (float(end) for end in pixels.aminmax()) if pixels.numel() else (0.0, 0.0)
+    if low < 0 or high > 1:
+        hint = "divide them by 255" if low >= 0 else "shift and scale them"
+        raise ArgumentError(f"images: floats must lie in [0, 1], got {low:g} to {high:g}; {hint}, or give uint8")
+    return pixels
+
+
+def _no_pixels(dtype: str) -> ArgumentError:
+    return ArgumentError(f"images: {dtype} are no pixels; give uint8 (0 to 255), floats in [0, 1], or bool")
+
+
+def _laid_out(array: Tensor, shape: Shape) -> Tensor:
+    """The array as [N, C, H, W], by whichever layout fits the shape of the model's images."""
+    fitting = list(_readings(array, shape))
+    if not fitting:
+        raise ArgumentError(f"images: an array of shape {_told(array.shape)}; {_wanted(shape)}")
+    # Two that put every value in the same place are one: [1, H, W] is a grey image, and a batch of one.
+    places = torch.arange(array.numel()).reshape(array.shape)
+    first, *others = _readings(places, shape)
+    if any(not torch.equal(first, other) for other in others):
+        raise ArgumentError(
+            f"images: an array of shape {_told(array.shape)} may be channels first or last, for the model's images are "
+            f"{' x '.join(map(str, shape))}; give PIL images"
+        )
+    return fitting[0]
+
+
+def _readings(array: Tensor, shape: Shape) -> Iterator[Tensor]:
+    """The array as [N, C, H, W] by each layout that it may have."""
+    channels, height, width = shape
+    one = [array.unsqueeze(0)] if array.ndim in (2, 3) else []
+    for batch in chain(one, [array]):
+        sizes = tuple(batch.shape[1:])
+        if sizes == shape:
+            yield batch
+        if sizes == (height, width, channels):
+            yield batch.permute(0, 3, 1, 2)
+        if channels == 1 and sizes == (height, width):
+            yield batch.unsqueeze(1)
+
+
+def _wanted(shape: Shape) -> str:
+    channels, height, width = shape
+    layouts = [f"[{channels}, {height}, {width}]", f"[{height}, {width}, {channels}]"]
+    layouts += [f"[{height}, {width}]"] if channels == 1 else []
+    kind = "grey" if channels == 1 else "RGB"
+    return (
+        f"this run's model wants {kind} images of {height} x {width}: {' or '.join(layouts)}, or with N before it for "
+        "many; PIL images and files are brought to that size"
+    )
+
+
+def _told(shape: Sequence[int]) -> str:
+    return f"[{', '.join(map(str, shape))}]"

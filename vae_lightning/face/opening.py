@@ -1,0 +1,35 @@
+"""Opens a run for Python code."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from vae_lightning.face.run import Run
+from vae_lightning.face.surroundings import undisturbed
+from vae_lightning.runs.trained import Device, open_trained
+
+
+def open_run(
+    path: str | os.PathLike[str],
+    *,
+    ckpt: str | os.PathLike[str] = "best",
+    device: Device = "auto",
+    data: dict[str, Any] | None = None,
+    trust: str | Sequence[str] = (),
+) -> Run:
+    """Open a run for use, from its directory alone: neither its images are needed nor the machine that trained it.
+
+    A file from a stranger runs no code: its config may build this project's own classes only.
+
+    Args:
+        path: the run directory, such as outputs/2026-11-20/14-03-27_mnist_conv, or a sweep's job.
+        ckpt: "best", of the highest validation ELBO, "last", or the path of a checkpoint.
+        device: where the model computes; "auto" is a GPU where there is one.
+        data: keys of the data's config that replace the run's.
+        trust: packages besides this project whose classes the config may build.
+
+    Raises:
+        UserError: no such run, no checkpoint in it or one that can't be read, a device that is not there.
+    """
+    with undisturbed():  # the weights are drawn before they are read
+        return Run(open_trained(os.path.expanduser(path), os.fspath(ckpt), device, data, trust))

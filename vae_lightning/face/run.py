@@ -1,0 +1,238 @@
+"""A trained run as Python code uses it: images in, arrays out."""
+
+import copy
+import math
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64
+from torch import Tensor
+
+from vae_lightning.data.loader import ImageBatch
+from vae_lightning.errors import ArgumentError
+from vae_lightning.face.images import Images, as_batch
+from vae_lightning.face.labels import Labels, as_labels
+from vae_lightning.metrics.bounds import elbo_terms, samples_in_training
+from vae_lightning.metrics.log_likelihood import LogLikelihood
+from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.noise import evaluation_seed
+from vae_lightning.runs.trained import TrainedRun
+
+_BATCH = 500  # images at a time; no figure depends on it
+_NONE = torch.empty(0, dtype=torch.float64)
+
+
+class Run:
+    """A trained run: `vae_lightning.open_run` opens one, `vae_lightning.fit` trains one.
+
+    Images may be arrays, tensors, PIL images, paths of files or folders, one or many, or a list of them; an array's
+    layout may be [C, H, W] or [H, W, C], with N before it for many, and for grey images also [H, W] and [N, H, W].
+    Files and PIL images are prepared as the run's data were, binarization included. Arrays and tensors must have the
+    model's size already and are taken as they are: uint8 is divided by 255, floats lie in [0, 1]. So those for a run on
+    binarized data should be binarized.
+
+    What comes back is a NumPy array, on whatever device the model computes; one image gives an array of one row.
+
+    A model that is told labels (`num_classes`) takes `labels=` everywhere: one for all images, or one for each.
+
+    Every mistake in what is given is a ValueError of one line.
+    """
+
+    def __init__(self, opened: TrainedRun):
+        self._opened = opened
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.image_shape))
+        told = "" if self.num_classes is None else f", {self.num_classes} labels"
+        return f"<Run {self.name}: epoch {self.epoch}, {self.latent_dim} latents, images {shape}{told}, {self.path}>"
+
+    @property
+    def name(self) -> str:
+        """What the run was called, such as mnist_conv."""
+        return self._opened.config["name"]
+
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+        return self._opened.run_dir.path
+
+    @property
+    def epoch(self) -> int:
+        """After which the weights were kept, counted from 1."""
+        return self._opened.epoch
+
+    @property
+    def latent_dim(self) -> int:
+        """D, of all groups of latents together."""
+        return self._opened.latent_dim
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images that the model takes and makes."""
+        return self._opened.preprocessing.image_shape
+
+    @property
+    def num_classes(self) -> int | None:
+        """Of the labels that the model is told; None for a model that is not told any."""
+        return self._opened.vae.num_classes
+
+    @property
+    def kind(self) -> str:
+        """What its log-probabilities are in words, for not all are log-likelihoods."""
+        return self._opened.kind
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config as plain data, a copy."""
+        return copy.deepcopy(self._opened.config)
+
+    @cached_property
+    def model(self) -> LatentModel:
+        """The plain `nn.Module`, in evaluation mode, for a loop of one's own.
+
+        It is a copy: to train it on changes nothing that this run answers.
+        """
+        return copy.deepcopy(self._opened.vae)
+
+    def encode(self, images: Images, *, labels: Labels = None) -> Float32[np.ndarray, "N D"]:
+        """The posterior means of images, an array [N, D]; computed in float64, the same in any batch.
+
+        Raises:
+            ValueError: images or labels that can't be taken.
+        """
+        x = self._images(images)
+        return self._opened.encode(x, self._labels(labels, len(x))).numpy()
+
+    def decode(self, z: Any, *, labels: Labels = None) -> Float32[np.ndarray, "N C H W"]:
+        """The mean images of latents [N, D] or [D], an array [N, C, H, W] in [0, 1].
+
+        Raises:
+            ValueError: latents of another dimension, values that are not finite, or labels that can't be taken.
+        """
+        latents = self._latents(z)
+        return self._opened.decode(latents, self._labels(labels, len(latents))).numpy()
+
+    def reconstruct(self, images: Images, *, labels: Labels = None) -> Float32[np.ndarray, "N C H W"]:
+        """The mean images at the posterior means of images, an array [N, C, H, W] in [0, 1]; nothing is drawn.
+
+        Raises:
+            ValueError: images or labels that can't be taken.
+        """
+        x = self._images(images)
+        told = self._labels(labels, len(x))
+        return self._opened.decode(self._opened.encode(x, told), told).numpy()
+
+    def sample(
+        self, num_images: int = 64, *, seed: int = 0, temperature: float = 1.0, labels: Labels = None
+    ) -> Float32[np.ndarray, "N C H W"]:
+        """The mean images of latents from the prior, an array [N, C, H, W] in [0, 1].
+
+        Image n depends on the seed and n alone, and is that of `generate mode=samples` with the same seed.
+
+        Args:
+            num_images: N, at least 1.
+            seed: of the latents, at least 0.
+            temperature: 1 is the prior's own spread, 0 its mean.
+            labels: of the images.
+
+        Raises:
+            ValueError: a number that is too small, or labels that can't be taken.
+        """
+        if num_images < 1 or seed < 0 or not 0 <= temperature < math.inf:
+            given = f"got {num_images}, {seed} and {temperature}"
+            raise ArgumentError(f"num_images must be at least 1, seed and temperature at least 0, {given}")
+        told = self._labels(labels, num_images)
+        z = self._opened.draw(torch.arange(num_images), seed, temperature, told)
+        return self._opened.decode(z, told).numpy()
+
+    def elbo(
+        self, images: Images, *, labels: Labels = None, num_samples: int | None = None, seed: int | None = None
+    ) -> Float64[np.ndarray, " N"]:
+        """The evidence lower bound of each image, -(rate + distortion), an array [N] in nats; see `kind`.
+
+        The noise is a function of the seed and the image's place among those given: for the run's own test images, in
+        their order, the mean is the `test/elbo` of the run's metrics.json.
+
+        Args:
+            images: N of them.
+            labels: of the images.
+            num_samples: latents drawn of each image; None is as many as the run's objective draws.
+            seed: of the noise; None is the run's own.
+
+        Raises:
+            ValueError: images or labels that can't be taken, or a num_samples below 1.
+        """
+        count = samples_in_training(self._opened) if num_samples is None else _at_least_1("num_samples", num_samples)
+        noise_seed = evaluation_seed(self._seed(seed), "test")
+        terms = [
+            elbo_terms(self._opened.vae, batch, count, noise_seed).elbo.double().cpu()
+            for batch in self._batches(images, labels, max(1, _BATCH // count))
+        ]
+        return torch.cat([_NONE, *terms]).numpy()
+
+    def log_likelihood(
+        self, images: Images, *, labels: Labels = None, num_samples: int = 1000, seed: int | None = None
+    ) -> Float64[np.ndarray, " N"]:
+        """log p(x) of each image by importance sampling, an array [N] in nats; see `kind`.
+
+        In expectation it is a lower bound, and the tighter the more samples (arXiv 1509.00519); papers take 5,000. The
+        noise is that of `evaluate metrics=nll` on the test images, as for `elbo`.
+
+        Args:
+            images: N of them.
+            labels: of the images.
+            num_samples: latents drawn of each image.
+            seed: of the noise; None is the run's own.
+
+        Raises:
+            ValueError: images or labels that can't be taken, or a num_samples below 1.
+        """
+        metric = LogLikelihood(num_samples=_at_least_1("num_samples", num_samples))
+        sampled = metric.sampler(self._opened.vae, self.image_shape, self._seed(seed), "test")
+        with torch.no_grad():
+            bounds = [
+                part.log_likelihood
+                for batch in self._batches(images, labels, _BATCH)
+                for _, part in sampled(batch.images, batch.indices, batch.labels)
+            ]
+        return torch.cat([_NONE, *bounds]).numpy()
+
+    def _images(self, images: Images) -> Float32[Tensor, "N C H W"]:
+        return as_batch(images, self._opened.preprocessing)
+
+    def _labels(self, labels: Labels, count: int) -> Tensor | None:
+        return as_labels(labels, count, self.num_classes)
+
+    def _seed(self, seed: int | None) -> int:
+        return self._opened.config["seed"] if seed is None else seed
+
+    def _batches(self, images: Images, labels: Labels, batch_size: int) -> Iterator[ImageBatch]:
+        """The images on the model's device, so many at a time, with their places for indices."""
+        x, device = self._images(images), self._opened.device
+        told = self._labels(labels, len(x))
+        for rows in torch.arange(len(x)).split(batch_size) if len(x) else ():
+            some = None if told is None else told[rows].to(device)
+            yield ImageBatch(x[rows].to(device), rows, some)
+
+    def _latents(self, z: Any) -> Float32[Tensor, "N D"]:
+        wanted = f"give [N, {self.latent_dim}], or [{self.latent_dim}] for one image"
+        try:
+            values = torch.as_tensor(np.asarray(z.detach().cpu() if isinstance(z, Tensor) else z, dtype=np.float64))
+        except (ValueError, TypeError) as error:
+            raise ArgumentError(f"z: {type(z).__name__} is no array of numbers; {wanted}") from error
+        latents = values.unsqueeze(0) if values.ndim == 1 else values
+        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
+            raise ArgumentError(f"z: an array of shape {list(values.shape)}; {wanted}")
+        if not bool(latents.isfinite().all()):
+            raise ArgumentError("z: has values that are not finite")
+        return latents.float()
+
+
+def _at_least_1(name: str, value: int) -> int:
+    if value < 1:
+        raise ArgumentError(f"{name} must be at least 1, got {value}")
+    return value

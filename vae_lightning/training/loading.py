@@ -1,0 +1,94 @@
+"""The LightningModule of a config, and of a checkpoint alone, which has its config in it."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from lightning.pytorch import LightningModule
+
+from vae_lightning.building.stored import check_config
+from vae_lightning.building.trust import Trust, trusting
+from vae_lightning.checkpoints.contents import reading, trained
+from vae_lightning.checkpoints.expectations import mapping, settings
+from vae_lightning.config import checked, instantiate
+from vae_lightning.errors import UserError
+from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.objectives.terms import Objective
+from vae_lightning.training.execution import stepping_options
+from vae_lightning.training.stepping import Stepping
+
+M = TypeVar("M", bound=LightningModule)
+_NEEDED = ("model", "objective", "optimizer", "trainer")
+
+
+def module_of(kind: Callable[..., M], config: dict[str, Any], trusted: Trust | None) -> M:
+    """The module that a config describes.
+
+    Args:
+        kind: `VAEModule`.
+        config: the resolved config as plain data.
+        trusted: see `config.instantiate`.
+
+    Raises:
+        UserError: anything in the config that can't work.
+    """
+    model = instantiate(config["model"], "model", trusted=trusted)
+    objective = instantiate(config["objective"], "objective", trusted=trusted)
+    _check_kinds(model, objective)
+    return kind(
+        model,
+        objective,
+        instantiate(config["optimizer"], "optimizer", trusted=trusted),
+        seed=config["seed"],
+        config=config,
+        stepping=checked(Stepping, stepping_options(config["trainer"]), "trainer"),
+        schedule=instantiate(config["schedule"], "schedule", trusted=trusted) if config.get("schedule") else None,
+    )
+
+
+def loaded(
+    kind: Callable[..., M],
+    path: str | os.PathLike[str],
+    device: torch.device | str | None = None,
+    trust: str | Sequence[str] = (),
+) -> M:
+    """The module of a checkpoint, by the config that it holds; a file from a stranger runs no code.
+
+    Args:
+        kind: `VAEModule`.
+        path: of best.ckpt or last.ckpt of any run.
+        device: where to put it; None is the CPU.
+        trust: packages besides this project's whose classes the config may build.
+
+    Raises:
+        UserError: a file that can't be read, that holds no config, or whose weights are those of another model.
+    """
+    file, told, trusted = Path(path).expanduser(), f"{path}:", trusting(trust)
+    if not file.is_file():
+        raise UserError(f"{told} no such file")
+    with reading(file, told) as take:
+        config = take(mapping({"config": settings}))["config"]
+    try:
+        check_config(config, trusted, needed=_NEEDED)
+    except ValueError as error:
+        raise UserError(f"{told} its config can't be used ({error})") from error
+    module = module_of(kind, config, trusted)
+    vae: Any = module.vae
+    module.load_state_dict(trained(file, module.state_dict(), told, vae.latent_dim).weights)
+    return module.to(device or "cpu")
+
+
+def _check_kinds(model: Any, objective: Any) -> None:
+    """Raise a UserError where model or objective is not what a training can go on."""
+    for key, made, kind in (("model", model, LatentModel), ("objective", objective, Objective)):
+        if not isinstance(made, kind):
+            place = f"{kind.__module__}.{kind.__name__}"
+            raise UserError(f"{key}: {type(made).__name__} is not derived from {place}; see docs/architecture.md")
+    own = [name for name, _ in model.likelihood.named_parameters()]
+    if own and not objective.trains_likelihood:
+        raise UserError(
+            f"objective: {type(objective).__name__} does not train the likelihood's own {', '.join(own)}; "
+            f"choose another model.likelihood, such as gaussian with model.likelihood.scale=optimal"
+        )
