@@ -80,6 +80,7 @@ class WandB(Tracker):
             reinit="create_new",  # another run of this process is another one there
             settings=settings,
         )
+        self._remove_links()
         run.define_metric(_STEP)
         run.define_metric("*", step_metric=_STEP)
         self._tell_place(run)
@@ -108,6 +109,13 @@ class WandB(Tracker):
         final = {f"final/{name}": value for name, value in figures.items()}
         self.experiment.summary.update(final | {"status": status, "reason": reason})
         self.experiment.finish(exit_code=_EXIT_CODES[status])
+        self._remove_links()
+
+    def _remove_links(self) -> None:
+        """Remove W&B's link to its service's log in the user's cache: a run directory with a link out of it is refused."""
+        for path in (self.run_dir / "wandb").glob("*/logs/*"):
+            if path.is_symlink():
+                path.unlink(missing_ok=True)
 
     def _tell_place(self, run: Any) -> None:
         if self._options["mode"] == "online":
