@@ -112,7 +112,7 @@ class WandB(Tracker):
         self._remove_links()
 
     def _remove_links(self) -> None:
-        """Remove W&B's link to its service's log in the user's cache: a run directory with a link out of it is refused."""
+        """Remove W&B's link to a log in the user's cache: with a link that leads out a run directory is refused."""
         for path in (self.run_dir / "wandb").glob("*/logs/*"):
             if path.is_symlink():
                 path.unlink(missing_ok=True)
