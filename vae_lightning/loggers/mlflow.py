@@ -1,6 +1,5 @@
 """MLflow: `logger=mlflow`, by default into a store of its own beside the runs."""
 
-import io
 import logging
 import os
 import re
@@ -10,8 +9,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
-
-from PIL import Image
 
 from vae_lightning.disk.locks import HeldError, NoLocksError, hold
 from vae_lightning.errors import UserError
@@ -107,15 +104,11 @@ class MLflow(Tracker):
                 self.experiment.log_batch(self.version, metrics=metrics[start : start + _MOST_METRICS])
 
     def send_picture(self, tag: str, encoded: bytes, step: int) -> None:
-        if not self._takes_files:
-            return
-        folder, _, name = tag.partition("/")
-        with _quickly():
-            if folder == "animations":  # MLflow's own pictures don't move
-                self._send_file(f"step_{step:08d}.gif", encoded, f"{folder}/{name}")
-            else:
-                with Image.open(io.BytesIO(encoded)) as picture:
-                    self.experiment.log_image(self.version, picture, key=_plain(tag), step=step, synchronous=True)
+        # As a file: MLflow's grid of images hides them below a run's parameters, and does not let a GIF move.
+        if self._takes_files:
+            suffix = "gif" if tag.startswith("animations/") else "png"
+            with _quickly():
+                self._send_file(f"step_{step:08d}.{suffix}", encoded, tag)
 
     def send_text(self, tag: str, text: str) -> None:
         if self._takes_files:
@@ -128,7 +121,7 @@ class MLflow(Tracker):
             for name, value in numbers.items():
                 self.experiment.log_metric(self.version, f"final/{_plain(name)}", value)
             texts = {name: value for name, value in figures.items() if isinstance(value, str)}
-            for name, text in {**texts, "status": status, "reason": reason or ""}.items():
+            for name, text in {**texts, "status": status, **({"reason": reason} if reason else {})}.items():
                 self.experiment.set_tag(self.version, name, text[:_LONGEST_VALUE])
             self.experiment.set_terminated(self.version, _STATUSES[status])
 
@@ -148,6 +141,8 @@ class MLflow(Tracker):
             )
             return None
         client.update_run(known, status="RUNNING")
+        for name in {"status", "reason"} & run.data.tags.keys():
+            client.delete_tag(known, name)
         return run
 
     def _experiment_id(self, client: Any) -> str:
