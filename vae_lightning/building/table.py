@@ -162,6 +162,7 @@ TABLE: dict[str, Entry] = {
         Entry(("logger",), withheld=("run_dir", "first_step")),
     ),
     # A stored config names nobody's account, and reaches no network.
+    "vae_lightning.loggers.trackio.Trackio": Entry(("logger",), withheld=("run_dir", "first_step", "space_id")),
     "vae_lightning.loggers.mlflow.MLflow": Entry(
         ("logger",), withheld=("run_dir", "first_step", "output_dir", "tracking_uri")
     ),

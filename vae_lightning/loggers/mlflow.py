@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlparse
 
 from vae_lightning.disk.locks import HeldError, NoLocksError, hold
 from vae_lightning.errors import UserError
-from vae_lightning.loggers.tracker import Row, Tracker
+from vae_lightning.loggers.tracker import Row, Tracker, written
 from vae_lightning.machine.environment import environment
 
 log = logging.getLogger("vae_lightning")
@@ -154,9 +154,7 @@ class MLflow(Tracker):
 
     def _send_file(self, name: str, content: bytes, folder: str | None) -> None:
         with tempfile.TemporaryDirectory() as place:
-            path = Path(place) / name
-            path.write_bytes(content)
-            self.experiment.log_artifact(self.version, str(path), folder)
+            self.experiment.log_artifact(self.version, written(place, name, content), folder)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

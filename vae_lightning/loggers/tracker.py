@@ -208,5 +208,12 @@ class Tracker(RunLogger, ABC):
                 log.info("logger=%s: can be told again", self.service)
 
 
+def written(folder: str, name: str, content: bytes) -> str:
+    """The path of a new file with that content, for services that copy files as they are."""
+    path = Path(folder) / name
+    path.write_bytes(content)
+    return str(path)
+
+
 def _in_words(error: BaseException) -> str:
     return one_line(first_line(error))[:500]

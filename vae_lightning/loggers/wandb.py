@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from vae_lightning.disk.files import folder_in
 from vae_lightning.errors import UserError
-from vae_lightning.loggers.tracker import Row, Tracker
+from vae_lightning.loggers.tracker import Row, Tracker, written
 
 log = logging.getLogger("vae_lightning")
 
@@ -97,9 +97,9 @@ class WandB(Tracker):
     def send_picture(self, tag: str, encoded: bytes, step: int) -> None:
         with tempfile.TemporaryDirectory() as folder:  # W&B copies files as they are, and would encode what is none
             if tag.startswith("animations/"):
-                shown = self._wandb.Video(_written(folder, "shown.gif", encoded), format="gif")
+                shown = self._wandb.Video(written(folder, "shown.gif", encoded), format="gif")
             else:
-                shown = self._wandb.Image(_written(folder, "shown.png", encoded))
+                shown = self._wandb.Image(written(folder, "shown.png", encoded))
             self.experiment.log({tag: shown, _STEP: step})
 
     def send_text(self, tag: str, text: str) -> None:
@@ -122,12 +122,6 @@ class WandB(Tracker):
             log.info("logger=wandb: %s", run.url)
         elif self._options["mode"] == "offline":
             log.info("logger=wandb: offline; wandb sync %s", Path(run.dir).parent)
-
-
-def _written(folder: str, name: str, content: bytes) -> str:
-    path = Path(folder) / name
-    path.write_bytes(content)
-    return str(path)
 
 
 def _imported() -> Any:
