@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from lightning.pytorch.utilities import rank_zero_only
+
 from vae_lightning.disk.files import folder_in
 from vae_lightning.errors import UserError
 from vae_lightning.loggers.tracker import Row, Tracker, written
@@ -53,7 +55,8 @@ class WandB(Tracker):
         super().__init__(run_dir, first_step)
         self._wandb = _imported()
         self._options = {"project": project, "mode": mode, "entity": entity, "tags": tags or None, "notes": notes}
-        if mode == "online" and not self._wandb.login(prompt=False, verify=False):
+        is_asked = mode == "online" and rank_zero_only.rank == 0
+        if is_asked and not self._wandb.login(prompt=False, verify=False):
             raise UserError(
                 "logger.wandb.mode=online: no account is known here; type `wandb login`, or choose "
                 "logger.wandb.mode=offline"
