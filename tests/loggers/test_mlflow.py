@@ -159,8 +159,9 @@ def test_the_users_environment_names_the_store(tmp_path, monkeypatch):
 
 
 def test_a_server_that_is_not_there_is_said_in_one_line(error_of, tmp_path):
-    message = error_of(*TINY, "logger=mlflow", "logger.mlflow.tracking_uri=http://127.0.0.1:9", "run_dir=run")
-    assert message.startswith("logger=mlflow: can't be begun (API request to ")
+    server = "logger.mlflow.tracking_uri='http://me:secret@127.0.0.1:9'"
+    message = error_of(*TINY, "logger=mlflow", server, "run_dir=run")
+    assert message == "logger=mlflow: the run can't begin at http://127.0.0.1:9 ([Errno 111] Connection refused)"
     assert RunDir(tmp_path / "run").status()["status"] == "failed"
 
 

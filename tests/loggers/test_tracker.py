@@ -45,7 +45,7 @@ class Service(Tracker):
 
     def _hear(self, kind, what):
         if self.is_down:
-            raise ConnectionError("no route\nto the service")
+            raise RuntimeError("in short:") from ConnectionError("no route\nto the service")
         self.heard.append((kind, what))
 
 
@@ -109,7 +109,7 @@ def test_where_it_cannot_begin_the_run_is_refused_in_one_line(tmp_path):
     service.is_down = True
     with pytest.raises(UserError) as error:
         service.log_hyperparams({})
-    assert str(error.value) == "logger=service: can't be begun (no route)"
+    assert str(error.value) == "logger=service: the run can't begin at service (no route)"
 
 
 def test_the_end_is_told_once_with_what_waited(tmp_path):

@@ -66,7 +66,7 @@ class MLflow(Tracker):
         self._takes_files = True
 
     def begin(self, known: str | None) -> tuple[Any, str]:
-        with _quickly(), self._alone():
+        with _bounded(), self._alone():
             from mlflow import MlflowClient
 
             client = MlflowClient(self._uri)
@@ -76,13 +76,18 @@ class MLflow(Tracker):
                 tags |= {"sweep": self.sweep} if self.sweep else {}
                 run = client.create_run(self._experiment_id(client), tags=tags)
         self._takes_files = not self._is_found or self._lies_beside(run.info.artifact_uri)
-        log.info("logger=mlflow: mlflow ui --backend-store-uri %s", self._uri)
+        is_server = self._uri.startswith("http")
+        log.info("logger=mlflow: %s%s", "" if is_server else "mlflow ui --backend-store-uri ", self.address)
         return client, run.info.run_id
+
+    @property
+    def address(self) -> str:
+        return re.sub(r"//[^/@]*@", "//", self._uri)  # without a password
 
     def send_settings(self, settings: Mapping[str, Any]) -> None:
         from mlflow.entities import Param, RunTag
 
-        with _quickly():
+        with _bounded():
             texts = {name: str(value)[:_LONGEST_VALUE] or "''" for name, value in settings.items()}
             there = self.experiment.get_run(self.version).data.params
             new = [Param(name, text) for name, text in texts.items() if name not in there]
@@ -99,7 +104,7 @@ class MLflow(Tracker):
             for row in rows
             for name, value in row.figures.items()
         ]
-        with _quickly():
+        with _bounded():
             for start in range(0, len(metrics), _MOST_METRICS):
                 self.experiment.log_batch(self.version, metrics=metrics[start : start + _MOST_METRICS])
 
@@ -107,17 +112,17 @@ class MLflow(Tracker):
         # As a file: MLflow's grid of images hides them below a run's parameters, and does not let a GIF move.
         if self._takes_files:
             suffix = "gif" if tag.startswith("animations/") else "png"
-            with _quickly():
+            with _bounded():
                 self._send_file(f"step_{step:08d}.{suffix}", encoded, tag)
 
     def send_text(self, tag: str, text: str) -> None:
         if self._takes_files:
-            with _quickly():
+            with _bounded():
                 self._send_file(f"{tag}.txt", text.encode(), None)
 
     def send_end(self, status: str, reason: str | None, figures: Mapping[str, Any]) -> None:
         numbers = {name: value for name, value in figures.items() if isinstance(value, int | float)}
-        with _quickly():
+        with _bounded():
             for name, value in numbers.items():
                 self.experiment.log_metric(self.version, f"final/{_plain(name)}", value)
             texts = {name: value for name, value in figures.items() if isinstance(value, str)}
@@ -137,7 +142,7 @@ class MLflow(Tracker):
             log.warning(
                 "logger=mlflow: %s does not have this run, which begins anew there; "
                 "logger.mlflow.tracking_uri= names another store",
-                self._uri,
+                self.address,
             )
             return None
         client.update_run(known, status="RUNNING")
@@ -177,7 +182,7 @@ class MLflow(Tracker):
             "logger.mlflow.tracking_uri=%s lets it",
             uri,
             folder,
-            self._uri,
+            self.address,
         )
         return False
 
@@ -196,10 +201,16 @@ def _plain(name: str) -> str:
 
 
 @contextmanager
-def _quickly() -> Iterator[None]:
-    """Be impatient with a server, unless the user's environment says how patient to be."""
-    with environment(**{name: value for name, value in _IMPATIENT.items() if name not in os.environ}):
-        yield
+def _bounded() -> Iterator[None]:
+    """Be impatient with a server, unless the user's environment says how patient to be; what it logs, we tell."""
+    own = logging.getLogger("mlflow")
+    level = own.level
+    own.setLevel(logging.CRITICAL)
+    try:
+        with environment(**{name: value for name, value in _IMPATIENT.items() if name not in os.environ}):
+            yield
+    finally:
+        own.setLevel(level)
 
 
 def _import() -> None:
@@ -212,6 +223,3 @@ def _import() -> None:
     except ImportError as error:
         message = 'logger=mlflow: mlflow is not installed: pip install "vae-lightning[mlflow]"'
         raise UserError(message) from error
-    own = logging.getLogger("mlflow")
-    if own.level in (logging.NOTSET, logging.INFO):  # it tells at length of the tables of a new store
-        own.setLevel(logging.WARNING)

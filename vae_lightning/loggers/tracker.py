@@ -110,7 +110,8 @@ class Tracker(RunLogger, ABC):
             except UserError:
                 raise
             except Exception as error:  # of the network, of the disk, of the service
-                raise UserError(f"logger={self.service}: can't be begun ({_in_words(error)})") from error
+                why = f"can't begin at {self.address} ({_in_words(error)})"
+                raise UserError(f"logger={self.service}: the run {why}") from error
             self.told.begin(run)
         return self._begun
 
@@ -165,6 +166,11 @@ class Tracker(RunLogger, ABC):
             self.send_end(status, reason, figures)
 
     @property
+    def address(self) -> str:
+        """Where the service is, for messages."""
+        return self.service
+
+    @property
     def run_name(self) -> str:
         """How the run is shown: the last two names of its directory, `<date>/<time>_<name>` or `<sweep>/<number>`."""
         return "/".join(self.run_dir.parts[-2:])
@@ -216,4 +222,7 @@ def written(folder: str, name: str, content: bytes) -> str:
 
 
 def _in_words(error: BaseException) -> str:
+    """What it was in the end, below all that services wrap it into."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
     return one_line(first_line(error))[:500]
