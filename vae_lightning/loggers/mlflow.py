@@ -214,9 +214,8 @@ def _bounded() -> Iterator[None]:
 
 
 def _import() -> None:
-    telemetry = os.environ.get(
-        "MLFLOW_DISABLE_TELEMETRY", "true"
-    )  # it tells its makers of each use, unless asked not to
+    # It tells its makers of each use, unless asked not to.
+    telemetry = os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         with environment(MLFLOW_DISABLE_TELEMETRY=telemetry):
             import mlflow  # noqa: F401
