@@ -6,11 +6,13 @@ import sys
 import pytest
 
 from tests.conftest import TINY, refusal
+from tests.end_to_end.runs import wait_for
 from tests.loggers.offline_wandb import Offline, read_offline
 from tests.loggers.tracked import command, picture_files, trained
 from vae_lightning.building.trust import Trust
 from vae_lightning.config import instantiate
 from vae_lightning.errors import UserError
+from vae_lightning.loggers.wandb import WandB
 from vae_lightning.runs.records import RunDir
 
 pytest.importorskip("wandb", reason="wandb is not installed")
@@ -86,6 +88,16 @@ def test_a_failed_job_of_a_sweep_is_told_with_its_reason_and_its_group(tmp_path)
     assert (part.summary["status"], part.exit_code) == ("failed", 1)
     assert part.summary["reason"] == reason
     assert (part.run.run_group, part.run.display_name) == ("sweep", "sweep/4")
+
+
+def test_what_was_told_is_soon_on_the_disk_where_a_kill_leaves_it(tmp_path):
+    logger = WandB(str(tmp_path), mode="offline")
+    logger.log_hyperparams({})
+    logger.log_metrics({"loss": 2.0}, 7)
+    logger.save()
+    (folder,) = tmp_path.glob("wandb/offline-run-*")
+    wait_for(lambda: read_offline(folder).points("loss") == [(7, 2.0)], within_s=7)
+    logger.end("interrupted", None, {})
 
 
 def test_what_is_missing_is_said_in_one_line_before_anything_is_written(error_of, tmp_path, monkeypatch):
