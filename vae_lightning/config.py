@@ -1,11 +1,11 @@
 """From a config to plain data, and from plain data to objects: the one place that instantiates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 
-from vae_lightning.building.arguments import below, check_arguments, construction_message, parameters_of
+from vae_lightning.building.arguments import below, check_arguments, construction_message, named_by, parameters_of
 from vae_lightning.building.stored import build
 from vae_lightning.building.table import MOVED
 from vae_lightning.building.trust import Trust
@@ -38,7 +38,9 @@ def _check_whole_numbers(value: Any, key: str) -> None:
         raise UserError(f"{key}={str(value)[:20]}...: {error}") from error
 
 
-def instantiate(node: Any, key: str, *, trusted: Trust | None = None, **extra: Any) -> Any:
+def instantiate(
+    node: Any, key: str, *, trusted: Trust | None = None, offered: Mapping[str, Any] | None = None, **extra: Any
+) -> Any:
     """Build the object that a config node describes with `_target_`, its parts first.
 
     Every value is checked beforehand against the type that the target's signature gives it. A `_target_` of an earlier
@@ -49,17 +51,20 @@ def instantiate(node: Any, key: str, *, trusted: Trust | None = None, **extra: A
         key: its place in the config, for the messages; empty for the top level.
         trusted: for a config that was found in a file, what its user has typed; it may build what `table.TABLE` lists.
             None for a config that the user typed, which may build anything.
+        offered: arguments that the outermost target gets if its signature names them, whatever the node has there.
         extra: further keyword arguments of the outermost target.
 
     Raises:
         UserError: an unknown key, a value of the wrong type, a value the target refuses, a target that may not run.
     """
     if trusted is not None and not trusted.is_typed(key):
-        return build(node, key, trusted, **extra)
+        return build(node, key, trusted, offered=offered or {}, **extra)
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate as hydra_instantiate
 
     node = _todays(plain(node))
+    if offered and isinstance(node, dict) and "_target_" in node:
+        extra |= named_by(_locate(node["_target_"], key), offered)
     _check_node(node, key, frozenset(extra))
     try:
         return hydra_instantiate(node, **extra, _convert_="all")

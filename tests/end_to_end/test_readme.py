@@ -41,6 +41,7 @@ KINDS = {
     "ddp": "trainer=ddp ",
     "ranks": "ddp_cpu",  # tests/end_to_end/test_ranks.py has it
     "compile": "compile",  # tests/end_to_end/test_train.py
+    "online": r"logger=\[default,wandb\]'$",
 }
 OF_KIND = {kind: [text for text in TRAINING if re.search(pattern, text)] for kind, pattern in KINDS.items()}
 PLAIN = [text for text in TRAINING if not any(text in texts for texts in OF_KIND.values())]
@@ -235,6 +236,19 @@ def test_two_nodes_under_srun(tmp_path, monkeypatch):
         options = [*TINY[:2], *TINY[3:], "trainer.max_epochs=1"]
         tasks.append(started(*options, cwd=tmp_path, program=[sys.executable, *words]))
     assert_one_run_of_two_ranks(tmp_path, tasks)
+
+
+def test_online_an_account_is_asked_for(error_of, tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    (text,) = OF_KIND["online"]
+    assert "wandb login" in error_of(*shlex.split(text), "data=digits")
+
+
+def test_the_page_of_mlflow_opens_where_the_runs_are():
+    (line,) = [line for line in LINES if line.startswith("mlflow")]
+    assert line == "mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db"
+    assert composed("logger=mlflow")["output_dir"] == "outputs"
 
 
 def test_four_gpus_are_asked_for():

@@ -2,6 +2,7 @@
 
 import errno
 import re
+from contextlib import suppress
 
 import pytest
 import torch
@@ -9,8 +10,10 @@ import yaml
 from lightning.pytorch import Trainer
 
 from tests.disk.full import failing
+from tests.loggers.test_tracker import Service
 from vae_lightning.command_line.schema import CONF_DIR
 from vae_lightning.latents.units import UnitStatistics
+from vae_lightning.machine.interruption import Interrupted
 from vae_lightning.runs.records import RunDir
 from vae_lightning.training.outcome import _ending, recorded, told_of_units
 
@@ -80,3 +83,35 @@ def test_a_run_that_validates_nothing_says_nothing_of_its_units(train, capsys):
     run = train("callbacks=none", "trainer.limit_val_batches=0", "trainer.max_epochs=1")
     assert "val/active_units" not in run.metrics()
     assert "active units" not in capsys.readouterr().out
+
+
+def told_by(logger, run: RunDir) -> Trainer:
+    return Trainer(accelerator="cpu", devices=1, logger=logger, default_root_dir=run.path)
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (None, ("finished", None, {"test/elbo": -1.0})),
+        (KeyError("why"), ("failed", "'why'", {})),
+        (KeyboardInterrupt(), ("interrupted", "Ctrl-C; before the first checkpoint", {})),
+    ],
+)
+def test_the_loggers_are_told_how_a_run_has_ended(run, error, end):
+    service = Service(run.path)
+    run.write_metrics({"test/elbo": -1.0})
+    service.log_hyperparams({})
+    with suppress(KeyError, Interrupted), recorded(run, told_by(service, run)):
+        if error is not None:
+            raise error
+    assert service.of("end") == [end]
+
+
+def test_a_run_that_is_interrupted_while_its_end_is_told_has_not_finished(run):
+    service = Service(run.path)
+    run.write_metrics({})
+    service.log_hyperparams({})
+    service.send_end = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    with suppress(Interrupted), recorded(run, told_by(service, run)):
+        pass
+    assert run.status()["status"] == "interrupted"

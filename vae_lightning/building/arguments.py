@@ -1,7 +1,7 @@
 """Arguments that a config gives, held against the signature of what it names: their names, their types, all there."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -26,6 +26,13 @@ def parameters_of(target: Any) -> dict[str, inspect.Parameter] | None:
         return dict(inspect.signature(target).parameters)
     except ValueError:
         return None
+
+
+def named_by(target: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that the target's signature names; what it would take besides, by `**kwargs`, it does not
+    ask for."""
+    names = parameters_of(target) or {}
+    return {name: value for name, value in offered.items() if name in names}
 
 
 def check_arguments(

@@ -14,6 +14,7 @@ from vae_lightning.building.arguments import (
     below,
     check_arguments,
     construction_message,
+    named_by,
     parameters_of,
     shown,
     unknown_key,
@@ -148,13 +149,14 @@ def _made(value: Any) -> Any:
     return {name: _made(part) for name, part in value.items()} if isinstance(value, dict) else value
 
 
-def build(node: Any, key: str, trust: Trust, **extra: Any) -> Any:
+def build(node: Any, key: str, trust: Trust, *, offered: Mapping[str, Any] | None = None, **extra: Any) -> Any:
     """Build the object that a node of a stored config describes, once all of it has been found good.
 
     Args:
         node: plain data; None builds nothing.
         key: its place in the config, which says what may stand there.
         trust: what the user has typed beside the config.
+        offered: arguments that the outermost target gets if its signature names them.
         extra: further keyword arguments of the outermost target, which no value of the config replaces.
 
     Raises:
@@ -165,7 +167,9 @@ def build(node: Any, key: str, trust: Trust, **extra: Any) -> Any:
         return None
     if type(node) is not dict or "_target_" not in node:
         raise UserError(f"{key}={shown(node)}: names no class; expected a _target_")
-    return _call(node, key, key.partition(".")[0], trust, frozenset(extra)).make(extra)
+    offered = offered or {}
+    call = _call(node, key, key.partition(".")[0], trust, frozenset(extra) | frozenset(offered))
+    return call.make(named_by(call.target, offered) | extra)
 
 
 def _call(node: dict[str, Any], key: str, slot: str | None, trust: Trust, given: frozenset[str]) -> _Call:
@@ -295,4 +299,6 @@ def _distrust(path: str, key: str, slot: str | None) -> str:
     if slot in FAMILIES:
         kind, room = FAMILIES[slot].kind.rpartition(".")[2], FAMILIES[slot].room
         here = " or ".join([*valid, f"what is derived from {kind} in {room}"])
+    if slot == "logger" and package == "lightning":  # Lightning's loggers are ordinary, and several may stand there
+        hint += "], or trust=[lightning"
     return f"{place}={told}: a stored config may only build {here}; if you trust it, add it: trust=[{hint}]"

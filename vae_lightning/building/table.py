@@ -165,6 +165,14 @@ TABLE: dict[str, Entry] = {
         "tensorboard.TensorBoard metrics_csv.MetricsCSV",
         Entry(("logger",), withheld=("run_dir", "first_step")),
     ),
+    # A stored config names nobody's account, and reaches no network.
+    "vae_lightning.loggers.trackio.Trackio": Entry(("logger",), withheld=("run_dir", "first_step", "space_id")),
+    "vae_lightning.loggers.mlflow.MLflow": Entry(
+        ("logger",), withheld=("run_dir", "first_step", "output_dir", "tracking_uri")
+    ),
+    "vae_lightning.loggers.wandb.WandB": Entry(
+        ("logger",), withheld=("run_dir", "first_step", "entity"), choices={"mode": ("offline", "disabled")}
+    ),
 }
 
 

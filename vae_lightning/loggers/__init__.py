@@ -1,1 +1,1 @@
-"""Where figures go: TensorBoard's event files, metrics.csv, the HPARAMS tab."""
+"""Where figures, pictures, texts and the end of a run go: TensorBoard, metrics.csv, W&B, MLflow, Trackio."""

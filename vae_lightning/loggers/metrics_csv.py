@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from vae_lightning.disk.files import open_for_appending, open_regular, write_atomically
 from vae_lightning.disk.unwritten import append_whole, spared
 from vae_lightning.errors import UserError
+from vae_lightning.loggers.interface import RunLogger
 
 _MOST_BYTES = 1_000_000_000  # of the metrics.csv that is gone on with
 
 
-class MetricsCSV(Logger):
+class MetricsCSV(RunLogger):
     """One row a step that logged something: epoch, step, then a column a metric, in order of appearance.
 
     Unlike Lightning's CSVLogger it goes on with the file of an interrupted run, of which it drops the rows from
@@ -75,6 +75,15 @@ class MetricsCSV(Logger):
             with open_for_appending(self._file) as stream:
                 append_whole(stream, self._text(self._rows[self._num_written :]).encode())
         self._num_written = len(self._rows)
+
+    def show_picture(self, tag: str, encoded: bytes, size: tuple[int, int], step: int) -> None:
+        """Nothing: it has figures only."""
+
+    def show_text(self, tag: str, text: str) -> None:
+        """Nothing: it has figures only."""
+
+    def end(self, status: str, reason: str | None, figures: Mapping[str, Any]) -> None:
+        """Nothing: status.json and metrics.json have it."""
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

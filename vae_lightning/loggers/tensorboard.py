@@ -1,16 +1,19 @@
 """TensorBoard's event files, in the run directory."""
 
+from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
 
 from vae_lightning.loggers.event_files import shown_points, summary_writer
+from vae_lightning.loggers.interface import RunLogger
 
 
-class TensorBoard(TensorBoardLogger):
+class TensorBoard(TensorBoardLogger, RunLogger):
     """TensorBoard events written into the run directory itself.
 
     Args:
@@ -37,6 +40,19 @@ class TensorBoard(TensorBoardLogger):
         new = {name: value for name, value in metrics.items() if step is None or not self.has_shown(name, step)}
         super().log_metrics(new, step)
 
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing: `hparams.write_entry` writes them with how the run ended, which a killed one can't say itself."""
+
+    def show_picture(self, tag: str, encoded: bytes, size: tuple[int, int], step: int) -> None:
+        if not self.has_shown(tag, step):
+            add_picture(self, tag, encoded, size, step)
+
+    def show_text(self, tag: str, text: str) -> None:
+        add_text(self, tag, text)
+
+    def end(self, status: str, reason: str | None, figures: Mapping[str, Any]) -> None:
+        """Nothing: `log_hyperparams` says why."""
+
     def has_shown(self, tag: str, step: int) -> bool:
         """Whether an interrupted run has left that figure or image at a step before the first."""
         if step >= self._first_step:
@@ -49,3 +65,16 @@ class TensorBoard(TensorBoardLogger):
     def save(self) -> None:
         """Flush the events; the base class would also leave an hparams.yaml beside the run's config.yaml."""
         self.experiment.flush()
+
+
+def add_picture(logger: TensorBoardLogger, tag: str, encoded: bytes, size: tuple[int, int], step: int) -> None:
+    """Give TensorBoard a PNG or a GIF of (width, height) as it is; its own `add_video` would want moviepy."""
+    width, height = size
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
+    summary = Summary(value=[Summary.Value(tag=tag, image=image)])
+    logger.experiment._get_file_writer().add_summary(summary, step)
+
+
+def add_text(logger: TensorBoardLogger, tag: str, text: str) -> None:
+    """Give TensorBoard a text with its line breaks and columns, which it takes for Markdown."""
+    logger.experiment.add_text(tag, "".join(f"    {line}\n" for line in text.splitlines()))

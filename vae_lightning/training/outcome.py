@@ -14,9 +14,10 @@ from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.callbacks.pruning import PruneTrial
 from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.disk.unwritten import FULL, UNWRITABLE, spared
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, first_line
 from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.likelihood.kind import kind_of
+from vae_lightning.loggers.showing import show_end
 from vae_lightning.machine.interruption import Interrupted, number_of
 from vae_lightning.runs.records import GONE, RunDir
 from vae_lightning.runs.status import record_status
@@ -32,13 +33,18 @@ def recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
         yield
         if trainer.is_global_zero:
             reasons = [callback.reason for callback in trainer.callbacks if isinstance(callback, PruneTrial)]
-            record_status(run_dir, "finished", next(iter(reasons), None))
+            reason = next(iter(reasons), None)
+            show_end(trainer, "finished", reason, run_dir.metrics())
+            record_status(run_dir, "finished", reason)
     except BaseException as error:
         status, told = _ending(error, run_dir)
+        reason = first_line(told)
         with spared("status.json"):
             # Ranks fail after one another: the first one knows why.
             if run_dir.status().get("status") == "running":
-                record_status(run_dir, status, (str(told) or type(told).__name__).splitlines()[0])
+                record_status(run_dir, status, reason)
+        if trainer.is_global_zero:
+            show_end(trainer, status, reason, {})
         if told is error:
             raise
         raise told from error

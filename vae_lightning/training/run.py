@@ -24,6 +24,7 @@ from vae_lightning.config import checked, instantiate
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.disk.files import replacing
 from vae_lightning.errors import UserError
+from vae_lightning.loggers.showing import show_start
 from vae_lightning.machine.environment import environment
 from vae_lightning.machine.hardware import (
     device_name,
@@ -204,6 +205,7 @@ def _describe(parts: Parts) -> None:
             log.info("weights of %s, kept after its epoch %d", parts.origin["checkpoint"], parts.origin["epoch"])
         ranks = f"{trainer.world_size} ranks, " if trainer.world_size > 1 else ""
         log.info("%s on %s%s, precision %s", parts.run_dir.path, ranks, device, trainer.precision)
+        show_start(trainer, parts.config)
 
 
 def _build_trainer(
@@ -220,14 +222,15 @@ def _build_trainer(
         options["precision"] = native_precision(options["accelerator"])
     elif str(options["precision"]) in ("16", "16-mixed") and native_accelerator(options["accelerator"]) == "cpu":
         raise UserError("trainer.precision=16-mixed: fp16 needs a GPU; choose bf16-mixed, 32-true or auto")
-    place = {"run_dir": str(run_dir.path), "first_step": first_step}
     callbacks = as_callbacks(_build_all(config["callbacks"], "callbacks", trusted), vae)
     # Averaging puts its weights into the model when training ends: after the pictures, which show those being trained.
     callbacks.sort(key=lambda callback: isinstance(callback, WeightAveraging))
     if config["trainer"].get("on_nan") == "skip":
         callbacks += [AverageOfTaken(callback) for callback in callbacks if isinstance(callback, WeightAveraging)]
     checkpoints = instantiate(config["checkpoint"], "checkpoint", trusted=trusted)
-    loggers = list(_build_all(config["logger"], "logger", trusted, **place).values())
+    place = {"run_dir": str(run_dir.path), "first_step": first_step}
+    place["output_dir"] = config.get("output_dir") if trusted is None else None  # a stored config names no place
+    loggers = list(_build_all(config["logger"], "logger", trusted, offered=place).values())
     chosen = "profiler" in options and (trusted is None or trusted.is_typed("trainer.profiler"))
     return instantiate(
         options,
