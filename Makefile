@@ -8,11 +8,11 @@ STAMP := .venv/.installed
 # What `make check` leaves to `make test`: what trains for a while, waits for processes, or opens hostile files.
 SLOW := $(patsubst %,tests/%,end_to_end checkpoints metrics) \
         $(patsubst %,tests/%.py,test_evaluate test_generate test_generate_mistakes test_report test_soak \
-        callbacks/test_checkpoints callbacks/test_embedding callbacks/test_killed callbacks/test_pruning \
+        callbacks/test_checkpoints callbacks/test_killed callbacks/test_pruning callbacks/test_same_pictures \
         callbacks/test_training_gif callbacks/test_within_epoch data/test_archive data/test_decoded_folder \
         data/test_download data/test_hostile_archives data/test_limits data/test_pixel_cache disk/test_locks \
-        likelihood/test_importance loggers/test_hparams loggers/test_mlflow loggers/test_showing loggers/test_wandb \
-        machine/test_lifeline reports/test_strangers_runs \
+        face/test_fitting likelihood/test_importance loggers/test_hparams loggers/test_mlflow loggers/test_showing \
+        loggers/test_wandb machine/test_lifeline pictures/test_embedding reports/test_strangers_runs \
         runs/test_links runs/test_strangers_run search/test_mistakes search/test_sweeper training/test_execution \
         training/test_full_disk training/test_module training/test_resumed_callbacks training/test_resumed_run \
         training/test_resumed_state training/test_resumed_within_epoch)

@@ -19,7 +19,7 @@ from vae_lightning.runs.records import for_shell
 _UNKNOWN_KEY = r"is not in struct|not in '\w+Config'|No match in the defaults list"
 _OF_THE_RUN = {  # optional arguments of a `_target_` that a run gives itself, by group
     "trainer": {"callbacks", "default_root_dir", "enable_checkpointing", "enable_progress_bar", "logger", "plugins"},
-    "logger": {"run_dir", "first_step"},
+    "logger": {"run_dir", "first_step", "output_dir"},
 }
 
 

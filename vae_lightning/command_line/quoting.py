@@ -14,7 +14,8 @@ from vae_lightning.command_line.places import PLACES
 from vae_lightning.errors import UserError, first_line
 from vae_lightning.runs.records import as_word, for_shell, typed
 
-_LISTS = ("images", "runs", "callbacks.transition.files")  # of places
+_OF_IMAGES = ("reconstructions", "transition", "traversals", "tsne", "pca", "plane")  # callbacks that look at some
+_LISTS = ("images", "runs", "callbacks.transition.files", *(f"callbacks.{name}.images" for name in _OF_IMAGES))
 _TEXTS = {*PLACES, *_LISTS, "name"}
 _STAY_TEXTS = {"output_dir", "run_dir", "sweep_dir", "resume", "init_from", "sweep", "output"}
 _ANYTHING = {"name", "checkpoint"}  # a number makes a name; checkpoint is a place for all commands but one
