@@ -20,6 +20,12 @@ def require_at_least(name: str, value: float, least: float) -> None:
         raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
+def require_at_most(name: str, value: float, most: float) -> None:
+    """Raise a ValueError that opens with the parameter's name if its value is too large."""
+    if value > most:
+        raise ValueError(f"{name} must be at most {most}, got {value}")
+
+
 def require_frame_duration(name: str, milliseconds: int) -> None:
     """Raise a ValueError that opens with the parameter's name if a GIF can't show a frame for so long."""
     require_at_least(name, milliseconds, 20)  # viewers slow down what is shorter

@@ -161,7 +161,7 @@ def train(run_dir, *callbacks, data=None, channels=3, latent_dim=6, max_epochs=3
     }
     trainer = Trainer(
         default_root_dir=run_dir,
-        callbacks=as_callbacks({name_of(each): each for each in callbacks}, module.vae),
+        callbacks=as_callbacks({name_of(each): each for each in callbacks}, module.vae)[0],
         max_epochs=max_epochs,
         accelerator="cpu",
         enable_model_summary=False,

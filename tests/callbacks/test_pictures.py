@@ -11,8 +11,9 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from tests.callbacks.fakes import FakeData, FakeModule, captured, drawing, evaluated, events, pixels, train
+from tests.callbacks.fakes import FakeData, FakeModule, FakeVAE, captured, drawing, evaluated, events, pixels, train
 from vae_lightning.callbacks import projector
+from vae_lightning.callbacks import source as training_sources
 from vae_lightning.callbacks.pictures import DrawPicture, PictureCallback, as_callbacks
 from vae_lightning.callbacks.projector import Projector
 from vae_lightning.callbacks.reconstruction_history import ReconstructionHistory
@@ -32,6 +33,7 @@ from vae_lightning.pictures.reconstructions import Reconstructions
 from vae_lightning.pictures.samples import Samples
 from vae_lightning.pictures.transition import Transition
 from vae_lightning.pictures.traversals import Traversals
+from vae_lightning.runs import source
 
 EVERY_NTH = {
     "reconstructions": partial(Reconstructions, num_images=4),
@@ -352,13 +354,71 @@ def test_fixed_images_bring_their_labels_to_a_model_that_is_told_them(tmp_path, 
         restored.on_train_start(trainer, module)
 
 
-def test_what_a_model_has_not_is_left_out_in_one_line(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("vae_lightning"), "propagate", True)
-    caplog.set_level(logging.INFO, "vae_lightning")
+def test_what_a_model_has_not_is_left_out_in_one_line():
     chosen = {"manifold": Manifold(), "samples": Samples(), "plane": Embedding(method="plane"), "own": Callback()}
-    callbacks = as_callbacks(chosen, FakeModule(3, 6).vae)
+    callbacks, told = as_callbacks(chosen, FakeModule(3, 6).vae)
     assert [getattr(each, "name", None) for each in callbacks] == ["samples", None]
     assert callbacks[1] is chosen["own"]
-    told = "pictures left out: manifold, plane (for two latent dimensions, and this run has 6)"
-    assert [record.message for record in caplog.records] == [told]
-    assert len(as_callbacks(chosen, FakeModule(3, 2).vae)) == 4
+    assert told == ["pictures left out: manifold, plane (for two latent dimensions, and this run has 6)"]
+    callbacks, told = as_callbacks(chosen, FakeModule(3, 2).vae)
+    assert (len(callbacks), told) == (4, [])
+
+
+@pytest.mark.parametrize(
+    ("picture", "told"),
+    [
+        (Traversals(dims=[0, 9]), "callbacks.traversals: dims=[0, 9]: choose from 0 to 5"),
+        (Traversals(indices=[1, 2]), "callbacks.traversals: a traversal starts from one image, and 2 were given"),
+        (Embedding(images="/nowhere"), "callbacks.tsne: images: /nowhere: no such file"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_told_before_training(fit, picture, told):
+    steps = []
+    trained = Witness()
+    trained.on_train_batch_end = lambda *_: steps.append(1)
+    with pytest.raises(UserError) as error:
+        fit(trained, picture, max_epochs=1)
+    assert str(error.value) == told
+    assert steps == []
+
+
+def test_what_goes_wrong_later_ends_no_training(fit, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("vae_lightning"), "propagate", True)
+
+    def gone(*_):
+        raise UserError("images: own.png: no such file")
+
+    monkeypatch.setattr(Samples, "look", gone)
+    trainer = fit(Samples(every_n_epochs=1), max_epochs=2)
+    assert trainer.current_epoch == 2
+    assert caplog.text.count("callbacks.samples: images: own.png: no such file") == 2
+
+
+class OfFloat32(FakeVAE):
+    """A network of a user's own, which has its own types."""
+
+    def decode(self, z, labels=None, target=None):
+        return super().decode(z.float())
+
+
+def test_a_model_that_has_no_float64_is_drawn_in_float32(fit, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("vae_lightning"), "propagate", True)
+    monkeypatch.setattr("tests.callbacks.fakes.FakeVAE", OfFloat32)
+    source._warn_of_float32.cache_clear()
+    fit(Samples(num_images=4), Reconstructions(num_images=4), Embedding(method="pca"), max_epochs=2)
+    assert epochs_of(tmp_path, "samples") == epochs_of(tmp_path, "reconstructions") == [1, 2]
+    assert epochs_of(tmp_path, "pca") == [2]
+    assert caplog.text.count("this model can't compute in float64 (") == 1
+
+
+@pytest.mark.parametrize("callback", [Projector(every_n_epochs=1), drawing(LatentUnits(every_n_epochs=1))])
+def test_while_training_goes_on_no_copy_of_the_model_is_held(fit, callback):
+    held = []
+
+    class Looking(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            held.append(trainer in training_sources._newest)
+
+    trainer = fit(callback, Looking(), max_epochs=2)
+    assert held == [False] * 12
+    assert trainer not in training_sources._newest

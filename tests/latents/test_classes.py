@@ -3,7 +3,7 @@
 import torch
 
 from tests.objectives.test_elbo import LinearGaussian
-from vae_lightning.latents.classes import labels_along, labels_of_samples, one_label
+from vae_lightning.latents.classes import labels_along, labels_of_samples
 
 CPU = torch.device("cpu")
 
@@ -18,12 +18,6 @@ def test_sample_n_has_label_n_modulo_their_number():
     plain, told = models()
     assert labels_of_samples(told, torch.tensor([0, 4, 5, 300])).tolist() == [0, 1, 2, 0]
     assert labels_of_samples(plain, torch.arange(4)) is None
-
-
-def test_one_label_is_for_all():
-    plain, told = models()
-    assert one_label(told, 2, 3, CPU).tolist() == [2, 2, 2]
-    assert one_label(plain, 2, 3, CPU) is None
 
 
 def test_a_walk_has_the_label_of_its_nearer_end():

@@ -202,3 +202,16 @@ def test_averaged_weights_replace_the_trained_ones_after_all_pictures(tmp_path):
     callbacks = build(config, RunDir(tmp_path)).trainer.callbacks
     names = [getattr(callback, "name", type(callback).__name__) for callback in callbacks]
     assert names.index("EMAWeightAveraging") > max(names.index(name) for name in ("samples", "training"))
+
+
+def test_what_was_found_of_the_units_is_known_again_when_a_run_goes_on(tmp_path):
+    from tests.test_config import composed
+    from vae_lightning.training.run import build
+
+    module = build(composed(*TINY), RunDir(tmp_path)).module
+    stored = {"rate": [1.0, 0.5], "variance": [0.3, 0.0]}
+    module.on_load_checkpoint({"units": stored})
+    assert module.units is not None
+    assert module.units.as_dict() == stored
+    module.on_load_checkpoint({})
+    assert module.units is None

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from vae_lightning.callbacks.source import forget
 from vae_lightning.errors import require_at_least
 
 
@@ -60,11 +61,15 @@ class PeriodicCallback(Callback, ABC):
             with undisturbed(pl_module):
                 self.act(trainer, pl_module, self._missed_epoch)
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        forget(trainer)
+
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Lightning does not start a training of which no epoch is left, and so does not end it.
         if not self._has_started:
             self.on_train_start(trainer, pl_module)
             self.on_train_end(trainer, pl_module)
+        forget(trainer)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.callbacks.periodic import PeriodicCallback, undisturbed
-from vae_lightning.callbacks.source import TrainingSource, forget, training_source
+from vae_lightning.callbacks.source import TrainingSource, training_source
 from vae_lightning.checkpoints.expectations import (
     Expectation,
     UnexpectedError,
@@ -33,13 +33,14 @@ from vae_lightning.drawing.png import encode_png
 from vae_lightning.errors import UserError
 from vae_lightning.loggers.showing import show_picture
 from vae_lightning.models.latent_model import LatentModel
-from vae_lightning.pictures.picture import Drawing, NothingToDrawError, Picture, PictureOfSamples
+from vae_lightning.pictures.picture import MOST_SAMPLES, Drawing, Picture, PictureOfSamples
 
 log = logging.getLogger("vae_lightning")
 
 _MOST_FIXED = 1_000  # images or latents of a checkpoint, which a run may have chosen by other settings than it has now
+_FILES = ("images", "files")
 _NOISE = "indexed"  # what samples are drawn by; an earlier version, which did not say, drew by another
-_SEED = optional(whole(-(2**63), 2**63 - 1))
+_SEED = optional(whole(0, 2**63 - 1))
 
 
 class PictureCallback(PeriodicCallback, ABC):
@@ -69,11 +70,9 @@ class PictureCallback(PeriodicCallback, ABC):
         source = self.source(trainer, pl_module, epoch)
         try:
             drawing = self.drawn(source)
-        except NothingToDrawError as reason:  # no reason to end a run
+        except UserError as reason:  # no reason to end a run: what it could have been told of before is, in `check`
             log.warning("callbacks.%s: %s", self.name, reason)
             return
-        except UserError as error:
-            raise UserError(f"callbacks.{self.name}: {error}") from error
         with spared("pictures"):
             self.publish(trainer, epoch, drawing)
 
@@ -118,19 +117,13 @@ class PictureCallback(PeriodicCallback, ABC):
         with undisturbed(pl_module):
             source = self.source(trainer, pl_module, trainer.current_epoch)
             try:
+                self.picture.check(source)
                 if self.kept is None:
                     self.kept = _kept(self.picture.choose(source), source)
                 elif pl_module.vae.num_classes is not None:
                     source.told(self.kept.labels, len(self.kept.images))
             except UserError as error:
                 raise UserError(f"callbacks.{self.name}: {error}") from error
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        forget(trainer)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_fit_end(trainer, pl_module)
-        forget(trainer)
 
     # What a checkpoint has of it
 
@@ -146,7 +139,10 @@ class PictureCallback(PeriodicCallback, ABC):
     def expected_state(self, module: LightningModule, data: Any) -> Expectation:
         """What `load_state_dict` can take of a checkpoint."""
         if isinstance(self.picture, PictureOfSamples):
-            numbers = {"num_images": whole(1, max(_MOST_FIXED, self.picture.num_images)), "seed": _SEED}
+            numbers = {
+                "num_images": whole(1, min(MOST_SAMPLES, max(_MOST_FIXED, self.picture.num_images))),
+                "seed": _SEED,
+            }
             return mapping({}, {"chosen_by": mapping(numbers), "noise": text})
         most = self._most_fixed()
         known = {"fixed": tensor((None, *data.image_shape), torch.uint8, most=most), "chosen_by": settings}
@@ -162,7 +158,9 @@ class PictureCallback(PeriodicCallback, ABC):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         own, stored = self.picture.chosen_by, state_dict.get("chosen_by", {})
-        differs, what = any(stored.get(name, value) != value for name, value in own.items()), "images"
+        # Files are the user's to name: a stored config does not.
+        given = {name: value for name, value in own.items() if value is not None or name not in _FILES}
+        differs, what = any(stored.get(name, value) != value for name, value in given.items()), "images"
         if isinstance(self.picture, PictureOfSamples):
             what = "samples"
             self.picture = dataclasses.replace(self.picture, **{name: stored.get(name, own[name]) for name in own})
@@ -187,12 +185,15 @@ class DrawPicture(PictureCallback):
         return self.picture.draw(self.picture.look(source), source.context)
 
 
-def as_callbacks(chosen: Mapping[str, Callback | Picture], vae: LatentModel) -> list[Callback]:
-    """Callbacks as they are, and a callback for each picture, but for those that this model has not, which are told.
+def as_callbacks(chosen: Mapping[str, Callback | Picture], vae: LatentModel) -> tuple[list[Callback], list[str]]:
+    """Callbacks as they are, and a callback for each picture, but for those that are not for this model.
 
     Args:
         chosen: by name.
         vae: the model that is to be trained.
+
+    Returns:
+        the callbacks, and lines that say which pictures are left out.
     """
     callbacks: list[Callback] = []
     left_out: dict[str, list[str]] = {}
@@ -202,9 +203,7 @@ def as_callbacks(chosen: Mapping[str, Callback | Picture], vae: LatentModel) -> 
             left_out.setdefault(reason, []).append(name)
         else:
             callbacks.append(DrawPicture(each, name) if isinstance(each, Picture) else each)
-    for reason, names in left_out.items():
-        log.info("pictures left out: %s (%s)", ", ".join(names), reason)
-    return callbacks
+    return callbacks, [f"pictures left out: {', '.join(names)} ({reason})" for reason, names in left_out.items()]
 
 
 def _kept(chosen: ImageBatch | None, source: TrainingSource) -> ImageBatch | None:

@@ -27,10 +27,8 @@ class TrainingSource(Source):
 
     Attributes:
         vae, label, units, device: those of `Source`.
-        trainer: trains it.
-        moment: what has been computed of the model as it is now.
-        name: of the run.
-        seed: the run's.
+        trainer, module: what trains it.
+        work: what has been computed of the model as it is now.
         epoch: counted from 1; 0 is before training.
         kept: the images that a picture looks at, chosen when training began; None for a picture without.
     """
@@ -39,20 +37,19 @@ class TrainingSource(Source):
     units: UnitStatistics | None
     device: torch.device
     trainer: Trainer
+    module: LightningModule
     moment: Work
-    name: str
-    run_seed: int
     epoch: int
     kept: ImageBatch | None = None
     label: int | None = None
 
     @property
     def context(self) -> str:
-        return origin(self.name, Path(self.trainer.default_root_dir).name, self.epoch)
+        return origin(self.module.config["name"], Path(self.trainer.default_root_dir).name, self.epoch)
 
     @property
     def seed(self) -> int:
-        return self.run_seed
+        return self.module.seed
 
     @property
     def preprocessing(self) -> Any:
@@ -86,8 +83,7 @@ def training_source(trainer: Trainer, module: LightningModule, epoch: int) -> Tr
     if known != now or work is None:
         work = Work(module.vae, module.device)
         _newest[trainer] = (now, work)
-    name, seed = module.config["name"], module.seed
-    return TrainingSource(module.vae, module.units, module.device, trainer, work, name, seed, epoch)
+    return TrainingSource(module.vae, module.units, module.device, trainer, module, work, epoch)
 
 
 def forget(trainer: Trainer) -> None:

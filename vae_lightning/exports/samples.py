@@ -14,9 +14,11 @@ from vae_lightning.drawing.png import to_uint8
 from vae_lightning.errors import require_at_least
 from vae_lightning.exports.saving import save_drawing, save_image
 from vae_lightning.latents.classes import labels_of_samples
-from vae_lightning.pictures.samples import LARGEST_GRID, Samples
+from vae_lightning.pictures.picture import MOST_SAMPLES
+from vae_lightning.pictures.samples import Samples
 from vae_lightning.runs.source import Source
 
+_LARGEST_GRID = 2500
 Format = Literal["grid", "png", "npz"]
 
 
@@ -48,8 +50,8 @@ class WriteSamples:
         require_at_least("batch_size", self.batch_size, 1)
         if not self.save:
             raise ValueError("save must be one or more of grid, png, npz")
-        if "grid" in self.save and self.num_images > LARGEST_GRID:
-            raise ValueError(f"num_images must be at most {LARGEST_GRID} for a grid; save=npz or save=png takes more")
+        if "grid" in self.save and self.num_images > _LARGEST_GRID:
+            raise ValueError(f"num_images must be at most {_LARGEST_GRID} for a grid; save=npz or save=png takes more")
         self._picture()
 
     def __call__(self, run: Source, folder: Path) -> None:
@@ -73,7 +75,7 @@ class WriteSamples:
             np.savez(folder / "samples.npz", images=pixels, z=z.numpy(), **told)
 
     def _picture(self) -> Samples:
-        shown = min(self.num_images, LARGEST_GRID)
+        shown = min(self.num_images, MOST_SAMPLES)
         return Samples(num_images=shown, temperature=self.temperature, seed=self.seed)
 
     def _batches(

@@ -33,6 +33,7 @@ def save_picture(picture: Picture, source: Source, folder: Path, name: str) -> N
     reason = picture.why_not(source.vae)
     if reason is not None:
         raise NothingToDrawError(f"mode={name} is {reason}")
+    picture.check(source)
     seen = picture.look(source)
     save_drawing(folder, name, picture.draw(seen, source.context))
     for number, image in enumerate(picture.single_images(seen)):

@@ -9,7 +9,6 @@ from vae_lightning.exports.saving import save_drawing, save_picture
 from vae_lightning.latents.units import ACTIVE, UnitStatistics
 from vae_lightning.pictures.aggregated_posterior import AggregatedPosterior
 from vae_lightning.pictures.latent_units import LatentUnits
-from vae_lightning.pictures.picture import NothingToDrawError
 from vae_lightning.runs.images import Split
 from vae_lightning.runs.source import Source
 
@@ -38,10 +37,11 @@ class WriteUnits:
         statistics = bars.look(run)
         save_drawing(folder, "latent_units", bars.draw(statistics, run.context))
         _save_table(folder / "units.csv", statistics)
-        try:
+        reason = densities.why_not(run.vae)
+        if reason is None:
             save_picture(densities, run, folder, "aggregated_posterior")
-        except NothingToDrawError as reason:
-            log.info("aggregated_posterior.png: %s", reason)
+        else:
+            log.info("aggregated_posterior.png is left out: it is %s", reason)
 
     def _pictures(self) -> tuple[LatentUnits, AggregatedPosterior]:
         given = {"split": self.split, "num_images": self.num_images}

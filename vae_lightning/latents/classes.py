@@ -12,11 +12,6 @@ def labels_of_samples(vae: LatentModel, indices: Int64[Tensor, " N"]) -> Int64[T
     return None if vae.num_classes is None else indices % vae.num_classes
 
 
-def one_label(vae: LatentModel, label: int, count: int, device: torch.device) -> Int64[Tensor, " N"] | None:
-    """So many times this label; None for a model without labels."""
-    return None if vae.num_classes is None else torch.full((count,), label, device=device)
-
-
 def labels_along(ends: Int64[Tensor, " M"] | None, num_ways: int, num_points: int) -> Int64[Tensor, "P L N"] | None:
     """The labels of the points on P = M - 1 ways from each of M images to the next: that of the nearer end.
 

@@ -1,4 +1,4 @@
-"""Images to latents and back, batch by batch: posteriors of many images, mean images of latents."""
+"""Images to latents, batch by batch."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -76,12 +76,3 @@ def _place(vae: LatentModel, device: torch.device) -> tuple[torch.device, torch.
     tensors = chain(vae.parameters(), vae.buffers())
     places = ((tensor.device, tensor.dtype) for tensor in tensors if tensor.is_floating_point())
     return next(places, (device, torch.float32))
-
-
-def decode(
-    vae: LatentModel, z: Float[Tensor, "N D"], labels: Int64[Tensor, " N"] | None = None, *, batch_size: int
-) -> Float[Tensor, "N C H W"]:
-    """The mean images of latents, batch by batch on the device that they are on; the caller's mode, as in `encode`."""
-    told = vae.told(labels)
-    parts = [None] * len(z) if told is None else told.to(z.device).split(batch_size)
-    return torch.cat([vae.generate(batch, part) for batch, part in zip(z.split(batch_size), parts, strict=False)])

@@ -9,7 +9,7 @@ from vae_lightning.drawing.plots import density_panels
 from vae_lightning.errors import require_at_least
 from vae_lightning.latents.aggregated import marginal_densities, why_no_aggregate
 from vae_lightning.latents.units import UnitStatistics, unit_statistics
-from vae_lightning.models.latent_model import Latents
+from vae_lightning.models.latent_model import LatentModel, Latents
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, Picture, check_finite
 from vae_lightning.runs.images import Split
 from vae_lightning.runs.source import Source
@@ -36,6 +36,7 @@ class AggregatedPosterior(Picture):
         ValueError: a number below 1.
     """
 
+    every_n_epochs: int | None = 10
     split: Split = "val"
     num_images: int = 2000
     num_dims: int = 20
@@ -44,6 +45,11 @@ class AggregatedPosterior(Picture):
         super().__post_init__()
         require_at_least("num_images", self.num_images, 1)
         require_at_least("num_dims", self.num_dims, 1)
+
+    def why_not(self, vae: LatentModel) -> str | None:
+        if vae.latent_prior() is None:
+            return "for one group of latents: of a hierarchy no density of single dimensions is known"
+        return None
 
     def look(self, source: Source) -> Mixed:
         latents, prior = source.encoded(self.split, self.num_images).latents, source.vae.latent_prior()

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from vae_lightning.drawing.embeddings import embedding_picture
-from vae_lightning.errors import require_at_least
+from vae_lightning.errors import UserError, require_at_least
 from vae_lightning.latents.embeddings import FEWEST, METHODS, Embedded, Method, embed
 from vae_lightning.models.latent_model import LatentModel, Latents
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, Picture, check_finite
-from vae_lightning.runs.images import SPLIT_NAMES, Files, NamedImages, Split, named_images, own_images
+from vae_lightning.runs.images import SPLIT_NAMES, Files, NamedImages, Split, named_images, own_images, picture_files
 from vae_lightning.runs.source import Source
 
 _PLANE = 2
@@ -57,6 +57,13 @@ class Embedding(Picture):
         if self.method == "plane" and vae.latent_dim != _PLANE:
             return f"for two latent dimensions, and this run has {vae.latent_dim}"
         return None
+
+    def check(self, source: Source) -> None:
+        if self.images is not None:
+            missing = next((file for file in picture_files(self.images) if not file.is_file()), None)
+            if missing is not None:
+                raise UserError(f"images: {missing}: no such file")
+            source.told(None, 0)  # labels, which own images have not
 
     def look(self, source: Source) -> Placed:
         seed = source.seed if self.seed is None else self.seed

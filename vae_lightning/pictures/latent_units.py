@@ -22,6 +22,7 @@ class LatentUnits(Picture):
         ValueError: a number below 1.
     """
 
+    every_n_epochs: int | None = 10
     split: Split = "val"
     num_images: int = 2000
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_lightning.drawing.walks import manifold_picture
-from vae_lightning.errors import require_at_least
+from vae_lightning.errors import require_at_least, require_at_most
 from vae_lightning.latents.paths import manifold, why_no_manifold
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.pictures.picture import Drawing, Picture
@@ -35,13 +35,13 @@ class Manifold(Picture):
         ValueError: a number below 1, or `num_points` above 100.
     """
 
+    every_n_epochs: int | None = 10
     num_points: int = 20
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least("num_points", self.num_points, 1)
-        if self.num_points > _MOST:
-            raise ValueError(f"num_points must be at most {_MOST}, got {self.num_points}")
+        require_at_most("num_points", self.num_points, _MOST)
 
     def why_not(self, vae: LatentModel) -> str | None:
         return why_no_manifold(vae)

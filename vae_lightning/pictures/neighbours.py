@@ -8,10 +8,12 @@ from torch import Tensor
 
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.drawing.walks import neighbours_picture
-from vae_lightning.errors import require_at_least
+from vae_lightning.errors import require_at_least, require_at_most
 from vae_lightning.latents.memorizing import HELD_OUT, memorizing
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, PictureOfSamples
 from vae_lightning.runs.source import Source
+
+_MOST_IMAGES, _MOST_NEAREST = 1_000, 100
 
 
 class Compared(NamedTuple):
@@ -35,7 +37,7 @@ class Neighbours(PictureOfSamples):
         num_nearest: how many training images beside each.
 
     Raises:
-        ValueError: a number too small.
+        ValueError: a number too small or too large.
     """
 
     num_images: int = 12
@@ -44,6 +46,8 @@ class Neighbours(PictureOfSamples):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least("num_nearest", self.num_nearest, 1)
+        require_at_most("num_images", self.num_images, _MOST_IMAGES)
+        require_at_most("num_nearest", self.num_nearest, _MOST_NEAREST)
 
     def look(self, source: Source) -> Compared:
         samples = self.sampled(source)

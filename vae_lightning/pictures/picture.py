@@ -11,11 +11,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from vae_lightning.data.loader import ImageBatch
-from vae_lightning.errors import UserError, require_at_least
+from vae_lightning.errors import UserError, require_at_least, require_at_most
 from vae_lightning.latents.classes import labels_of_samples
 from vae_lightning.models.latent_model import LatentModel, Latents
 from vae_lightning.runs.images import Choice, Files, Split
 from vae_lightning.runs.source import Source
+
+MOST_SAMPLES = 10_000  # in one picture
 
 
 class NothingToDrawError(UserError):
@@ -62,6 +64,14 @@ class Picture(ABC):
     def why_not(self, vae: LatentModel) -> str | None:
         """What models the picture is for, if this is none of them, as in "for two latent dimensions"; None if it is."""
         return None
+
+    def check(self, source: Source) -> None:
+        """Refuse settings that can't work with this model and these data: before a training begins, or before a look.
+
+        Raises:
+            UserError: they can't.
+        """
+        return
 
     def choose(self, source: Source) -> ImageBatch | None:
         """The few images of the data that all pictures of a training are drawn from; None for a picture without."""
@@ -136,7 +146,7 @@ class PictureOfSamples(Picture, ABC):
         seed: of their noise, of which sample n has its own; None is the run's.
 
     Raises:
-        ValueError: a number too small; besides what `Picture` raises.
+        ValueError: a number too small or too large; besides what `Picture` raises.
     """
 
     num_images: int = 64
@@ -145,6 +155,7 @@ class PictureOfSamples(Picture, ABC):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least("num_images", self.num_images, 1)
+        require_at_most("num_images", self.num_images, MOST_SAMPLES)
         if self.seed is not None:
             require_at_least("seed", self.seed, 0)
 

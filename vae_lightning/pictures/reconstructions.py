@@ -26,6 +26,8 @@ class Reconstructed(NamedTuple):
 class Reconstructions(PictureOfImages):
     """Images above the mean images at their posterior means; `generate` writes a file an image, too."""
 
+    every_n_epochs: int | None = 1
+
     image_name: ClassVar[str] = "reconstruction"
 
     def look(self, source: Source) -> Reconstructed:

@@ -12,8 +12,6 @@ from vae_lightning.drawing.grids import sample_grid
 from vae_lightning.pictures.picture import Drawing, PictureOfSamples
 from vae_lightning.runs.source import Source
 
-LARGEST_GRID = 2500
-
 
 class Sampled(NamedTuple):
     """Samples to be shown.
@@ -39,17 +37,16 @@ class Samples(PictureOfSamples):
             typical and less varied.
 
     Raises:
-        ValueError: a number too small, or more images than a grid takes.
+        ValueError: a number too small or too large.
     """
 
+    every_n_epochs: int | None = 1
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature must be at least 0, got {self.temperature}")
-        if self.num_images > LARGEST_GRID:
-            raise ValueError(f"num_images must be at most {LARGEST_GRID} for a grid, got {self.num_images}")
 
     def look(self, source: Source) -> Sampled:
         return self.seen(source, self.sampled(source, self.temperature))

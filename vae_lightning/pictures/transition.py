@@ -9,12 +9,14 @@ from torch import Tensor
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.drawing.gifs import encode_gif
 from vae_lightning.drawing.walks import transition_frames, transition_picture
-from vae_lightning.errors import require_at_least, require_frame_duration
+from vae_lightning.errors import require_at_least, require_at_most, require_frame_duration
 from vae_lightning.latents.classes import labels_along
 from vae_lightning.latents.paths import PATHS, chain
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, PictureOfImages
 from vae_lightning.runs.images import Choice, Files
 from vae_lightning.runs.source import Source
+
+_MOST_FRAMES = 500
 
 
 class Ways(NamedTuple):
@@ -34,12 +36,14 @@ class Transition(PictureOfImages):
         frame_ms: how long a frame of the GIF stays.
 
     Raises:
-        ValueError: more than one way to choose images, or one that gives less than two; a number too small.
+        ValueError: more than one way to choose images, or one that gives less than two; a number that is
+            too small or too large.
     """
 
     fewest: ClassVar[int] = 2
     most: ClassVar[int] = 40  # columns of the GIF
 
+    every_n_epochs: int | None = 10
     num_images: int = 6
     files: Files | None = None
     num_frames: int = 11
@@ -55,6 +59,7 @@ class Transition(PictureOfImages):
             if value is not None and len(value) < 2:
                 raise ValueError(f"{name} must be of at least 2 images, got {len(value)}")
         require_at_least("num_frames", self.num_frames, 2)
+        require_at_most("num_frames", self.num_frames, _MOST_FRAMES)
         require_frame_duration("frame_ms", self.frame_ms)
 
     def read(self, source: Source) -> ImageBatch:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float, Int64
@@ -12,11 +12,12 @@ from torch import Tensor
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.drawing.gifs import encode_gif
 from vae_lightning.drawing.walks import traversal_frames, traversal_picture
-from vae_lightning.errors import UserError, require_at_least, require_frame_duration
+from vae_lightning.errors import UserError, require_at_least, require_at_most, require_frame_duration
 from vae_lightning.latents.paths import Spread, prior_spread, traversals
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, PictureOfImages
 from vae_lightning.runs.source import Source
 
+_MOST_COLUMNS = 100
 Centre = Literal["prior", "image"]
 
 
@@ -56,9 +57,10 @@ class Traversals(PictureOfImages):
         frame_ms: how long a frame of the GIF stays.
 
     Raises:
-        ValueError: an unknown centre, a `limit` that is not positive, or a number too small.
+        ValueError: an unknown centre, a `limit` that is not positive, or a number too small or too large.
     """
 
+    every_n_epochs: int | None = 10
     dims: Sequence[int] | None = None
     num_dims: int = 10
     num_columns: int = 11
@@ -75,17 +77,34 @@ class Traversals(PictureOfImages):
             raise ValueError(f"limit must be positive and finite, got {self.limit}")
         require_at_least("num_dims", self.num_dims, 1)
         require_at_least("num_columns", self.num_columns, 2)
+        require_at_most("num_columns", self.num_columns, _MOST_COLUMNS)
         require_frame_duration("frame_ms", self.frame_ms)
 
     @property
     def _names_an_image(self) -> bool:
         return not (self.images is None and self.indices is None and self.labels is None)
 
+    @property
+    def chosen_by(self) -> dict[str, Any]:
+        of_the_number = super().chosen_by  # which chooses nothing here
+        return {name: value for name, value in of_the_number.items() if name != "num_images"} | {"centre": self.centre}
+
+    def check(self, source: Source) -> None:
+        if self.dims is not None:
+            wrong = [dim for dim in self.dims if not 0 <= dim < source.latent_dim]
+            if wrong or not self.dims:
+                raise UserError(f"dims={list(self.dims)}: choose from 0 to {source.latent_dim - 1}")
+
     def choose(self, source: Source) -> ImageBatch | None:
         return self.read(source) if self.centre == "image" or self._names_an_image else None
 
     def read(self, source: Source) -> ImageBatch:
-        return super().read(source) if self._names_an_image else source.data.examples(1, self.split)
+        if not self._names_an_image:
+            return source.data.examples(1, self.split)
+        chosen = super().read(source)
+        if len(chosen.images) != 1:
+            raise UserError(f"a traversal starts from one image, and {len(chosen.images)} were given")
+        return chosen
 
     def look(self, source: Source) -> Walk:
         spread = prior_spread(source.vae, source.device)
@@ -94,7 +113,7 @@ class Traversals(PictureOfImages):
         statistics = source.unit_statistics(self.num_images)
         if not statistics.rate.isfinite().all():
             raise NothingToDrawError("the KL of the dimensions is not finite: nothing is drawn of it")
-        dims = statistics.by_rate[: self.num_dims] if self.dims is None else self._checked(source)
+        dims = statistics.by_rate[: self.num_dims] if self.dims is None else list(self.dims)
         z = traversals(centre, dims, self._values, spread)
         labels = None if label is None else label.expand(z.shape[:2].numel())
         images = source.decode(z.flatten(0, 1), labels).unflatten(0, z.shape[:2])
@@ -118,14 +137,5 @@ class Traversals(PictureOfImages):
             of = "" if label is None else f", label {int(label)}"
             return spread.mean, label, f"traversals around the prior's mean{of}"
         chosen = source.chosen(self.read)
-        if len(chosen.images) != 1:
-            raise UserError(f"a traversal starts from one image, and {len(chosen.images)} were given")
         label = source.told(chosen.labels, 1)
         return source.encode(chosen.images.float() / 255, label)[0], label, "traversals around an image"
-
-    def _checked(self, source: Source) -> list[int]:
-        assert self.dims is not None
-        wrong = [dim for dim in self.dims if not 0 <= dim < source.latent_dim]
-        if wrong or not self.dims:
-            raise UserError(f"dims={list(self.dims)}: choose from 0 to {source.latent_dim - 1}")
-        return list(self.dims)

@@ -1,6 +1,9 @@
 """What pictures and exports are made of: a model with its data, be it in training or opened from a run."""
 
 import copy
+import functools
+import itertools
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
@@ -12,11 +15,15 @@ from torch import Tensor
 
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.data.loader import ImageBatch
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, first_line
 from vae_lightning.latents.encoding import encode
 from vae_lightning.latents.units import UnitStatistics, unit_statistics
 from vae_lightning.models.latent_model import LatentModel, Latents
 from vae_lightning.noise import Indexed
+
+log = logging.getLogger("vae_lightning")
+
+_BATCH = 100  # images at a time, in float64; no result depends on it
 
 
 class Encoded(NamedTuple):
@@ -35,14 +42,49 @@ class Work:
     """
 
     def __init__(self, vae: LatentModel, device: torch.device):
-        self.place = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
         self.encoded: dict[tuple[str, int], Encoded] = {}
         self._vae = vae
+        self._device = device
+
+    @property
+    def exact(self) -> LatentModel:
+        """A copy in float64; where the model can't compute in float64 the model itself, and a word of it."""
+        return self._placed[0]
+
+    @property
+    def place(self) -> torch.device:
+        """Where `exact` is."""
+        return self._placed[1]
 
     @cached_property
-    def exact(self) -> LatentModel:
-        """A copy in float64, on `place`."""
-        return copy.deepcopy(self._vae).to(self.place).double()
+    def _placed(self) -> tuple[LatentModel, torch.device]:
+        place = torch.device("cpu") if self._device.type == "mps" else self._device  # MPS has no float64
+        try:
+            model = copy.deepcopy(self._vae).to(place).double()
+            _try(model, place)
+        except (RuntimeError, TypeError, ValueError) as error:  # a network of the user's own has its own types
+            _warn_of_float32(first_line(error))
+            return self._vae, self._device
+        return model, place
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What `exact` takes."""
+        tensors = itertools.chain(self.exact.parameters(), self.exact.buffers())
+        return next((each.dtype for each in tensors if each.is_floating_point()), torch.float64)
+
+
+def _try(model: LatentModel, place: torch.device) -> None:
+    """See whether the model decodes and encodes an image in float64; raises what its networks raise."""
+    labels = None if model.num_classes is None else torch.zeros(1, dtype=torch.int64, device=place)
+    with torch.no_grad():
+        z = torch.zeros(1, model.latent_dim, dtype=torch.float64, device=place)
+        model.encode(model.generate(z, labels), labels)
+
+
+@functools.cache
+def _warn_of_float32(reason: str) -> None:
+    log.warning("this model can't compute in float64 (%s): pictures of it are drawn in float32", reason)
 
 
 class Source(ABC):
@@ -150,7 +192,7 @@ class Source(ABC):
     # Images to latents and back, on the CPU
 
     def encode(
-        self, images: Float[Tensor, "N C H W"], labels: Int64[Tensor, " N"] | None = None, batch_size: int = 100
+        self, images: Float[Tensor, "N C H W"], labels: Int64[Tensor, " N"] | None = None, batch_size: int = _BATCH
     ) -> Float32[Tensor, "N D"]:
         """The posterior means of images in [0, 1]."""
         told = self.told(labels, len(images))
@@ -158,7 +200,7 @@ class Source(ABC):
 
     def posteriors(self, images: UInt8[Tensor, "N C H W"], labels: Int64[Tensor, " N"] | None = None) -> Latents:
         """Where the posteriors of images lie, with their rates."""
-        return encode(self.work.exact, images, self.told(labels, len(images)))
+        return encode(self.work.exact, images, self.told(labels, len(images)), _BATCH)
 
     def encoded(self, split: str, num_images: int) -> Encoded:
         """So many images of a split, or all there are, chosen by the seed whatever their labels, and their posteriors.
@@ -201,13 +243,13 @@ class Source(ABC):
         return z.float().cpu()
 
     def decode(
-        self, z: Float[Tensor, "N D"], labels: Int64[Tensor, " N"] | None = None, batch_size: int = 100
+        self, z: Float[Tensor, "N D"], labels: Int64[Tensor, " N"] | None = None, batch_size: int = _BATCH
     ) -> Float[Tensor, "N C H W"]:
         """The mean images of latents, in [0, 1]."""
         return self.decode_as(z, self.told_to_make(labels, len(z)), batch_size)
 
     def decode_as(
-        self, z: Float[Tensor, "N D"], told: Int64[Tensor, " N"] | None, batch_size: int = 100
+        self, z: Float[Tensor, "N D"], told: Int64[Tensor, " N"] | None, batch_size: int = _BATCH
     ) -> Float[Tensor, "N C H W"]:
         """The same with labels for which no other `label` stands in."""
         return self._computed(lambda vae, batch, some: vae.generate(batch, some), z, told, batch_size)
@@ -219,5 +261,7 @@ class Source(ABC):
         with torch.no_grad():
             for rows in torch.arange(len(inputs)).split(batch_size):
                 told = None if labels is None else labels[rows].to(self.work.place)
-                results.append(compute(self.work.exact, inputs[rows].to(self.work.place).double(), told).float().cpu())
+                results.append(
+                    compute(self.work.exact, inputs[rows].to(self.work.place, self.work.dtype), told).float().cpu()
+                )
         return torch.cat(results)

@@ -306,3 +306,5 @@ class VAEModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._skipped = checkpoint.get("skipped", {})
+        units = checkpoint.get("units")  # for pictures that the run owes for the epoch that it goes on from
+        self.units = None if units is None else UnitStatistics.from_dict(units)

@@ -4,12 +4,12 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
@@ -68,6 +68,7 @@ class Parts:
         config: the resolved config as plain data.
         resume: whether a checkpoint of the run directory is to be gone on from.
         origin: where the weights were taken from, by `init_from`; None where they were not.
+        left_out: lines on pictures that are not for this model.
     """
 
     config: dict[str, Any]
@@ -77,6 +78,7 @@ class Parts:
     module: VAEModule
     trainer: Trainer
     origin: dict[str, Any] | None = None
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def needed_bytes(self) -> int:
@@ -111,7 +113,8 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     def expected() -> Expectation:
         return resumed_state(Live(module, trainer, data, frozenset() if trusted is None else trusted.typed))
 
-    trainer = _build_trainer(config, run_dir, first_step, trusted, expected, module.vae)
+    callbacks, left_out = as_callbacks(_build_all(config["callbacks"], "callbacks", trusted), module.vae)
+    trainer = _build_trainer(config, run_dir, first_step, trusted, expected, callbacks)
     data.trainer = trainer  # as Lightning will do: the number of ranks decides whether the batch size fits
     data.prepare_data()
     data.setup()
@@ -130,7 +133,7 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
         start_parts(module.vae, data)
     if resume:  # told now, before anything of the run is touched
         check_state(resumed_checkpoint(run_dir, config), expected(), run_dir)
-    return Parts(config, run_dir, resume, data, module, trainer, origin)
+    return Parts(config, run_dir, resume, data, module, trainer, origin, left_out)
 
 
 def run(parts: Parts) -> dict[str, Any]:
@@ -204,6 +207,8 @@ def _describe(parts: Parts) -> None:
         if parts.origin:
             log.info("weights of %s, kept after its epoch %d", parts.origin["checkpoint"], parts.origin["epoch"])
         ranks = f"{trainer.world_size} ranks, " if trainer.world_size > 1 else ""
+        for line in parts.left_out:
+            log.info(line)
         log.info("%s on %s%s, precision %s", parts.run_dir.path, ranks, device, trainer.precision)
         show_start(trainer, parts.config)
 
@@ -214,7 +219,7 @@ def _build_trainer(
     first_step: int,
     trusted: Trust | None,
     expected: Callable[[], Expectation],
-    vae: LatentModel,
+    callbacks: list[Callback],
 ) -> Trainer:
     world = given_world()
     options = lightning_options(world.trainer_settings(config["trainer"]))
@@ -222,7 +227,6 @@ def _build_trainer(
         options["precision"] = native_precision(options["accelerator"])
     elif str(options["precision"]) in ("16", "16-mixed") and native_accelerator(options["accelerator"]) == "cpu":
         raise UserError("trainer.precision=16-mixed: fp16 needs a GPU; choose bf16-mixed, 32-true or auto")
-    callbacks = as_callbacks(_build_all(config["callbacks"], "callbacks", trusted), vae)
     # Averaging puts its weights into the model when training ends: after the pictures, which show those being trained.
     callbacks.sort(key=lambda callback: isinstance(callback, WeightAveraging))
     if config["trainer"].get("on_nan") == "skip":
