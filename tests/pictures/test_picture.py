@@ -2,13 +2,14 @@
 
 import pytest
 
+from tests.test_config import composed
+from vae_lightning.config import instantiate
 from vae_lightning.pictures.aggregated_posterior import AggregatedPosterior
 from vae_lightning.pictures.manifold import Manifold
 from vae_lightning.pictures.neighbours import Neighbours
 from vae_lightning.pictures.samples import Samples
 from vae_lightning.pictures.transition import Transition
 from vae_lightning.pictures.traversals import Traversals
-from vae_lightning.runs.trained import open_trained
 
 LIMITS = [
     (Samples, "num_images", 10_000),
@@ -33,7 +34,7 @@ def test_what_chooses_nothing_is_none_of_what_the_images_are_chosen_by():
     assert Transition(num_images=3).chosen_by["num_images"] == 3
 
 
-def test_what_a_picture_is_for_is_known_of_the_model_alone(digits, train):
-    ladder = open_trained(str(train("model=ladder", "model.latent_dims=[3,2]", "trainer.max_epochs=1").path)).vae
+def test_what_a_picture_is_for_is_known_of_the_model_alone(digits):
+    ladder = instantiate(composed("data=digits", "model=ladder")["model"], "model")
     assert str(AggregatedPosterior().why_not(ladder)).startswith("for one group of latents")
     assert AggregatedPosterior().why_not(digits.vae) is None
