@@ -57,7 +57,7 @@ def test_what_killed_builders_left_is_cleared_and_their_lock_does_not_block(tmp_
     (tmp_path / ".lock").write_text("4194304")
     start = time.monotonic()
     build_once(tmp_path / "target", write_one)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10
     assert names(tmp_path) == {"target"}
     assert names(tmp_path / "target") == {"one"}
 

@@ -246,7 +246,7 @@ def test_an_animation_that_would_take_minutes_is_left_out_at_once(tmp_path, cont
     with pytest.raises(ValueError, match=told):
         pictures._check_animation(content)
     assert embed([tmp_path / "training.gif"]) == {}
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 def test_an_animation_of_many_frames_is_shown(tmp_path):
@@ -261,7 +261,7 @@ def test_a_picture_of_countless_chunks_is_left_out_at_once(tmp_path):
     (tmp_path / "few.png").write_bytes(content[:33] + many * 19_000 + content[33:])
     started = time.monotonic()
     assert list(embed([tmp_path / "many.png", tmp_path / "few.png"])) == [tmp_path / "few.png"]
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize(
