@@ -43,10 +43,11 @@ def test_the_commands_that_are_shown_can_be_typed_whatever_the_places_are_called
     assert shlex.split(lines["more figures"])[-1] == "run='{}'".format(str(run).replace("'", "\\'"))
 
 
-def test_a_pipe_that_is_read_no_further_ends_a_command_quietly(tmp_path):
+@pytest.mark.parametrize("arguments", [["--help"], ["runs={0}"]])
+def test_a_pipe_that_is_read_no_further_ends_a_command_quietly(digits_run, tmp_path, arguments):
     unread, end = os.pipe()
     os.close(unread)
-    command = [sys.executable, "-m", "vae_lightning.report", "--help"]
+    command = [sys.executable, "-m", "vae_lightning.report", *(word.format(digits_run.path) for word in arguments)]
     with os.fdopen(end) as stdout:
         done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, cwd=tmp_path, text=True, check=False)
     assert (done.returncode, done.stderr) == (141, "")

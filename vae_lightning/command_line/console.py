@@ -23,11 +23,25 @@ _UNREAD = 141  # what a shell tells of a program that SIGPIPE has ended
 def reporting_errors() -> Iterator[None]:
     """Turn a UserError into one line on stderr and exit code 1, Ctrl-C into exit code 130 and SIGTERM into 143.
 
-    What is printed into a pipe that is read no further, as by `| head`, ends it quietly with exit code 141.
-
     With HYDRA_FULL_ERROR=1 the traceback is shown instead.
     """
     configure_logging()
+    try:
+        with quiet_when_unread():
+            yield
+    except UserError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.exit(1 if given_world().rank else f"error: {one_line(error)}")  # every rank has the error, one tells it
+    except KeyboardInterrupt as interrupt:
+        if not given_world().rank:
+            print(": ".join(["interrupted", *map(one_line, interrupt.args)]), file=sys.stderr)
+        sys.exit(exit_code(interrupt))
+
+
+@contextmanager
+def quiet_when_unread() -> Iterator[None]:
+    """End a command quietly that prints into a pipe which is read no further, as by `| head`: exit code 141."""
     try:
         yield
         sys.stdout.flush()  # here, where it may fail
@@ -37,14 +51,6 @@ def reporting_errors() -> Iterator[None]:
         # Else Python would try to write the rest at its end, and tell of it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_UNREAD)
-    except UserError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        sys.exit(1 if given_world().rank else f"error: {one_line(error)}")  # every rank has the error, one tells it
-    except KeyboardInterrupt as interrupt:
-        if not given_world().rank:
-            print(": ".join(["interrupted", *map(one_line, interrupt.args)]), file=sys.stderr)
-        sys.exit(exit_code(interrupt))
 
 
 def _is_unread() -> bool:
