@@ -104,6 +104,8 @@ def test_own_yaml_and_own_classes(tmp_path, monkeypatch):
     run = fit([*words, f"run_dir={tmp_path / 'run'}"], config_dir=own, device="cpu")
     assert type(run.model.encoder).__name__ == "Mine"
     assert run.name == "digits_mine"
+    resumed = fit([f"resume={run.path}", "trainer.max_epochs=2", "trust=[my_parts]"], device="cpu")
+    assert type(resumed.model.encoder).__name__ == "Mine"
     with pytest.raises(UserError, match=r"^model.latent_dims: no such key; did you mean latent_dim\?"):
         fit(["data=digits", "model=mine", "model.latent_dims=2"], config_dir=own)
 
