@@ -30,11 +30,9 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
     from vae_lightning.command_line.places import with_home
     from vae_lightning.config import plain
     from vae_lightning.runs.directories import check_name
-    from vae_lightning.runs.resuming import check_one_beginning
 
     typed, overrides = with_home(plain(config)), list(HydraConfig.get().overrides.task)
     check_name(typed["name"])
-    check_one_beginning(typed, overrides)
     return _train_job(typed, overrides) if is_sweep() else _train_run(typed, overrides)
 
 
@@ -60,8 +58,10 @@ def _train_run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] |
 def _train_job(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None:
     from hydra.core.hydra_config import HydraConfig
 
+    from vae_lightning.runs.resuming import check_one_beginning
     from vae_lightning.sweeps.jobs import Job, run_job
 
+    check_one_beginning(config, overrides)
     hydra = HydraConfig.get()
     return run_job(Job(config, overrides, Path(hydra.sweep.dir), int(hydra.job.num), jobs_at_once()))
 

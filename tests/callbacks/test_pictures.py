@@ -11,9 +11,8 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from tests.callbacks.fakes import FakeData, FakeModule, FakeVAE, captured, drawing, evaluated, events, pixels, train
+from tests.callbacks.fakes import FakeData, FakeModule, captured, drawing, evaluated, events, pixels, train
 from vae_lightning.callbacks import projector
-from vae_lightning.callbacks import source as training_sources
 from vae_lightning.callbacks.pictures import DrawPicture, PictureCallback, as_callbacks
 from vae_lightning.callbacks.projector import Projector
 from vae_lightning.callbacks.reconstruction_history import ReconstructionHistory
@@ -33,7 +32,6 @@ from vae_lightning.pictures.reconstructions import Reconstructions
 from vae_lightning.pictures.samples import Samples
 from vae_lightning.pictures.transition import Transition
 from vae_lightning.pictures.traversals import Traversals
-from vae_lightning.runs import source
 
 EVERY_NTH = {
     "reconstructions": partial(Reconstructions, num_images=4),
@@ -392,33 +390,3 @@ def test_what_goes_wrong_later_ends_no_training(fit, tmp_path, caplog, monkeypat
     trainer = fit(Samples(every_n_epochs=1), max_epochs=2)
     assert trainer.current_epoch == 2
     assert caplog.text.count("callbacks.samples: images: own.png: no such file") == 2
-
-
-class OfFloat32(FakeVAE):
-    """A network of a user's own, which has its own types."""
-
-    def decode(self, z, labels=None, target=None):
-        return super().decode(z.float())
-
-
-def test_a_model_that_has_no_float64_is_drawn_in_float32(fit, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("vae_lightning"), "propagate", True)
-    monkeypatch.setattr("tests.callbacks.fakes.FakeVAE", OfFloat32)
-    source._warn_of_float32.cache_clear()
-    fit(Samples(num_images=4), Reconstructions(num_images=4), Embedding(method="pca"), max_epochs=2)
-    assert epochs_of(tmp_path, "samples") == epochs_of(tmp_path, "reconstructions") == [1, 2]
-    assert epochs_of(tmp_path, "pca") == [2]
-    assert caplog.text.count("this model can't compute in float64 (") == 1
-
-
-@pytest.mark.parametrize("callback", [Projector(every_n_epochs=1), drawing(LatentUnits(every_n_epochs=1))])
-def test_while_training_goes_on_no_copy_of_the_model_is_held(fit, callback):
-    held = []
-
-    class Looking(Callback):
-        def on_train_batch_start(self, trainer, *_):
-            held.append(trainer in training_sources._newest)
-
-    trainer = fit(callback, Looking(), max_epochs=2)
-    assert held == [False] * 12
-    assert trainer not in training_sources._newest

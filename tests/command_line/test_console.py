@@ -1,9 +1,14 @@
 """What a command prints of texts that a stranger may have written."""
 
 import json
+import os
 import shlex
+import subprocess
+import sys
 
-from vae_lightning.command_line.console import print_run
+import pytest
+
+from vae_lightning.command_line.console import print_run, reporting_errors
 from vae_lightning.errors import one_line, plain_lines
 from vae_lightning.runs.records import RunDir
 
@@ -36,3 +41,18 @@ def test_the_commands_that_are_shown_can_be_typed_whatever_the_places_are_called
     lines = {line[:16].strip(): line[16:] for line in capsys.readouterr().out.splitlines()}
     assert shlex.split(lines["TensorBoard"])[-2:] == ["--logdir", f"{tmp_path}/my outputs"]
     assert shlex.split(lines["more figures"])[-1] == "run='{}'".format(str(run).replace("'", "\\'"))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["runs={0}"]])
+def test_a_pipe_that_is_read_no_further_ends_a_command_quietly(digits_run, tmp_path, arguments):
+    unread, end = os.pipe()
+    os.close(unread)
+    command = [sys.executable, "-m", "vae_lightning.report", *(word.format(digits_run.path) for word in arguments)]
+    with os.fdopen(end) as stdout:
+        done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, cwd=tmp_path, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_another_pipe_is_an_error_as_any():
+    with pytest.raises(BrokenPipeError), reporting_errors():
+        raise BrokenPipeError

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,20 @@ def test_the_plain_loop_has_25_lines_and_learns(capsys):
     bounds = [float(number) for number in re.findall(r"ELBO (-[\d.]+) nats", capsys.readouterr().out)]
     assert len(bounds) == 10
     assert bounds[-1] > bounds[0] + 4
+
+
+@pytest.mark.parametrize("objective", ["GECO()", "IWAE(num_samples=5)"])
+def test_other_objectives_take_its_place(objective, capsys):
+    block = PLAIN.replace("ELBO, Fresh", "GECO, IWAE, Fresh").replace("ELBO(beta=1.0)", objective)
+    assert objective in block
+    names: dict = {}
+    exec(compile(block, "docs/python.md", "exec"), names)
+    bounds = [float(number) for number in re.findall(r"ELBO (-[\d.]+) nats", capsys.readouterr().out)]
+    assert len(bounds) == 10
+    assert bounds[-1] > bounds[0] or objective == "GECO()"  # which strives for another thing
+    if objective == "GECO()":
+        assert names["objective"].num_updates == 180
+        assert names["objective"].log_lambda != 0
 
 
 def test_the_block_in_readme_runs(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from tests.conftest import TINY
 from tests.end_to_end.runs import assert_equal_weights
+from vae_lightning.building.trust import trusting
 from vae_lightning.command_line.schema import CONF_DIR
 from vae_lightning.errors import UserError
 from vae_lightning.face.fitting import fit
@@ -85,7 +86,9 @@ def test_it_leaves_the_process_as_it_was(tmp_path, monkeypatch):
 def test_it_goes_on_with_a_run(tmp_path):
     run = fit([*QUICK, f"run_dir={tmp_path / 'run'}"], device="cpu")
     assert run.epoch == 1
-    assert fit([f"resume={run.path}", "trainer.max_epochs=2"], device="cpu").path == run.path
+    resumed = fit([f"resume={run.path}", "trainer.max_epochs=2"], device="cpu")
+    assert resumed.path == run.path
+    assert resumed._opened.trusted == trusting((), ["trainer.max_epochs"])  # not the file's, which may be a stranger's
     assert RunDir(run.path).metrics()["epochs"] == 2
 
 
@@ -93,13 +96,18 @@ def test_own_yaml_and_own_classes(tmp_path, monkeypatch):
     (tmp_path / "my_parts.py").write_text(
         "from vae_lightning.models.networks.mlp import MLPEncoder\n\n\nclass Mine(MLPEncoder):\n    pass\n"
     )
-    (tmp_path / "my_conf/model").mkdir(parents=True)
-    (tmp_path / "my_conf/model/mine.yaml").write_text("defaults: [mlp]\nencoder: {_target_: my_parts.Mine}\n")
+    own = tmp_path / "it's [my] conf"
+    (own / "model").mkdir(parents=True)
+    (own / "model/mine.yaml").write_text("defaults: [mlp]\nencoder: {_target_: my_parts.Mine}\n")
     monkeypatch.syspath_prepend(tmp_path)
     words = ["data=digits", "model=mine", "trainer=cpu", "trainer.limit_train_batches=1", *QUICK[-3:]]
-    run = fit([*words, f"run_dir={tmp_path / 'run'}"], config_dir=tmp_path / "my_conf", device="cpu")
+    run = fit([*words, f"run_dir={tmp_path / 'run'}"], config_dir=own, device="cpu")
     assert type(run.model.encoder).__name__ == "Mine"
     assert run.name == "digits_mine"
+    resumed = fit([f"resume={run.path}", "trainer.max_epochs=2", "trust=[my_parts]"], device="cpu")
+    assert type(resumed.model.encoder).__name__ == "Mine"
+    with pytest.raises(UserError, match=r"^model.latent_dims: no such key; did you mean latent_dim\?"):
+        fit(["data=digits", "model=mine", "model.latent_dims=2"], config_dir=own)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +116,10 @@ def test_own_yaml_and_own_classes(tmp_path, monkeypatch):
         (["data=digit"], "data=digit: no such option; did you mean digits?"),
         (["model.latent_dims=3"], "model.latent_dims: no such key; did you mean latent_dim?"),
         (["data=digits", "optimizer.lr=-1"], "optimizer: Invalid learning rate: -1"),
+        (
+            ["data=digits", "init_from=nowhere", "initialization=glorot"],
+            "init_from=nowhere and initialization=glorot: both say where the weights start; give one of them",
+        ),
         (["resume=nowhere"], "resume=nowhere: no such directory"),
         (["sweep=nowhere"], "sweep=nowhere: "),
         (["data=digits", "name=a/b"], "name=a/b"),

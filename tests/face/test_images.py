@@ -8,7 +8,7 @@ from PIL import Image
 from vae_lightning.data.digits import Digits
 from vae_lightning.data.image_folder import ImageFolder
 from vae_lightning.errors import UserError
-from vae_lightning.face.images import as_batch
+from vae_lightning.face.images import _laid_out, as_batch
 
 GREY = Digits(image_size=6)
 LEVELS = np.random.default_rng(0).integers(0, 256, (3, 1, 6, 6), dtype=np.uint8)
@@ -154,6 +154,13 @@ def test_a_layout_that_cannot_be_told_is_refused(shape):
     with pytest.raises(ValueError, match=r"channels first or last, for the model's images are 3 x 3 x 3; give PIL"):
         as_batch(np.zeros(shape), colour(3))
     assert as_batch(Image.new("RGB", (3, 3)), colour(3)).shape == (1, 3, 3, 3)
+
+
+def test_a_layout_is_told_without_numbering_every_value_of_a_batch():
+    zero = torch.zeros(1, dtype=torch.uint8)  # one byte, which stands everywhere
+    assert _laid_out(zero.expand(10**12, 6, 6, 3), (3, 6, 6)).shape == (10**12, 3, 6, 6)
+    with pytest.raises(ValueError, match="channels first or last"):
+        _laid_out(zero.expand(10**12, 3, 3, 3), (3, 3, 3))
 
 
 def test_a_folder_without_pictures_and_a_damaged_file_are_refused(tmp_path):

@@ -1,5 +1,6 @@
 """A LightningModule comes from its checkpoint alone, which may be a stranger's."""
 
+import inspect
 import shutil
 
 import pytest
@@ -48,7 +49,7 @@ def test_the_state_of_an_objective_comes_with_it(tmp_path):
 def test_a_strangers_checkpoint_builds_no_class_of_its_own(digits_run, tmp_path):
     place = tmp_path / "ran"
     objective = {"_target_": "os.system", "command": f"touch {place}"}
-    with pytest.raises(UserError, match=r"objective._target_=os.system: a stored config may only build"):
+    with pytest.raises(UserError, match=r"changed.ckpt: objective._target_=os.system: a stored config may only build"):
         VAEModule.load_from_checkpoint(changed(digits_run, tmp_path, objective=objective))
     assert not place.exists()
 
@@ -64,6 +65,28 @@ def test_a_pickle_is_not_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_no_random_number_of_the_callers_is_used(digits_run):
+    before = torch.get_rng_state()
+    VAEModule.load_from_checkpoint(digits_run.best)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"strict": False}, "strict: is not taken; valid are checkpoint_path, map_location, trust"),
+        ({"map_location": {"cuda:0": "cpu"}}, "map_location: dict is no device; give a device, such as cpu or cuda"),
+        ({"map_location": "gpu"}, "map_location=gpu: can't be used (Expected one of cpu, "),
+    ],
+)
+def test_what_lightnings_own_would_take_is_refused_in_words(digits_run, arguments, message):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011  (the message is looked at whole)
+        inspect.unwrap(VAEModule.load_from_checkpoint)(VAEModule, digits_run.best, **arguments)
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
+    assert isinstance(refused.value, UserError)
+
+
 def test_what_is_no_checkpoint_is_told_in_one_line(digits_run, tmp_path):
     with pytest.raises(UserError, match=r"^nowhere.ckpt: no such file$"):
         VAEModule.load_from_checkpoint("nowhere.ckpt")
@@ -74,4 +97,7 @@ def test_what_is_no_checkpoint_is_told_in_one_line(digits_run, tmp_path):
         VAEModule.load_from_checkpoint(changed(digits_run, tmp_path, model=None))
     model = digits_run.config()["model"] | {"latent_dim": 5}
     with pytest.raises(UserError, match=r"changed.ckpt: is of another model than its config.yaml says"):
+        VAEModule.load_from_checkpoint(changed(digits_run, tmp_path, model=model))
+    model["latent_dim"] = "${seed}"
+    with pytest.raises(UserError, match=r"changed.ckpt: model.latent_dim=.* a stored config is resolved"):
         VAEModule.load_from_checkpoint(changed(digits_run, tmp_path, model=model))

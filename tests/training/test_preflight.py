@@ -108,6 +108,23 @@ def test_what_is_offered_goes_on_as_the_lost_one_would_have(digits_run, moved, c
     command(f"resume={whole.path}", MORE)
     assert_equal_weights(run, whole)
     assert run.metrics()["epochs"] == 3
+    assert run.config()["resume"] is None  # from here on it is last.ckpt
+    assert torch.load(run.last, weights_only=True)["config"]["resume"] is None
+
+
+def test_a_later_last_one_is_not_lost(digits_run, moved, command, error_of):
+    run = moved(digits_run)
+    command(f"resume={run.path}", MORE, "optimizer.lr=1")  # after which none is better
+    before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+    assert torch.load(run.best, weights_only=True)["epoch"] == 1
+    assert error_of(f"resume={run.best}", "trainer.max_epochs=4") == (
+        f"resume={run.best}: last.ckpt, of epoch 3, is later and would be lost; resume={run.path} goes on from it, "
+        f"init_from={run.best} starts a new run from the weights of best.ckpt"
+    )
+    assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
+    edit(run.last, put(f"{ADAM}/exp_avg", torch.zeros(2)))
+    command(f"resume={run.best}", "trainer.max_epochs=3", "optimizer.lr=0.01")
+    assert torch.load(run.last, weights_only=True)["epoch"] == 2
 
 
 def test_ranks_go_on_from_the_best_one_and_then_from_the_last(digits_run, moved, command):

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from vae_lightning.command_line.console import reporting_errors
+from vae_lightning.command_line.console import quiet_when_unread, reporting_errors
 from vae_lightning.command_line.explanations import explanation, not_chosen
 from vae_lightning.command_line.places import typed_with_home
 from vae_lightning.command_line.quoting import check_words
@@ -51,7 +51,7 @@ def run_command(
     def guarded(config: DictConfig) -> Any:
         configure_logging()  # a launcher may have brought the task to another process
         try:
-            with environment(HYDRA_FULL_ERROR=wanted):
+            with environment(HYDRA_FULL_ERROR=wanted), quiet_when_unread():  # Hydra would tell of it over several lines
                 return task(config)
         except UserError as error:
             if is_sweep():  # Hydra goes on with the next job and raises it at the end

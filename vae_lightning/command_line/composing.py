@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from vae_lightning.command_line.explanations import explanation
-from vae_lightning.command_line.places import typed_with_home, with_home
+from vae_lightning.command_line.places import searched, typed_with_home, with_home
 from vae_lightning.command_line.quoting import check_words
 from vae_lightning.command_line.schema import CONF_DIR, register
 from vae_lightning.config import plain
@@ -33,13 +33,13 @@ def composed(
         UserError: what the command line would answer.
     """
     words = [typed_with_home(override) for override in overrides]
-    search = [] if config_dir is None else [f"hydra.searchpath=['file://{os.path.abspath(config_dir)}']"]
+    asked = [] if config_dir is None else [f"--config-dir={os.path.abspath(config_dir)}"]
     check_words(words, is_sweep=False)
     register()
-    with _own_hydra(), typed_as(f"vae-{config_name}", words):
+    with _own_hydra(), typed_as(f"vae-{config_name}", [*words, *asked]):
         try:
             with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-                config = hydra.compose(config_name, [*words, *search], return_hydra_config=True)
+                config = hydra.compose(config_name, [*words, *searched(config_dir)], return_hydra_config=True)
             typed = list(config.hydra.overrides.task)
             return with_home({str(key): plain(config[key]) for key in config if key != "hydra"}), typed
         except (HydraException, OmegaConfBaseException) as error:

@@ -1,12 +1,13 @@
 """What a command tells at its end: one-line errors, and what a finished run leaves to look at."""
 
 import os
+import select
 import shlex
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vae_lightning.errors import UserError, one_line
@@ -14,6 +15,8 @@ from vae_lightning.launch.output import configure_logging
 from vae_lightning.machine.interruption import exit_code
 from vae_lightning.machine.world import given_world
 from vae_lightning.runs.records import RunDir, typed
+
+_UNREAD = 141  # what a shell tells of a program that SIGPIPE has ended
 
 
 @contextmanager
@@ -24,7 +27,8 @@ def reporting_errors() -> Iterator[None]:
     """
     configure_logging()
     try:
-        yield
+        with quiet_when_unread():
+            yield
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
@@ -33,6 +37,29 @@ def reporting_errors() -> Iterator[None]:
         if not given_world().rank:
             print(": ".join(["interrupted", *map(one_line, interrupt.args)]), file=sys.stderr)
         sys.exit(exit_code(interrupt))
+
+
+@contextmanager
+def quiet_when_unread() -> Iterator[None]:
+    """End a command quietly that prints into a pipe which is read no further, as by `| head`: exit code 141."""
+    try:
+        yield
+        sys.stdout.flush()  # here, where it may fail
+    except BrokenPipeError:
+        if not _is_unread():
+            raise
+        # Else Python would try to write the rest at its end, and tell of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_UNREAD)
+
+
+def _is_unread() -> bool:
+    """Whether stdout is a pipe that nobody reads any more."""
+    with suppress(OSError, ValueError):  # a stream of another kind, which has no number
+        ends = select.poll()
+        ends.register(sys.stdout.fileno(), 0)
+        return bool(ends.poll(0))
+    return False
 
 
 def print_run(run_dir: RunDir, output_dir: str) -> None:

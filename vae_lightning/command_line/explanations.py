@@ -1,5 +1,6 @@
 """What Hydra's errors mean, in a line that names the key and what may stand there."""
 
+import argparse
 import re
 import sys
 from typing import Any
@@ -11,6 +12,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 
 from vae_lightning.building.arguments import unknown_key
+from vae_lightning.command_line.places import searched
 from vae_lightning.command_line.quoting import or_with_spaces
 from vae_lightning.command_line.schema import CONF_DIR
 from vae_lightning.config import takes
@@ -81,10 +83,13 @@ def _composed(config_name: str) -> DictConfig | None:
     """The config that the chosen groups compose, without single keys; None where they compose none."""
     groups = _groups(config_name)
     choices = [argument for argument in sys.argv[1:] if re.split("[=@]", argument)[0].partition("/")[0] in groups]
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("--config-dir", "-cd")
+    config_dir = options.parse_known_args(sys.argv[1:])[0].config_dir
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            return hydra.compose(config_name, overrides=choices, return_hydra_config=True)
+            return hydra.compose(config_name, overrides=[*choices, *searched(config_dir)], return_hydra_config=True)
     except HydraException:
         return None
 

@@ -15,6 +15,11 @@ PLACES = (
 _HOME = r"(?:^|(?<=[\[,])|(?<=[\[,] ))~[^,\]]*"  # a word that begins with a tilde
 
 
+def searched(config_dir: str | os.PathLike[str] | None) -> list[str]:
+    """The override that has Hydra look for YAML in this folder, too, as it does by `--config-dir`; none for None."""
+    return [] if config_dir is None else [f"hydra.searchpath=[{as_word(f'file://{os.path.abspath(config_dir)}')}]"]
+
+
 def with_home(config: dict[str, Any]) -> dict[str, Any]:
     """The config as plain data with `~` and `~user` at the beginning of a place replaced by the home folder."""
     for place in PLACES:

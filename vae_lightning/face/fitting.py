@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.command_line.composing import composed, typed_as
 from vae_lightning.errors import ArgumentError, UserError
 from vae_lightning.face.run import Run
@@ -49,20 +50,20 @@ def fit(
         configure_logging()
         config, typed = composed("train", overrides, config_dir)
         with typed_as("vae-train", overrides):
-            run_dir = _trained(config, typed)
-        # Its config is what has just been typed here, so that it may build whatever it names.
-        return Run(open_trained(str(run_dir.path), device=device, typed=("data", "model", "objective")))
+            run_dir, own = _trained(config, typed)
+        return Run(open_trained(str(run_dir.path), device=device, trust=own.packages, typed=sorted(own.typed)))
 
 
-def _trained(config: dict[str, Any], overrides: list[str]) -> RunDir:
+def _trained(config: dict[str, Any], overrides: list[str]) -> tuple[RunDir, Trust]:
+    """The run, and how far its config has been typed here: the whole of a new one, so that it may build anything."""
     check_name(config["name"])
     if config["sweep"] is not None:
         raise UserError(f"sweep={config['sweep']}: a sweep is gone on with by python -m vae_lightning.train -m")
     if config["resume"] is None:
-        done = start(config, overrides, Path(config["run_dir"]))
+        done, trusted = start(config, overrides, Path(config["run_dir"])), trusting((), ("data", "model", "objective"))
     else:
         run, checkpoint = run_to_resume(config["resume"])
         stored, trusted = resumed_config(run, config, overrides)
         done = resume(stored | {"resume": checkpoint}, overrides, run, trusted=trusted)
     assert done is not None  # as it is on the only rank
-    return done
+    return done, trusted

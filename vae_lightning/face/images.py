@@ -1,5 +1,6 @@
 """Images as Python code has them, be it arrays, tensors, PIL images, files or folders, as what a model is given."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -119,14 +120,19 @@ def _laid_out(array: Tensor, shape: Shape) -> Tensor:
     if not fitting:
         raise ArgumentError(f"images: an array of shape {_told(array.shape)}; {_wanted(shape)}")
     # Two that put every value in the same place are one: [1, H, W] is a grey image, and a batch of one.
-    places = torch.arange(array.numel()).reshape(array.shape)
-    first, *others = _readings(places, shape)
+    first, *others = _readings(_places(array.shape), shape)
     if any(not torch.equal(first, other) for other in others):
         raise ArgumentError(
             f"images: an array of shape {_told(array.shape)} may be channels first or last, for the model's images are "
             f"{' x '.join(map(str, shape))}; give PIL images"
         )
     return fitting[0]
+
+
+def _places(shape: Sequence[int]) -> Tensor:
+    """The number of each value's place; of a batch [N, ., ., .] in its first image, for all are laid out alike."""
+    sizes = [min(shape[0], 1), *shape[1:]] if len(shape) == 4 else list(shape)
+    return torch.arange(math.prod(sizes)).reshape(sizes)
 
 
 def _readings(array: Tensor, shape: Shape) -> Iterator[Tensor]:

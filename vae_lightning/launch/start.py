@@ -9,6 +9,7 @@ from vae_lightning.launch.children import train_in_children
 from vae_lightning.machine.world import World, joined_world
 from vae_lightning.runs.directories import check_new_place, reserved
 from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.resuming import check_one_beginning
 from vae_lightning.runs.training_lock import locked
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def start(config: dict[str, Any], overrides: list[str], path: Path) -> RunDir | 
         UserError: a config that can't work, of which nothing is left behind; or a run that failed.
     """
     check_new_place("run_dir", path)
+    check_one_beginning(config, overrides)
     with joined_world(config["trainer"]["accelerator"]) as world, ExitStack() as held:
         with ExitStack() as until_checked:
             run_dir = world.agree(lambda: until_checked.enter_context(reserved(path)))

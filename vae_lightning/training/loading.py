@@ -13,7 +13,7 @@ from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.checkpoints.contents import reading, trained
 from vae_lightning.checkpoints.expectations import mapping, settings
 from vae_lightning.config import checked, instantiate
-from vae_lightning.errors import UserError
+from vae_lightning.errors import ArgumentError, UserError, first_line
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.objectives.terms import Objective
 from vae_lightning.training.execution import stepping_options
@@ -51,7 +51,7 @@ def module_of(kind: Callable[..., M], config: dict[str, Any], trusted: Trust | N
 def loaded(
     kind: Callable[..., M],
     path: str | os.PathLike[str],
-    device: torch.device | str | None = None,
+    device: Any = None,
     trust: str | Sequence[str] = (),
 ) -> M:
     """The module of a checkpoint, by the config that it holds; a file from a stranger runs no code.
@@ -63,8 +63,10 @@ def loaded(
         trust: packages besides this project's whose classes the config may build.
 
     Raises:
-        UserError: a file that can't be read, that holds no config, or whose weights are those of another model.
+        UserError: a file that can't be read, that holds no config, or whose weights are those of another model; or what
+            is no device, or not here.
     """
+    place = _device(device)
     file, told, trusted = Path(path).expanduser(), f"{path}:", trusting(trust)
     if not file.is_file():
         raise UserError(f"{told} no such file")
@@ -72,12 +74,25 @@ def loaded(
         config = take(mapping({"config": settings}))["config"]
     try:
         check_config(config, trusted, needed=_NEEDED)
+        with torch.random.fork_rng(devices=[]):  # the first weights are drawn on the CPU before they are read
+            module = module_of(kind, config, trusted)
+    except UserError as error:
+        raise UserError(f"{told} {error}") from error
     except ValueError as error:
         raise UserError(f"{told} its config can't be used ({error})") from error
-    module = module_of(kind, config, trusted)
     vae: Any = module.vae
     module.load_state_dict(trained(file, module.state_dict(), told, vae.latent_dim).weights)
-    return module.to(device or "cpu")
+    return module.to(place)
+
+
+def _device(given: Any) -> torch.device:
+    wanted = "give a device, such as cpu or cuda, or None for the CPU"
+    if given is not None and not isinstance(given, str | torch.device):
+        raise ArgumentError(f"map_location: {type(given).__name__} is no device; {wanted}")
+    try:
+        return torch.empty(0, device=given or "cpu").device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ArgumentError(f"map_location={given}: can't be used ({first_line(error)}); {wanted}") from error
 
 
 def _check_kinds(model: Any, objective: Any) -> None:

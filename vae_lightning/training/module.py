@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from vae_lightning.checkpoints.writing import first_not_finite
 from vae_lightning.data.loader import ImageBatch, TrainingBatches
-from vae_lightning.errors import UserError
+from vae_lightning.errors import ArgumentError, UserError
 from vae_lightning.latents.units import UnitMeter, UnitStatistics
 from vae_lightning.likelihood.means import ExactMeans, Mean
 from vae_lightning.loggers.figures import log_metrics
@@ -86,6 +86,7 @@ class VAEModule(LightningModule):
         map_location: torch.device | str | None = None,
         *,
         trust: str | Sequence[str] = (),
+        **others: Any,
     ) -> "VAEModule":
         """The trained module of a checkpoint alone, in place of Lightning's, which would want its parts as arguments.
 
@@ -98,8 +99,11 @@ class VAEModule(LightningModule):
             trust: packages besides this project's whose classes the config may build.
 
         Raises:
-            UserError: a file that can't be read, or that is of another model than it says.
+            UserError: a file that can't be read, or that is of another model than it says; a map_location that is no
+                device; or an argument of Lightning's own method.
         """
+        for name in others:
+            raise ArgumentError(f"{name}: is not taken; valid are checkpoint_path, map_location, trust")
         return loaded(cls, checkpoint_path, map_location, trust)
 
     def configure_optimizers(self) -> Optimizer:

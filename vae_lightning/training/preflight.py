@@ -135,6 +135,30 @@ def check_state(file: Path, expected: Expectation, run_dir: RunDir) -> None:
         raise UserError(f"{error}{_or_from_best(file, expected, run_dir)}") from error
 
 
+def check_nothing_newer(config: dict[str, Any], expected: Expectation, run_dir: RunDir) -> None:
+    """Raise a UserError where a checkpoint is named in whose place a later, whole last.ckpt would be lost."""
+    named, last = resumed_checkpoint(run_dir, config), run_dir.last
+    if named == last or not last.is_file():
+        return
+    try:
+        later = _progress(last, expected)
+    except UserError:  # damaged: it is what the named one is to take the place of
+        return
+    if later["global_step"] > _progress(named, expected)["global_step"]:
+        plain, new = typed("resume", run_dir.path), typed("init_from", named)
+        raise UserError(
+            f"resume={named}: last.ckpt, of epoch {later['epoch'] + 1}, is later and would be lost; {plain} goes on "
+            f"from it, {new} starts a new run from the weights of {named.name}"
+        )
+
+
+def _progress(file: Path, expected: Expectation) -> dict[str, Any]:
+    """Where the training stood that a checkpoint, which is read whole, is of."""
+    with reading(file, f"resume={file}:") as take:
+        take(expected)
+        return take(mapping({"global_step": whole(), "epoch": EPOCH}))
+
+
 def _or_from_best(lost: Path, expected: Expectation, run_dir: RunDir) -> str:
     """What a message on a lost checkpoint ends with: how to go on from the best one, if that is another, and whole."""
     best = run_dir.best

@@ -49,6 +49,7 @@ from vae_lightning.training.outcome import final_metrics, recorded, told_of_unit
 from vae_lightning.training.preflight import (
     check_image_shape,
     check_labels,
+    check_nothing_newer,
     check_optimizer,
     check_resumable,
     check_same_images,
@@ -105,7 +106,7 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     flush_denormals()
     seed_everything(config["seed"], verbose=False)
     data = instantiate(config["data"], "data", trusted=trusted)
-    module = module_of(VAEModule, config, trusted)
+    module = module_of(VAEModule, config | {"resume": None}, trusted)  # its checkpoints are gone on from themselves
     check_optimizer(module)
     check_image_shape(config, data)
     first_step = check_resumable(config, module, run_dir) if resume else 0
@@ -133,6 +134,7 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
         start_parts(module.vae, data)
     if resume:  # told now, before anything of the run is touched
         check_state(resumed_checkpoint(run_dir, config), expected(), run_dir)
+        check_nothing_newer(config, expected(), run_dir)
     return Parts(config, run_dir, resume, data, module, trainer, origin, left_out)
 
 
@@ -171,6 +173,7 @@ def _checkpoint_of(parts: Parts) -> Path | None:
     if file != last and parts.trainer.is_global_zero:
         with file.open("rb") as original, replacing(last, durable=True) as copy:
             shutil.copyfileobj(original, copy)
+        parts.run_dir.write_config(parts.config | {"resume": None}, parts.run_dir.overrides())
     return file
 
 
