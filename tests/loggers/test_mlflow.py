@@ -11,6 +11,7 @@ from tests.conftest import TINY, refusal
 from tests.loggers.tracked import command, picture_files, trained
 from vae_lightning.building.trust import Trust
 from vae_lightning.config import instantiate
+from vae_lightning.errors import UserError
 from vae_lightning.loggers.mlflow import MLflow
 from vae_lightning.loggers.tracker import Row
 from vae_lightning.runs.records import RunDir
@@ -31,7 +32,7 @@ def run(tmp_path_factory) -> RunDir:
     """A run of an epoch that has then been gone on with for another."""
     folder = tmp_path_factory.mktemp("mlflow")
     run = trained(folder, "logger=[default,mlflow]")
-    command(folder, "resume=outputs/run", "trainer.max_epochs=2")
+    command(folder, "resume=outputs/run", "logger=[default,mlflow]", "trainer.max_epochs=2")
     return run
 
 
@@ -110,8 +111,10 @@ def test_an_interrupted_run_is_killed_and_one_that_goes_on_is_running(logger, cl
 def test_many_figures_and_odd_names_are_told(logger, client, tmp_path):
     (tmp_path / "one").mkdir()
     logger.log_hyperparams({f"setting.{number}": "" for number in range(250)})
-    logger.send_figures([Row(1e9 + step, step, {"grad|norm": float(step)}) for step in range(2_500)])
-    assert len(client.get_metric_history(logger.version, "grad_norm")) == 2_500
+    name = "grad|norm" * 50
+    logger.send_figures([Row(1e9 + step, step, {name: float(step)}) for step in range(2_500)])
+    assert len(client.get_metric_history(logger.version, ("grad_norm" * 50)[:250])) == 2_500
+    logger.send_end("finished", None, {name: 1.0})
     assert len(client.get_run(logger.version).data.params) == 250
 
 
@@ -126,30 +129,29 @@ def test_a_run_that_the_store_does_not_have_begins_anew(run, tmp_path, caplog):
     assert logger.told.is_new("loss", 1)
 
 
-def test_a_resumed_run_finds_its_store_in_the_folders_above_wherever_they_are(tmp_path):
-    (tmp_path / "outputs/a/b").mkdir(parents=True)
-    run_dir = str(tmp_path / "outputs/a/b")
-    assert MLflow(run_dir, 5)._store == tmp_path / "outputs/a/mlflow.db"  # there is none, and no place but its own
-    (tmp_path / "outputs/mlflow.db").touch()
-    assert MLflow(run_dir, 5)._store == tmp_path / "outputs/mlflow.db"
-    (tmp_path / "outputs/a/mlflow.db").symlink_to(tmp_path / "anything.db")
-    (tmp_path / "anything.db").touch()
-    assert MLflow(run_dir, 5)._store == tmp_path / "outputs/mlflow.db"
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "folder"])
+@pytest.mark.parametrize("place", [{}, {"output_dir": "."}])
+def test_what_is_no_file_is_no_store(tmp_path, monkeypatch, kind, place):
+    monkeypatch.chdir(tmp_path)
+    if kind == "folder":
+        (tmp_path / "mlflow.db").mkdir()
+    else:
+        (tmp_path / "mlflow.db").symlink_to(tmp_path / "anything.db")
+    if kind == "link":
+        (tmp_path / "anything.db").touch()
+    expected = rf"^logger=mlflow: {tmp_path}/mlflow\.db is no regular file but .*tracking_uri="
+    with pytest.raises(UserError, match=expected):
+        MLflow(str(tmp_path / "run"), 5, **place)
 
 
-def test_a_store_that_was_found_writes_no_files_elsewhere(run, tmp_path, caplog):
-    other = mlflow.MlflowClient(f"sqlite:///{run.path.parent / 'mlflow.db'}")
-    experiment = other.create_experiment("elsewhere", artifact_location=(tmp_path / "elsewhere").as_uri())
-    known = other.create_run(experiment).info.run_id
-    folder = run.path.parent / "other"
-    folder.mkdir()
-    (folder / "mlflow.json").write_text(json.dumps({"run": known, "steps": {}}))
-    logger = MLflow(str(folder), 5)
-    logger.log_hyperparams({})
-    logger.show_picture("images/samples", b"png", (1, 1), 7)
-    logger.show_text("config", "text")
-    assert "gets figures, but no pictures" in caplog.text
-    assert not (tmp_path / "elsewhere").exists()
+def test_a_resumed_run_goes_on_in_the_store_of_the_command_wherever_it_lies(tmp_path):
+    arguments = ["logger=mlflow", "output_dir=all", "callbacks=none"]
+    command(tmp_path, *TINY[:6], "trainer.max_epochs=1", "run_dir=own/run", *arguments)
+    command(tmp_path, "resume=own/run", "trainer.max_epochs=2", *arguments[:2])
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'all/mlflow.db'}")
+    known = json.loads((tmp_path / "own/run/mlflow.json").read_text())["run"]
+    assert [metric.step for metric in client.get_metric_history(known, "val/elbo")] == [8, 17]
+    assert not (tmp_path / "own/mlflow.db").exists()
 
 
 def test_the_users_environment_names_the_store(tmp_path, monkeypatch):
@@ -174,6 +176,7 @@ def test_what_is_missing_is_said_in_one_line_before_anything_is_written(error_of
 
 def test_a_stored_config_names_no_store(tmp_path):
     stored = NODE | {"tracking_uri": "http://stranger", "output_dir": "/elsewhere", "run_dir": "/elsewhere"}
-    offered = {"run_dir": str(tmp_path / "run"), "first_step": 3, "output_dir": None}
-    built = instantiate(stored, "logger.mlflow", trusted=Trust(), offered=offered)
+    offered = {"run_dir": str(tmp_path / "run"), "first_step": 3, "output_dir": str(tmp_path)}
+    is_typed = Trust(typed=frozenset({"logger.mlflow._target_"}))
+    built = instantiate(stored, "logger.mlflow", trusted=is_typed, offered=offered)
     assert built._uri == f"sqlite:///{tmp_path / 'mlflow.db'}"

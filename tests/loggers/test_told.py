@@ -81,6 +81,19 @@ def test_a_strangers_file_says_no_more_than_that(tmp_path, content):
     assert str(error.value).isprintable()
 
 
+@pytest.mark.parametrize("tags", [["a" * 300], [f"{n}" for n in range(20_000)], [f"{n:0250}" for n in range(8_000)]])
+def test_what_a_run_notes_of_itself_can_be_read_again(tmp_path, tags):
+    told = Told(tmp_path / "service.json", PATTERN, is_resumed=False)
+    told.begin("ab12")
+    told.add({"\0\U0001f600" * 125: 1, "val/elbo": 1}, 2**53)
+    told.add(dict.fromkeys(tags, 1), 2**53)
+    told.add({"val/elbo": 1}, 9)
+    told.write()
+    assert not resumed(tmp_path).is_new("val/elbo", 2**53)
+    assert resumed(tmp_path).is_new(tags[-1], 8)  # it is told again rather than never
+    assert resumed(tmp_path).is_new(tags[0], 8) is (len(tags) == 1)
+
+
 def test_no_file_is_read_through_a_link_or_a_pipe(tmp_path, in_time):
     (tmp_path / "run").mkdir()
     left_by_a_run(tmp_path)

@@ -15,6 +15,7 @@ class Service(Tracker):
 
     service = "service"
     pattern = "[a-z]+"
+    most_figures = 1_000
 
     def __init__(self, run_dir, first_step=0):
         super().__init__(str(run_dir), first_step)
@@ -81,6 +82,31 @@ def test_what_cannot_be_told_waits_and_is_said_once(tmp_path, clock, told):
     service.save()
     assert service.of("figures") == [[(step, {"loss": step}) for step in range(5)]]
     assert told()[1:] == ["logger=service: can be told again"]
+
+
+@pytest.mark.parametrize(("most", "sent"), [(1, [[0], [1], [2, 3, 4]]), (5, [[0, 1], [2, 3], [4]])])
+def test_what_was_told_before_it_failed_is_not_told_again(tmp_path, clock, monkeypatch, most, sent):
+    monkeypatch.setattr(Service, "most_figures", most)
+    service = Service(tmp_path)
+    service.log_hyperparams({})
+    for step in range(5):
+        service.log_metrics({"loss": step, "epoch": 0}, step)
+    hear = service.send_figures
+
+    def fail_once(rows):
+        if len(service.of("figures")) == 2:
+            monkeypatch.setattr(Service, "most_figures", max(most, 6))
+            service.send_figures = hear
+            raise ConnectionError
+        hear(rows)
+
+    service.send_figures = fail_once
+    service.save()
+    told = Service(tmp_path, first_step=9).told
+    assert [told.is_new("loss", step) for step in (sent[1][-1], sent[2][0])] == [False, True]
+    clock[0] += 100
+    service.save()
+    assert [[step for step, _ in rows] for rows in service.of("figures")] == sent
 
 
 def test_a_service_that_is_down_is_not_asked_each_time(tmp_path, clock):

@@ -25,7 +25,7 @@ def run(tmp_path_factory) -> RunDir:
     """A run of an epoch that has then been gone on with for another."""
     folder = tmp_path_factory.mktemp("wandb")
     run = trained(folder, *OFFLINE)
-    command(folder, "resume=outputs/run", "trainer.max_epochs=2")
+    command(folder, "resume=outputs/run", *OFFLINE, "trainer.max_epochs=2")
     return run
 
 
@@ -121,7 +121,8 @@ def test_a_mode_that_there_is_not_is_refused(error_of):
 
 def test_a_stored_config_reaches_no_network_and_names_no_account(tmp_path, told):
     stored = NODE | {"mode": "online", "entity": "stranger", "run_dir": "/elsewhere", "project": "p"}
-    built = instantiate(stored, "logger.wandb", trusted=Trust(), offered={"run_dir": str(tmp_path)})
+    is_typed = Trust(typed=frozenset({"logger.wandb._target_"}))
+    built = instantiate(stored, "logger.wandb", trusted=is_typed, offered={"run_dir": str(tmp_path)})
     assert (built._options["mode"], built._options["entity"]) == ("offline", None)
     assert built.run_dir == tmp_path
     assert len(told()) == 2  # mode and entity; run_dir is the caller's, as ever
@@ -130,4 +131,4 @@ def test_a_stored_config_reaches_no_network_and_names_no_account(tmp_path, told)
 def test_a_strangers_run_has_no_name_that_is_none(tmp_path):
     (tmp_path / "wandb.json").write_text(json.dumps({"run": "../../x", "steps": {}}))
     with pytest.raises(UserError, match=r"wandb\.json: can't be read"):
-        instantiate(NODE, "logger.wandb", trusted=Trust(), offered={"run_dir": str(tmp_path), "first_step": 3})
+        instantiate(NODE, "logger.wandb", offered={"run_dir": str(tmp_path), "first_step": 3})

@@ -31,7 +31,7 @@ def tree(folder: Path) -> dict[str, float]:
 
 
 def composed(**keys) -> dict:
-    return {"trust": [], "trainer": {}} | keys
+    return {"trust": [], "trainer": {}, "output_dir": "outputs"} | keys
 
 
 # What the command line says
@@ -118,7 +118,7 @@ def test_what_is_typed_at_resume_is_the_users(run):
     stored, trust = resumed_config(run, whole, typed + overrides)
     # The batch size was typed once, and is not what is stored now: what is typed counts, whatever the run began with.
     keys = ["data.root", "data.cache_dir", "data.batch_size", "callbacks", "logger.csv", "data.seed"]
-    assert trust == trusting(["a"], keys)
+    assert trust == trusting(["a"], [*keys, "output_dir"])
     assert (stored["data"]["batch_size"], stored["callbacks"], stored["trust"]) == (7, {"a": {}}, config["trust"])
 
 
@@ -126,7 +126,13 @@ def test_what_is_typed_counts_whatever_the_run_says_that_it_began_with(run):
     run.write_config(run.config() | {"data": run.config()["data"] | {"root": "/theirs"}}, ["data.root=/mine", "data=x"])
     whole = composed(data={"root": "/mine"})
     stored, trust = resumed_config(run, whole, ["data.root=/mine", "data=x"])
-    assert (stored["data"]["root"], trust.typed) == ("/mine", {"data.root"})
+    assert (stored["data"]["root"], trust.typed) == ("/mine", {"data.root", "output_dir"})
+
+
+def test_the_folder_of_all_runs_is_the_commands_typed_or_not(run):
+    edit_config(run, lambda config: config.update(output_dir="/theirs"))
+    stored, trust = resumed_config(run, composed(output_dir="/mine"), [])
+    assert (stored["output_dir"], trust.is_typed("output_dir")) == ("/mine", True)
 
 
 def test_a_root_that_is_typed_stands_in_for_a_stored_archive(run):
@@ -182,6 +188,23 @@ def test_a_resume_writes_into_its_run_only(digits_run, command, tmp_path):
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run"]
     assert (run.path / "metrics.csv").is_file()
     assert run.metrics()["epochs"] == 3
+
+
+def test_a_resume_tells_no_service_of_it(digits_run, command, tmp_path, monkeypatch, capsys):
+    run = RunDir(shutil.copytree(digits_run.path, tmp_path / "runs/run"))
+    (tmp_path / "runs/mlflow.db").symlink_to(tmp_path / "owned.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mine.db'}")
+    monkeypatch.setenv("TRACKIO_SERVER_URL", "http://127.0.0.1:9")
+    targets = ("mlflow.MLflow", "wandb.WandB", "trackio.Trackio")
+    services = {target.split(".")[0]: {"_target_": f"vae_lightning.loggers.{target}"} for target in targets}
+    edit_config(run, lambda config: config.update(logger=services, callbacks={}))
+    command(f"resume={run.path}", "trainer.max_epochs=3")
+    assert run.metrics()["epochs"] == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
+    assert sorted(path.name for path in run.path.parent.iterdir()) == ["mlflow.db", "run"]
+    assert not [path for name in services for path in run.path.glob(f"{name}*")]
+    said = "".join(capsys.readouterr())
+    assert all(f"logger.{name}: is told nothing of a resumed run until it is typed" in said for name in services)
 
 
 @pytest.fixture

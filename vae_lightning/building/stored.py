@@ -153,7 +153,7 @@ def build(node: Any, key: str, trust: Trust, *, offered: Mapping[str, Any] | Non
     """Build the object that a node of a stored config describes, once all of it has been found good.
 
     Args:
-        node: plain data; None builds nothing.
+        node: plain data; None builds nothing, and neither does what must be typed and is not, which is told.
         key: its place in the config, which says what may stand there.
         trust: what the user has typed beside the config.
         offered: arguments that the outermost target gets if its signature names them.
@@ -167,9 +167,23 @@ def build(node: Any, key: str, trust: Trust, *, offered: Mapping[str, Any] | Non
         return None
     if type(node) is not dict or "_target_" not in node:
         raise UserError(f"{key}={shown(node)}: names no class; expected a _target_")
+    if _must_be_typed(node, key, trust):
+        return None
     offered = offered or {}
     call = _call(node, key, key.partition(".")[0], trust, frozenset(extra) | frozenset(offered))
     return call.make(named_by(call.target, offered) | extra)
+
+
+def _must_be_typed(node: dict[str, Any], key: str, trust: Trust) -> bool:
+    """Whether it is what a stored config alone does not build, which is told then: see `Entry.typed_as`."""
+    entry = TABLE.get(MOVED.get(node["_target_"], node["_target_"]))
+    is_in_place = entry is not None and key.partition(".")[0] in entry.slots
+    if entry is None or not is_in_place or not entry.typed_as or trust.is_typed(below(key, "_target_")):
+        return False
+    log.warning(
+        "%s: is told nothing of a resumed run until it is typed, with its settings, as in %s", key, entry.typed_as
+    )
+    return True
 
 
 def _call(node: dict[str, Any], key: str, slot: str | None, trust: Trust, given: frozenset[str]) -> _Call:
@@ -299,6 +313,7 @@ def _distrust(path: str, key: str, slot: str | None) -> str:
     if slot in FAMILIES:
         kind, room = FAMILIES[slot].kind.rpartition(".")[2], FAMILIES[slot].room
         here = " or ".join([*valid, f"what is derived from {kind} in {room}"])
+    way = f"trust=[{hint}]"
     if slot == "logger" and package == "lightning":  # Lightning's loggers are ordinary, and several may stand there
-        hint += "], or trust=[lightning"
-    return f"{place}={told}: a stored config may only build {here}; if you trust it, add it: trust=[{hint}]"
+        way = f"trust=[{told}], or trust=[lightning]"
+    return f"{place}={told}: a stored config may only build {here}; if you trust it, add it: {way}"

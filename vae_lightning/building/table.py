@@ -22,6 +22,8 @@ class Entry:
         at_most: the highest values of arguments that limit what a stranger's files cost; more counts when it is typed.
         parts: arguments that are built of classes of the table themselves, with the slot of those.
         choices: the values that an argument may have.
+        typed_as: of what is built only where it, or its `_target_`, is typed beside the stored config, for it works
+            outside of the run directory: how it is typed; empty of all others.
     """
 
     slots: tuple[str, ...]
@@ -31,6 +33,7 @@ class Entry:
     at_most: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    typed_as: str = ""
 
 
 PARTIAL = {"encoder", "decoder", "posterior", "prior", "conditioning", "optimizer"}  # slots of what is made later
@@ -165,13 +168,21 @@ TABLE: dict[str, Entry] = {
         "tensorboard.TensorBoard metrics_csv.MetricsCSV",
         Entry(("logger",), withheld=("run_dir", "first_step")),
     ),
-    # A stored config names nobody's account, and reaches no network.
-    "vae_lightning.loggers.trackio.Trackio": Entry(("logger",), withheld=("run_dir", "first_step", "space_id")),
+    # Even offline a service has a store or a cache elsewhere, and the user's environment may name a server. Whoever
+    # types one reaches with it no account and no network that a stored config names.
+    "vae_lightning.loggers.trackio.Trackio": Entry(
+        ("logger",), withheld=("run_dir", "first_step", "space_id"), typed_as="logger=[default,trackio]"
+    ),
     "vae_lightning.loggers.mlflow.MLflow": Entry(
-        ("logger",), withheld=("run_dir", "first_step", "output_dir", "tracking_uri")
+        ("logger",),
+        withheld=("run_dir", "first_step", "output_dir", "tracking_uri"),
+        typed_as="logger=[default,mlflow]",
     ),
     "vae_lightning.loggers.wandb.WandB": Entry(
-        ("logger",), withheld=("run_dir", "first_step", "entity"), choices={"mode": ("offline", "disabled")}
+        ("logger",),
+        withheld=("run_dir", "first_step", "entity"),
+        choices={"mode": ("offline", "disabled")},
+        typed_as="logger=[default,wandb]",
     ),
 }
 

@@ -11,9 +11,9 @@ class RunLogger(Logger, ABC):
     """A logger that takes pictures, texts and the end of a run, too; called on rank zero only.
 
     It is built with those of these arguments that its signature names: `run_dir`, the run directory; `first_step`, the
-    first step that a resumed run makes, else 0; `output_dir`, the folder of all runs, None where a resumed run's config
-    is not its user's own. A logger of Lightning's is none of these: it is built with what was typed for it alone, and
-    gets figures and hyperparameters.
+    first step that a resumed run makes, else 0; `output_dir`, the folder of all runs by the command that was given, not
+    by a resumed run's config. A logger of Lightning's is none of these: it is built with what was typed for it alone,
+    and gets figures and hyperparameters.
     """
 
     @abstractmethod

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
+from vae_lightning.disk.files import check_regular
 from vae_lightning.disk.locks import HeldError, NoLocksError, hold
 from vae_lightning.errors import UserError
 from vae_lightning.loggers.tracker import Row, Tracker, written
@@ -20,7 +20,7 @@ log = logging.getLogger("vae_lightning")
 _STORE, _FILES, _LOCK = "mlflow.db", "mlflow-files", ".mlflow.lock"
 _PATIENCE_S = 60.0  # for another process that makes the store
 _MOST_METRICS, _MOST_PARAMS = 1_000, 100  # of a request, by MLflow's limits
-_LONGEST_VALUE = 6_000
+_LONGEST_VALUE, _LONGEST_NAME = 6_000, 250
 _STATUSES = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 # Else a server that is not there holds up the training for minutes, each time that it is told something.
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -34,18 +34,18 @@ class MLflow(Tracker):
 
     Args:
         run_dir, first_step: those of `Tracker`.
-        output_dir: where the store lies, unless it is said otherwise; None for a resumed run, which looks for it in the
-            folders above its own.
+        output_dir: where the store lies, unless it is said otherwise; None for beside the run directory.
         tracking_uri: of a server or another store; None for what the variable MLFLOW_TRACKING_URI says, and where it
             says nothing for `mlflow.db` in `output_dir`, with the pictures in `mlflow-files` beside it.
         experiment_name: of MLflow, which makes it where it is new.
 
     Raises:
-        UserError: mlflow is not installed.
+        UserError: mlflow is not installed, or what has the store's name is no file.
     """
 
     service = "mlflow"
     pattern = r"[0-9a-f]{32}"
+    most_figures = _MOST_METRICS
 
     def __init__(
         self,
@@ -60,10 +60,8 @@ class MLflow(Tracker):
         _import()
         self._experiment_name = experiment_name
         named = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-        self._store = None if named else _store_of(self.run_dir, output_dir)
+        self._store = None if named else _store_in(Path(output_dir or self.run_dir.parent).absolute())
         self._uri = named or f"sqlite:///{self._store}"
-        self._is_found = not named and output_dir is None
-        self._takes_files = True
 
     def begin(self, known: str | None) -> tuple[Any, str]:
         with _bounded(), self._alone():
@@ -75,7 +73,6 @@ class MLflow(Tracker):
                 tags = {"mlflow.runName": self.run_name, "run_dir": str(self.run_dir)}
                 tags |= {"sweep": self.sweep} if self.sweep else {}
                 run = client.create_run(self._experiment_id(client), tags=tags)
-        self._takes_files = not self._is_found or self._lies_beside(run.info.artifact_uri)
         is_server = self._uri.startswith("http")
         log.info("logger=mlflow: %s%s", "" if is_server else "mlflow ui --backend-store-uri ", self.address)
         return client, run.info.run_id
@@ -110,21 +107,19 @@ class MLflow(Tracker):
 
     def send_picture(self, tag: str, encoded: bytes, step: int) -> None:
         # As a file: MLflow's grid of images hides them below a run's parameters, and does not let a GIF move.
-        if self._takes_files:
-            suffix = "gif" if tag.startswith("animations/") else "png"
-            with _bounded():
-                self._send_file(f"step_{step:08d}.{suffix}", encoded, tag)
+        suffix = "gif" if tag.startswith("animations/") else "png"
+        with _bounded():
+            self._send_file(f"step_{step:08d}.{suffix}", encoded, tag)
 
     def send_text(self, tag: str, text: str) -> None:
-        if self._takes_files:
-            with _bounded():
-                self._send_file(f"{tag}.txt", text.encode(), None)
+        with _bounded():
+            self._send_file(f"{tag}.txt", text.encode(), None)
 
     def send_end(self, status: str, reason: str | None, figures: Mapping[str, Any]) -> None:
         numbers = {name: value for name, value in figures.items() if isinstance(value, int | float)}
         with _bounded():
             for name, value in numbers.items():
-                self.experiment.log_metric(self.version, f"final/{_plain(name)}", value)
+                self.experiment.log_metric(self.version, _plain(f"final/{name}"), value)
             texts = {name: value for name, value in figures.items() if isinstance(value, str)}
             for name, text in {**texts, "status": status, **({"reason": reason} if reason else {})}.items():
                 self.experiment.set_tag(self.version, name, text[:_LONGEST_VALUE])
@@ -141,7 +136,7 @@ class MLflow(Tracker):
                 raise
             log.warning(
                 "logger=mlflow: %s does not have this run, which begins anew there; "
-                "logger.mlflow.tracking_uri= names another store",
+                "output_dir= or logger.mlflow.tracking_uri= names another store",
                 self.address,
             )
             return None
@@ -171,33 +166,22 @@ class MLflow(Tracker):
                     held.enter_context(hold(self._store.parent / _LOCK, _PATIENCE_S))
             yield
 
-    def _lies_beside(self, uri: str) -> bool:
-        """Whether a store that was found, not chosen, keeps pictures beside itself, for it may be a stranger's."""
-        assert self._store is not None
-        place, folder = urlparse(uri), self._store.parent.resolve()
-        if place.scheme == "file" and Path(unquote(place.path)).resolve().is_relative_to(folder):
-            return True
-        log.warning(
-            "logger=mlflow: gets figures, but no pictures, for it keeps them in %s, outside of %s; "
-            "logger.mlflow.tracking_uri=%s lets it",
-            uri,
-            folder,
-            self.address,
-        )
-        return False
 
-
-def _store_of(run_dir: Path, output_dir: str | None) -> Path:
-    """The store in `output_dir`; for a resumed run the nearest in a folder above, else beside the run directory."""
-    if output_dir is not None:
-        return Path(output_dir).absolute() / _STORE
-    stores = (folder / _STORE for folder in run_dir.parents)
-    return next((store for store in stores if store.is_file() and not store.is_symlink()), run_dir.parent / _STORE)
+def _store_in(folder: Path) -> Path:
+    """The store's file, which may be absent; not a link, say, which could lead anywhere."""
+    store = folder / _STORE
+    try:
+        check_regular(store)
+    except ValueError as error:
+        raise UserError(
+            f"logger=mlflow: {store} is {error}; remove it, or name a store by logger.mlflow.tracking_uri=sqlite:///<file>"
+        ) from error
+    return store
 
 
 def _plain(name: str) -> str:
-    """A name of letters that MLflow takes."""
-    return re.sub(r"[^\w./ -]", "_", name, flags=re.ASCII)
+    """A name of letters that MLflow takes, and as long as it takes: else it would refuse all figures from then on."""
+    return re.sub(r"[^\w./ -]", "_", name, flags=re.ASCII)[:_LONGEST_NAME]
 
 
 @contextmanager

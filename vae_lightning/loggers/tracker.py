@@ -1,5 +1,6 @@
 """What the loggers have in common that tell a service of a run: when it begins there, and what may go wrong."""
 
+import itertools
 import logging
 import time
 from abc import ABC, abstractmethod
@@ -46,10 +47,12 @@ class Tracker(RunLogger, ABC):
     Attributes:
         service: the name of the logger's YAML.
         pattern: of the names of its runs, a regular expression.
+        most_figures: that one request takes; a row that has more is sent alone.
     """
 
     service: ClassVar[str]
     pattern: ClassVar[str]
+    most_figures: ClassVar[int] = 1
 
     def __init__(self, run_dir: str, first_step: int = 0):
         super().__init__()
@@ -74,7 +77,7 @@ class Tracker(RunLogger, ABC):
 
     @abstractmethod
     def send_figures(self, rows: list[Row]) -> None:
-        """Tell of figures."""
+        """Tell of figures: of all of them, or it fails and they are sent again."""
 
     @abstractmethod
     def send_picture(self, tag: str, encoded: bytes, step: int) -> None:
@@ -184,11 +187,21 @@ class Tracker(RunLogger, ABC):
     def _send_held(self) -> None:
         _ = self.experiment
         with self._spared():
-            self.send_figures(self._held)
-            rows, self._held = self._held, []
-            for row in rows:
-                self.told.add(row.figures, row.step)
-            self.told.write()
+            try:
+                while self._held:
+                    self._send_first()
+            finally:
+                self.told.write()
+
+    def _send_first(self) -> None:
+        """Send those rows that wait longest, as many as a request takes, which then wait no more."""
+        totals = itertools.accumulate(len(row.figures) for row in self._held)
+        count = max(1, sum(1 for _ in itertools.takewhile(lambda total: total <= self.most_figures, totals)))
+        rows = self._held[:count]
+        self.send_figures(rows)
+        del self._held[:count]
+        for row in rows:
+            self.told.add(row.figures, row.step)
 
     def _note(self, tags: Mapping[str, Any], step: int) -> None:
         self.told.add(tags, step)

@@ -30,7 +30,7 @@ class Trackio(Tracker):
     """
 
     service = "trackio"
-    pattern = r"[\w.-]{1,200}"
+    pattern = r"\w[\w.-]{0,199}"
 
     def __init__(
         self, run_dir: str, first_step: int = 0, *, project: str = "vae_lightning", space_id: str | None = None
@@ -41,7 +41,7 @@ class Trackio(Tracker):
 
     def begin(self, known: str | None) -> tuple[Any, str]:
         # Trackio knows a run by its name again.
-        name = known or re.sub(r"[^\w.-]", "-", f"{self.run_name}-{secrets.token_hex(4)}", flags=re.ASCII)[-200:]
+        name = known or _plain(f"{self.run_name}-{secrets.token_hex(4)}")
         with _unprinted():
             run = self._trackio.init(
                 self._project, name=name, group=self.sweep, space_id=self._space_id, resume="allow", embed=False
@@ -72,6 +72,11 @@ class Trackio(Tracker):
         self.experiment.log(final | {"status": status, "reason": reason or ""})
         with _unprinted():
             self.experiment.finish()
+
+
+def _plain(name: str) -> str:
+    """The end of a name, as `Trackio.pattern` has it."""
+    return re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)[-200:].lstrip(".-")
 
 
 def _unprinted() -> contextlib.AbstractContextManager[Any]:

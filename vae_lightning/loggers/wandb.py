@@ -26,12 +26,13 @@ class WandB(Tracker):
     """Tells Weights & Biases of a run: figures over optimizer steps, pictures, animations, config, and how it ended.
 
     A sweep's runs have the name of its directory as their group. A resumed run keeps its id; offline it leaves a folder
-    `wandb/offline-run-*` each time that it goes on, and `wandb sync` sends them one after another.
+    `wandb/offline-run-*` of that id each time that it goes on.
 
     Args:
         run_dir, first_step: those of `Tracker`.
         project: of W&B, which makes it where it is new.
-        mode: online needs an account; offline writes into the run directory alone; disabled does nothing.
+        mode: online needs an account; offline writes into the run directory, and W&B's own log into the user's cache;
+            disabled does nothing.
         entity: the user or team whose project it is; None for the account's own.
         tags, notes: of the run.
 
@@ -48,6 +49,8 @@ class WandB(Tracker):
         first_step: int = 0,
         *,
         project: str = "vae_lightning",
+        # Who types logger=wandb wants to be online, as its YAML has it. Where a stored config's mode does not count, or
+        # Python code gives none, nobody has asked for the network.
         mode: Literal["online", "offline", "disabled"] = "offline",
         entity: str | None = None,
         tags: list[str] | None = None,

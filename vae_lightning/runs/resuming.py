@@ -76,8 +76,11 @@ def resumed_config(run: RunDir, composed: dict[str, Any], overrides: list[str]) 
             raise ValueError("expected a list of text")
     with _named(run, "config.yaml"):
         stored = run.config()
-        trust = trusting(composed["trust"], _put_in(stored, composed, overrides, known, run))
+        typed = _put_in(stored, composed, overrides, known, run)
+        trust = trusting(composed["trust"], typed | {"output_dir"})
         check_config(stored, trust)
+        # What does not go into the run goes where the command says, typed or by default, whatever the file has.
+        stored["output_dir"] = composed["output_dir"]
         stored["trainer"] = composed["trainer"] | stored["trainer"]  # a run of an earlier version lacks later keys
     return stored, trust
 

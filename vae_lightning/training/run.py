@@ -236,7 +236,8 @@ def _build_trainer(
         callbacks += [AverageOfTaken(callback) for callback in callbacks if isinstance(callback, WeightAveraging)]
     checkpoints = instantiate(config["checkpoint"], "checkpoint", trusted=trusted)
     place = {"run_dir": str(run_dir.path), "first_step": first_step}
-    place["output_dir"] = config.get("output_dir") if trusted is None else None  # a stored config names no place
+    is_users = trusted is None or trusted.is_typed("output_dir")  # a stored config names no place
+    place["output_dir"] = config.get("output_dir") if is_users else None
     loggers = list(_build_all(config["logger"], "logger", trusted, offered=place).values())
     chosen = "profiler" in options and (trusted is None or trusted.is_typed("trainer.profiler"))
     return instantiate(
@@ -257,6 +258,6 @@ def _build_all(nodes: dict[str, Any] | None, key: str, trusted: Trust | None, **
     for name, node in (nodes or {}).items():
         if isinstance(node, dict) and node and "_target_" not in node:  # an experiment's, with callbacks=none
             log.info("%s.%s: settings without effect, for %s has none of this name", key, name, key)
-        elif node:
-            built[name] = instantiate(node, f"{key}.{name}", trusted=trusted, **extra)
+        elif node and (made := instantiate(node, f"{key}.{name}", trusted=trusted, **extra)) is not None:
+            built[name] = made
     return built
