@@ -5,9 +5,6 @@ STAMP := .venv/.installed
 .DEFAULT_GOAL := help
 .PHONY: help install demo train test check lint tensorboard bench soak clean
 
-# One more than there are cores, for many a test waits for processes that it has started.
-WORKERS = $(shell $(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else os.cpu_count() + 1)')
-
 # What `make check` leaves to `make test`: what trains for a while, waits for processes, or opens hostile files.
 SLOW := $(patsubst %,tests/%,end_to_end checkpoints metrics) \
         $(patsubst %,tests/%.py,test_evaluate test_generate test_generate_mistakes test_report test_soak \
@@ -38,10 +35,10 @@ train: install  ## train with ARGS, as in make train ARGS="data=anime model=conv
 	$(BIN)/python -m vae_lightning.train $(ARGS)
 
 test: install  ## run every test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: lint  ## check style and types and run the quick tests, in two minutes at most
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(SLOW:%=--ignore=%) $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(SLOW:%=--ignore=%) $(ARGS)
 
 lint: install  ## check style and types
 	$(BIN)/ruff check .

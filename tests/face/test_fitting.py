@@ -88,7 +88,8 @@ def test_it_goes_on_with_a_run(tmp_path):
     assert run.epoch == 1
     resumed = fit([f"resume={run.path}", "trainer.max_epochs=2"], device="cpu")
     assert resumed.path == run.path
-    assert resumed._opened.trusted == trusting((), ["trainer.max_epochs"])  # not the file's, which may be a stranger's
+    # Not the file's, which may be a stranger's.
+    assert resumed._opened.trusted == trusting((), ["trainer.max_epochs", "output_dir"])
     assert RunDir(run.path).metrics()["epochs"] == 2
 
 
