@@ -55,6 +55,14 @@ def _cache(tmp_path_factory) -> str:
     return str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state(tmp_path_factory) -> Iterator[None]:
+    """A key of the tests' own, not this machine's user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch, _cache):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)

@@ -32,7 +32,7 @@ def run(tmp_path_factory) -> RunDir:
     """A run of an epoch that has then been gone on with for another."""
     folder = tmp_path_factory.mktemp("mlflow")
     run = trained(folder, "logger=[default,mlflow]")
-    command(folder, "resume=outputs/run", "logger=[default,mlflow]", "trainer.max_epochs=2")
+    command(folder, "resume=outputs/run", "trainer.max_epochs=2")
     return run
 
 
@@ -144,10 +144,13 @@ def test_what_is_no_file_is_no_store(tmp_path, monkeypatch, kind, place):
         MLflow(str(tmp_path / "run"), 5, **place)
 
 
-def test_a_resumed_run_goes_on_in_the_store_of_the_command_wherever_it_lies(tmp_path):
+@pytest.mark.parametrize("typed", [[], ["logger=mlflow", "output_dir=all"]], ids=["sealed", "typed"])
+def test_a_resumed_run_goes_on_in_its_store_wherever_it_lies(tmp_path, typed):
     arguments = ["logger=mlflow", "output_dir=all", "callbacks=none"]
     command(tmp_path, *TINY[:6], "trainer.max_epochs=1", "run_dir=own/run", *arguments)
-    command(tmp_path, "resume=own/run", "trainer.max_epochs=2", *arguments[:2])
+    if typed:
+        (tmp_path / "own/run/services.json").unlink()  # as a run of an earlier version
+    command(tmp_path, "resume=own/run", "trainer.max_epochs=2", *typed)
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'all/mlflow.db'}")
     known = json.loads((tmp_path / "own/run/mlflow.json").read_text())["run"]
     assert [metric.step for metric in client.get_metric_history(known, "val/elbo")] == [8, 17]

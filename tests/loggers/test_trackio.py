@@ -27,11 +27,8 @@ def test_a_resumed_run_goes_on_with_its_pictures_and_its_end(tmp_path, monkeypat
     from trackio.sqlite_storage import SQLiteStorage
 
     project = f"test-{tmp_path.name}"
-    typed = ["logger=trackio", f"logger.trackio.project={project}"]
-    run = trained(tmp_path, *typed)
-    command(
-        tmp_path, "resume=outputs/run", "trainer.max_epochs=2", "logger=trackio", f"logger.trackio.project={project}"
-    )
+    run = trained(tmp_path, "logger=trackio", f"logger.trackio.project={project}")
+    command(tmp_path, "resume=outputs/run", "trainer.max_epochs=2")
     name = json.loads((run.path / "trackio.json").read_text())["run"]
     logs = SQLiteStorage.get_logs(project, name)
     assert [log["step"] for log in logs if "val/elbo" in log] == [8, 17]

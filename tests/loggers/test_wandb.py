@@ -25,7 +25,7 @@ def run(tmp_path_factory) -> RunDir:
     """A run of an epoch that has then been gone on with for another."""
     folder = tmp_path_factory.mktemp("wandb")
     run = trained(folder, *OFFLINE)
-    command(folder, "resume=outputs/run", *OFFLINE, "trainer.max_epochs=2")
+    command(folder, "resume=outputs/run", "trainer.max_epochs=2")
     return run
 
 

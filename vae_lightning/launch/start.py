@@ -10,6 +10,7 @@ from vae_lightning.machine.world import World, joined_world
 from vae_lightning.runs.directories import check_new_place, reserved
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import check_one_beginning
+from vae_lightning.runs.services import seal_services
 from vae_lightning.runs.training_lock import locked
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def _train(world: World, parts: "Parts", overrides: list[str], trusted: Trust | 
     run_dir, num_ranks, resumed = parts.run_dir, parts.trainer.num_devices, parts.resume
     if world.rank == 0:
         run_dir.write_config(parts.config, overrides)
+        seal_services(run_dir, parts.config, trusted)
     if world.size > 1 or num_ranks == 1:
         run(parts)
     else:

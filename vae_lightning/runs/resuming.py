@@ -11,6 +11,7 @@ from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.errors import UserError, first_line
 from vae_lightning.runs.opening import open_run
 from vae_lightning.runs.records import CHECKPOINTS, RunDir, typed
+from vae_lightning.runs.services import own_services
 
 PLACES = ("resume", "run_dir", "output_dir", "sweep", "sweep_dir", "trust", "name")  # change nothing that is trained
 _REPLACEABLE = ("callbacks", "logger")
@@ -76,11 +77,13 @@ def resumed_config(run: RunDir, composed: dict[str, Any], overrides: list[str]) 
             raise ValueError("expected a list of text")
     with _named(run, "config.yaml"):
         stored = run.config()
-        typed = _put_in(stored, composed, overrides, known, run)
+        services, output_dir = own_services(run, stored)
+        typed = _put_in(stored, composed, overrides, known, run) | {f"logger.{name}" for name in services}
         trust = trusting(composed["trust"], typed | {"output_dir"})
         check_config(stored, trust)
         # What does not go into the run goes where the command says, typed or by default, whatever the file has.
-        stored["output_dir"] = composed["output_dir"]
+        is_told = output_dir is None or any(override.startswith("output_dir=") for override in overrides)
+        stored["output_dir"] = composed["output_dir"] if is_told else output_dir
         stored["trainer"] = composed["trainer"] | stored["trainer"]  # a run of an earlier version lacks later keys
     return stored, trust
 

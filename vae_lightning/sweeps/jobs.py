@@ -24,6 +24,7 @@ from vae_lightning.runs.directories import is_mere_start, remove_run, take_job
 from vae_lightning.runs.opening import check_idle, check_safe
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import PLACES
+from vae_lightning.runs.services import seal_services
 from vae_lightning.runs.status import record_status
 from vae_lightning.runs.training_lock import locked
 
@@ -109,6 +110,7 @@ def _place(job: Job, held: ExitStack) -> tuple[RunDir, str]:
                 # The figures are of a test that was made, but of a run that wasn't ended.
                 (run.path / "metrics.json").unlink(missing_ok=True)
                 run.write_config(job.config | {"run_dir": str(run.path)}, job.overrides)
+                seal_services(run, job.config, None)
                 record_status(run, "starting")
     except OSError as error:
         raise UserError(f"sweep_dir: {job.sweep} can't be written to ({error.strerror})") from error
