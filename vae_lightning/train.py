@@ -1,5 +1,6 @@
 """Entry point: `python -m vae_lightning.train data=anime model=conv5`, or `vae-train`."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,11 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
     from hydra.core.hydra_config import HydraConfig
 
     from vae_lightning.command_line.places import with_home
+    from vae_lightning.command_line.stored_keys import as_typed
     from vae_lightning.config import plain
     from vae_lightning.runs.directories import check_name
 
-    typed, overrides = with_home(plain(config)), list(HydraConfig.get().overrides.task)
+    typed, overrides = with_home(plain(config)), as_typed(HydraConfig.get().overrides.task, sys.argv)
     check_name(typed["name"])
     return _train_job(typed, overrides) if is_sweep() else _train_run(typed, overrides)
 

@@ -19,6 +19,7 @@ from vae_lightning.command_line.explanations import explanation, not_chosen
 from vae_lightning.command_line.places import typed_with_home
 from vae_lightning.command_line.quoting import check_words
 from vae_lightning.command_line.schema import CONF_DIR, register
+from vae_lightning.command_line.stored_keys import for_hydra
 from vae_lightning.errors import UserError
 from vae_lightning.launch.output import configure_logging
 from vae_lightning.machine.environment import environment
@@ -83,8 +84,18 @@ def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]
     warnings.filterwarnings("ignore", message="(?s).*is validated against ConfigStore schema with the same name")
     # Hydra would print its errors itself, over many lines and with advice for its own users.
     with environment(HYDRA_FULL_ERROR="1"):
+        typed = sys.argv
+
+        def as_typed(config: DictConfig) -> Any:
+            sys.argv = typed  # which messages and records tell
+            return task(config)
+
         try:
-            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(task)()
+            sys.argv = [typed[0], *for_hydra(typed[1:])]
+            try:
+                hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(as_typed)()
+            finally:
+                sys.argv = typed
         except (HydraException, OmegaConfBaseException) as error:
             forget_sweep()
             raise UserError(explanation(error, config_name)) from error

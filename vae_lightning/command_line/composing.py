@@ -15,6 +15,7 @@ from vae_lightning.command_line.explanations import explanation
 from vae_lightning.command_line.places import searched, typed_with_home, with_home
 from vae_lightning.command_line.quoting import check_words
 from vae_lightning.command_line.schema import CONF_DIR, register
+from vae_lightning.command_line.stored_keys import as_typed, for_hydra
 from vae_lightning.config import plain
 from vae_lightning.errors import UserError
 
@@ -39,8 +40,9 @@ def composed(
     with _own_hydra(), typed_as(f"vae-{config_name}", [*words, *asked]):
         try:
             with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-                config = hydra.compose(config_name, [*words, *searched(config_dir)], return_hydra_config=True)
-            typed = list(config.hydra.overrides.task)
+                read = [*for_hydra(words), *searched(config_dir)]
+                config = hydra.compose(config_name, read, return_hydra_config=True)
+            typed = as_typed(config.hydra.overrides.task, words)
             return with_home({str(key): plain(config[key]) for key in config if key != "hydra"}), typed
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(explanation(error, config_name)) from error

@@ -50,14 +50,6 @@ def explanation(error: Exception, config_name: str) -> str:
     return " ".join(str(error).split())
 
 
-def _of_a_resumed_run(key: str) -> str:
-    """What to say of a key that may be one of another option than a command chooses without its run."""
-    resumes = any(argument.startswith("resume=") for argument in sys.argv[1:])
-    if not resumes or key.partition(".")[0] not in ("model", "objective"):
-        return ""
-    return "; beside resume= name the option that the key is of, too, as in objective=geco objective.tolerance=0.1"
-
-
 def _whole(error: BaseException) -> str:
     return f"{error}\n{_whole(error.__cause__)}" if error.__cause__ else str(error)
 
@@ -76,7 +68,7 @@ def _no_such_key(key: str, config_name: str) -> str:
         siblings = [str(name) for name in node]
     if key in siblings:  # a key that was typed as if it were a group to choose from
         return f"{key}: has no options to choose from here; give single keys, {key}.<key>=..., as in --help"
-    return _unlisted(key, parent, node) or unknown_key(key, siblings) + _of_a_resumed_run(key)
+    return _unlisted(key, parent, node) or unknown_key(key, siblings)
 
 
 def _composed(config_name: str) -> DictConfig | None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vae_lightning.building.arguments import unknown_key
 from vae_lightning.building.stored import check_config
 from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.errors import UserError, first_line
@@ -14,6 +15,8 @@ from vae_lightning.runs.records import CHECKPOINTS, RunDir, typed
 from vae_lightning.runs.services import own_services
 
 PLACES = ("resume", "run_dir", "output_dir", "sweep", "sweep_dir", "trust", "name")  # change nothing that is trained
+# Groups whose options have keys of their own: those of the run's option may be typed, not those of the default one.
+OPTIONAL_KEYS = ("callbacks", "data", "initialization", "logger", "model", "objective", "optimizer", "schedule")
 _REPLACEABLE = ("callbacks", "logger")
 
 
@@ -93,7 +96,7 @@ def _put_in(
 ) -> set[str]:
     """Put what was typed into the stored config, and return the keys whose values are the command line's then."""
     typed = set()
-    for override in overrides:
+    for override in sorted(overrides, key=_depth):  # a choice first, which has keys that are typed beside it
         key = override.partition("=")[0].lstrip("+~").partition("@")[0]
         if key in PLACES:
             continue
@@ -101,6 +104,8 @@ def _put_in(
         value = _get(composed, path)
         # A choice that the run began with stands for all that it is made of, which may have been changed since.
         if override not in known or not _is_choice(path, stored):
+            if path.startswith(tuple(f"{group}." for group in OPTIONAL_KEYS)) and not override.startswith("+"):
+                _check_place(override, path, stored, run)
             _check_override(override, path, value, stored, run)
             _set(stored, path, value)
         if value == _get(stored, path):
@@ -124,10 +129,25 @@ def _named(run: RunDir, name: str) -> Iterator[None]:
 def _check_override(override: str, path: str, value: Any, stored: dict[str, Any], run: RunDir) -> None:
     if path == "init_from" and value != _get(stored, path):
         raise UserError(f"{override}: {run.path} has weights already; without resume= it starts a new run")
+    parent, _, name = path.rpartition(".")
+    siblings = _get(stored, parent) if path.startswith("model.") else None
+    if isinstance(siblings, dict) and name not in siblings:
+        raise UserError(unknown_key(path, sorted(siblings)))
     if path.split(".")[0] in ("model", "seed") and value != _get(stored, path):
         raise UserError(f"{override}: {run.path} was trained with another, which a resumed run keeps")
     if _is_choice(path, stored):
         raise UserError(f"{override}: a resumed run keeps its {path}; give single keys, such as trainer.max_epochs=40")
+
+
+def _check_place(override: str, path: str, stored: dict[str, Any], run: RunDir) -> None:
+    """Check that the run has what the key is said to be one of."""
+    parent = path.rpartition(".")[0]
+    if parent and not isinstance(_get(stored, parent), dict):
+        raise UserError(f"{override}: {run.path} has no {parent}")
+
+
+def _depth(override: str) -> int:
+    return override.partition("=")[0].count(".")
 
 
 def _is_choice(path: str, stored: dict[str, Any]) -> bool:
