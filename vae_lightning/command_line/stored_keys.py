@@ -1,4 +1,4 @@
-"""Keys of a resumed run's own config, which Hydra composes nothing of: it knows the options that were typed, or defaults.
+"""Keys of a resumed run's own config, of which Hydra composes nothing: it knows the options typed, or the default ones.
 
 `resume=<run> data.max_pixels=...` is a key of the run's folder of pictures, whatever data set a new run has by default.
 Hydra takes such a key as one to be added; whether the run has it is checked when it is put into the run's config.
