@@ -128,11 +128,14 @@ def test_images_of_a_split_bring_their_labels(conditional, generate, tmp_path, m
 
 
 @pytest.mark.parametrize("mode", ["traversal", "manifold"])
-def test_a_picture_of_the_prior_is_of_one_label(conditional, generate, tmp_path, mode):
-    options = [f"run={conditional.path}", f"mode={mode}", f"out={tmp_path / mode}"]
-    assert refusal(generate, *options) == "label: this run's model is told labels; choose label=0 to label=9"
-    generate(*options, "label=3")
-    assert (tmp_path / mode / f"{mode}.png").is_file()
+def test_a_picture_of_the_prior_is_of_one_label_the_first_where_none_is_asked_for(
+    conditional, generate, tmp_path, mode
+):
+    asked = {"none": [], "first": ["label=0"], "other": ["label=3"]}
+    for name, label in asked.items():
+        generate(f"run={conditional.path}", f"mode={mode}", f"out={tmp_path / name}", *label)
+    pictures = [(tmp_path / name / f"{mode}.png").read_bytes() for name in asked]
+    assert pictures[0] == pictures[1] != pictures[2]
 
 
 def test_images_of_ones_own_need_a_label(conditional, generate, tmp_path):

@@ -63,10 +63,6 @@ class TrainingSource(Source):
     def work(self) -> Work:
         return self.moment
 
-    @property
-    def label_to_make(self) -> int | None:
-        return None if self.vae.num_classes is None else 0
-
     def chosen(self, choose: Callable[[Source], ImageBatch]) -> ImageBatch:
         return choose(self) if self.kept is None else self.kept
 

@@ -12,6 +12,11 @@ def labels_of_samples(vae: LatentModel, indices: Int64[Tensor, " N"]) -> Int64[T
     return None if vae.num_classes is None else indices % vae.num_classes
 
 
+def first_label(count: int) -> Int64[Tensor, " N"]:
+    """Label 0, so many times: what a picture of one label has."""
+    return torch.zeros(count, dtype=torch.int64)
+
+
 def labels_along(ends: Int64[Tensor, " M"] | None, num_ways: int, num_points: int) -> Int64[Tensor, "P L N"] | None:
     """The labels of the points on P = M - 1 ways from each of M images to the next: that of the nearer end.
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vae_lightning.drawing.walks import manifold_picture
 from vae_lightning.errors import require_at_least, require_at_most
+from vae_lightning.latents.classes import first_label
 from vae_lightning.latents.paths import manifold, why_no_manifold
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.pictures.picture import Drawing, Picture
@@ -48,7 +49,7 @@ class Manifold(Picture):
 
     def look(self, source: Source) -> Plane:
         z, values = manifold(self.num_points)
-        labels = source.told_to_make(None, z.shape[:2].numel())
+        labels = source.told_to_make(first_label(z.shape[:2].numel()), z.shape[:2].numel())
         of = "" if labels is None else f", label {int(labels[0])}"
         images = source.decode(z.flatten(0, 1), labels).unflatten(0, z.shape[:2])
         return Plane(images, values.tolist(), f"images over the latent plane{of}")

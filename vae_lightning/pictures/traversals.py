@@ -13,6 +13,7 @@ from vae_lightning.data.loader import ImageBatch
 from vae_lightning.drawing.gifs import encode_gif
 from vae_lightning.drawing.walks import traversal_frames, traversal_picture
 from vae_lightning.errors import UserError, require_at_least, require_at_most, require_frame_duration
+from vae_lightning.latents.classes import first_label
 from vae_lightning.latents.paths import Spread, prior_spread, traversals
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, PictureOfImages
 from vae_lightning.runs.source import Source
@@ -133,7 +134,7 @@ class Traversals(PictureOfImages):
     def _centre(self, source: Source, spread: Spread) -> tuple[Float[Tensor, " D"], Int64[Tensor, " 1"] | None, str]:
         """Where all other dimensions stay, with which label, and what the picture is called."""
         if self.centre == "prior" and not self._names_an_image:
-            label = source.told_to_make(None, 1)
+            label = source.told_to_make(first_label(1), 1)
             of = "" if label is None else f", label {int(label)}"
             return spread.mean, label, f"traversals around the prior's mean{of}"
         chosen = source.chosen(self.read)

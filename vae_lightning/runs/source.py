@@ -136,11 +136,6 @@ class Source(ABC):
         """What has been computed of this model."""
 
     @property
-    def label_to_make(self) -> int | None:
-        """The label of what is made with one label: `label`, or another choice where nobody can be asked."""
-        return self.label
-
-    @property
     def latent_dim(self) -> int:
         """D."""
         return self.vae.latent_dim
@@ -162,7 +157,7 @@ class Source(ABC):
         return self._of_one_label(self.label, count) if labels is None else self._known(labels)
 
     def told_to_make(self, labels: Tensor | None, count: int) -> Int64[Tensor, " N"] | None:
-        """The labels of so many images that are made: `label` where it is given, else these, else `label_to_make`.
+        """The labels of so many images that are made: `label` where it is given, else these.
 
         Raises:
             UserError: the model wants to be told, and there are neither.
@@ -170,7 +165,7 @@ class Source(ABC):
         if self.vae.num_classes is None:
             return None
         if labels is None or self.label is not None:
-            return self._of_one_label(self.label_to_make, count)
+            return self._of_one_label(self.label, count)
         return self._known(labels)
 
     def _known(self, labels: Tensor) -> Tensor:
