@@ -76,6 +76,15 @@ def test_what_is_no_path_is_told_as_it_is():
     check_words(["--config-dir", "a=b(", "name=100"], is_sweep=False)
 
 
+def test_a_comma_in_the_name_of_a_file_of_a_list_parts_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b, c (1).png", "e,f,g.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError) as error:
+        check_words(["images=[a (2),b, c (1).png, 'd.png',e,f,g.png]"], is_sweep=False)
+    assert str(error.value).endswith("images=\"['a (2)','b, c (1).png',d.png,'e,f,g.png']\"")
+
+
 def test_what_was_quoted_wrongly_is_quoted_rightly():
     with pytest.raises(UserError) as error:
         check_words(["data.root='it's'"], is_sweep=False)

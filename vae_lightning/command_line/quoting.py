@@ -3,6 +3,7 @@
 Hydra reads `( ) [ ] { } = , '` and more as its own, has no letters beyond ASCII, and takes `100` for a number.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,9 +67,19 @@ def _to_quote(key: str, value: str, why: str) -> UserError:
 def _shown(key: str, value: str) -> str:
     """How it can be typed: a list of places as one of texts, anything else as one text."""
     if key.lstrip("+") in _LISTS and value.startswith("[") and value.endswith("]"):
-        words = [as_word(_bare(word.strip())) for word in value[1:-1].split(",")]
-        return for_shell(f"{key}=[{','.join(words)}]")
+        return for_shell(f"{key}=[{','.join(map(as_word, _words(value[1:-1])))}]")
     return typed(key, _bare(value))
+
+
+def _words(text: str) -> list[str]:
+    """The places of a list, where a comma may also be within the name of a file that is there."""
+    parts, words = text.split(","), []
+    while parts:
+        joined = (_bare(",".join(parts[:count]).strip()) for count in range(len(parts), 1, -1))
+        word = next((word for word in joined if os.path.lexists(os.path.expanduser(word))), _bare(parts[0].strip()))
+        words.append(word)
+        del parts[: word.count(",") + 1]
+    return words
 
 
 def _bare(value: str) -> str:
