@@ -55,12 +55,19 @@ def test_a_code_that_is_not_used_is_told_with_keys_that_the_objective_has(option
     objective = composed_objective(option)
     told = told_of_units(units(0.01, 0.0), objective, None)
     assert told is not None
-    assert told.startswith("none of the 4 latent units is active: the posterior has collapsed (rate 0.04 nats)")
+    assert told.startswith("none of the 4 latent units is active, at a rate of 0.04 nats: the posterior has collapsed, ")
+    assert ("; try a longer training" in told) is (not set(objective) & {"beta", "warmup_steps", "tolerance"})
     keys = re.findall(r"objective\.(\w+)", told)
     assert set(keys) == set(objective) & {"beta", "warmup_steps", "tolerance"}
     assert "trainer.max_epochs" in told
     assert "every image gets the same reconstruction" in told
     assert "every image of a label gets" in str(told_of_units(units(0.01, 0.0), objective, 10))
+
+
+def test_a_code_that_tells_a_little_is_not_told_to_be_none():
+    told = str(told_of_units(units(0.13, 0.001), composed_objective("elbo"), None))
+    assert "at a rate of 0.52 nats: the code is hardly used, and every image gets nearly the same" in told
+    assert "collapsed" not in told
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,8 @@ _LESS_COLLAPSED = {  # what to try, by the key of the objective that it takes
     "warmup_steps": "objective.warmup_steps of some epochs (it is {})",
     "tolerance": "a smaller objective.tolerance (it is {})",
 }
-_SAYS_NOTHING = 1.0  # nats per image in all: a unit that tells images apart, if by a little, has more
+_SAYS_LITTLE = 1.0  # nats per image in all: a unit that tells images apart has more
+_SAYS_NOTHING = 0.1
 
 
 def told_of_units(units: UnitStatistics | None, objective: dict[str, Any], num_classes: int | None) -> str | None:
@@ -125,12 +126,16 @@ def told_of_units(units: UnitStatistics | None, objective: dict[str, Any], num_c
         objective: its config, whose keys say what can be tried.
         num_classes: how many labels the model is told; None for none.
     """
-    if units is None or units.active().any() or float(units.rate.sum()) >= _SAYS_NOTHING:
+    if units is None or units.active().any() or (rate := float(units.rate.sum())) >= _SAYS_LITTLE:
         return None
-    tries = [advice.format(objective[key]) for key, advice in _LESS_COLLAPSED.items() if key in objective]
     images = "every image" if num_classes is None else "every image of a label"
+    if rate < _SAYS_NOTHING:
+        found = f"the posterior has collapsed, the code is not used, and {images} gets the same reconstruction"
+    else:
+        found = f"the code is hardly used, and {images} gets nearly the same reconstruction"
+    tries = [advice.format(objective[key]) for key, advice in _LESS_COLLAPSED.items() if key in objective]
+    longer = "a longer training (trainer.max_epochs) if this was a short one"
     return (
-        f"none of the {len(units.rate)} latent units is active: the posterior has collapsed (rate "
-        f"{float(units.rate.sum()):.2f} nats), the code is not used, and {images} gets the same reconstruction; try "
-        f"{', '.join([*tries, 'or a longer training (trainer.max_epochs) if this was a short one'])}"
+        f"none of the {len(units.rate)} latent units is active, at a rate of {rate:.2f} nats: {found}; "
+        f"try {', '.join([*tries, f'or {longer}'] if tries else [longer])}"
     )
