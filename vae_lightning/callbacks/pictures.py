@@ -4,7 +4,7 @@ import dataclasses
 import io
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.callbacks.periodic import PeriodicCallback, undisturbed
-from vae_lightning.callbacks.source import TrainingSource, training_source
+from vae_lightning.callbacks.source import TrainingSource, forget, training_source
 from vae_lightning.checkpoints.expectations import (
     Expectation,
     UnexpectedError,
@@ -114,6 +114,14 @@ class PictureCallback(PeriodicCallback, ABC):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
+        self.prepare(trainer, pl_module)
+
+    def prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Choose the images, unless they are chosen; the trainer knows its data.
+
+        Raises:
+            UserError: a setting, or an image, with which nothing could be drawn.
+        """
         with undisturbed(pl_module):
             source = self.source(trainer, pl_module, trainer.current_epoch)
             try:
@@ -204,6 +212,14 @@ def as_callbacks(chosen: Mapping[str, Callback | Picture], vae: LatentModel) -> 
         else:
             callbacks.append(DrawPicture(each, name) if isinstance(each, Picture) else each)
     return callbacks, [f"pictures left out: {', '.join(names)} ({reason})" for reason, names in left_out.items()]
+
+
+def prepare_pictures(callbacks: Iterable[Callback], trainer: Trainer, module: LightningModule) -> None:
+    """Choose the images of all pictures now, when what can't be drawn is told before anything is written."""
+    for callback in callbacks:
+        if isinstance(callback, PictureCallback):
+            callback.prepare(trainer, module)
+    forget(trainer)  # the model may be elsewhere when training begins
 
 
 def _kept(chosen: ImageBatch | None, source: TrainingSource) -> ImageBatch | None:

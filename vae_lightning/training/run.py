@@ -16,7 +16,7 @@ from torch import Tensor
 from vae_lightning.building.arguments import below
 from vae_lightning.building.trust import Trust
 from vae_lightning.callbacks.checkpoints import current_checkpoint
-from vae_lightning.callbacks.pictures import as_callbacks
+from vae_lightning.callbacks.pictures import as_callbacks, prepare_pictures
 from vae_lightning.checkpoints.contents import trained
 from vae_lightning.checkpoints.expectations import Expectation
 from vae_lightning.checkpoints.writing import AtomicCheckpointIO
@@ -116,7 +116,8 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
 
     callbacks, left_out = as_callbacks(_build_all(config["callbacks"], "callbacks", trusted), module.vae)
     trainer = _build_trainer(config, run_dir, first_step, trusted, expected, callbacks)
-    data.trainer = trainer  # as Lightning will do: the number of ranks decides whether the batch size fits
+    # As Lightning will do: the number of ranks decides whether the batch size fits, and pictures look at the data.
+    data.trainer, trainer.datamodule = trainer, data
     data.prepare_data()
     data.setup()
     check_labels(module.vae, data)
@@ -135,6 +136,8 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     if resume:  # told now, before anything of the run is touched
         check_state(resumed_checkpoint(run_dir, config), expected(), run_dir)
         check_nothing_newer(config, expected(), run_dir)
+    else:
+        prepare_pictures(callbacks, trainer, module)
     return Parts(config, run_dir, resume, data, module, trainer, origin, left_out)
 
 
