@@ -148,3 +148,13 @@ def test_the_other_commands_configs_compose_so_too(command, monkeypatch):
     register()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         assert plain(compose(command))
+
+
+def test_a_class_that_a_module_has_not_is_told_in_one_line(monkeypatch, tmp_path, caplog, capsys):
+    (tmp_path / "own_module.py").write_text("class There: pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError) as error:
+        instantiate({"_target_": "own_module.Nope"}, "logger.mine")
+    assert str(error.value) == "logger.mine._target_=own_module.Nope: can't be imported (own_module has no Nope)"
+    assert not caplog.records
+    assert "".join(capsys.readouterr()) == ""

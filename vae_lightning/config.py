@@ -5,7 +5,14 @@ from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 
-from vae_lightning.building.arguments import below, check_arguments, construction_message, named_by, parameters_of
+from vae_lightning.building.arguments import (
+    below,
+    check_arguments,
+    construction_message,
+    imported,
+    named_by,
+    parameters_of,
+)
 from vae_lightning.building.stored import build
 from vae_lightning.building.table import MOVED
 from vae_lightning.building.trust import Trust
@@ -64,7 +71,7 @@ def instantiate(
 
     node = _todays(plain(node))
     if offered and isinstance(node, dict) and "_target_" in node:
-        extra |= named_by(_locate(node["_target_"], key), offered)
+        extra |= named_by(imported(node["_target_"], key), offered)
     _check_node(node, key, frozenset(extra))
     try:
         return hydra_instantiate(node, **extra, _convert_="all")
@@ -116,7 +123,7 @@ def _check_node(node: Any, key: str, given: frozenset[str]) -> None:
     if not isinstance(node, dict):
         return
     if "_target_" in node:
-        check_arguments(_locate(node["_target_"], key), node, key, given)
+        check_arguments(imported(node["_target_"], key), node, key, given)
     for name, value in node.items():
         _check_node(value, below(key, name), frozenset())
 
@@ -124,18 +131,8 @@ def _check_node(node: Any, key: str, given: frozenset[str]) -> None:
 def takes(target: str, name: str) -> bool:
     """Whether what a `_target_` names has an optional argument of this name."""
     try:
-        parameters = parameters_of(_locate(MOVED.get(target, target), "")) or {}
+        parameters = parameters_of(imported(MOVED.get(target, target), "")) or {}
     except UserError:
         return False
     parameter = parameters.get(name)
     return parameter is not None and parameter.default is not parameter.empty
-
-
-def _locate(path: str, key: str) -> Any:
-    from hydra.utils import get_object
-
-    try:
-        return get_object(path)
-    except Exception as error:
-        reason = first_line(error.__cause__ or error)
-        raise UserError(f"{below(key, '_target_')}={path}: can't be imported ({reason})") from error

@@ -146,3 +146,9 @@ def test_a_folder_of_pictures_may_have_any_name(command, tmp_path):
     command(*FOLDER, *root, "callbacks=none", "logger=none", "trainer.max_epochs=1", "run_dir=run")
     assert RunDir(tmp_path / "run").config()["data"]["root"] == str(tmp_path / NASTY)
     assert RunDir(tmp_path / "run").metrics()["epochs"] == 1
+
+
+def test_hydras_own_place_of_a_run_is_refused_for_it_would_count_for_nothing():
+    for word in ("hydra.run.dir=x", "++hydra.run.dir=x"):
+        with pytest.raises(UserError, match=r"hydra\.run\.dir=x: has no effect here; run_dir= says where"):
+            check_words(["data=digits", word], is_sweep=False)

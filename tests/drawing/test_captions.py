@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.drawing.tiles import is_whole
-from vae_lightning.drawing.captions import BACKGROUND, with_caption, with_note
+from vae_lightning.drawing.captions import BACKGROUND, nats, with_caption, with_note
 
 
 @pytest.mark.parametrize("width", [20, 60, 120, 500])
@@ -69,3 +69,7 @@ def test_signs_are_not_boxes(sign):
     assert (box[..., 0] > 200).any()
     assert not np.array_equal(with_caption(picture, sign), box)
     assert (with_caption(picture, sign)[..., 0] > 150).any()
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    assert [nats(value) for value in (-0.001, 0.001, -0.006, 12.345)] == ["0.00", "0.00", "-0.01", "12.35"]

@@ -1,4 +1,4 @@
-"""A resumed run keeps its images, wherever they lie; and goes on from best.ckpt where last.ckpt is lost."""
+"""What is told before a training begins: of pictures that can never be drawn, and of what a resumed run can't go on with."""
 
 import shlex
 import shutil
@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.checkpoints.changing import ADAM, FIRST, GONE, NAN, edit, put
+from tests.conftest import TINY
 from tests.end_to_end.runs import assert_equal_weights
 from vae_lightning.errors import UserError
 from vae_lightning.runs.records import RunDir
@@ -158,3 +159,18 @@ def test_nothing_is_offered_that_would_not_work(digits_run, moved):
     with pytest.raises(UserError) as error:
         resumed(run)
     assert str(error.value).endswith("no checkpoint there (checkpoints/last.ckpt); start a new run")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("callbacks.transition.images=[a.png,b.png]", "callbacks.transition: images: a.png: no such file"),
+        ("callbacks.traversals.dims=[44]", "callbacks.traversals: dims=[44]: choose from 0 to 3"),
+        ("+callbacks.tsne.images=a.png", "callbacks.tsne: images: a.png: no such file"),
+        ("callbacks.reconstructions.indices=[9999]", "callbacks.reconstructions: indices: "),
+    ],
+)
+def test_what_can_never_be_drawn_is_told_before_anything_is_written(error_of, override, message, tmp_path):
+    words = ["callbacks=[transition,traversals,tsne,reconstructions]", "run_dir=run", override]
+    assert error_of(*TINY[:6], *words).startswith(message)
+    assert not (tmp_path / "run").exists()

@@ -1,5 +1,6 @@
 """Arguments that a config gives, held against the signature of what it names: their names, their types, all there."""
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
@@ -18,6 +19,34 @@ def below(key: str, name: str) -> str:
 def group_of(key: str, name: str) -> str:
     """How the config group of a part is written: model/prior for the key model.prior."""
     return below(key, name).replace(".", "/")
+
+
+def imported(path: str, key: str) -> Any:
+    """The class or function of that name, which a `_target_` at this place of the config names.
+
+    Raises:
+        UserError: there is none, or its module fails.
+    """
+    names = path.split(".")
+    try:
+        found = importlib.import_module(names[0])
+        for number, name in enumerate(names[1:], 2):
+            if not hasattr(found, name):
+                _import_part(".".join(names[:number]), path)
+            found = getattr(found, name)
+    except Exception as error:
+        raise UserError(f"{below(key, '_target_')}={path}: can't be imported ({first_line(error)})") from error
+    return found
+
+
+def _import_part(module: str, path: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        parent, _, name = module.rpartition(".")
+        raise AttributeError(f"{parent} has no {name}") from error
 
 
 def parameters_of(target: Any) -> dict[str, inspect.Parameter] | None:

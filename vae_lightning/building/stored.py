@@ -14,6 +14,7 @@ from vae_lightning.building.arguments import (
     below,
     check_arguments,
     construction_message,
+    imported,
     named_by,
     parameters_of,
     shown,
@@ -21,7 +22,7 @@ from vae_lightning.building.arguments import (
 )
 from vae_lightning.building.table import FAMILIES, MODEL_PARTS, MOVED, PARTIAL, TABLE, Entry
 from vae_lightning.building.trust import Trust
-from vae_lightning.errors import UserError, first_line
+from vae_lightning.errors import UserError
 
 log = logging.getLogger("vae_lightning")
 
@@ -194,7 +195,7 @@ def _call(node: dict[str, Any], key: str, slot: str | None, trust: Trust, given:
     if entry is None:
         target = _opened(name, key, slot, trust)
     else:
-        target = _imported(name, key)
+        target = imported(name, key)
         _check_partial(node, key, entry)
     taken = _taken(node, key, entry, target, trust, given)
     check_arguments(target, taken, key, given)
@@ -220,7 +221,7 @@ def _of_a_family(name: str, slot: str | None) -> Entry | None:
         return None
     is_own = isinstance(found, type) and found.__module__ == module and not inspect.isabstract(found)
     entry = Entry((slot or "",), withheld=family.withheld, parts=MODEL_PARTS)
-    return entry if is_own and issubclass(found, _imported(family.kind, "")) else None
+    return entry if is_own and issubclass(found, imported(family.kind, "")) else None
 
 
 def _slot(entry: Entry | None, argument: str) -> str | None:
@@ -278,27 +279,13 @@ def _is_choice(entry: Entry, name: str, value: Any) -> bool:
     return name not in entry.choices or value in entry.choices[name]
 
 
-def _imported(path: str, key: str) -> Any:
-    """The class or function of that name."""
-    names = path.split(".")
-    try:
-        found = importlib.import_module(names[0])
-        for number, name in enumerate(names[1:], 2):
-            if not hasattr(found, name):
-                importlib.import_module(".".join(names[:number]))
-            found = getattr(found, name)
-    except Exception as error:
-        raise UserError(f"{below(key, '_target_')}={path}: can't be imported ({first_line(error)})") from error
-    return found
-
-
 def _opened(path: str, key: str, slot: str | None, trust: Trust) -> Any:
     """A target that TABLE does not have there: the user has typed it, or trusts its package."""
     if trust.is_typed(below(key, "_target_")) or path in trust.packages:
-        return _imported(path, key)
+        return imported(path, key)
     # By its name first: importing a module runs it. Then by its home: my_networks.os.system is os.system.
     if trust.opens(path) and all(name.isidentifier() and not name.startswith("__") for name in path.split(".")):
-        found = _imported(path, key)
+        found = imported(path, key)
         if trust.opens(f"{getattr(found, '__module__', None)}.{path.rpartition('.')[2]}"):
             return found
     raise UserError(_distrust(path, key, slot))

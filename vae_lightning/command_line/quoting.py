@@ -31,8 +31,12 @@ def check_words(arguments: Sequence[str], *, is_sweep: bool) -> None:
         is_sweep: whether a comma may stand between values to sweep over.
 
     Raises:
-        UserError: one that Hydra can't read, or a place that it would not read as a text.
+        UserError: one that Hydra can't read, a place that it would not read as a text, or its own place of runs.
     """
+    if elsewhere := next((word for word in arguments if word.lstrip("+").startswith("hydra.run.dir=")), None):
+        raise UserError(
+            f"{elsewhere}: has no effect here; run_dir= says where a run is written, out= what is made of one"
+        )
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if "=" in argument and not argument.startswith("-") and before not in _PATH_OPTIONS:
             _check(argument, is_sweep)

@@ -17,6 +17,11 @@ def origin(name: str, folder: str, epoch: int) -> str:
     return f"{run} · epoch {epoch}"
 
 
+def nats(value: float) -> str:
+    """A figure in nats, to two places; what rounds to zero has no sign."""
+    return f"{round(value, 2) + 0.0:.2f}"
+
+
 def with_caption(
     picture: UInt8[np.ndarray, "H W 3"],
     text: str,

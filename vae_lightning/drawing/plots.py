@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from vae_lightning.drawing.captions import nats
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -138,7 +140,7 @@ def density_panels(
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for panel, density, prior, dim, rate in zip(panels, densities, priors, dims, rates, strict=False):
             _paint_density(panel, grid, density, prior)
-            panel.set_title(f"z {dim}  KL = {rate:.2f}", fontsize=8 if columns < 5 else 7, loc="left")
+            panel.set_title(f"z {dim}  KL = {nats(rate)}", fontsize=8 if columns < 5 else 7, loc="left")
         for lowest in panels[: len(dims)][-columns:]:
             lowest.tick_params(labelbottom=True)
             lowest.set_xlabel("z")

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from vae_lightning.drawing.captions import BACKGROUND, with_caption, with_note
+from vae_lightning.drawing.captions import BACKGROUND, nats, with_caption, with_note
 from vae_lightning.drawing.grids import image_table, named_grid
 from vae_lightning.drawing.lettering import text_width, write
 from vae_lightning.drawing.sliders import there_and_back, with_slider
@@ -54,7 +54,7 @@ def traversal_picture(
     table = image_table(
         images,
         left=[f"z {dim}" for dim in dims],
-        right=[f"KL = {rate:.2f}" for rate in rates],
+        right=[f"KL = {nats(rate)}" for rate in rates],
         top=[first, *others],
         scale=_scale(images, *images.shape[:2]),
     )

@@ -10,7 +10,7 @@ from vae_lightning.machine.world import World, joined_world
 from vae_lightning.runs.directories import check_new_place, reserved
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import check_one_beginning
-from vae_lightning.runs.services import seal_services
+from vae_lightning.runs.seals import seal_services
 from vae_lightning.runs.training_lock import locked
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.errors import UserError, first_line
 from vae_lightning.runs.opening import open_run
 from vae_lightning.runs.records import CHECKPOINTS, RunDir, typed
-from vae_lightning.runs.services import own_services
+from vae_lightning.runs.seals import own_services
 
 PLACES = ("resume", "run_dir", "output_dir", "sweep", "sweep_dir", "trust", "name")  # change nothing that is trained
 # Groups whose options have keys of their own: those of the run's option may be typed, not those of the default one.

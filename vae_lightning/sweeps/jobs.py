@@ -24,7 +24,7 @@ from vae_lightning.runs.directories import is_mere_start, remove_run, take_job
 from vae_lightning.runs.opening import check_idle, check_safe
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import PLACES
-from vae_lightning.runs.services import seal_services
+from vae_lightning.runs.seals import seal_services
 from vae_lightning.runs.status import record_status
 from vae_lightning.runs.training_lock import locked
 

@@ -9,7 +9,7 @@ import pytest
 from vae_lightning.building.trust import trusting
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import resumed_config
-from vae_lightning.runs.services import own_services, seal_services
+from vae_lightning.runs.seals import own_services, seal_services
 
 WANDB = {"_target_": "vae_lightning.loggers.wandb.WandB", "mode": "online", "entity": "team"}
 CSV = {"_target_": "vae_lightning.loggers.metrics_csv.MetricsCSV"}
