@@ -1,4 +1,4 @@
-"""What is told before a training begins: of pictures that can never be drawn, and of what a resumed run can't go on with."""
+"""What is told before a training begins: of pictures that can never be drawn, and why a resumed run can not go on."""
 
 import shlex
 import shutil
