@@ -207,20 +207,22 @@ def _train_in_children(job: Job, run_dir: RunDir, resume: bool) -> None:
 
 @contextmanager
 def _held(num_at_once: int) -> Iterator[None]:
-    """Keep an interrupted process of a launcher's until it is ended.
+    """Keep an interrupted process of a launcher's until the launcher ends it, or is gone.
 
     The launcher would give it the next job, or take its end for a crash and kill those that are still saving.
     """
     if num_at_once == 1:
         yield
         return
+    launcher = os.getppid()
     end_with_parent()  # which it would outlive
     try:
         with interruptible():
             yield
-    except KeyboardInterrupt:
-        while True:
-            time.sleep(1)
+    except KeyboardInterrupt as interrupt:
+        while os.getppid() == launcher:
+            time.sleep(0.2)
+        os._exit(128 + number_of(interrupt))  # nobody is there to be told anything
 
 
 def let_jobs_save(sweep: Path, number: int) -> None:
