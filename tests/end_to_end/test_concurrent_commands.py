@@ -31,7 +31,7 @@ def test_a_run_that_is_being_trained_is_not_resumed_and_not_changed(moved, digit
         told = error_of(f"resume={run.path}", "trainer.max_epochs=5")
         assert contents(run) == before
     holder = f"process {os.getpid()} on {os.uname().nodename}"
-    assert told == f"resume={run.path}: {run.path}: {holder} is still training it"
+    assert told == f"resume={run.path}: {holder} is still training it"
 
 
 def test_a_lock_that_is_taken_between_looking_and_training_counts(moved, digits_run, error_of, monkeypatch):

@@ -125,16 +125,31 @@ def test_own_yaml_and_own_classes(tmp_path, monkeypatch):
         (["sweep=nowhere"], "sweep=nowhere: "),
         (["data=digits", "name=a/b"], "name=a/b"),
         (["-m", "data=digits"], "overrides: -m: is none; -m and the like are for python -m vae_lightning.train"),
-        ("data=digits", 'overrides: give a list of text, as in ["data=digits", "model=mlp"]'),
+        ("data=digits", 'overrides: str is no list; give a list of text, as in ["data=digits", "model=mlp"]'),
+        (None, "overrides: NoneType is no list; give a list of text"),
+        ({"data": "digits"}, "overrides: dict is no list; give a list of text"),
+        ([3], "overrides: give a list of text"),
     ],
 )
 def test_a_mistake_is_one_line(overrides, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as told:
-        fit(overrides)
+        inspect.unwrap(fit)(overrides)  # not through what checks types while tests run
     assert str(told.value).startswith(message)
     assert "\n" not in str(told.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_overrides_that_come_but_once_are_all_heard(tmp_path):
+    run = inspect.unwrap(fit)(word for word in [*QUICK, f"run_dir={tmp_path / 'run'}"])
+    assert RunDir(run.path).overrides() == [*QUICK, f"run_dir={tmp_path / 'run'}"]
+
+
+def test_a_folder_of_yaml_that_is_not_there_and_a_device_that_is_none_are_value_errors(tmp_path):
+    with pytest.raises(ValueError, match=r"^config_dir: .*nowhere: no such folder$"):
+        fit(QUICK, config_dir=tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"^device: expected one of "):
+        inspect.unwrap(fit)(QUICK, device="tpu")
 
 
 def test_a_rank_of_torchrun_is_refused(monkeypatch):

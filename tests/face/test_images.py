@@ -1,5 +1,7 @@
 """Images of every kind come to the model as the same numbers, and what can't be told is refused."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -139,6 +141,12 @@ WANTED = "this run's model wants grey images of 6 x 6: [1, 6, 6] or [6, 6, 1] or
         (b"\x00" * 36, "images: bytes is no image"),
         ([[0.5] * 6] * 6, "images: list is no image"),
         ("nowhere.png", "images: nowhere.png: no such file"),
+        ("", "images: a path is empty"),
+        (torch.zeros(6, 6).to_sparse(), "images: a tensor that is sparse, quantized or without values is no image"),
+        (torch.zeros(6, 6, device="meta"), "images: a tensor that is sparse, quantized or without values is no image"),
+        (np.ma.masked_array(np.zeros((6, 6)), mask=np.eye(6)), "images: a masked array may lack pixels"),
+        (np.full((6, 6), 1 + 1e-7), "images: floats must lie in [0, 1], got 1.00000012 to 1.00000012; clip them"),
+        (Image.new("L", (0, 0)), "images: image 0 can't be read (it has no pixels)"),
     ],
 )
 def test_what_is_no_image_is_refused_in_one_line(images, message):
@@ -173,3 +181,11 @@ def test_a_folder_without_pictures_and_a_damaged_file_are_refused(tmp_path):
     closed.close()
     with pytest.raises(ValueError, match="image 1 can't be read"):
         as_batch([LEVELS[0], closed], GREY)
+
+
+def test_an_array_that_is_not_to_be_written_to_is_taken_without_a_word():
+    array = np.asarray(Image.fromarray(LEVELS[0, 0]))
+    assert not array.flags.writeable
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (batch_of(array, GREY) == batch_of(LEVELS[0], GREY)).all()

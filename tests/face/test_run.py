@@ -1,5 +1,6 @@
 """A run in Python gives the figures and the pictures that the commands give."""
 
+import inspect
 import json
 import sys
 
@@ -14,6 +15,8 @@ from vae_lightning.errors import UserError
 from vae_lightning.face.opening import open_run
 from vae_lightning.face.run import Run
 from vae_lightning.runs.trained import TrainedRun
+
+GREY = np.zeros((28, 28))
 
 
 @pytest.fixture(scope="module")
@@ -142,17 +145,39 @@ def test_the_model_is_ones_own(run, digits):
     [
         (lambda run: run.decode(np.zeros((2, 3))), r"z: an array of shape \[2, 3\]; give \[N, 4\], or \[4\] for one"),
         (lambda run: run.decode([0, 0, 0, np.nan]), "z: has values that are not finite"),
-        (lambda run: run.decode("four"), "z: str is no array of numbers"),
-        (lambda run: run.sample(0), "num_images must be at least 1"),
-        (lambda run: run.sample(1, temperature=-1), "temperature at least 0"),
-        (lambda run: run.elbo(np.zeros((28, 28)), num_samples=0), "num_samples must be at least 1, got 0"),
-        (lambda run: run.log_likelihood(np.zeros((28, 28)), num_samples=0), "num_samples must be at least 1, got 0"),
-        (lambda run: run.encode(np.zeros((28, 28)), labels=1), "labels: this run's model is not told labels"),
+        (lambda run: run.decode([1e300, 0, 0, 0]), "z: has values that are not finite, as float32"),
+        (lambda run: run.decode("four"), "z: str is no array of real numbers"),
+        (lambda run: run.decode(np.zeros(4, complex)), "z: ndarray is no array of real numbers"),
+        (lambda run: run.decode(torch.zeros(2, 4).to_sparse()), "z: Tensor is no array of real numbers"),
+        (lambda run: run.sample(0), "num_images: expected a whole number of at least 1, got 0"),
+        (lambda run: run.sample(1, temperature=-1), "temperature: expected a number of at least 0, got -1"),
+        (lambda run: run.elbo(GREY, num_samples=0), "num_samples: expected a whole number of at least 1, got 0"),
+        (lambda run: run.log_likelihood(GREY, num_samples=0), "num_samples: expected a whole number of at least 1"),
+        (lambda run: run.encode(GREY, labels=1), "labels: this run's model is not told labels"),
     ],
 )
 def test_what_cannot_be_is_a_value_error(run, call, message):
     with pytest.raises(ValueError, match=message):
         call(run)
+
+
+@pytest.mark.parametrize("value", [1.5, "3", [1], True])
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        (Run.sample, "num_images"),
+        (Run.sample, "seed"),
+        (Run.elbo, "num_samples"),
+        (Run.elbo, "seed"),
+        (Run.log_likelihood, "num_samples"),
+    ],
+)
+def test_a_number_of_another_kind_is_a_value_error(run, method, name, value):
+    images = {} if method is Run.sample else {"images": GREY}
+    with pytest.raises(ValueError, match=rf"^{name}: expected a whole number of at least"):
+        inspect.unwrap(method)(run, **images, **{name: value})  # not through what checks types while tests run
+    given = images | {name: np.int64(2)}
+    assert len(inspect.unwrap(method)(run, **given))
 
 
 def test_no_images_give_no_rows(run):
@@ -184,7 +209,27 @@ def test_what_is_no_run_is_told_in_one_line(tmp_path, moved, digits_run):
         open_run(tmp_path)
     assert str(told.value) == f"run={tmp_path}: is a sweep's directory; choose one of its jobs, as in run={tmp_path}/0"
     copy = moved(digits_run)
+    for file, more in {"config.yaml": "", "checkpoints/best.ckpt": ", and ckpt="}.items():
+        with pytest.raises(UserError) as told:
+            open_run(copy.path / file)
+        assert str(told.value).endswith(f": is a file of a run; give the run's directory, {copy.path}{more}")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file: is a file, no run directory"):
+        open_run(tmp_path / "file")
     for checkpoint in copy.checkpoints.iterdir():
         checkpoint.unlink()
     with pytest.raises(UserError, match="it has no checkpoint yet"):
         open_run(copy.path)
+
+
+def test_what_names_no_place_and_no_device_is_a_value_error(digits_run):
+    opening = inspect.unwrap(open_run)
+    for given in (None, 3, b"x"):
+        with pytest.raises(ValueError, match=r"^path: expected a path, got "):
+            opening(given)
+    with pytest.raises(ValueError, match=r"^ckpt: expected a path, got 3"):
+        opening(digits_run.path, ckpt=3)
+    for device in ("foo", torch.device("meta"), torch.device("cuda", 1), None):
+        with pytest.raises(ValueError, match=rf"^device: expected one of auto, cpu, cuda, mps, got {device}"):
+            opening(digits_run.path, device=device)
+    assert opening(digits_run.path, device=torch.device("cpu")).epoch == open_run(digits_run.path, device="cpu").epoch

@@ -35,6 +35,7 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _DEEPEST = 20  # levels of a config
 _LONGEST = 1000  # items of a list, whose types are all looked at
 _LONGEST_NAME = 255  # bytes, of which it names a folder
+_MOST_TOLD = 6  # names of classes in a message
 _OWN = ("vae_lightning", "lightning", "torch", "optuna")  # too much to be opened as a whole
 
 
@@ -296,6 +297,8 @@ def _distrust(path: str, key: str, slot: str | None) -> str:
     valid = sorted(name.rpartition(".")[2] for name, entry in TABLE.items() if slot in (None, *entry.slots))
     package = path.split(".")[0]
     hint = package if package.isidentifier() and package not in _OWN else told
+    if len(valid) > _MOST_TOLD:  # what is to be done comes last, and has to be seen
+        valid = [*valid[: _MOST_TOLD - 1], f"{len(valid) - _MOST_TOLD + 1} others"]
     here = f"one of {', '.join(valid)} here" if valid else "no class here"
     if slot in FAMILIES:
         kind, room = FAMILIES[slot].kind.rpartition(".")[2], FAMILIES[slot].room

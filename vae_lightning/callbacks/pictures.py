@@ -33,7 +33,7 @@ from vae_lightning.drawing.png import encode_png
 from vae_lightning.errors import UserError
 from vae_lightning.loggers.showing import show_picture
 from vae_lightning.models.latent_model import LatentModel
-from vae_lightning.pictures.picture import MOST_SAMPLES, Drawing, Picture, PictureOfSamples
+from vae_lightning.pictures.picture import MOST_SAMPLES, Drawing, Picture, PictureOfSamples, drawing_of
 
 log = logging.getLogger("vae_lightning")
 
@@ -73,6 +73,9 @@ class PictureCallback(PeriodicCallback, ABC):
         except UserError as reason:  # no reason to end a run: what it could have been told of before is, in `check`
             log.warning("callbacks.%s: %s", self.name, reason)
             return
+        except Exception as error:  # a mistake in a picture of the user's own
+            error.add_note(f"while callbacks.{self.name} was drawn, a {type(self.picture).__qualname__}")
+            raise
         with spared("pictures"):
             self.publish(trainer, epoch, drawing)
 
@@ -190,7 +193,7 @@ class DrawPicture(PictureCallback):
         return self.name.title().replace("_", "")
 
     def drawn(self, source: TrainingSource) -> Drawing:
-        return self.picture.draw(self.picture.look(source), source.context)
+        return drawing_of(self.picture, self.picture.look(source), source.context)
 
 
 def as_callbacks(chosen: Mapping[str, Callback | Picture], vae: LatentModel) -> tuple[list[Callback], list[str]]:

@@ -19,7 +19,7 @@ class Throughput(Callback):
     first few batches don't count.
 
     Args:
-        every_n_steps: each figure is the mean over at least that many batches.
+        every_n_steps: each figure is the mean over at least that many batches, or over a whole epoch that has fewer.
 
     Raises:
         ValueError: `every_n_steps` is below 1.
@@ -40,6 +40,7 @@ class Throughput(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._mark = time.perf_counter()
+        self._logged = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._mark = time.perf_counter()
@@ -57,7 +58,7 @@ class Throughput(Callback):
             self._warm_up_left -= len(batch.images)
             return
         self._count(batch, trainer.world_size, seconds)
-        # A short first epoch still gets a figure.
+        # A short epoch still gets a figure, of the batches there are.
         if self._steps >= self.every_n_steps or (last and not self._logged):
             self._log(trainer)
 

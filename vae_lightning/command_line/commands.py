@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vae_lightning.command_line.console import quiet_when_unread, reporting_errors
 from vae_lightning.command_line.explanations import explanation, not_chosen
+from vae_lightning.command_line.options import options_first
 from vae_lightning.command_line.places import typed_with_home
 from vae_lightning.command_line.quoting import check_words
 from vae_lightning.command_line.schema import CONF_DIR, register
@@ -91,7 +92,7 @@ def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]
             return task(config)
 
         try:
-            sys.argv = [typed[0], *for_hydra(typed[1:])]
+            sys.argv = [typed[0], *options_first(for_hydra(typed[1:]))]
             try:
                 hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(as_typed)()
             finally:

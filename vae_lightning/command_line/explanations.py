@@ -41,6 +41,9 @@ def explanation(error: Exception, config_name: str) -> str:
         return _no_such_key(key[1], config_name)
     if isinstance(error, OverrideParseException) and "=" not in error.override:
         return or_with_spaces(error.override, sys.argv[1:])
+    several = re.search(r"Ambiguous value for argument '(.*?)'", str(error), re.DOTALL)
+    if several:
+        return _one_of_several(several[1])
     value = re.search(r"(Value '.*?'.*)", _whole(error))
     if key and value:
         return f"{key[1]}: {value[1]}"
@@ -48,6 +51,12 @@ def explanation(error: Exception, config_name: str) -> str:
     if value and merge:
         return f"{merge[1]}: {value[1]}"
     return " ".join(str(error).split())
+
+
+def _one_of_several(word: str) -> str:
+    """What to say of values to sweep over where no sweep was asked for."""
+    key, _, value = word.partition("=")
+    return f"{word}: several values are a sweep, python -m vae_lightning.train -m; as one list it is {key}=[{value}]"
 
 
 def _whole(error: BaseException) -> str:
@@ -68,7 +77,7 @@ def _no_such_key(key: str, config_name: str) -> str:
         siblings = [str(name) for name in node]
     if key in siblings:  # a key that was typed as if it were a group to choose from
         return f"{key}: has no options to choose from here; give single keys, {key}.<key>=..., as in --help"
-    return _unlisted(key, parent, node) or unknown_key(key, siblings)
+    return _unlisted(key, parent, node) or _of_ones_own(key, parent) or unknown_key(key, siblings)
 
 
 def _composed(config_name: str) -> DictConfig | None:
@@ -99,6 +108,14 @@ def _unlisted(key: str, parent: str, node: Any) -> str | None:
     ):
         return None
     return f"{key}: is not listed, but {target.rpartition('.')[2]} takes it: {for_shell(f'+{typed}')} adds it"
+
+
+def _of_ones_own(key: str, parent: str) -> str | None:
+    """What to say of a callback or a logger that was typed as one that there is already."""
+    typed = next((word for word in sys.argv[1:] if word.startswith(f"{key}={{")), None)
+    if typed is None or parent not in ("callbacks", "logger"):
+        return None
+    return f"{key}: {parent} has none of this name: {for_shell(f'+{typed}')} adds it"
 
 
 def _groups(config_name: str) -> set[str]:

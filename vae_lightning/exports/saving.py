@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.drawing.png import encode_png
-from vae_lightning.pictures.picture import Drawing, NothingToDrawError, Picture
+from vae_lightning.pictures.picture import Drawing, NothingToDrawError, Picture, drawing_of
 from vae_lightning.runs.source import Source
 
 
@@ -35,6 +35,6 @@ def save_picture(picture: Picture, source: Source, folder: Path, name: str) -> N
         raise NothingToDrawError(f"mode={name} is {reason}")
     picture.check(source)
     seen = picture.look(source)
-    save_drawing(folder, name, picture.draw(seen, source.context))
+    save_drawing(folder, name, drawing_of(picture, seen, source.context))
     for number, image in enumerate(picture.single_images(seen)):
         save_image(folder / f"{picture.image_name}_{number:04d}.png", image)

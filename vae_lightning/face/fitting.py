@@ -1,13 +1,16 @@
 """Trains a run for Python code, as the command line does it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.command_line.composing import composed, typed_as
 from vae_lightning.errors import ArgumentError, UserError
+from vae_lightning.face.devices import named_device
 from vae_lightning.face.run import Run
 from vae_lightning.face.surroundings import undisturbed
 from vae_lightning.launch.output import configure_logging
@@ -20,7 +23,10 @@ from vae_lightning.runs.trained import Device, open_trained
 
 
 def fit(
-    overrides: Sequence[str] = (), *, config_dir: str | os.PathLike[str] | None = None, device: Device = "auto"
+    overrides: Iterable[str] = (),
+    *,
+    config_dir: str | os.PathLike[str] | None = None,
+    device: Device | torch.device = "auto",
 ) -> Run:
     """Train a run as `python -m vae_lightning.train` does with these overrides, and open it.
 
@@ -34,14 +40,21 @@ def fit(
         device: where the opened run computes.
 
     Raises:
-        UserError: an override that can't work, or a run that failed, on one line.
+        UserError: an override that can't work, or a run that failed, on one line; a ValueError, too, of an argument
+            that can't be one.
         KeyboardInterrupt: Ctrl-C; the run has been saved.
     """
-    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
-        raise ArgumentError('overrides: give a list of text, as in ["data=digits", "model=mlp"]')
+    wanted = 'give a list of text, as in ["data=digits", "model=mlp"]'
+    if isinstance(overrides, str | Mapping) or not isinstance(overrides, Iterable):
+        raise ArgumentError(f"overrides: {type(overrides).__name__} is no list; {wanted}")
+    overrides = list(overrides)  # a generator gives them once
+    if not all(isinstance(override, str) for override in overrides):
+        raise ArgumentError(f"overrides: {wanted}")
     if option := next((override for override in overrides if override.startswith("-")), None):
         raise ArgumentError(f"overrides: {option}: is none; -m and the like are for python -m vae_lightning.train")
-    world = given_world()
+    if config_dir is not None and not os.path.isdir(config_dir):
+        raise ArgumentError(f"config_dir: {os.fspath(config_dir)}: no such folder")
+    place, world = named_device(device), given_world()
     if world.size > 1:
         raise UserError(
             f"fit: {world.launcher} has started {world.size} processes; python -m vae_lightning.train trains in them"
@@ -51,7 +64,7 @@ def fit(
         config, typed = composed("train", overrides, config_dir)
         with typed_as("vae-train", overrides):
             run_dir, own = _trained(config, typed)
-        return Run(open_trained(str(run_dir.path), device=device, trust=own.packages, typed=sorted(own.typed)))
+        return Run(open_trained(str(run_dir.path), device=place, trust=own.packages, typed=sorted(own.typed)))
 
 
 def _trained(config: dict[str, Any], overrides: list[str]) -> tuple[RunDir, Trust]:

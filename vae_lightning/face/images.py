@@ -21,6 +21,7 @@ from vae_lightning.runs.images import picture_files
 Images: TypeAlias = Any  # an array, a tensor, a PIL image, a path, or a sequence of them: no annotation tells arrays
 Shape: TypeAlias = tuple[int, int, int]
 
+_ROUNDING = 0.01  # so far beyond [0, 1] pixels may come out of arithmetic
 _KINDS = "arrays, tensors, PIL images, paths of files or folders, or a list of them"
 
 
@@ -51,6 +52,8 @@ def as_batch(images: Images, data: ImageDataModule) -> Float32[Tensor, "N C H W"
 
 def _part(given: Images, data: ImageDataModule, first_index: int) -> Float32[Tensor, "N C H W"]:
     if isinstance(given, str | os.PathLike):
+        if not os.fspath(given):  # which would be the current folder
+            raise ArgumentError("images: a path is empty")
         return _prepared(_files(given), data, first_index)
     if isinstance(given, Image.Image):
         return _prepared([given], data, first_index)
@@ -75,6 +78,8 @@ def _read(data: ImageDataModule, picture: Any, index: int) -> Tensor:
     try:
         if not isinstance(picture, Image.Image):
             return data.read_images([picture], index)[0]
+        if 0 in picture.size:
+            raise ValueError("it has no pixels")
         return data.read_image(picture, index)
     except UserError as error:
         raise ArgumentError(str(error)) from error
@@ -84,15 +89,21 @@ def _read(data: ImageDataModule, picture: Any, index: int) -> Tensor:
 
 def _tensor(given: Any) -> Tensor:
     if isinstance(given, Tensor):
+        if given.layout != torch.strided or given.is_meta or given.is_quantized:
+            raise ArgumentError(
+                "images: a tensor that is sparse, quantized or without values is no image; give a dense one"
+            )
         return given.detach().cpu()
     if not hasattr(given, "__array__"):
         raise ArgumentError(f"images: {type(given).__name__} is no image; give {_KINDS}")
+    if np.ma.isMaskedArray(given):
+        raise ArgumentError("images: a masked array may lack pixels; give one that is filled")
     array = np.asarray(given)
     if array.dtype.kind not in "fb" and array.dtype != np.uint8:
         raise _no_pixels(str(array.dtype))
     if array.dtype.kind == "f":
         array = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32)
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # PIL's arrays are not to be written to
 
 
 def _pixels(images: Tensor, dtype: str) -> Float32[Tensor, "N C H W"]:
@@ -105,8 +116,10 @@ def _pixels(images: Tensor, dtype: str) -> Float32[Tensor, "N C H W"]:
     pixels = images.float()
     low, high = (float(end) for end in pixels.aminmax()) if pixels.numel() else (0.0, 0.0)
     if low < 0 or high > 1:
-        hint = "divide them by 255" if low >= 0 else "shift and scale them"
-        raise ArgumentError(f"images: floats must lie in [0, 1], got {low:g} to {high:g}; {hint}, or give uint8")
+        is_near = low > -_ROUNDING and high < 1 + _ROUNDING
+        hint = "clip them" if is_near else "divide them by 255" if low >= 0 else "shift and scale them"
+        got = f"{low:.9g} to {high:.9g}" if is_near else f"{low:g} to {high:g}"
+        raise ArgumentError(f"images: floats must lie in [0, 1], got {got}; {hint}, or give uint8")
     return pixels
 
 

@@ -4,6 +4,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
+from vae_lightning.errors import ArgumentError
+from vae_lightning.face.devices import named_device
 from vae_lightning.face.run import Run
 from vae_lightning.face.surroundings import undisturbed
 from vae_lightning.runs.trained import Device, open_trained
@@ -13,7 +17,7 @@ def open_run(
     path: str | os.PathLike[str],
     *,
     ckpt: str | os.PathLike[str] = "best",
-    device: Device = "auto",
+    device: Device | torch.device = "auto",
     data: dict[str, Any] | None = None,
     trust: str | Sequence[str] = (),
 ) -> Run:
@@ -24,12 +28,16 @@ def open_run(
     Args:
         path: the run directory, such as outputs/2026-11-20/14-03-27_mnist_conv, or a sweep's job.
         ckpt: "best", of the highest validation ELBO, "last", or the path of a checkpoint.
-        device: where the model computes; "auto" is a GPU where there is one.
+        device: where the model computes, by name or as a `torch.device`; "auto" is a GPU where there is one.
         data: keys of the data's config that replace the run's.
         trust: packages besides this project whose classes the config may build.
 
     Raises:
-        UserError: no such run, no checkpoint in it or one that can't be read, a device that is not there.
+        UserError: no such run, no checkpoint in it or one that can't be read, a device that is not there; a ValueError,
+            too, where it is of a kind that can't be one.
     """
+    for name, value in {"path": path, "ckpt": ckpt}.items():
+        if not isinstance(value, str | os.PathLike):
+            raise ArgumentError(f"{name}: expected a path, got {value!r}")
     with undisturbed():  # the weights are drawn before they are read
-        return Run(open_trained(os.path.expanduser(path), os.fspath(ckpt), device, data, trust))
+        return Run(open_trained(os.path.expanduser(path), os.fspath(ckpt), named_device(device), data, trust))

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Iterator
 from functools import cached_property
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +143,11 @@ class Run:
         Raises:
             ValueError: a number that is too small, or labels that can't be taken.
         """
-        if num_images < 1 or seed < 0 or not 0 <= temperature < math.inf:
-            given = f"got {num_images}, {seed} and {temperature}"
-            raise ArgumentError(f"num_images must be at least 1, seed and temperature at least 0, {given}")
-        told = self._labels(labels, num_images)
-        z = self._opened.draw(torch.arange(num_images), seed, temperature, told)
+        count, noise_seed = _whole("num_images", num_images, 1), _whole("seed", seed, 0)
+        if not isinstance(temperature, Real) or not 0 <= temperature < math.inf:
+            raise ArgumentError(f"temperature: expected a number of at least 0, got {temperature!r}")
+        told = self._labels(labels, count)
+        z = self._opened.draw(torch.arange(count), noise_seed, float(temperature), told)
         return self._opened.decode(z, told).numpy()
 
     def elbo(
@@ -166,7 +167,7 @@ class Run:
         Raises:
             ValueError: images or labels that can't be taken, or a num_samples below 1.
         """
-        count = samples_in_training(self._opened) if num_samples is None else _at_least_1("num_samples", num_samples)
+        count = samples_in_training(self._opened) if num_samples is None else _whole("num_samples", num_samples, 1)
         noise_seed = evaluation_seed(self._seed(seed), "test")
         terms = [
             elbo_terms(self._opened.vae, batch, count, noise_seed).elbo.double().cpu()
@@ -191,7 +192,7 @@ class Run:
         Raises:
             ValueError: images or labels that can't be taken, or a num_samples below 1.
         """
-        metric = LogLikelihood(num_samples=_at_least_1("num_samples", num_samples))
+        metric = LogLikelihood(num_samples=_whole("num_samples", num_samples, 1))
         sampled = metric.sampler(self._opened.vae, self.image_shape, self._seed(seed), "test")
         with torch.no_grad():
             bounds = [
@@ -207,8 +208,8 @@ class Run:
     def _labels(self, labels: Labels, count: int) -> Tensor | None:
         return as_labels(labels, count, self.num_classes)
 
-    def _seed(self, seed: int | None) -> int:
-        return self._opened.config["seed"] if seed is None else seed
+    def _seed(self, seed: Any) -> int:
+        return self._opened.config["seed"] if seed is None else _whole("seed", seed, 0)
 
     def _batches(self, images: Images, labels: Labels, batch_size: int) -> Iterator[ImageBatch]:
         """The images on the model's device, so many at a time, with their places for indices."""
@@ -221,18 +222,21 @@ class Run:
     def _latents(self, z: Any) -> Float32[Tensor, "N D"]:
         wanted = f"give [N, {self.latent_dim}], or [{self.latent_dim}] for one image"
         try:
-            values = torch.as_tensor(np.asarray(z.detach().cpu() if isinstance(z, Tensor) else z, dtype=np.float64))
-        except (ValueError, TypeError) as error:
-            raise ArgumentError(f"z: {type(z).__name__} is no array of numbers; {wanted}") from error
+            given = np.asarray(z.detach().cpu() if isinstance(z, Tensor) else z)
+            if given.dtype.kind not in "fiu":
+                raise TypeError(given.dtype)
+            values = torch.as_tensor(given.astype(np.float64))
+        except (ValueError, TypeError, NotImplementedError) as error:  # of a sparse tensor, or of lists that are ragged
+            raise ArgumentError(f"z: {type(z).__name__} is no array of real numbers; {wanted}") from error
         latents = values.unsqueeze(0) if values.ndim == 1 else values
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
             raise ArgumentError(f"z: an array of shape {list(values.shape)}; {wanted}")
-        if not bool(latents.isfinite().all()):
-            raise ArgumentError("z: has values that are not finite")
+        if not bool(latents.float().isfinite().all()):
+            raise ArgumentError("z: has values that are not finite, as float32")
         return latents.float()
 
 
-def _at_least_1(name: str, value: int) -> int:
-    if value < 1:
-        raise ArgumentError(f"{name} must be at least 1, got {value}")
-    return value
+def _whole(name: str, value: Any, least: int) -> int:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ArgumentError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+    return int(value)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 _NAME = "lifeline"
 _GRACE_S = 30.0  # for the main thread to save; it can't while it waits for a rank that is gone
@@ -41,6 +42,18 @@ def ended_after_signals() -> Iterator[None]:
         yield
     finally:
         stop()
+
+
+def await_end(parent: int, status: int) -> NoReturn:
+    """Do nothing more until the parent ends this process, or is gone itself.
+
+    Args:
+        parent: the parent's process id, from before it may have ended.
+        status: the exit code where nobody is left to be told anything.
+    """
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(status)
 
 
 def _start(parent: int | None, grace_s: float) -> Callable[[], None]:

@@ -33,10 +33,21 @@ def check_finite(latents: Latents) -> None:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture, and where it moves too its animation as the bytes of a GIF."""
+    """A picture, and where it moves too its animation as the bytes of a GIF.
+
+    Raises:
+        TypeError: another kind of picture.
+    """
 
     picture: UInt8[np.ndarray, "H W 3"]
     animation: bytes | None = None
+
+    def __post_init__(self) -> None:
+        given: Any = self.picture
+        if not isinstance(given, np.ndarray) or given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3:
+            is_array = isinstance(given, np.ndarray)
+            told = f"{given.dtype} {list(given.shape)}" if is_array else type(given).__name__
+            raise TypeError(f"the picture of a Drawing is a uint8 array [H, W, 3], got {told}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +108,18 @@ class Picture(ABC):
     def single_images(self, seen: Any) -> Iterable[UInt8[Tensor, "C H W"]]:
         """Images that `generate` leaves beside the picture, each as a file that is called `image_name` and numbered."""
         return ()
+
+
+def drawing_of(picture: Picture, seen: Any, context: str) -> Drawing:
+    """What the picture draws of what it saw.
+
+    Raises:
+        TypeError: it returns something else, as a picture of the user's own may.
+    """
+    drawing: Any = picture.draw(seen, context)
+    if not isinstance(drawing, Drawing):
+        raise TypeError(f"{type(picture).__qualname__}.draw returns a Drawing, got {type(drawing).__name__}")
+    return drawing
 
 
 @dataclass(frozen=True, kw_only=True)

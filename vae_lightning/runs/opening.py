@@ -7,8 +7,8 @@ from typing import Any
 
 from vae_lightning.disk.files import check_contents
 from vae_lightning.errors import UserError
-from vae_lightning.runs.records import RunDir
-from vae_lightning.runs.training_lock import trainer_of
+from vae_lightning.runs.records import CHECKPOINTS, RunDir
+from vae_lightning.runs.training_lock import naming, trainer_of
 
 
 def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
@@ -25,7 +25,7 @@ def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
     """
     run, named = RunDir(Path(path)), f"{key}={path}"
     if not run.path.is_dir():
-        raise UserError(f"{named}: no such directory")
+        raise UserError(f"{named}: {_no_directory(run.path)}")
     if (run.path / "multirun.yaml").is_file() and not os.path.lexists(run.path / "config.yaml"):
         raise UserError(f"{named}: is a sweep's directory; choose one of its jobs, as in {key}={run.path / '0'}")
     if not os.path.lexists(run.path / "config.yaml"):
@@ -36,6 +36,15 @@ def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
         _read_to_check("overrides.yaml", run.overrides, named)
         check_idle(run, named)
     return run
+
+
+def _no_directory(path: Path) -> str:
+    if not path.is_file():
+        return "no such directory"
+    run = path.parent.parent if path.parent.name == CHECKPOINTS else path.parent
+    if not os.path.lexists(run / "config.yaml"):
+        return "is a file, no run directory"
+    return f"is a file of a run; give the run's directory, {run}" + (", and ckpt=" if path.suffix == ".ckpt" else "")
 
 
 def check_safe(run: RunDir, what: str) -> None:
@@ -63,4 +72,4 @@ def check_idle(run: RunDir, what: str) -> None:
         trainer = trainer_of(run.path)
         by_status = f"process {status.get('pid')} on {status.get('host')}"
         way_out = "" if trainer else " (if it is not, remove its status.json)"
-        raise UserError(f"{what}: {run.path}: {trainer or by_status} is still training it{way_out}")
+        raise UserError(f"{naming(what, run.path)}: {trainer or by_status} is still training it{way_out}")

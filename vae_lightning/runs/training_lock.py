@@ -37,14 +37,19 @@ def locked(path: Path, what: str) -> Iterator[None]:
             with hold(path / PROCESS_LOCK, _PATIENCE_S):
                 _remove_parts(path)
         except HeldError as error:
-            raise UserError(f"{what}: {path}: {error} is still training it") from error
+            raise UserError(f"{naming(what, path)}: {error} is still training it") from error
         except NoLocksError:
             log.warning("%s: its file system has no locks; start one command at a time on it", path)
         except OSError as error:
-            raise UserError(f"{what}: {path} can't be written to ({error.strerror})") from error
+            raise UserError(f"{naming(what, path)} can't be written to ({error.strerror})") from error
         except ValueError as error:
-            raise UserError(f"{what}: {path}: a lock file is {error}") from error
+            raise UserError(f"{naming(what, path)}: a lock file is {error}") from error
         yield
+
+
+def naming(what: str, path: Path) -> str:
+    """How a message begins that is about a run directory: what names it, and the directory unless that has it."""
+    return what if what.endswith(f"={path}") else f"{what}: {path}"
 
 
 @contextmanager

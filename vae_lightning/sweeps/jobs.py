@@ -18,7 +18,7 @@ from vae_lightning.launch.start import prepared
 from vae_lightning.machine.environment import environment
 from vae_lightning.machine.gpus import num_ranks, own_gpus
 from vae_lightning.machine.interruption import Interrupted, interruptible, number_of
-from vae_lightning.machine.lifeline import end_with_parent
+from vae_lightning.machine.lifeline import await_end, end_with_parent
 from vae_lightning.machine.world import World, joined_world
 from vae_lightning.runs.directories import is_mere_start, remove_run, take_job
 from vae_lightning.runs.opening import check_idle, check_safe
@@ -220,9 +220,7 @@ def _held(num_at_once: int) -> Iterator[None]:
         with interruptible():
             yield
     except KeyboardInterrupt as interrupt:
-        while os.getppid() == launcher:
-            time.sleep(0.2)
-        os._exit(128 + number_of(interrupt))  # nobody is there to be told anything
+        await_end(launcher, 128 + number_of(interrupt))
 
 
 def let_jobs_save(sweep: Path, number: int) -> None:
