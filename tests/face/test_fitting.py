@@ -79,7 +79,8 @@ def test_it_leaves_the_process_as_it_was(tmp_path, monkeypatch):
         assert surroundings() == before
         inspect.unwrap(open_run)(run.path, device="cpu")
     assert draws() == expected
-    assert run.path.parts[0] == "outputs"
+    assert run.path.relative_to(tmp_path).parts[0] == "outputs"
+    assert ", outputs/" in repr(run)
     assert run.path.name.endswith("_digits_mlp")
 
 

@@ -45,11 +45,13 @@ class Run:
 
     def __init__(self, opened: TrainedRun):
         self._opened = opened
+        self._path = opened.run_dir.path.absolute()
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.image_shape))
         told = "" if self.num_classes is None else f", {self.num_classes} labels"
-        return f"<Run {self.name}: epoch {self.epoch}, {self.latent_dim} latents, images {shape}{told}, {self.path}>"
+        place = self._opened.run_dir.path  # as it was named
+        return f"<Run {self.name}: epoch {self.epoch}, {self.latent_dim} latents, images {shape}{told}, {place}>"
 
     @property
     def name(self) -> str:
@@ -58,8 +60,8 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """Its directory."""
-        return self._opened.run_dir.path
+        """Its directory, an absolute path: it holds wherever the program goes."""
+        return self._path
 
     @property
     def epoch(self) -> int:
