@@ -53,6 +53,11 @@ def test_only_training_counts_and_not_its_first_batches(fit, clock, tensorboard,
     assert trainer.progress_bar_metrics["img/s"] == 40.0
 
 
+def test_every_short_epoch_has_a_figure_of_its_own(fit, clock, tensorboard):
+    fit(Pass(clock), Throughput(every_n_steps=50))
+    assert [event.step for event in tensorboard().Scalars("train/images_per_s")] == [5, 11, 17]
+
+
 def test_all_ranks_count(fit, clock, monkeypatch):
     monkeypatch.setattr(Trainer, "world_size", 3)
     callback = Throughput(every_n_steps=4)
