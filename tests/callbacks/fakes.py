@@ -86,6 +86,7 @@ class FakeModule(LightningModule):
         output = self.vae.decoder(self.vae.encoder(images) + torch.randn(self.vae.latent_dim))
         loss = (output - images.flatten(1)).square().sum(dim=1).mean()
         self.log("train/loss", loss)
+        self.log("train/loss_epoch", loss)
         self.log("train/elbo", -loss)
         return loss
 

@@ -4,6 +4,7 @@ import copy
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
@@ -79,8 +80,11 @@ def test_training_is_a_plain_loop(optimizer, stepping, loop, steps):
     moved = [name for name, value in begin.items() if not torch.allclose(value, expected[name], rtol=1e-3, atol=1e-5)]
     assert len(moved) > len(begin) / 2
     if "accumulate" not in loop:
-        logged = [row["train/loss"] for _, row in fitted.of("train")]
+        logged = [row["train/loss"] for _, row in fitted.of("train") if "train/loss" in row]
         assert logged == pytest.approx(losses, rel=1e-4)
+    of_epoch = [row["train/loss_epoch"] for _, row in fitted.rows if "train/loss_epoch" in row]
+    epochs = loop.get("epochs", 1)
+    assert of_epoch == pytest.approx([sum(each) / len(each) for each in np.split(np.array(losses), epochs)], rel=1e-4)
 
 
 def test_steps_are_counted_and_logged_from_zero_on():

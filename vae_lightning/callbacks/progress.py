@@ -9,7 +9,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
+from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.errors import require_at_least
+from vae_lightning.loggers.figures import LOSS_OF_EPOCH
 
 log = logging.getLogger("vae_lightning")  # goes to the terminal, above the bar, and to train.log
 _ON_BAR = {"loss": "train/loss", "elbo": "train/elbo", "img/s": "train/images_per_s"}
@@ -21,6 +23,8 @@ class ProgressBar(TQDMProgressBar):
     Where stdout is a file or a pipe there is no bar, only the lines:
 
         epoch 3/20  train loss 101.2  val elbo -99.8  18200 images/s  4.1 s
+
+    The training loss is the mean over the epoch's images, and so is their number a second.
 
     Args:
         refresh_rate: at least so many batches between two refreshes; each one waits for the device.
@@ -81,13 +85,19 @@ class ProgressBar(TQDMProgressBar):
     def _line(self, trainer: Trainer) -> str:
         metrics = trainer.callback_metrics
         parts = [_epoch(trainer)]
-        if "train/loss" in metrics:
-            parts.append(f"train loss {_short(metrics['train/loss'])}")
+        if LOSS_OF_EPOCH in metrics:
+            parts.append(f"train loss {_short(metrics[LOSS_OF_EPOCH])}")
         if "val/elbo" in metrics and self._validated:  # else it would be an older epoch's
             parts.append(f"val elbo {_short(metrics['val/elbo'])}")
-        if "train/images_per_s" in metrics:
-            parts.append(f"{_short(metrics['train/images_per_s'])} images/s")
+        if (rate := _images_per_second(trainer)) is not None:
+            parts.append(f"{_short(rate)} images/s")
         return "  ".join([*parts, f"{time.perf_counter() - self._epoch_start:.1f} s"])
+
+
+def _images_per_second(trainer: Trainer) -> float | None:
+    """This epoch's mean; None where nothing measures it, or nothing of this epoch has been measured."""
+    measuring = [callback for callback in trainer.callbacks if isinstance(callback, Throughput)]
+    return measuring[0].epoch_images_per_second if measuring else None
 
 
 def _epoch(trainer: Trainer) -> str:

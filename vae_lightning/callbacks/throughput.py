@@ -35,12 +35,18 @@ class Throughput(Callback):
         """The mean over the run so far, None before there is any."""
         return self._total_images / self._total_seconds if self._total_seconds else None
 
+    @property
+    def epoch_images_per_second(self) -> float | None:
+        """The mean over this epoch so far, None before there is any."""
+        return self._epoch_images / self._epoch_seconds if self._epoch_seconds else None
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._reset()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._mark = time.perf_counter()
         self._logged = False
+        self._epoch_images, self._epoch_seconds = 0, 0.0
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._mark = time.perf_counter()
@@ -64,6 +70,7 @@ class Throughput(Callback):
 
     def _reset(self) -> None:
         self._total_images, self._total_seconds = 0, 0.0
+        self._epoch_images, self._epoch_seconds = 0, 0.0
         self._steps, self._images, self._seconds = 0, 0, 0.0
         self._warm_up_left = _WARM_UP_BATCHES
         self._logged = False
@@ -75,6 +82,8 @@ class Throughput(Callback):
         self._seconds += seconds
         self._total_images += num_images
         self._total_seconds += seconds
+        self._epoch_images += num_images
+        self._epoch_seconds += seconds
 
     def _log(self, trainer: Trainer) -> None:
         rate = self._images / self._seconds

@@ -7,7 +7,8 @@ Under `KEY`, as plain data and tensors:
     accumulated  how many of them since the last optimizer step
     run          what must be the same for going on bit for bit: number and size of the batches, ranks, ...
     ranks        of each rank: `random`, the states of its generators by device; `gradients`, those that no step has
-                 used yet; `buffers`, in which ranks differ (BatchNorm)
+                 used yet; `buffers`, in which ranks differ (BatchNorm); `loss`, the sum of the epoch's so far and the
+                 number of its images, which an earlier version did not have
 """
 
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ def state_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         gradients = {name: value.grad.cpu() for name, value in named if value.grad is not None}
     buffers = {name: value.cpu() for name, value in module.named_buffers()}
     own = {"random": _random_states(module.device), "gradients": gradients, "buffers": buffers}
+    own["loss"] = module.epoch_loss.state()
     return {
         "batches": module.num_trained,
         "validating": trainer.validating,
@@ -119,6 +121,8 @@ def restore(place: Place, trainer: Trainer, module: LightningModule) -> None:
     with torch.no_grad():
         for name, buffer in place.state["buffers"].items():
             buffers[name].copy_(buffer)
+    if "loss" in place.state:
+        module.epoch_loss.restore(place.state["loss"])
     random = place.state["random"]
     torch.set_rng_state(random["cpu"])
     if module.device.type in _GENERATORS:

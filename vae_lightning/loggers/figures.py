@@ -6,6 +6,8 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
+LOSS_OF_EPOCH = "train/loss_epoch"  # the mean over an epoch's images; train/loss is of one batch
+
 
 def current_step(trainer: Trainer) -> int:
     """The number of the last optimizer step, counted from 0; 0 before the first. TensorBoard's axis."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from vae_lightning.disk.files import open_regular
 
 CURVES = ("val/elbo", "train/loss")
+_OF_EPOCH = {"train/loss_epoch": "train/loss"}  # a mean over the epoch, in place of a batch's where there is one
 Curve = list[tuple[int, float]]
 _MOST_BYTES = 256_000_000
 _MOST_ROWS, _MOST_EPOCHS = 1_000_000, 100_000
@@ -18,12 +19,14 @@ _HUGE = 1e300  # no figure: sums and differences of such would be none
 
 
 def read_curves(file: Path) -> dict[str, Curve]:
-    """Of each metric the last value of each epoch, which the file counts from 0 and people from 1.
+    """Of each metric the last value of each epoch, or where there is one the epoch's mean.
+
+    The file counts epochs from 0 and people from 1.
 
     Raises:
         OSError, ValueError, csv.Error: it can't be read, or is too large: 1,000,000 rows and 100,000 epochs are taken.
     """
-    points: dict[str, dict[int, float]] = {name: {} for name in CURVES}
+    points: dict[str, dict[int, float]] = {name: {} for name in (*CURVES, *_OF_EPOCH)}
     opened = open_regular(file, _MOST_BYTES, within=file.parent)
     with io.TextIOWrapper(opened, "utf-8", errors="replace") as stream:
         rows = _rows(stream)
@@ -34,12 +37,14 @@ def read_curves(file: Path) -> dict[str, Curve]:
             epoch = _finite(row, columns["epoch"])
             if epoch is None or not 0 <= epoch < _LAST_EPOCH:
                 continue
-            for name in CURVES:
+            for name in points:
                 value = _finite(row, columns[name]) if name in columns else None
                 if value is not None:
                     points[name][int(epoch) + 1] = value
                     if len(points[name]) > _MOST_EPOCHS:
                         raise ValueError(f"more than {_MOST_EPOCHS:,} epochs")
+    for mean, name in _OF_EPOCH.items():
+        points[name] |= points.pop(mean)
     return {name: sorted(values.items()) for name, values in points.items() if values}
 
 

@@ -20,10 +20,11 @@ from vae_lightning.data.loader import ImageBatch, TrainingBatches
 from vae_lightning.errors import ArgumentError, UserError
 from vae_lightning.latents.units import UnitMeter, UnitStatistics
 from vae_lightning.likelihood.means import ExactMeans, Mean
-from vae_lightning.loggers.figures import log_metrics
+from vae_lightning.loggers.figures import LOSS_OF_EPOCH, log_metrics
 from vae_lightning.models.latent_model import LatentModel, VAEOutput
 from vae_lightning.noise import Fresh, Indexed, derive_seed, evaluation_seed
 from vae_lightning.objectives.terms import Objective, Progress, Terms
+from vae_lightning.training.epoch_mean import EpochMean
 from vae_lightning.training.execution import asking_only, step_listeners
 from vae_lightning.training.finiteness import DivergedError, Skip, Watch, watch
 from vae_lightning.training.loading import loaded
@@ -73,6 +74,7 @@ class VAEModule(LightningModule):
         self._step_listeners: list[Callback] = []
         self._watch: Watch | None = None  # while training
         self._skipped: dict[str, int] = {}  # as a checkpoint has it
+        self.epoch_loss = EpochMean(self.device)  # of this epoch so far
         self.num_trained = 0  # batches of this epoch so far
         self._num_accumulated = 0  # of them since the last optimizer step
         self._num_batches = 0  # in this epoch
@@ -133,6 +135,8 @@ class VAEModule(LightningModule):
         self._num_batches = self.trainer.datamodule.num_train_batches
         self._num_accumulated = 0
         self.num_trained = self.trainer.datamodule.first_batch
+        self.epoch_loss = EpochMean(self.device)
+        self.trainer.callback_metrics.pop(LOSS_OF_EPOCH, None)
 
     def training_step(self, batches: TrainingBatches, batch_idx: int) -> None:
         """One optimizer step after another, on batches that came at once (see `execution`)."""
@@ -149,11 +153,20 @@ class VAEModule(LightningModule):
             self._watched.begin()
         noise = Fresh(self.objective.num_samples, len(x), self.device)
         terms = self.objective(self.vae(x, noise, labels), x, progress)
+        self.epoch_loss.add(terms.loss)
         with self._float32():
             stepped = self._descend(terms, is_last)
         if stepped and (progress.step + 1) % self.trainer.log_every_n_steps == 0:
             self._check_finite()
             self._log_training(terms, progress)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        # Here rather than at the epoch's end, which the callbacks are told of first.
+        is_last = self.num_trained == self._num_batches or self.trainer.should_stop
+        if is_last or self.global_step == self.trainer.max_steps:
+            mean = self.epoch_loss.value(self._summed_over_ranks)
+            if mean is not None:
+                log_metrics(self.trainer, {LOSS_OF_EPOCH: mean})
 
     def progress(self) -> Progress:
         """How far the training is, for what goes by it."""

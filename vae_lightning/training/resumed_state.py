@@ -167,7 +167,7 @@ def _rank(live: Live, devices: tuple[str, ...]) -> Expectation:
         "gradients": mapping({}, {name: tensor_like(value.detach(), allowed="all") for name, value in parameters}),
         "buffers": mapping({}, {name: tensor_like(value) for name, value in buffers}),
     }
-    return mapping(states)
+    return mapping(states, {"loss": tensor((2,), torch.float64)})
 
 
 def _generator_state(value: Any, where: str, device: str) -> Tensor:
