@@ -158,3 +158,9 @@ def test_a_class_that_a_module_has_not_is_told_in_one_line(monkeypatch, tmp_path
     assert str(error.value) == "logger.mine._target_=own_module.Nope: can't be imported (own_module has no Nope)"
     assert not caplog.records
     assert "".join(capsys.readouterr()) == ""
+
+
+@pytest.mark.parametrize("target", [5, None, ["a"], "", "..", "own_module."])
+def test_what_is_no_name_of_a_class_is_told_in_one_line(target):
+    with pytest.raises(UserError, match=r"^callbacks\.x\._target_=.*: can't be imported \("):
+        instantiate({"_target_": target}, "callbacks.x")

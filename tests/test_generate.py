@@ -118,6 +118,16 @@ def test_files_go_where_they_are_wanted(generate, digits_run, monkeypatch, tmp_p
     assert not (digits_run.path / "generated").exists()
 
 
+def test_a_folder_of_its_own_is_numbered_where_it_is_taken(generate, digits_run, moved):
+    run = moved(digits_run)
+    for _ in range(2):
+        generate(f"run={run.path}", "num_images=1", "save=grid")
+    generate(f"run={run.path}", "num_images=2", "save=png", "overwrite=true")
+    assert names(run.path / "generated") == ["samples", "samples_2"]
+    assert names(run.path / "generated/samples") == ["generate.json", "sample_000000.png", "sample_000001.png"]
+    assert names(run.path / "generated/samples_2") == ["generate.json", "samples.png"]
+
+
 def test_a_folder_that_is_not_empty_is_overwritten_only_on_demand(generate, digits_run):
     run = f"run={digits_run.path}"
     generate(run, "num_images=3", "out=there")

@@ -26,7 +26,7 @@ def _generate(config: DictConfig) -> None:
     # Imported here: `--help` must answer without torch.
     from vae_lightning.exports.saving import save_picture
     from vae_lightning.pictures.picture import Picture
-    from vae_lightning.runs.generated import output_folder
+    from vae_lightning.runs.generated import output_folder, own_folder
     from vae_lightning.runs.trained import open_trained
 
     settings, mode = with_home(plain(config)), HydraConfig.get().runtime.choices["mode"]
@@ -37,7 +37,10 @@ def _generate(config: DictConfig) -> None:
     made = instantiate(settings, "")
     run = checked(open_trained, opening)
     run = checked(run.with_label, {"label": label})
-    folder = Path(str(out)).expanduser() if out is not None else run.run_dir.path / "generated" / mode
+    if out is not None:
+        folder = Path(str(out)).expanduser()
+    else:
+        folder = own_folder(run.run_dir.path / "generated" / mode, overwrite)
     facts = {"run": str(run.run_dir.path), "checkpoint": run.checkpoint, "epoch": run.epoch, "mode": mode}
     facts |= {"settings": settings} if label is None else {"label": label, "settings": settings}
     with output_folder(folder, overwrite, facts) as staging:

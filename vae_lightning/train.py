@@ -46,7 +46,7 @@ def _train_run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] |
     if config["sweep"] is not None:
         raise UserError(f"sweep={config['sweep']}: a sweep is gone on with by -m and what was typed to start it")
     if config["resume"] is not None:
-        run, checkpoint = run_to_resume(config["resume"])
+        run, checkpoint = run_to_resume(config["resume"], config["output_dir"])
         stored, trusted = resumed_config(run, config, overrides)
         done = resume(stored | {"resume": checkpoint}, overrides, run, trusted=trusted)
     else:

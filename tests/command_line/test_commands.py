@@ -10,7 +10,7 @@ MISTAKES = {
     "model.latent_dmi=3": "model.latent_dmi: no such key; did you mean latent_dim?",
     "sed=1": "sed: no such key; did you mean seed?",
     "modle=conv": "modle: no such key; did you mean model?",
-    "model=null": "model=null: choose an option; valid here: base, burda, conv, conv5,",
+    "model=null": "model=null: choose an option; valid here: burda, conv, conv5,",
     "model.encoder.hidden=[8,a]": "model.encoder.hidden=[8, 'a']: expected a list of int",
     "data=minst": "data=minst: no such option; did you mean mnist? valid here: anime, digits, folder, mnist",
     "callbacks=[default,emma]": "callbacks=emma: no such option; valid here: aggregated_posterior, all, basic, default",
@@ -155,7 +155,7 @@ def test_gpu_where_there_is_none(error_of):
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    assert error_of(*SMALL, "trainer=gpu").startswith("trainer: No supported gpu backend found!")
+    assert error_of(*SMALL, "trainer=gpu").startswith("trainer.accelerator=gpu: PyTorch finds no GPU here")
 
 
 def test_output_dir_that_cannot_be_made(error_of, tmp_path):

@@ -17,6 +17,10 @@ from vae_lightning.train import main
         (["a=1", "--info", "searchpath", "b=2"], ["--info", "searchpath", "a=1", "b=2"]),
         (["a=1", "--info", "b=2"], ["--info=all", "a=1", "b=2"]),
         (["--cfg", "job", "--package", "model"], ["--cfg", "job", "--package", "model"]),
+        (["a=1", "--info"], ["--info=all", "a=1"]),
+        (["--info", "-m", "a=1"], ["--info=all", "-m", "a=1"]),
+        (["a=1", "--config-d", "conf", "b=2"], ["--config-d", "conf", "a=1", "b=2"]),
+        (["--multi", "a=1"], ["--multi", "a=1"]),
         ([], []),
     ],
 )

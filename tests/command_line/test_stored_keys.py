@@ -13,7 +13,7 @@ from vae_lightning.runs.records import RunDir
 
 
 def test_only_single_keys_of_a_resumed_run_are_added():
-    words = ["resume=x", "data.root=/a=b", "data=mnist", "+data.a=1", "trainer.max_epochs=3", "~logger.csv", "-m"]
+    words = ["resume=x", "data.root=/a=b", "model=mlp", "model.x=1", "+data.a=1", "trainer.max_epochs=3", "~logger.csv"]
     assert for_hydra(words) == ["resume=x", "++data.root=/a=b", *words[2:]]
     assert for_hydra(words[1:]) == words[1:]
     assert as_typed(["++data.root=/a=b", "++model.x=1"], ["data.root=/a=b", "++model.x=1"]) == [
@@ -51,13 +51,17 @@ def test_keys_of_the_runs_own_options_count_and_are_recorded_as_typed(run, tmp_p
         ("objective.beta=1", "objective.beta: no such key; "),
         ("callbacks.traversals.num_dims=1", "callbacks.traversals.num_dims=1: {run} has no callbacks.traversals"),
         ("schedule.x=1", "schedule.x=1: {run} has no schedule"),
+        ("callbacks=none callbacks.samples.num_images=3", "callbacks.samples.num_images: no such key"),
+        ("callbacks.mine={_target_:own.Mine}", "callbacks.mine: no such key"),
+        ("logger.wand=null", "logger.wand: no such key; valid here: csv, tensorboard"),
+        ("data.batch_size=1,2", "data.batch_size=1,2: several values are a sweep"),
         ("model.encoder.hidden=[5]", "model.encoder.hidden=[5]: {run} was trained with another, which a resumed run"),
         ("model.encodr.hidden=[5]", "model.encodr.hidden=[5]: {run} has no model.encodr"),
         ("model.encoder.hiden=[5]", "model.encoder.hiden: no such key; did you mean hidden? "),
     ],
 )
 def test_a_key_that_the_run_has_not_is_told(run, tmp_path, override, message):
-    told = refusal(command, tmp_path, "resume=run", override, "trainer.max_epochs=2")
+    told = refusal(command, tmp_path, "resume=run", *override.split(" "), "trainer.max_epochs=2")
     assert told.startswith(message.format(run="run"))
 
 

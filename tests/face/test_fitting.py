@@ -149,6 +149,8 @@ def test_overrides_that_come_but_once_are_all_heard(tmp_path):
 def test_a_folder_of_yaml_that_is_not_there_and_a_device_that_is_none_are_value_errors(tmp_path):
     with pytest.raises(ValueError, match=r"^config_dir: .*nowhere: no such folder$"):
         fit(QUICK, config_dir=tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"^config_dir: expected a path, got 5$"):
+        inspect.unwrap(fit)(QUICK, config_dir=5)
     with pytest.raises(ValueError, match=r"^device: expected one of "):
         inspect.unwrap(fit)(QUICK, device="tpu")
 

@@ -150,6 +150,8 @@ def test_the_model_is_ones_own(run, digits):
         (lambda run: run.decode(np.zeros(4, complex)), "z: ndarray is no array of real numbers"),
         (lambda run: run.decode(torch.zeros(2, 4).to_sparse()), "z: Tensor is no array of real numbers"),
         (lambda run: run.sample(0), "num_images: expected a whole number of at least 1, got 0"),
+        (lambda run: run.decode(np.ma.masked_array(np.zeros(4), mask=True)), "z: MaskedArray is no array of real"),
+        (lambda run: run.sample(1, temperature=10**400), "temperature: expected a number of at least 0"),
         (lambda run: run.sample(1, temperature=-1), "temperature: expected a number of at least 0, got -1"),
         (lambda run: run.elbo(GREY, num_samples=0), "num_samples: expected a whole number of at least 1, got 0"),
         (lambda run: run.log_likelihood(GREY, num_samples=0), "num_samples: expected a whole number of at least 1"),
@@ -209,10 +211,9 @@ def test_what_is_no_run_is_told_in_one_line(tmp_path, moved, digits_run):
         open_run(tmp_path)
     assert str(told.value) == f"run={tmp_path}: is a sweep's directory; choose one of its jobs, as in run={tmp_path}/0"
     copy = moved(digits_run)
-    for file, more in {"config.yaml": "", "checkpoints/best.ckpt": ", and ckpt="}.items():
-        with pytest.raises(UserError) as told:
-            open_run(copy.path / file)
-        assert str(told.value).endswith(f": is a file of a run; give the run's directory, {copy.path}{more}")
+    with pytest.raises(UserError) as told:
+        open_run(copy.path / "config.yaml")
+    assert str(told.value).endswith(f": is a file of a run; give the run's directory, {copy.path}")
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file: is a file, no run directory"):
         open_run(tmp_path / "file")
@@ -229,6 +230,11 @@ def test_what_names_no_place_and_no_device_is_a_value_error(digits_run):
             opening(given)
     with pytest.raises(ValueError, match=r"^ckpt: expected a path, got 3"):
         opening(digits_run.path, ckpt=3)
+    with pytest.raises(ValueError, match=r"^data: expected keys of the data, as in "):
+        opening(digits_run.path, data=5)
+    for trust in (None, [3], 5):
+        with pytest.raises(ValueError, match=r"^trust: expected names of packages, as in "):
+            opening(digits_run.path, trust=trust)
     for device in ("foo", torch.device("meta"), torch.device("cuda", 1), None):
         with pytest.raises(ValueError, match=rf"^device: expected one of auto, cpu, cuda, mps, got {device}"):
             opening(digits_run.path, device=device)

@@ -81,7 +81,8 @@ def test_the_tab_shows_every_run_of_a_mixed_sweep_with_its_real_status(tmp_path,
 
     deadline = time.monotonic() + 30
     groups: list[dict] = []
-    while len(groups) < 4 and time.monotonic() < deadline:
+    experiment: dict = {}
+    while (len(groups) < 4 or not experiment.get("hparamInfos")) and time.monotonic() < deadline:
         time.sleep(0.5)
         experiment = ask("experiment", includeMetrics=True)
         names = [info["name"]["tag"] for info in experiment.get("metricInfos", [])]

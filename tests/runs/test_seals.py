@@ -52,6 +52,13 @@ def test_what_has_been_changed_since_is_not_the_users(run, config, change):
     assert own_services(run, config | {"logger": change})[0] == []
 
 
+@pytest.mark.parametrize("part", ["name", "seed", "data", "model", "objective"])
+def test_the_seal_of_one_run_opens_no_other(run, config, part):
+    seal_services(run, config | {part: "this"}, None)
+    assert own_services(run, config | {part: "this"})[0] == ["wandb"]
+    assert own_services(run, config | {part: "that"})[0] == []
+
+
 def test_what_another_user_typed_is_not_this_ones(run, config, state):
     seal_services(run, config, None)
     (state / "vae_lightning/key").unlink()
@@ -71,9 +78,10 @@ def test_a_strangers_file_seals_nothing(run, config, content):
 
 
 def test_of_a_stored_config_that_is_sealed_which_was_typed(run, config):
-    seal_services(run, config, trusting((), ["logger.wandb.entity", "logger.csv._target_"]))
+    # What is not typed of it may be a stranger's: its server, say.
+    seal_services(run, config, trusting((), ["logger.wandb.entity", "logger.wandb._target_", "logger.csv"]))
     assert not (run.path / "services.json").exists()
-    for typed in ("logger", "logger.wandb", "logger.wandb._target_"):
+    for typed in ("logger", "logger.wandb"):
         seal_services(run, config, trusting((), [typed]))
         assert own_services(run, config)[0] == ["wandb"]
     seal_services(run, config | {"logger": {"csv": CSV}}, None)
@@ -97,6 +105,21 @@ def test_without_a_place_for_a_key_nothing_is_sealed(run, config, tmp_path, monk
     assert own_services(run, config) == ([], None)
 
 
+def test_what_has_the_files_name_and_is_none_ends_nothing(run, config):
+    (run.path / "services.json").mkdir()
+    seal_services(run, config, None)
+    assert own_services(run, config) == ([], None)
+
+
+def test_a_state_folder_that_is_relative_is_none(run, config, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    seal_services(run, config, None)
+    assert (tmp_path / "home/.local/state/vae_lightning/key").is_file()
+    assert not (tmp_path / "here").exists()
+
+
 def test_a_resumed_run_has_its_own_services_with_what_is_typed_now(digits_run, moved, config, tmp_path):
     run = moved(digits_run)
     config = run.config() | config
@@ -108,8 +131,8 @@ def test_a_resumed_run_has_its_own_services_with_what_is_typed_now(digits_run, m
     assert trust.is_typed("logger.wandb.entity")
     assert not trust.is_typed("logger.csv")
     assert stored["output_dir"] == str(tmp_path / "all")
-    stored, _ = resumed_config(run, composed, ["output_dir=outputs"])
-    assert stored["output_dir"] == "outputs"
+    for word in ("output_dir=outputs", "++output_dir=outputs"):
+        assert resumed_config(run, composed, [word])[0]["output_dir"] == "outputs"
     (run.path / "services.json").write_text(json.dumps({"output_dir": "/", "seals": {"wandb": "00"}}))
     stored, trust = resumed_config(run, composed, [])
     assert (stored["output_dir"], trust.is_typed("logger.wandb")) == ("outputs", False)

@@ -174,3 +174,14 @@ def test_what_can_never_be_drawn_is_told_before_anything_is_written(error_of, ov
     words = ["callbacks=[transition,traversals,tsne,reconstructions]", "run_dir=run", override]
     assert error_of(*TINY[:6], *words).startswith(message)
     assert not (tmp_path / "run").exists()
+
+
+def test_of_a_resumed_run_too_unless_it_has_chosen_its_images(digits_run, moved, error_of):
+    run = moved(digits_run)
+    before = run.config()
+    message = error_of(
+        f"resume={run.path}", MORE, "callbacks=[transition]", "callbacks.transition.images=[a.png,b.png]"
+    )
+    assert message == "callbacks.transition: images: a.png: no such file"
+    assert run.config() == before
+    assert run.status()["status"] == "finished"

@@ -21,14 +21,14 @@ def group_of(key: str, name: str) -> str:
     return below(key, name).replace(".", "/")
 
 
-def imported(path: str, key: str) -> Any:
+def imported(path: Any, key: str) -> Any:
     """The class or function of that name, which a `_target_` at this place of the config names.
 
     Raises:
         UserError: there is none, or its module fails.
     """
-    names = path.split(".")
     try:
+        names = str(path).split(".")
         found = importlib.import_module(names[0])
         for number, name in enumerate(names[1:], 2):
             if not hasattr(found, name):

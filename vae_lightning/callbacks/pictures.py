@@ -217,10 +217,18 @@ def as_callbacks(chosen: Mapping[str, Callback | Picture], vae: LatentModel) -> 
     return callbacks, [f"pictures left out: {', '.join(names)} ({reason})" for reason, names in left_out.items()]
 
 
-def prepare_pictures(callbacks: Iterable[Callback], trainer: Trainer, module: LightningModule) -> None:
-    """Choose the images of all pictures now, when what can't be drawn is told before anything is written."""
+def prepare_pictures(
+    callbacks: Iterable[Callback], trainer: Trainer, module: LightningModule, states: Mapping[str, Any]
+) -> None:
+    """Choose the images of all pictures now, when what can't be drawn is told before anything is written.
+
+    Args:
+        callbacks: of the trainer, which knows its data.
+        trainer, module: as they are before the training.
+        states: of a resumed run's callbacks by their keys, which may have images that were chosen when it began.
+    """
     for callback in callbacks:
-        if isinstance(callback, PictureCallback):
+        if isinstance(callback, PictureCallback) and "fixed" not in states.get(callback.state_key, {}):
             callback.prepare(trainer, module)
     forget(trainer)  # the model may be elsewhere when training begins
 

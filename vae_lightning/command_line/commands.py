@@ -11,16 +11,18 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vae_lightning import __version__
+from vae_lightning.command_line.choices import check_choices, option_groups
 from vae_lightning.command_line.console import quiet_when_unread, reporting_errors
 from vae_lightning.command_line.explanations import explanation, not_chosen
 from vae_lightning.command_line.options import options_first
 from vae_lightning.command_line.places import typed_with_home
 from vae_lightning.command_line.quoting import check_words
 from vae_lightning.command_line.schema import CONF_DIR, register
-from vae_lightning.command_line.stored_keys import for_hydra
+from vae_lightning.command_line.stored_keys import for_hydra, unmarked
 from vae_lightning.errors import UserError
 from vae_lightning.launch.output import configure_logging
 from vae_lightning.machine.environment import environment
@@ -46,6 +48,7 @@ def run_command(
         after_sweep: called with the sweep's directory once all jobs have ended, whether well or not.
     """
     register()
+    OmegaConf.register_new_resolver("option_groups", lambda: option_groups(config_name), replace=True)
     wanted = os.environ.get(_FULL_ERROR)
     failures: list[UserError] = []
     PrepareSweep.directories.clear()
@@ -64,7 +67,11 @@ def run_command(
     with reporting_errors(), interruptible(_let_jobs_save):
         sys.argv[1:] = map(typed_with_home, sys.argv[1:])
         wants_sweep = not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(sys.argv)
+        if "--version" in sys.argv[1:]:
+            print(f"vae_lightning {__version__}")
+            return
         check(wants_sweep)
+        check_choices(sys.argv[1:])
         check_words(sys.argv[1:], is_sweep=wants_sweep)
         try:
             failures += _run(guarded, config_name)
@@ -99,7 +106,7 @@ def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]
                 sys.argv = typed
         except (HydraException, OmegaConfBaseException) as error:
             forget_sweep()
-            raise UserError(explanation(error, config_name)) from error
+            raise UserError(unmarked(explanation(error, config_name), typed)) from error
         except RefusedSweep as refusal:
             raise refusal.error from None
         except UserError as error:

@@ -11,11 +11,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from vae_lightning.command_line.choices import check_choices
 from vae_lightning.command_line.explanations import explanation
 from vae_lightning.command_line.places import searched, typed_with_home, with_home
 from vae_lightning.command_line.quoting import check_words
 from vae_lightning.command_line.schema import CONF_DIR, register
-from vae_lightning.command_line.stored_keys import as_typed, for_hydra
+from vae_lightning.command_line.stored_keys import as_typed, for_hydra, unmarked
 from vae_lightning.config import plain
 from vae_lightning.errors import UserError
 
@@ -35,6 +36,7 @@ def composed(
     """
     words = [typed_with_home(override) for override in overrides]
     asked = [] if config_dir is None else [f"--config-dir={os.path.abspath(config_dir)}"]
+    check_choices(words)
     check_words(words, is_sweep=False)
     register()
     with _own_hydra(), typed_as(f"vae-{config_name}", [*words, *asked]):
@@ -45,7 +47,7 @@ def composed(
             typed = as_typed(config.hydra.overrides.task, words)
             return with_home({str(key): plain(config[key]) for key in config if key != "hydra"}), typed
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(explanation(error, config_name)) from error
+            raise UserError(unmarked(explanation(error, config_name), words)) from error
 
 
 @contextmanager

@@ -1,17 +1,16 @@
 """What Hydra's errors mean, in a line that names the key and what may stand there."""
 
-import argparse
 import re
 import sys
 from typing import Any
 
 import hydra
-import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from vae_lightning.building.arguments import unknown_key
+from vae_lightning.building.arguments import below, unknown_key
+from vae_lightning.command_line.choices import config_dir, groups, options, without_bases
 from vae_lightning.command_line.places import searched
 from vae_lightning.command_line.quoting import or_with_spaces
 from vae_lightning.command_line.schema import CONF_DIR
@@ -32,15 +31,16 @@ def explanation(error: Exception, config_name: str) -> str:
         return resolver[1]
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        return unknown_key(f"{group}={option}", list(error.options)).replace("no such key", "no such option")
+        valid = without_bases(group, error.options)
+        return unknown_key(f"{group}={option}", valid).replace("no such key", "no such option")
     unloaded = re.search(r"Could not load '([^']+)/([^'/]+)'", str(error))
     if unloaded:
-        return f"{unloaded[1]}={unloaded[2]}: no such option; valid here: {', '.join(_options(unloaded[1]))}"
+        return f"{unloaded[1]}={unloaded[2]}: no such option; valid here: {', '.join(options(unloaded[1]))}"
     key = re.search(r"Could not override '([^']+)'", str(error))
     if key and re.search(_UNKNOWN_KEY, _whole(error)):
         return _no_such_key(key[1], config_name)
     if isinstance(error, OverrideParseException) and "=" not in error.override:
-        return or_with_spaces(error.override, sys.argv[1:])
+        return or_with_spaces(error.override, sys.argv[1:], config_name)
     several = re.search(r"Ambiguous value for argument '(.*?)'", str(error), re.DOTALL)
     if several:
         return _one_of_several(several[1])
@@ -64,7 +64,7 @@ def _whole(error: BaseException) -> str:
 
 
 def _no_such_key(key: str, config_name: str) -> str:
-    config, groups = _composed(config_name), _groups(config_name)
+    config, choices = _composed(config_name), groups(config_name)
     if config is None:
         return unknown_key(key, [])
     parent, node = key, None
@@ -72,25 +72,33 @@ def _no_such_key(key: str, config_name: str) -> str:
         parent = parent.rpartition(".")[0]
         node = OmegaConf.select(config, parent)
     if not isinstance(node, DictConfig):
-        siblings = sorted({str(name) for name in config if name != "hydra"} - {"_target_"} | groups)
+        siblings = sorted({str(name) for name in config if name != "hydra"} - {"_target_"} | choices)
     else:
         siblings = [str(name) for name in node]
+    if "." not in key and (place := _place_of(key, config)):
+        return f"{key}: no such key at the top; did you mean {place}?"
     if key in siblings:  # a key that was typed as if it were a group to choose from
         return f"{key}: has no options to choose from here; give single keys, {key}.<key>=..., as in --help"
     return _unlisted(key, parent, node) or _of_ones_own(key, parent) or unknown_key(key, siblings)
 
 
+def _place_of(name: str, config: DictConfig, above: str = "") -> str | None:
+    """Where in a config there is a key of that name, the first and highest one."""
+    nodes = {str(key): config._get_node(key) for key in config if key != "hydra"}
+    if above and name in nodes:
+        return below(above, name)
+    found = (_place_of(name, node, below(above, key)) for key, node in nodes.items() if isinstance(node, DictConfig))
+    return next((place for place in found if place), None)
+
+
 def _composed(config_name: str) -> DictConfig | None:
     """The config that the chosen groups compose, without single keys; None where they compose none."""
-    groups = _groups(config_name)
-    choices = [argument for argument in sys.argv[1:] if re.split("[=@]", argument)[0].partition("/")[0] in groups]
-    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    options.add_argument("--config-dir", "-cd")
-    config_dir = options.parse_known_args(sys.argv[1:])[0].config_dir
+    known = groups(config_name)
+    choices = [argument for argument in sys.argv[1:] if re.split("[=@]", argument)[0].partition("/")[0] in known]
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            return hydra.compose(config_name, overrides=[*choices, *searched(config_dir)], return_hydra_config=True)
+            return hydra.compose(config_name, overrides=[*choices, *searched(config_dir())], return_hydra_config=True)
     except HydraException:
         return None
 
@@ -118,23 +126,12 @@ def _of_ones_own(key: str, parent: str) -> str | None:
     return f"{key}: {parent} has none of this name: {for_shell(f'+{typed}')} adds it"
 
 
-def _groups(config_name: str) -> set[str]:
-    """The config groups that a command chooses from."""
-    defaults = yaml.safe_load((CONF_DIR / f"{config_name}.yaml").read_text())["defaults"]
-    named = {name for entry in defaults if isinstance(entry, dict) for name in entry}
-    return {name for name in named if (CONF_DIR / name).is_dir()} - {"hydra"}
-
-
 def not_chosen(config_name: str) -> str:
     """Of a group that was given null, or of a key that is a group of another command's."""
     words = [word.partition("=") for word in sys.argv[1:]]
-    groups = _groups(config_name)
-    nested = {key for key, _, _ in words if key.partition("/")[0] in groups and (CONF_DIR / key).is_dir()}
-    for group in (key for key, _, value in words if value == "null" and key in groups | nested):
-        return f"{group}=null: choose an option; valid here: {', '.join(_options(group))}"
-    key = next((key for key, _, _ in words if key not in groups and key and (CONF_DIR / key).is_dir()), "a group")
+    known = groups(config_name)
+    nested = {key for key, _, _ in words if key.partition("/")[0] in known and (CONF_DIR / key).is_dir()}
+    for group in (key for key, _, value in words if value == "null" and key in known | nested):
+        return f"{group}=null: choose an option; valid here: {', '.join(options(group))}"
+    key = next((key for key, _, _ in words if key not in known and key and (CONF_DIR / key).is_dir()), "a group")
     return f"{key}: has no options to choose from here; give single keys, {key}.<key>=..., as in --help"
-
-
-def _options(group: str) -> list[str]:
-    return sorted(file.stem for file in (CONF_DIR / group).glob("*.yaml"))

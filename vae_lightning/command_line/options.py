@@ -25,18 +25,25 @@ def options_first(arguments: Sequence[str]) -> list[str]:
     words: list[str] = []
     before = ""
     for argument in arguments:
-        is_value = before in _WITH_VALUE or (before in _INFO and "=" not in argument)
         is_option = argument.startswith("-") and argument != "-"
+        is_value = not is_option and (_takes_value(before) or (before in _INFO and "=" not in argument))
         if before in _INFO and not is_value:
             options[-1] = f"{_INFO[0]}=all"
         (options if is_option or is_value else words).append(argument)
         before = argument if is_option else ""
-    if before in _WITH_VALUE:
+    if before in _INFO:
+        options[-1] = f"{_INFO[0]}=all"
+    if _takes_value(before):
         _refuse(f"{before}: a value is missing")
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign, assignment]
     parser.parse_args([*options, *words])
     return [*options, *words]
+
+
+def _takes_value(option: str) -> bool:
+    """Also where it is shortened, as argparse lets it be."""
+    return option in _WITH_VALUE or (len(option) > 3 and any(name.startswith(option) for name in _WITH_VALUE))
 
 
 def _refuse(message: str) -> NoReturn:

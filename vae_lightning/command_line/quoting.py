@@ -20,6 +20,8 @@ _LISTS = ("images", "runs", "callbacks.transition.files", *(f"callbacks.{name}.i
 _TEXTS = {*PLACES, *_LISTS, "name"}
 _STAY_TEXTS = {"output_dir", "run_dir", "sweep_dir", "resume", "init_from", "sweep", "output"}
 _ANYTHING = {"name", "checkpoint"}  # a number makes a name; checkpoint is a place for all commands but one
+_MOST_COMMAS = 4  # in the name of one file
+_PLACE_OF_A_RUN = {"train": "resume", "evaluate": "run", "generate": "run", "report": "sweep"}
 _PATH_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp")  # of Hydra's, whose next word is no override
 
 
@@ -37,14 +39,35 @@ def check_words(arguments: Sequence[str], *, is_sweep: bool) -> None:
         raise UserError(
             f"{elsewhere}: has no effect here; run_dir= says where a run is written, out= what is made of one"
         )
-    for before, argument in zip(["", *arguments], arguments, strict=False):
+    for place, argument in enumerate(arguments):
+        before = arguments[place - 1] if place else ""
         if "=" in argument and not argument.startswith("-") and before not in _PATH_OPTIONS:
+            _check_brackets(argument, arguments[place + 1 :])
             _check(argument, is_sweep)
+
+
+def _check_brackets(argument: str, following: Sequence[str]) -> None:
+    """Refuse a list or a mapping that the shell has taken apart at a space in it."""
+    if _is_whole(argument):
+        return
+    for end in range(1, len(following) + 1):
+        if "=" in following[end - 1]:
+            return
+        joined = " ".join([argument, *following[:end]])
+        if _is_whole(joined):
+            raise UserError(f"{argument}: the shell parts it at its space: {for_shell(joined)}")
+
+
+def _is_whole(text: str) -> bool:
+    """Whether as many brackets are closed as are opened."""
+    return all(text.count(opened) == text.count(closed) for opened, closed in ("[]", "{}", "()"))
 
 
 def _check(argument: str, is_sweep: bool) -> None:
     key, _, value = argument.partition("=")
     is_text = key.lstrip("+~") in _TEXTS
+    if is_sweep and not value and not is_text and not key.startswith("~"):
+        raise UserError(f"{argument}: no value is given to sweep over")
     try:
         override = OverridesParser.create().parse_override(argument)
     except HydraException as error:
@@ -79,7 +102,7 @@ def _words(text: str) -> list[str]:
     """The places of a list, where a comma may also be within the name of a file that is there."""
     parts, words = text.split(","), []
     while parts:
-        joined = (_bare(",".join(parts[:count]).strip()) for count in range(len(parts), 1, -1))
+        joined = (_bare(",".join(parts[:count]).strip()) for count in range(min(len(parts), _MOST_COMMAS + 1), 1, -1))
         word = next((word for word in joined if os.path.lexists(os.path.expanduser(word))), _bare(parts[0].strip()))
         words.append(word)
         del parts[: word.count(",") + 1]
@@ -91,13 +114,14 @@ def _bare(value: str) -> str:
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
 
 
-def or_with_spaces(word: str, arguments: Sequence[str]) -> str:
-    """What to say of a word that is no override: it may be what follows a space in the path before it."""
+def or_with_spaces(word: str, arguments: Sequence[str], config_name: str = "train") -> str:
+    """What to say of a word that is no override: it may be what follows a space in the path before it, or a run."""
     last = list(arguments).index(word) if word in arguments else 0
     first = next((number for number in range(last, -1, -1) if "=" in arguments[number]), None)
     told = f"{word}: expected key=value"
     if first is None:
-        return told
+        is_place = os.sep in word or os.path.lexists(word)
+        return f"{told}, as in {typed(_PLACE_OF_A_RUN[config_name], word)}" if is_place else told
     key, _, value = " ".join(arguments[first : last + 1]).partition("=")
     is_path = key.lstrip("+") in _TEXTS or "/" in value
     return f"{told}; a path with spaces is quoted: {typed(key, _bare(value))}" if is_path else told

@@ -14,13 +14,24 @@ _ADDED = "++"
 
 
 def for_hydra(words: Sequence[str]) -> list[str]:
-    """What Hydra is to read: where a run is resumed, its single keys are added to what Hydra composes."""
-    if not any(word.startswith("resume=") for word in words):
+    """What Hydra is to read: where a run is resumed, its single keys are added to what Hydra composes.
+
+    Not those of a group whose option is typed beside them, which Hydra knows.
+    """
+    if not any(word.lstrip("+").startswith("resume=") for word in words):
         return list(words)
-    return [f"{_ADDED}{word}" if _KEY.match(word) else word for word in words]
+    chosen = {re.split("[=@]", word)[0] for word in words}
+    return [f"{_ADDED}{word}" if _KEY.match(word) and word.partition(".")[0] not in chosen else word for word in words]
 
 
 def as_typed(overrides: Iterable[str], words: Iterable[str]) -> list[str]:
     """The overrides that Hydra has read, as they are among the words that were typed."""
     known = set(words)
     return [override if override in known else override.removeprefix(_ADDED) for override in overrides]
+
+
+def unmarked(message: str, words: Iterable[str]) -> str:
+    """A message of Hydra's with the words in it as they were typed."""
+    for word in words:
+        message = message.replace(f"{_ADDED}{word}", word)
+    return message

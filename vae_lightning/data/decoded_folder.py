@@ -126,6 +126,8 @@ class FolderDecoder:
         return len(files), self.image_size, self.image_size, self.channels
 
     def _files(self) -> list[PictureFile]:
+        if self.root.is_file():
+            raise UserError(f"{self.source}: is a file, no folder of pictures; an archive is given by data.archive=")
         if not self.root.is_dir():
             is_kept = next(self.cache_dir.glob("images-*"), None) is not None
             kept = f"; what was decoded into {self.cache_dir} before is not used without it" if is_kept else ""

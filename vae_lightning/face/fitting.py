@@ -52,8 +52,10 @@ def fit(
         raise ArgumentError(f"overrides: {wanted}")
     if option := next((override for override in overrides if override.startswith("-")), None):
         raise ArgumentError(f"overrides: {option}: is none; -m and the like are for python -m vae_lightning.train")
-    if config_dir is not None and not os.path.isdir(config_dir):
-        raise ArgumentError(f"config_dir: {os.fspath(config_dir)}: no such folder")
+    if config_dir is not None and not isinstance(config_dir, str | os.PathLike):
+        raise ArgumentError(f"config_dir: expected a path, got {config_dir!r}")
+    if config_dir is not None and not os.path.isdir(config_dir := os.path.expanduser(config_dir)):
+        raise ArgumentError(f"config_dir: {config_dir}: no such folder")
     place, world = named_device(device), given_world()
     if world.size > 1:
         raise UserError(
@@ -75,7 +77,7 @@ def _trained(config: dict[str, Any], overrides: list[str]) -> tuple[RunDir, Trus
     if config["resume"] is None:
         done, trusted = start(config, overrides, Path(config["run_dir"])), trusting((), ("data", "model", "objective"))
     else:
-        run, checkpoint = run_to_resume(config["resume"])
+        run, checkpoint = run_to_resume(config["resume"], config["output_dir"])
         stored, trusted = resumed_config(run, config, overrides)
         done = resume(stored | {"resume": checkpoint}, overrides, run, trusted=trusted)
     assert done is not None  # as it is on the only rank

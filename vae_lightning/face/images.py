@@ -89,7 +89,7 @@ def _read(data: ImageDataModule, picture: Any, index: int) -> Tensor:
 
 def _tensor(given: Any) -> Tensor:
     if isinstance(given, Tensor):
-        if given.layout != torch.strided or given.is_meta or given.is_quantized:
+        if given.layout != torch.strided or given.is_meta or given.is_quantized or given.is_nested:
             raise ArgumentError(
                 "images: a tensor that is sparse, quantized or without values is no image; give a dense one"
             )

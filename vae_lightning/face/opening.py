@@ -39,5 +39,9 @@ def open_run(
     for name, value in {"path": path, "ckpt": ckpt}.items():
         if not isinstance(value, str | os.PathLike):
             raise ArgumentError(f"{name}: expected a path, got {value!r}")
+    if not isinstance(data, dict | None):
+        raise ArgumentError(f'data: expected keys of the data, as in {{"root": "pictures"}}, got {data!r}')
+    if not isinstance(trust, str | list | tuple) or not all(isinstance(name, str) for name in trust):
+        raise ArgumentError(f'trust: expected names of packages, as in ["your_package"], got {trust!r}')
     with undisturbed():  # the weights are drawn before they are read
         return Run(open_trained(os.path.expanduser(path), os.fspath(ckpt), named_device(device), data, trust))

@@ -1,7 +1,6 @@
 """A trained run as Python code uses it: images in, arrays out."""
 
 import copy
-import math
 from collections.abc import Iterator
 from functools import cached_property
 from numbers import Integral, Real
@@ -24,6 +23,7 @@ from vae_lightning.noise import evaluation_seed
 from vae_lightning.runs.trained import TrainedRun
 
 _BATCH = 500  # images at a time; no figure depends on it
+_HOTTEST = 1e30  # a temperature; float32 has no latents of more
 _NONE = torch.empty(0, dtype=torch.float64)
 
 
@@ -146,7 +146,8 @@ class Run:
             ValueError: a number that is too small, or labels that can't be taken.
         """
         count, noise_seed = _whole("num_images", num_images, 1), _whole("seed", seed, 0)
-        if not isinstance(temperature, Real) or not 0 <= temperature < math.inf:
+        is_number = isinstance(temperature, Real) and not isinstance(temperature, bool)
+        if not is_number or not 0 <= temperature < _HOTTEST:
             raise ArgumentError(f"temperature: expected a number of at least 0, got {temperature!r}")
         told = self._labels(labels, count)
         z = self._opened.draw(torch.arange(count), noise_seed, float(temperature), told)
@@ -224,11 +225,11 @@ class Run:
     def _latents(self, z: Any) -> Float32[Tensor, "N D"]:
         wanted = f"give [N, {self.latent_dim}], or [{self.latent_dim}] for one image"
         try:
-            given = np.asarray(z.detach().cpu() if isinstance(z, Tensor) else z)
-            if given.dtype.kind not in "fiu":
+            given = np.asarray(z.detach().cpu().double() if isinstance(z, Tensor) and z.is_floating_point() else z)
+            if np.ma.isMaskedArray(z) or given.dtype.kind not in "fiu":
                 raise TypeError(given.dtype)
             values = torch.as_tensor(given.astype(np.float64))
-        except (ValueError, TypeError, NotImplementedError) as error:  # of a sparse tensor, or of lists that are ragged
+        except (ValueError, TypeError, RuntimeError) as error:  # of a sparse tensor, or of lists that are ragged
             raise ArgumentError(f"z: {type(z).__name__} is no array of real numbers; {wanted}") from error
         latents = values.unsqueeze(0) if values.ndim == 1 else values
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,23 @@ from vae_lightning.errors import UserError
 
 MANIFEST = "generate.json"
 _MOST_BYTES = 256_000_000  # of it: a million names
+
+
+def own_folder(wanted: Path, overwrite: bool) -> Path:
+    """The folder for what nobody has named a place for: that one, or the first numbered one that is free.
+
+    Args:
+        wanted: such as generated/samples in a run directory.
+        overwrite: whether what is in it is to be replaced.
+    """
+    if overwrite:
+        return wanted
+    numbered = (wanted.with_name(f"{wanted.name}_{number}") for number in count(2))
+    return next(folder for folder in chain([wanted], numbered) if _is_free(folder))
+
+
+def _is_free(folder: Path) -> bool:
+    return not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir()))
 
 
 @contextmanager

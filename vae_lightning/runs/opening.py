@@ -1,5 +1,6 @@
 """How a run directory is opened: what is looked at before anything of it is believed."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,10 @@ from vae_lightning.disk.files import check_contents
 from vae_lightning.errors import UserError
 from vae_lightning.runs.records import CHECKPOINTS, RunDir
 from vae_lightning.runs.training_lock import naming, trainer_of
+
+log = logging.getLogger("vae_lightning")
+LATEST = "latest"
+_RUNS = ("*/*/status.json", "sweeps/*/*/*/status.json")
 
 
 def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
@@ -38,13 +43,50 @@ def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
     return run
 
 
+def named_run(path: str, key: str, output_dir: str = "outputs") -> tuple[str, str | None]:
+    """What a run is called by: its directory, a checkpoint in it, or `latest` for the newest one there is.
+
+    Args:
+        path: any of these; a directory that is called latest is one.
+        key: the config key that named it, for the messages.
+        output_dir: the folder of all runs.
+
+    Returns:
+        the run directory; and the name or the path of the checkpoint, None where none was named.
+
+    Raises:
+        UserError: there is no run yet.
+    """
+    if path == LATEST and not os.path.lexists(path):
+        latest = latest_run(Path(output_dir))
+        if latest is None:
+            raise UserError(f"{key}={LATEST}: there is no run in {output_dir}; name a run's directory")
+        log.info("%s=%s: %s", key, LATEST, latest)
+        return str(latest), None
+    file = Path(path)
+    is_own = file.suffix == ".ckpt" and file.is_file() and file.parent.name == CHECKPOINTS
+    if not is_own or not os.path.lexists(file.parent.parent / "config.yaml"):
+        return path, None
+    return str(file.parent.parent), file.stem if file.stem in ("best", "last") else path
+
+
+def latest_run(output_dir: Path) -> Path | None:
+    """The run directory below the folder of all runs, a sweep's job among them, whose status has changed last."""
+    found = (file for pattern in _RUNS for file in output_dir.glob(pattern))
+    with_times = [(status.stat().st_mtime, status.parent) for status in found if _is_begun(status.parent)]
+    return max(with_times)[1] if with_times else None
+
+
+def _is_begun(run: Path) -> bool:
+    return (run / "config.yaml").is_file()
+
+
 def _no_directory(path: Path) -> str:
     if not path.is_file():
         return "no such directory"
-    run = path.parent.parent if path.parent.name == CHECKPOINTS else path.parent
-    if not os.path.lexists(run / "config.yaml"):
+    if not os.path.lexists(path.parent / "config.yaml"):
         return "is a file, no run directory"
-    return f"is a file of a run; give the run's directory, {run}" + (", and ckpt=" if path.suffix == ".ckpt" else "")
+    return f"is a file of a run; give the run's directory, {path.parent}"
 
 
 def check_safe(run: RunDir, what: str) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 from vae_lightning.building.arguments import unknown_key
 from vae_lightning.building.stored import check_config
+from vae_lightning.building.table import MOVED, TABLE
 from vae_lightning.building.trust import Trust, trusting
+from vae_lightning.config import takes
 from vae_lightning.errors import UserError, first_line
-from vae_lightning.runs.opening import open_run
+from vae_lightning.runs.opening import LATEST, named_run, open_run
 from vae_lightning.runs.records import CHECKPOINTS, RunDir, typed
 from vae_lightning.runs.seals import own_services
 
@@ -29,15 +31,18 @@ def check_one_beginning(config: dict[str, Any], overrides: list[str]) -> None:
         )
 
 
-def run_to_resume(place: str) -> tuple[RunDir, str | None]:
+def run_to_resume(place: str, output_dir: str = "outputs") -> tuple[RunDir, str | None]:
     """The run that `resume=` names, and the name of the checkpoint in it to go on from; None is last.ckpt.
 
     Args:
-        place: a run directory, or the path of a checkpoint in its checkpoints/.
+        place: a run directory, `latest`, or the path of a checkpoint in its checkpoints/.
+        output_dir: where the latest is looked for.
 
     Raises:
         UserError: as `open_run`; or there is no such checkpoint, or it lies in no run directory.
     """
+    if place == LATEST:
+        place, _ = named_run(place, "resume", output_dir)
     path = Path(place)
     if path.suffix != ".ckpt" or path.is_dir():
         return open_run(place, "resume"), None
@@ -85,7 +90,7 @@ def resumed_config(run: RunDir, composed: dict[str, Any], overrides: list[str]) 
         trust = trusting(composed["trust"], typed | {"output_dir"})
         check_config(stored, trust)
         # What does not go into the run goes where the command says, typed or by default, whatever the file has.
-        is_told = output_dir is None or any(override.startswith("output_dir=") for override in overrides)
+        is_told = output_dir is None or any(override.lstrip("+").startswith("output_dir=") for override in overrides)
         stored["output_dir"] = composed["output_dir"] if is_told else output_dir
         stored["trainer"] = composed["trainer"] | stored["trainer"]  # a run of an earlier version lacks later keys
     return stored, trust
@@ -104,7 +109,7 @@ def _put_in(
         value = _get(composed, path)
         # A choice that the run began with stands for all that it is made of, which may have been changed since.
         if override not in known or not _is_choice(path, stored):
-            if path.startswith(tuple(f"{group}." for group in OPTIONAL_KEYS)) and not override.startswith("+"):
+            if path.startswith(tuple(f"{group}." for group in OPTIONAL_KEYS)) and override[0] not in "+~":
                 _check_place(override, path, stored, run)
             _check_override(override, path, value, stored, run)
             _set(stored, path, value)
@@ -129,10 +134,6 @@ def _named(run: RunDir, name: str) -> Iterator[None]:
 def _check_override(override: str, path: str, value: Any, stored: dict[str, Any], run: RunDir) -> None:
     if path == "init_from" and value != _get(stored, path):
         raise UserError(f"{override}: {run.path} has weights already; without resume= it starts a new run")
-    parent, _, name = path.rpartition(".")
-    siblings = _get(stored, parent) if path.startswith("model.") else None
-    if isinstance(siblings, dict) and name not in siblings:
-        raise UserError(unknown_key(path, sorted(siblings)))
     if path.split(".")[0] in ("model", "seed") and value != _get(stored, path):
         raise UserError(f"{override}: {run.path} was trained with another, which a resumed run keeps")
     if _is_choice(path, stored):
@@ -140,10 +141,15 @@ def _check_override(override: str, path: str, value: Any, stored: dict[str, Any]
 
 
 def _check_place(override: str, path: str, stored: dict[str, Any], run: RunDir) -> None:
-    """Check that the run has what the key is said to be one of."""
-    parent = path.rpartition(".")[0]
-    if parent and not isinstance(_get(stored, parent), dict):
+    """Check that the run has what the key is said to be one of, and the key, unless a later version has added it."""
+    parent, _, name = path.rpartition(".")
+    siblings = _get(stored, parent)
+    if not isinstance(siblings, dict):
         raise UserError(f"{override}: {run.path} has no {parent}")
+    target = siblings.get("_target_")
+    is_known = isinstance(target, str) and MOVED.get(target, target) in TABLE  # others are not even imported
+    if name not in siblings and not (is_known and takes(str(target), name)):
+        raise UserError(unknown_key(path, sorted(key for key in siblings if key != "_target_")))
 
 
 def _depth(override: str) -> int:

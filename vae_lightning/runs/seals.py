@@ -10,17 +10,19 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from vae_lightning.building.table import TABLE
 from vae_lightning.building.trust import Trust
-from vae_lightning.disk.files import load_json, read_bytes, read_text, write_atomically
+from vae_lightning.disk.files import dump_yaml, load_json, part_of, read_bytes, read_text, write_atomically
 from vae_lightning.runs.records import RunDir
 
 _FILE = "services.json"
 _MOST_BYTES = 100_000
 _KEY_BYTES = 32
+_OF_THE_RUN = ("name", "seed", "data", "model", "objective")
 
 
 def seal_services(run: RunDir, config: Mapping[str, Any], trusted: Trust | None) -> None:
@@ -31,18 +33,18 @@ def seal_services(run: RunDir, config: Mapping[str, Any], trusted: Trust | None)
         config: the run's, resolved.
         trusted: what the user has typed beside a stored config; None where the whole config is the user's.
     """
-    own = {name: node for name, node in _services(config).items() if trusted is None or _is_typed(name, trusted)}
+    # The node as a whole must have been typed: what a stored one has of keys that weren't is not the user's.
+    own = {
+        name: node for name, node in _services(config).items() if trusted is None or trusted.is_typed(f"logger.{name}")
+    }
     file = run.path / _FILE
-    if not own:
+    with suppress(OSError):  # no home, or a full disk: a resumed run is then told what is to be typed
         file.unlink(missing_ok=True)
-        return
-    try:
-        key = _key() or _new_key()
-    except OSError:  # no home, or a full one: a resumed run is then told what is to be typed
-        return
-    output_dir = os.path.abspath(config["output_dir"])
-    seals = {name: _seal(key, name, node, output_dir) for name, node in own.items()}
-    write_atomically(file, json.dumps({"output_dir": output_dir, "seals": seals}, indent=2))
+        if own:
+            key = _key() or _new_key()
+            output_dir = os.path.abspath(config["output_dir"])
+            seals = {name: _seal(key, name, config, output_dir) for name in own}
+            write_atomically(file, json.dumps({"output_dir": output_dir, "seals": seals}, indent=2))
 
 
 def own_services(run: RunDir, stored: Mapping[str, Any]) -> tuple[list[str], str | None]:
@@ -57,8 +59,8 @@ def own_services(run: RunDir, stored: Mapping[str, Any]) -> tuple[list[str], str
         key = _key()
         own = [
             name
-            for name, node in _services(stored).items()
-            if key and hmac.compare_digest(seals.get(name, ""), _seal(key, name, node, output_dir))
+            for name in _services(stored)
+            if key and hmac.compare_digest(seals.get(name, ""), _seal(key, name, stored, output_dir))
         ]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):  # there is none, or it is none of ours
         return [], None
@@ -75,17 +77,16 @@ def _is_service(target: Any) -> bool:
     return isinstance(target, str) and target in TABLE and bool(TABLE[target].typed_as)
 
 
-def _is_typed(name: str, trusted: Trust) -> bool:
-    return trusted.is_typed(f"logger.{name}") or trusted.is_typed(f"logger.{name}._target_")
-
-
-def _seal(key: bytes, name: str, node: Mapping[str, Any], output_dir: str) -> str:
-    return hmac.new(key, json.dumps([name, node, output_dir], sort_keys=True).encode(), hashlib.sha256).hexdigest()
+def _seal(key: bytes, name: str, config: Mapping[str, Any], output_dir: str) -> str:
+    """The code of a logger, of the folder of all runs, and of what the run trains: it is no other run's."""
+    sealed = [name, config["logger"][name], output_dir, *(config.get(part) for part in _OF_THE_RUN)]
+    return hmac.new(key, dump_yaml(sealed).encode(), hashlib.sha256).hexdigest()
 
 
 def _key_file() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
-    return Path(state) / "vae_lightning" / "key"
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    state = state if state.is_absolute() else Path.home() / ".local/state"  # by the standard another is none
+    return state / "vae_lightning" / "key"
 
 
 def _key() -> bytes | None:
@@ -98,12 +99,22 @@ def _key() -> bytes | None:
 
 
 def _new_key() -> bytes:
-    """A key that nobody else can read; the one that is in the file afterwards, should two processes make one."""
+    """A key that nobody else can read: the first one, should several processes make one at once."""
     try:
         file = _key_file()
     except RuntimeError as error:
         raise OSError("there is no home folder") from error
     file.parent.mkdir(parents=True, exist_ok=True)
     file.parent.chmod(0o700)
-    write_atomically(file, secrets.token_bytes(_KEY_BYTES))
-    return read_bytes(file, _KEY_BYTES)
+    made = part_of(file)
+    write_atomically(made, secrets.token_bytes(_KEY_BYTES))
+    try:
+        os.link(made, file)  # unless another process was faster
+    except FileExistsError:
+        pass
+    finally:
+        made.unlink(missing_ok=True)
+    key = _key()
+    if key is None:
+        raise OSError(f"{file} is no key")
+    return key

@@ -20,7 +20,7 @@ from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.likelihood.kind import kind_of
 from vae_lightning.machine.hardware import native_accelerator
 from vae_lightning.models.latent_model import LatentModel
-from vae_lightning.runs.opening import open_run
+from vae_lightning.runs.opening import named_run, open_run
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.source import Source, Work
 
@@ -118,7 +118,7 @@ def open_trained(
     """Open a run for use.
 
     Args:
-        run: its directory.
+        run: its directory, `latest`, or the path of a checkpoint in it.
         ckpt: `best`, of the highest validation ELBO, `last`, or the path of a file.
         device: `auto` is a GPU where there is one.
         data: keys of the data's config that replace the run's, such as a root that has moved.
@@ -128,6 +128,11 @@ def open_trained(
     Raises:
         UserError: no such run, a checkpoint that can't be read or does not fit the config, a device that is not there.
     """
+    run, named = named_run(run, "run")
+    if named is not None:
+        if ckpt != "best":
+            raise UserError(f"run={run} and ckpt={ckpt}: both name a checkpoint; give one of them")
+        ckpt = named
     run_dir = open_run(run, "run", idle=False)
     place = _device(device)
     file = _checkpoint_file(run_dir, ckpt)

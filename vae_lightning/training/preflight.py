@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vae_lightning.checkpoints.contents import EPOCH, reading, trained, weights
 from vae_lightning.checkpoints.expectations import Expectation, mapping, optional, text, whole
 from vae_lightning.data.image_data import ImageDataModule
@@ -38,6 +40,12 @@ def check_settings(config: dict[str, Any]) -> None:
         and config["optimizer"].get("fused")
     ):
         raise UserError("optimizer.fused=true: in fp16 it unscales the gradients itself, too late for clipping them")
+    if trainer["accelerator"] in ("gpu", "cuda") and native_accelerator("auto") == "cpu":
+        built = "" if torch.version.cuda else f", and torch {torch.__version__} is built without CUDA"
+        raise UserError(
+            f"trainer.accelerator={trainer['accelerator']}: PyTorch finds no GPU here{built}; trainer=auto takes what "
+            "there is, trainer=cpu the CPU"
+        )
     if not isinstance(trainer["compile"], bool):
         raise UserError(f"trainer.compile={trainer['compile']!r}: expected true or false")
     compilers = (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")
@@ -126,11 +134,15 @@ def check_resumable(config: dict[str, Any], module: VAEModule, run_dir: RunDir) 
     return checkpoint["global_step"]
 
 
-def check_state(file: Path, expected: Expectation, run_dir: RunDir) -> None:
-    """Raise a UserError where a checkpoint is not what the run, built by now, can take to go on from."""
+def check_state(file: Path, expected: Expectation, run_dir: RunDir) -> dict[str, Any]:
+    """What of a checkpoint the run, built by now, can take to go on from.
+
+    Raises:
+        UserError: it is of another kind, or damaged.
+    """
     try:
         with reading(file, f"resume={run_dir.path}: {file.name}") as take:
-            take(expected)
+            return take(expected)
     except UserError as error:
         raise UserError(f"{error}{_or_from_best(file, expected, run_dir)}") from error
 

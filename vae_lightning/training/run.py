@@ -134,10 +134,9 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
             _initialize(module, data, instantiate(config["initialization"], "initialization", trusted=trusted))
         start_parts(module.vae, data)
     if resume:  # told now, before anything of the run is touched
-        check_state(resumed_checkpoint(run_dir, config), expected(), run_dir)
+        state = check_state(resumed_checkpoint(run_dir, config), expected(), run_dir)
         check_nothing_newer(config, expected(), run_dir)
-    else:
-        prepare_pictures(callbacks, trainer, module)
+    prepare_pictures(callbacks, trainer, module, state["callbacks"] if resume else {})
     return Parts(config, run_dir, resume, data, module, trainer, origin, left_out)
 
 

@@ -1,0 +1,55 @@
+"""What there is to choose from, and what is told of keys and words that are none."""
+
+import sys
+
+import pytest
+
+from vae_lightning import __version__
+from vae_lightning.command_line.choices import check_choices, groups, option_groups, options
+from vae_lightning.errors import UserError
+from vae_lightning.train import main
+
+
+def test_what_others_are_built_on_is_no_option():
+    assert "base" not in options("model")
+    assert "conv" in options("model")
+    for word in ("model=base", "model=conv,base"):
+        with pytest.raises(UserError, match=r"^model=base: is what the others are built on, and none"):
+            check_choices(["data=digits", word])
+    check_choices(["data=base", "callbacks.x.model=base"])
+
+
+def test_the_help_lists_the_commands_own_groups_and_those_of_ones_own_folder(tmp_path, monkeypatch):
+    lines = dict(line.split(": ") for line in option_groups("train").splitlines())
+    assert groups("train") <= lines.keys()
+    assert not {"mode", "metric", "picture", "hydra"} & lines.keys()
+    assert lines["objective"] == "elbo, geco, iwae"
+    (tmp_path / "objective/more").mkdir(parents=True)
+    (tmp_path / "objective/mine.yaml").touch()
+    (tmp_path / "objective/more/other.yaml").touch()
+    monkeypatch.setattr(sys, "argv", ["vae-train", "-h", "--config-dir", str(tmp_path)])
+    lines = dict(line.split(": ") for line in option_groups("train").splitlines())
+    assert (lines["objective"], lines["objective/more"]) == ("elbo, geco, iwae, mine", "other")
+
+
+def test_the_version_is_the_packages(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["vae-train", "--version"])
+    main()
+    assert capsys.readouterr().out == f"vae_lightning {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["latent_dim=8"], "latent_dim: no such key at the top; did you mean model.latent_dim?"),
+        (["hidden=8"], "hidden: no such key at the top; did you mean model.encoder.hidden?"),
+        (["callbacks=[basic,", "ema]"], 'callbacks=[basic,: the shell parts it at its space: callbacks="[basic, ema]"'),
+        (["a/b"], "a/b: expected key=value, as in resume=a/b"),
+        (["-m", "model.latent_dim="], "model.latent_dim=: no value is given to sweep over"),
+        (["data=folder", "data.root=own.txt"], "data.root=own.txt: is a file, no folder of pictures; an archive is"),
+    ],
+)
+def test_what_was_meant_is_told(words, message, error_of, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.txt").touch()
+    assert error_of(*words).startswith(message)

@@ -1,0 +1,71 @@
+"""The config groups that a command chooses from, and the options of each, those in the user's own folder among them."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import yaml
+
+from vae_lightning.command_line.schema import CONF_DIR
+from vae_lightning.errors import UserError
+
+_BASES = {"model": ("base",)}  # what other options are built on, and is no choice itself
+
+
+def groups(config_name: str) -> set[str]:
+    """Those that a command chooses from."""
+    defaults = yaml.safe_load((CONF_DIR / f"{config_name}.yaml").read_text())["defaults"]
+    named = {name for entry in defaults if isinstance(entry, dict) for name in entry}
+    return {name for name in named if (CONF_DIR / name).is_dir()} - {"hydra"}
+
+
+def options(group: str) -> list[str]:
+    """Those of a group, in the order of their names."""
+    found = {file.stem for place in _places() for file in (place / group).glob("*.yaml")}
+    return sorted(found - set(_BASES.get(group, ())))
+
+
+def without_bases(group: str, names: Iterable[str]) -> list[str]:
+    """The names but those that are no options."""
+    return [name for name in names if name not in _BASES.get(group, ())]
+
+
+def check_choices(words: Sequence[str]) -> None:
+    """Refuse what is no choice: `model=base`, also among others of a sweep.
+
+    Raises:
+        UserError: it was chosen.
+    """
+    for word in words:
+        group, _, value = word.partition("=")
+        for base in set(_BASES.get(group, ())) & set(value.split(",")):
+            raise UserError(
+                f"{group}={base}: is what the others are built on, and none itself; choose {', '.join(options(group))}"
+            )
+
+
+def option_groups(config_name: str = "train") -> str:
+    """A line for each group of the command, with its options: for its help."""
+    names = groups(config_name)
+    nested = {
+        folder.relative_to(place).as_posix()
+        for place in _places()
+        for name in names
+        for folder in [place / name, *(place / name).rglob("*")]
+        if folder.is_dir() and list(folder.glob("*.yaml"))
+    }
+    return "\n".join(f"{name}: {', '.join(options(name))}" for name in sorted(nested))
+
+
+def config_dir() -> str | None:
+    """The folder that `--config-dir` names on this command line."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config-dir", "-cd")
+    words = [word for word in sys.argv[1:] if word not in ("-h", "--help")]
+    return parser.parse_known_args(words)[0].config_dir
+
+
+def _places() -> list[Path]:
+    own = config_dir()
+    return [CONF_DIR, *([Path(own)] if own else [])]
