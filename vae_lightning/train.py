@@ -30,11 +30,13 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
 
     from vae_lightning.command_line.places import with_home
     from vae_lightning.command_line.stored_keys import as_typed
+    from vae_lightning.command_line.unread import tell_unread
     from vae_lightning.config import plain
     from vae_lightning.runs.directories import check_name
 
     typed, overrides = with_home(plain(config)), as_typed(HydraConfig.get().overrides.task, sys.argv)
     check_name(typed["name"])
+    tell_unread(config)
     return _train_job(typed, overrides) if is_sweep() else _train_run(typed, overrides)
 
 

@@ -17,6 +17,7 @@ from vae_lightning.command_line.places import searched, typed_with_home, with_ho
 from vae_lightning.command_line.quoting import check_words
 from vae_lightning.command_line.schema import CONF_DIR, register
 from vae_lightning.command_line.stored_keys import as_typed, for_hydra, unmarked
+from vae_lightning.command_line.unread import tell_unread
 from vae_lightning.config import plain
 from vae_lightning.errors import UserError
 
@@ -44,6 +45,8 @@ def composed(
             with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
                 read = [*for_hydra(words), *searched(config_dir)]
                 config = hydra.compose(config_name, read, return_hydra_config=True)
+            if config_name == "train":
+                tell_unread(config)
             typed = as_typed(config.hydra.overrides.task, words)
             return with_home({str(key): plain(config[key]) for key in config if key != "hydra"}), typed
         except (HydraException, OmegaConfBaseException) as error:
