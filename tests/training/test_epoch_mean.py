@@ -12,15 +12,22 @@ def alone(sums):
     return sums
 
 
-def test_every_image_counts_alike_and_what_is_not_finite_does_not():
+def test_every_image_counts_alike():
     mean = EpochMean(torch.device("cpu"))
     assert mean.value(alone) is None
     mean.add(torch.tensor([1.0, 2.0]))
     mean.add(torch.tensor([6.0]))
+    assert mean.value(alone) == 3.0
+    assert mean.value(lambda sums: sums + torch.tensor([3.0, 1.0])) == 3.0
+
+
+def test_batches_that_were_skipped_do_not_count():
+    mean = EpochMean(torch.device("cpu"), skips=True)
+    mean.add(torch.tensor([1.0, 5.0]))
     for bad in (math.nan, math.inf):
         mean.add(torch.tensor([bad, 4.0]))
     assert mean.value(alone) == 3.0
-    assert mean.value(lambda sums: sums + torch.tensor([3.0, 1.0])) == 3.0
+    assert mean.state().tolist() == [6.0, 2.0]
 
 
 def test_small_losses_are_not_lost_beside_a_large_sum():

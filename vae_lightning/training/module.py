@@ -135,7 +135,7 @@ class VAEModule(LightningModule):
         self._num_batches = self.trainer.datamodule.num_train_batches
         self._num_accumulated = 0
         self.num_trained = self.trainer.datamodule.first_batch
-        self.epoch_loss = EpochMean(self.device)
+        self.epoch_loss = EpochMean(self.device, skips=isinstance(self._watch, Skip))
         self.trainer.callback_metrics.pop(LOSS_OF_EPOCH, None)
 
     def training_step(self, batches: TrainingBatches, batch_idx: int) -> None:
