@@ -26,7 +26,7 @@ FULL = {
     "kills": 1000,
 }
 # As few as take a minute of processor time together: what the tests run.
-SMALL = {"planted": 1000, "configs": 4, "checkpoints": 4, "archives": 3, "directories": 2, "pictures": 100, "kills": 4}
+SMALL = {"planted": 1000, "configs": 3, "checkpoints": 3, "archives": 2, "directories": 2, "pictures": 100, "kills": 2}
 
 
 def cases(part: str, specimens: Specimens, place: Path, seed: int, count: int) -> Cases:

@@ -233,22 +233,43 @@ def test_a_model_trained_in_bf16_is_evaluated_in_float32(evaluate, train, monkey
     assert run.metrics()["test/elbo_num_samples"] == 3
 
 
-def test_ctrl_c_leaves_the_earlier_figures_whole(plane_run, moved, tmp_path):
+def test_ctrl_c_keeps_the_metrics_that_are_there_and_what_was_before(plane_run, moved, tmp_path):
     run = moved(plane_run)
-    before = {path: path.stat().st_size for path in run.path.rglob("*")}
-    figures_before = (run.path / "metrics.json").read_bytes()
+    before = run.metrics()
+    files = set(run.path.rglob("*"))
     arguments = [f"run={run.path}", "device=cpu", "metrics=[elbo,nll]", "nll.num_samples=1000000000"]
     process = started(*arguments, cwd=tmp_path, program=[*EVALUATE])
     wait_for(lambda: "libtorch" in Path(f"/proc/{process.pid}/maps").read_text())
     with pytest.raises(Exception, match="timed out"):
         process.communicate(timeout=5)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    printed, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.strip().splitlines()[-1] == "interrupted: Ctrl-C"
     assert "Traceback" not in errors
-    assert (run.path / "metrics.json").read_bytes() == figures_before
-    assert {path: path.stat().st_size for path in run.path.rglob("*")} == before
+    after = run.metrics()
+    assert "test/elbo_seconds" in after
+    assert "nats per image" in printed
+    assert not [name for name in after if name.startswith("test/nll")]
+    assert_same(before, {name: after[name] for name in before})
+    assert set(run.path.rglob("*")) == files
+
+
+def test_the_nll_takes_as_long_as_it_may_unless_its_size_is_typed(evaluate, plane_run, moved, told):
+    run = moved(plane_run)
+    printed = evaluate(f"run={run.path}", "metrics=nll", "nll.max_seconds=1")
+    metrics = run.metrics()
+    num_images, num_samples = metrics["test/nll_num_images"], metrics["test/nll_num_samples"]
+    if (num_images, num_samples) != (360, 5000):  # a machine that is not that fast
+        assert metrics["test/nll_max_seconds"] == 1
+        assert f"{num_samples:,} samples, " in printed
+        assert "as many as fit into 1 s)" in printed
+        assert metrics["test/nll_seconds"] < 20
+    for typed, expected in (("nll.num_images=3", (3, 5000)), ("nll.num_samples=7", (360, 7))):
+        evaluate(f"run={run.path}", "metrics=nll", "nll.max_seconds=1", typed)
+        metrics = run.metrics()
+        assert (metrics["test/nll_num_images"], metrics["test/nll_num_samples"]) == expected
+        assert metrics["test/nll_max_seconds"] is None
 
 
 METRICS = "elbo, nll, units, aggregate, reconstruction, samples, probes"
@@ -261,6 +282,7 @@ METRICS = "elbo, nll, units, aggregate, reconstruction, samples, probes"
         (["metrics=[]"], f"metrics=[]: choose all or some of {METRICS}"),
         (["split=tset"], "split='tset': expected train, val, test"),
         (["batch_size=0"], "batch_size must be at least 1, got 0"),
+        (["nll.max_seconds=0"], "nll.max_seconds must be at least 1, got 0"),
         (["nll.num_samples=0"], "nll.num_samples must be at least 1, got 0"),
         (["nll.num_smples=5"], "nll.num_smples: no such key; did you mean num_samples?"),
         (["nll.num_samples=many"], "nll.num_samples='many': expected int"),

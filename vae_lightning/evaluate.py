@@ -36,9 +36,7 @@ def _evaluate(config: DictConfig) -> None:
     with joined_world(opening["device"]) as world:
         run = checked(open_trained, opening)
         evaluation = checked(Evaluation, choice)
-        told = evaluation(run, metrics, world, out)
-        if world.rank == 0:
-            print(plain_lines(told))
+        evaluation(run, metrics, world, out, lambda text: print(plain_lines(text), flush=True))
 
 
 def _chosen(settings: dict[str, Any], wanted: Any) -> list[str]:

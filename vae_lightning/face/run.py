@@ -195,8 +195,8 @@ class Run:
         Raises:
             ValueError: images or labels that can't be taken, or a num_samples below 1.
         """
-        metric = LogLikelihood(num_samples=_whole("num_samples", num_samples, 1))
-        sampled = metric.sampler(self._opened.vae, self.image_shape, self._seed(seed), "test")
+        count = _whole("num_samples", num_samples, 1)
+        sampled = LogLikelihood().sampler(self._opened.vae, self.image_shape, self._seed(seed), "test", count)
         with torch.no_grad():
             bounds = [
                 part.log_likelihood

@@ -1,7 +1,8 @@
-"""One evaluation of a run: every metric in turn, then all of them recorded at once."""
+"""One evaluation of a run: every metric in turn, told and recorded when it is there."""
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from vae_lightning.disk.locks import alone_in
 from vae_lightning.errors import UserError, require_at_least
 from vae_lightning.machine.hardware import keep_freed_memory
 from vae_lightning.machine.world import World
-from vae_lightning.metrics.record import flat, replaced, table
+from vae_lightning.metrics.record import flat, paragraph, replaced
 from vae_lightning.metrics.score import Metric, Score
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.runs.images import SPLIT_NAMES, Split
@@ -43,10 +44,24 @@ class Evaluation:
     def __post_init__(self) -> None:
         require_at_least("batch_size", self.batch_size, 1)
 
-    def __call__(self, run: TrainedRun, metrics: dict[str, Metric], world: World, out: str | None) -> str:
-        """Compute the metrics, record them in `out` or in the run directory, and return a table of them.
+    def __call__(
+        self,
+        run: TrainedRun,
+        metrics: dict[str, Metric],
+        world: World,
+        out: str | None,
+        tell: Callable[[str], None],
+    ) -> None:
+        """Compute the metrics, and tell of each and record it in `out` or in the run directory as soon as it is there.
 
-        What is recorded there already stays, but for the same keys. An evaluation that ends early records nothing.
+        What is recorded there already stays, but for the same keys.
+
+        Args:
+            run: the model and its data.
+            metrics: by name.
+            world: the ranks that share the work.
+            out: the file; None for the run directory's own.
+            tell: takes paragraphs of text, on rank zero.
 
         Raises:
             UserError: no images to evaluate, fewer than ranks, or a file that can't be written.
@@ -61,14 +76,21 @@ class Evaluation:
             keep_freed_memory()
         for metric in metrics.values():
             metric.check(subject)
-        facts = {"seed": seed, "checkpoint": run.checkpoint, "epoch": run.epoch}
-        scores = {name: _timed(metric, subject, facts) for name, metric in metrics.items()}
         if world.rank == 0:
-            record = {f"{self.split}/kind": run.kind} | flat(scores, self.split)
-            path = path if out is not None else _still_apt(path, run)
-            _write(path, record, replaced(scores, self.split))
-        title = f"{run.context} ({run.checkpoint}), {SPLIT_NAMES[self.split]} images, seed {seed}\n{run.kind}"
-        return f"\n{table(scores, self.split, title)}\n\nrecorded in {path}"
+            checkpoint = f"{run.context} ({run.checkpoint}), {SPLIT_NAMES[self.split]} images, seed {seed}"
+            tell(f"\n{checkpoint}\n{run.kind}\n")
+        facts = {"seed": seed, "checkpoint": run.checkpoint, "epoch": run.epoch}
+        places: dict[Path, None] = {}
+        for name, metric in metrics.items():
+            score = {name: _timed(metric, subject, facts)}
+            if world.rank == 0:
+                record = {f"{self.split}/kind": run.kind} | flat(score, self.split)
+                place = path if out is not None else _still_apt(path, run)
+                _write(place, record, replaced(score, self.split))
+                places[place] = None
+                tell(f"{paragraph(score[name], self.split)}\n")
+        if world.rank == 0:
+            tell(f"recorded in {' and '.join(map(str, places))}")
 
 
 def _timed(metric: Metric, subject: Subject, facts: dict[str, Any]) -> Score:

@@ -1,5 +1,7 @@
 """The likelihood by importance sampling: the figure that papers report."""
 
+import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +22,13 @@ from vae_lightning.metrics.subject import Subject
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import evaluation_seed
 
+log = logging.getLogger("vae_lightning")
+
 _PURPOSE = 1  # of its noise
+_MOST_SAMPLES, _FEWEST_SAMPLES = 5_000, 100
+_NUMBERS_OF_SAMPLES = (_MOST_SAMPLES, 2_000, 1_000, 500, 200, _FEWEST_SAMPLES)
+_ENOUGH_IMAGES = 500
+_PROBE_S, _MOST_PROBED = 0.5, 10_000_000
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,10 @@ class LogLikelihood(Metric):
     The estimate is an upper bound in expectation. The gap is to the ELBO of the same K samples.
 
     Attributes:
-        num_samples: K; the papers' is 5,000.
-        num_images: the first so many images of the split; None for all.
+        num_samples: K; the papers' is 5,000, and so it is where only the images are chosen. None for as many as there
+            is time for.
+        num_images: the first so many images of the split; None for all, or as many as there is time for.
+        max_seconds: how long it may take where neither of them is given, about; None for as long as all of it takes.
         memory_mb: 10^6 bytes that it takes at most, whatever K is.
         matmul_precision: how exactly float32 matrices are multiplied (`torch.set_float32_matmul_precision`): "medium"
             rounds their factors to bfloat16 where the hardware has it, which is faster, and near enough for a look;
@@ -42,29 +52,34 @@ class LogLikelihood(Metric):
         ValueError: a number below 1.
     """
 
-    num_samples: int = 5000
+    num_samples: int | None = None
     num_images: int | None = None
+    max_seconds: float | None = 60.0
     memory_mb: float = 512.0
     matmul_precision: Literal["auto", Precision] = "auto"
 
     def __post_init__(self) -> None:
-        require_at_least("num_samples", self.num_samples, 1)
+        require_at_least("num_samples", 1 if self.num_samples is None else self.num_samples, 1)
         require_at_least("num_images", 1 if self.num_images is None else self.num_images, 1)
+        require_at_least("max_seconds", 1 if self.max_seconds is None else self.max_seconds, 1)
         require_at_least("memory_mb", self.memory_mb, 1)
 
     def check(self, subject: Subject) -> None:
         self._max_latents(subject.vae, subject.image_shape)
 
     def __call__(self, subject: Subject) -> Score:
-        log_likelihood, elbo = self._bounds(subject)
+        num_images, num_samples = self._sizes(subject)
+        log_likelihood, elbo = self._bounds(subject, num_images, num_samples)
         figures = {
-            "nll": mean_figure(-log_likelihood, f"NLL by {self.num_samples:,} samples"),
+            "nll": mean_figure(-log_likelihood, f"NLL by {num_samples:,} samples"),
             "nll_gap": mean_figure(log_likelihood - elbo, "gap of the ELBO"),
         }
         mean = figures["nll"]
         assert isinstance(mean.value, float)
         figures["nll_bits_per_dim"] = bits_per_dim(replace(mean, value=-mean.value), subject, "bits/dim of the NLL")
-        facts: dict[str, Any] = {"num_images": len(elbo), "num_samples": self.num_samples}
+        is_all = (num_images, num_samples) == (subject.num_images, _MOST_SAMPLES)
+        bounded = None if is_all or not self._is_bounded else self.max_seconds
+        facts: dict[str, Any] = {"num_images": num_images, "num_samples": num_samples, "max_seconds": bounded}
         facts["matmul_precision"] = self._precision(subject.vae)
         return Score(figures, facts)
 
@@ -75,8 +90,44 @@ class LogLikelihood(Metric):
         convolves = any(isinstance(layer, _ConvNd) for layer in vae.decoder.modules())
         return "refined" if device == "cpu" and not convolves and computes_in_bfloat16(device) else "highest"
 
+    @property
+    def _is_bounded(self) -> bool:
+        return self.num_samples is None and self.num_images is None and self.max_seconds is not None
+
+    def _sizes(self, subject: Subject) -> tuple[int, int]:
+        """How many images and how many samples of each, the same on every rank."""
+        if not self._is_bounded:
+            return min(subject.num_images, self.num_images or subject.num_images), self.num_samples or _MOST_SAMPLES
+        assert self.max_seconds is not None
+        pace = sum(subject.world.collect(self._pace(subject)))
+        num_images, num_samples = sizes_within(pace * self.max_seconds, subject.num_images, subject.world.size)
+        sizes = subject.world.agree(lambda: (num_images, num_samples))
+        if sizes != (subject.num_images, _MOST_SAMPLES):
+            log.info(
+                "nll: %s of %s images, %s samples of each, as many as fit into nll.max_seconds=%g; "
+                "nll.num_samples=%d takes all images",
+                *(f"{number:,}" for number in (num_images, subject.num_images, num_samples)),
+                self.max_seconds,
+                _MOST_SAMPLES,
+            )
+        return sizes
+
+    def _pace(self, subject: Subject) -> float:
+        """How many samples a second this rank takes, of images that it will look at."""
+        batch = next(subject.batches())
+        label = None if batch.labels is None else batch.labels[:1]
+        count, seconds = 64, 0.0
+        while seconds < _PROBE_S and count < _MOST_PROBED:
+            count *= 4
+            sampled = self.sampler(subject.vae, subject.image_shape, subject.seed, subject.split, count)
+            started = time.perf_counter()
+            for _ in sampled(batch.images[:1], batch.indices[:1], label):
+                pass
+            seconds = time.perf_counter() - started
+        return count / seconds
+
     def sampler(
-        self, vae: LatentModel, image_shape: tuple[int, int, int], seed: int, split: str
+        self, vae: LatentModel, image_shape: tuple[int, int, int], seed: int, split: str, num_samples: int
     ) -> Callable[..., Iterator[tuple[slice, SampledBounds]]]:
         """`importance_sampled` as it remains to be called, with images, their indices and their labels.
 
@@ -86,18 +137,19 @@ class LogLikelihood(Metric):
         return partial(
             importance_sampled,
             vae,
-            num_samples=self.num_samples,
+            num_samples=num_samples,
             seed=evaluation_seed(seed, split, _PURPOSE),
             max_latents=self._max_latents(vae, image_shape),
             precision=self._precision(vae),
         )
 
-    def _bounds(self, subject: Subject) -> tuple[Float64[Tensor, " N"], Float64[Tensor, " N"]]:
+    def _bounds(
+        self, subject: Subject, num_images: int, num_samples: int
+    ) -> tuple[Float64[Tensor, " N"], Float64[Tensor, " N"]]:
         """The two bounds on log p(x) of each image."""
-        num_images = min(subject.num_images, self.num_images or subject.num_images)
-        sampled = self.sampler(subject.vae, subject.image_shape, subject.seed, subject.split)
+        sampled = self.sampler(subject.vae, subject.image_shape, subject.seed, subject.split, num_samples)
         rows = []
-        with subject.progress(f"NLL by {self.num_samples:,} samples", num_images) as bar:
+        with subject.progress(f"NLL by {num_samples:,} samples", num_images) as bar:
             for batch in subject.batches(most=num_images):
                 for part, bounds in sampled(batch.images, batch.indices, batch.labels):
                     rows.append(torch.stack([bounds.log_likelihood, bounds.elbo], 1))
@@ -110,3 +162,19 @@ class LogLikelihood(Metric):
         if needed > budget:
             raise UserError(f"nll.memory_mb={self.memory_mb:g}: one latent takes {needed / 1e6:.1f} MB to decode")
         return int(budget // needed)
+
+
+def sizes_within(num_latents: float, num_images: int, fewest: int) -> tuple[int, int]:
+    """How many images, and how many samples of each, so many latents are enough for.
+
+    Few samples make the bound loose, and few images its mean uncertain: there are 500 images before there are more
+    samples, and then as many images as can be.
+
+    Args:
+        num_latents: that there is time for.
+        num_images: that there are.
+        fewest: images that there must be.
+    """
+    wanted = min(num_images, _ENOUGH_IMAGES)
+    num_samples = next((count for count in _NUMBERS_OF_SAMPLES if count * wanted <= num_latents), _FEWEST_SAMPLES)
+    return min(num_images, max(fewest, int(num_latents // num_samples))), num_samples

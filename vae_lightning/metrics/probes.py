@@ -69,7 +69,7 @@ class Probes(Metric):
         for name, probe in probes.items():
             with subject.progress("linear probe" if name == "linear_accuracy" else "nearest neighbours") as bar:
                 correct[name] = probe.fit(train, known).predict(test) == labels
-                bar.update(bar.total)
+                bar.update(int(bar.total or 0))
         return correct
 
 

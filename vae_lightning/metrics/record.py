@@ -1,4 +1,4 @@
-"""How an evaluation is told: as keys of metrics.json, and as a table."""
+"""How an evaluation is told: as keys of metrics.json, and as lines of text."""
 
 from typing import Any
 
@@ -28,18 +28,15 @@ def replaced(scores: dict[str, Score], split: str) -> set[str]:
     return {f"{name}{suffix}" for name in names for suffix in ("", "_stderr", "_reason")}
 
 
-def table(scores: dict[str, Score], split: str, title: str) -> str:
-    """The figures as lines of text, a paragraph a metric."""
-    paragraphs = [title]
-    for score in scores.values():
-        shown = [figure for figure in score.figures.values() if figure.label]
-        lines = [_line(figure) for figure in shown if figure.reason is None]
-        for reason in dict.fromkeys(figure.reason for figure in shown if figure.reason is not None):
-            lines.append(
-                f"{', '.join(figure.label.strip() for figure in shown if figure.reason == reason)}: none, {reason}"
-            )
-        paragraphs.append("\n".join([*lines, _told(score.facts, split)]))
-    return "\n\n".join(paragraphs)
+def paragraph(score: Score, split: str) -> str:
+    """The figures of one metric as lines of text."""
+    shown = [figure for figure in score.figures.values() if figure.label]
+    lines = [_line(figure) for figure in shown if figure.reason is None]
+    for reason in dict.fromkeys(figure.reason for figure in shown if figure.reason is not None):
+        lines.append(
+            f"{', '.join(figure.label.strip() for figure in shown if figure.reason == reason)}: none, {reason}"
+        )
+    return "\n".join([*lines, _told(score.facts, split)])
 
 
 def _line(figure: Figure) -> str:
@@ -55,4 +52,6 @@ def _told(facts: dict[str, Any], split: str) -> str:
     if "num_samples" in facts:
         words.append(f"{facts['num_samples']:,} {'sample' if facts['num_samples'] == 1 else 'samples'}")
     words.append(f"{facts['seconds']:,.1f} s")
+    if facts.get("max_seconds") is not None:
+        words.append(f"as many as fit into {facts['max_seconds']:g} s")
     return f"({', '.join(words)})"

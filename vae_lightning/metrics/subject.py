@@ -1,6 +1,8 @@
 """What is evaluated: a trained run on one split of its data, shared out over the ranks."""
 
+import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +21,8 @@ from vae_lightning.noise import Indexed, evaluation_seed
 from vae_lightning.runs.images import SPLIT_NAMES
 from vae_lightning.runs.trained import TrainedRun
 
+log = logging.getLogger("vae_lightning")
+_EVERY_S = 30.0  # a line of progress
 _RATES = 6  # the purpose of the noise of rates without a closed form
 
 
@@ -69,12 +73,15 @@ class Subject:
             yield batch._replace(images=batch.images.to(self.run.device).float().div_(255), labels=told)
 
     @contextmanager
-    def progress(self, what: str, count: int | None = None) -> Iterator[tqdm]:
-        """A bar of this rank's share of `count` images, all of the split by default, which goes when it is done."""
+    def progress(self, what: str, count: int | None = None) -> Iterator["tqdm | _Lines"]:
+        """A bar of this rank's share of `count` images, all of the split by default, which goes when it is done.
+
+        Where stderr is a file or a pipe it is a line of the log every half minute.
+        """
         total = len(self.share(self.num_images if count is None else count))
-        hidden = True if self.world.rank else None  # None: where there is no terminal
+        hidden = self.world.rank > 0 or not sys.stderr.isatty()
         with tqdm(total=total, desc=what, unit=" images", leave=False, disable=hidden, dynamic_ncols=True) as bar:
-            yield bar
+            yield _Lines(what, total) if hidden and self.world.rank == 0 else bar
 
     def share(self, count: int) -> Int64[Tensor, " B"]:
         """This rank's part of the numbers 0 to count - 1, such that the ranks' parts follow one another.
@@ -114,3 +121,23 @@ class Subject:
         loc, scale, rates = gathered
         assert loc is not None
         return Latents(loc, scale, rates)
+
+
+class _Lines:
+    """How far something is, a line now and then.
+
+    Args:
+        what: is done.
+        total: images.
+    """
+
+    def __init__(self, what: str, total: int):
+        self._what, self.total = what, total
+        self._done, self._told = 0, time.monotonic()
+
+    def update(self, count: int) -> None:
+        """So many images more are done."""
+        self._done += count
+        if time.monotonic() - self._told > _EVERY_S:
+            self._told = time.monotonic()
+            log.info("%s: %s of %s images", self._what, f"{self._done:,}", f"{self.total:,}")

@@ -1,0 +1,40 @@
+"""How many images and samples there is time for, and what is said while they are taken."""
+
+import logging
+
+import pytest
+
+from vae_lightning.metrics.log_likelihood import sizes_within
+from vae_lightning.metrics.subject import _Lines
+
+
+@pytest.mark.parametrize(
+    ("num_latents", "num_images", "fewest", "expected"),
+    [
+        (1e9, 10_000, 1, (10_000, 5_000)),
+        (4e7, 10_000, 1, (8_000, 5_000)),
+        (2.5e6, 10_000, 1, (500, 5_000)),
+        (2.4e6, 10_000, 1, (1_200, 2_000)),
+        (1e5, 10_000, 1, (500, 200)),
+        (4e4, 10_000, 1, (400, 100)),  # not even 500 images
+        (1e5, 360, 1, (360, 200)),
+        (1.8e6, 360, 1, (360, 5_000)),
+        (3.0, 360, 1, (1, 100)),
+        (3.0, 360, 4, (4, 100)),
+    ],
+)
+def test_there_are_500_images_before_there_are_more_samples(num_latents, num_images, fewest, expected):
+    assert sizes_within(num_latents, num_images, fewest) == expected
+
+
+def test_where_there_is_no_terminal_a_line_comes_now_and_then(monkeypatch, caplog):
+    now = [0.0]
+    monkeypatch.setattr("vae_lightning.metrics.subject.time.monotonic", lambda: now[0])
+    caplog.set_level(logging.INFO, "vae_lightning")
+    lines = _Lines("NLL", 2_000)
+    for now[0] in (10.0, 31.0, 40.0, 62.0):
+        lines.update(500)
+    assert [record.getMessage() for record in caplog.records] == [
+        "NLL: 1,000 of 2,000 images",
+        "NLL: 2,000 of 2,000 images",
+    ]
