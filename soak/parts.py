@@ -25,8 +25,8 @@ FULL = {
     "pictures": 10_000,
     "kills": 1000,
 }
-# As few as take a minute of processor time together: what the tests run.
-SMALL = {"planted": 1000, "configs": 3, "checkpoints": 3, "archives": 2, "directories": 2, "pictures": 100, "kills": 2}
+# As few as take half a minute of processor time together: what the tests run.
+SMALL = {"planted": 1000, "configs": 2, "checkpoints": 2, "archives": 2, "directories": 1, "pictures": 50, "kills": 1}
 
 
 def cases(part: str, specimens: Specimens, place: Path, seed: int, count: int) -> Cases:

@@ -18,7 +18,7 @@ from tests.warm import Warm
 ROOT = Path(__file__).parent.parent
 
 
-def test_a_minute_of_the_soak_holds(tmp_path):
+def test_half_a_minute_of_the_soak_holds(tmp_path):
     log = tmp_path / "record.jsonl"
     process = Warm("soak", "--small", "--log", str(log), cwd=ROOT)
     out, errors = process.communicate(timeout=600)
