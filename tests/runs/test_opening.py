@@ -28,6 +28,8 @@ def test_the_latest_is_the_one_whose_status_has_changed_last(tmp_path):
     begun(tmp_path / "2026-01-02/12_d", 400, config=False)  # still being checked
     (tmp_path / "2026-01-03/13_e").mkdir(parents=True)
     assert latest_run(tmp_path) == job
+    mine = begun(tmp_path / "mine", 500)  # as run_dir=outputs/mine puts it
+    assert latest_run(tmp_path) == mine
 
 
 def test_latest_stands_for_a_run_unless_there_is_such_a_folder(tmp_path, monkeypatch, told):
@@ -39,6 +41,14 @@ def test_latest_stands_for_a_run_unless_there_is_such_a_folder(tmp_path, monkeyp
     assert told() == ["run=latest: outputs/2026-01-01/10_a"]
     (tmp_path / "latest").mkdir()
     assert named_run("latest", "run") == ("latest", None)
+
+
+def test_ranks_of_a_launcher_name_the_run(monkeypatch):
+    world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "TORCHELASTIC_RUN_ID": "1"}
+    for name, value in world.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"^run=latest: ranks might find different ones"):
+        named_run("latest", "run")
 
 
 def test_a_checkpoint_in_a_run_names_it(digits_run, tmp_path):

@@ -8,12 +8,13 @@ from typing import Any
 
 from vae_lightning.disk.files import check_contents
 from vae_lightning.errors import UserError
+from vae_lightning.machine.world import given_world
 from vae_lightning.runs.records import CHECKPOINTS, RunDir
 from vae_lightning.runs.training_lock import naming, trainer_of
 
 log = logging.getLogger("vae_lightning")
 LATEST = "latest"
-_RUNS = ("*/*/status.json", "sweeps/*/*/*/status.json")
+_RUNS = ("*/status.json", "*/*/status.json", "sweeps/*/*/*/status.json")
 
 
 def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
@@ -58,6 +59,8 @@ def named_run(path: str, key: str, output_dir: str = "outputs") -> tuple[str, st
         UserError: there is no run yet.
     """
     if path == LATEST and not os.path.lexists(path):
+        if given_world().size > 1:
+            raise UserError(f"{key}={LATEST}: ranks might find different ones; name the run's directory")
         latest = latest_run(Path(output_dir))
         if latest is None:
             raise UserError(f"{key}={LATEST}: there is no run in {output_dir}; name a run's directory")
