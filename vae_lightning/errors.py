@@ -16,13 +16,13 @@ class ArgumentError(UserError, ValueError):
 
 def require_at_least(name: str, value: float, least: float) -> None:
     """Raise a ValueError that opens with the parameter's name if its value is too small."""
-    if value < least:
+    if not value >= least:  # NaN is neither
         raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
 def require_at_most(name: str, value: float, most: float) -> None:
     """Raise a ValueError that opens with the parameter's name if its value is too large."""
-    if value > most:
+    if not value <= most:
         raise ValueError(f"{name} must be at most {most}, got {value}")
 
 

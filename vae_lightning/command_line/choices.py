@@ -60,8 +60,8 @@ def option_groups(config_name: str = "train") -> str:
 
 def config_dir() -> str | None:
     """The folder that `--config-dir` names on this command line."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--config-dir", "-cd")
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd", nargs="?")  # one that lacks its value is told elsewhere
     words = [word for word in sys.argv[1:] if word not in ("-h", "--help")]
     return parser.parse_known_args(words)[0].config_dir
 

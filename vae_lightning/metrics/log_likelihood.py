@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from torch import Tensor
 from torch.nn.modules.conv import _ConvNd
 
-from vae_lightning.errors import UserError, require_at_least
+from vae_lightning.errors import UserError, require_at_least, require_at_most
 from vae_lightning.likelihood.importance import SampledBounds, bytes_per_latent, importance_sampled
 from vae_lightning.likelihood.log_weights import Precision
 from vae_lightning.machine.hardware import computes_in_bfloat16
@@ -28,6 +28,7 @@ _PURPOSE = 1  # of its noise
 _MOST_SAMPLES, _FEWEST_SAMPLES = 5_000, 100
 _NUMBERS_OF_SAMPLES = (_MOST_SAMPLES, 2_000, 1_000, 500, 200, _FEWEST_SAMPLES)
 _ENOUGH_IMAGES = 500
+_LONGEST_S = 1e9
 _PROBE_S, _MOST_PROBED = 0.5, 10_000_000
 
 
@@ -62,6 +63,7 @@ class LogLikelihood(Metric):
         require_at_least("num_samples", 1 if self.num_samples is None else self.num_samples, 1)
         require_at_least("num_images", 1 if self.num_images is None else self.num_images, 1)
         require_at_least("max_seconds", 1 if self.max_seconds is None else self.max_seconds, 1)
+        require_at_most("max_seconds", 1 if self.max_seconds is None else self.max_seconds, _LONGEST_S)
         require_at_least("memory_mb", self.memory_mb, 1)
 
     def check(self, subject: Subject) -> None:

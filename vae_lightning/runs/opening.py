@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,12 @@ def named_run(path: str, key: str, output_dir: str = "outputs") -> tuple[str, st
 
 def latest_run(output_dir: Path) -> Path | None:
     """The run directory below the folder of all runs, a sweep's job among them, whose status has changed last."""
-    found = (file for pattern in _RUNS for file in output_dir.glob(pattern))
-    with_times = [(status.stat().st_mtime, status.parent) for status in found if _is_begun(status.parent)]
+    with_times = []
+    for status in (file for pattern in _RUNS for file in output_dir.glob(pattern)):
+        with suppress(OSError):  # a run that was refused is removed again
+            if (status.parent / "config.yaml").is_file():
+                with_times.append((status.stat().st_mtime, status.parent))
     return max(with_times)[1] if with_times else None
-
-
-def _is_begun(run: Path) -> bool:
-    return (run / "config.yaml").is_file()
 
 
 def _no_directory(path: Path) -> str:

@@ -18,7 +18,7 @@ class EpochMean:
     def __init__(self, device: torch.device, *, skips: bool = False):
         self._total = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
         self._left_out = torch.zeros_like(self._total)  # images
-        self._count = 0
+        self._count = 0.0
         self._skips = skips
 
     def add(self, loss: Float[Tensor, " B"]) -> None:
@@ -38,7 +38,7 @@ class EpochMean:
         """Go on from what `state` gave."""
         self._total.copy_(state[0])
         self._left_out.zero_()
-        self._count = int(state[1])
+        self._count = float(state[1])
 
     def value(self, summed_over_ranks: Callable[[Tensor], Tensor]) -> float | None:
         """The mean over all ranks' images, in nats; None before there are any. To be called on every rank."""
