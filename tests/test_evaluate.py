@@ -281,7 +281,7 @@ METRICS = "elbo, nll, units, aggregate, reconstruction, samples, probes"
         (["metrics=[]"], f"metrics=[]: choose all or some of {METRICS}"),
         (["split=tset"], "split='tset': expected train, val, test"),
         (["batch_size=0"], "batch_size must be at least 1, got 0"),
-        (["nll.max_seconds=.nan"], "nll.max_seconds must be at least 1, got nan"),
+        (["nll.max_seconds=nan"], "nll.max_seconds must be at least 1, got nan"),
         (["nll.max_seconds=0"], "nll.max_seconds must be at least 1, got 0"),
         (["nll.num_samples=0"], "nll.num_samples must be at least 1, got 0"),
         (["nll.num_smples=5"], "nll.num_smples: no such key; did you mean num_samples?"),
