@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import functools
+import gc
 import logging
 import os
 import signal
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import composed, typecheck  # noqa: F401  (jaxtyping's import hook looks it up)
+import tests.typecheck  # noqa: F401  (before the package: jaxtyping's import hook looks it up)
+from tests import composed
 from tests.trained import (  # noqa: F401
     colour,
     colour_run,
@@ -29,6 +31,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core s
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 composed.remember()
+gc.set_threshold(20_000)
 
 TINY = [
     "data=digits",

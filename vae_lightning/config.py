@@ -11,8 +11,8 @@ from vae_lightning.building.arguments import (
     construction_message,
     imported,
     named_by,
-    parameters_of,
 )
+from vae_lightning.building.declared import declared
 from vae_lightning.building.stored import build
 from vae_lightning.building.table import MOVED
 from vae_lightning.building.trust import Trust
@@ -129,10 +129,7 @@ def _check_node(node: Any, key: str, given: frozenset[str]) -> None:
 
 
 def takes(target: str, name: str) -> bool:
-    """Whether what a `_target_` names has an optional argument of this name."""
-    try:
-        parameters = parameters_of(imported(MOVED.get(target, target), "")) or {}
-    except UserError:
-        return False
-    parameter = parameters.get(name)
+    """Whether what a `_target_` names has an optional argument of this name, as far as its source file says so."""
+    found = declared(MOVED.get(target, target))
+    parameter = found.parameters.get(name) if found is not None else None
     return parameter is not None and parameter.default is not parameter.empty

@@ -4,6 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from vae_lightning.building.early import check_early
 from vae_lightning.command_line.commands import run_command, take, take_opening
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
@@ -22,16 +23,18 @@ def _refuse_sweep(is_sweep: bool) -> None:
 
 
 def _evaluate(config: DictConfig) -> None:
-    # Imported here: `--help` must answer without torch.
+    settings = with_home(plain(config))
+    opening, choice = take_opening(settings), take(settings, "split", "seed", "batch_size")
+    out, wanted = take(settings, "out", "metrics").values()
+    nodes = {name: settings[name] for name in _chosen(settings, wanted)}
+    check_early(nodes)
+    # Imported here: `--help`, and what is refused, must be answered without torch.
     from vae_lightning.machine.hardware import flush_denormals
     from vae_lightning.machine.world import joined_world
     from vae_lightning.metrics.evaluation import Evaluation
     from vae_lightning.runs.trained import open_trained
 
-    settings = with_home(plain(config))
-    opening, choice = take_opening(settings), take(settings, "split", "seed", "batch_size")
-    out, wanted = take(settings, "out", "metrics").values()
-    metrics = {name: instantiate(settings[name], name) for name in _chosen(settings, wanted)}
+    metrics = {name: instantiate(node, name) for name, node in nodes.items()}
     flush_denormals()
     with joined_world(opening["device"]) as world:
         run = checked(open_trained, opening)

@@ -5,6 +5,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from vae_lightning.building.early import check_early
 from vae_lightning.command_line.commands import run_command, take, take_opening
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
@@ -23,17 +24,18 @@ def _refuse_sweep(is_sweep: bool) -> None:
 
 
 def _generate(config: DictConfig) -> None:
-    # Imported here: `--help` must answer without torch.
-    from vae_lightning.exports.saving import save_picture
-    from vae_lightning.pictures.picture import Picture
-    from vae_lightning.runs.generated import output_folder, own_folder
-    from vae_lightning.runs.trained import open_trained
-
     settings, mode = with_home(plain(config)), HydraConfig.get().runtime.choices["mode"]
     opening = take_opening(settings)  # what is left at last are the mode's own keys
     out, overwrite, label = take(settings, "out", "overwrite", "label").values()
     if not isinstance(overwrite, bool):
         raise UserError(f"overwrite={overwrite}: expected true or false")
+    check_early(settings)
+    # Imported here: `--help`, and what is refused, must be answered without torch.
+    from vae_lightning.exports.saving import save_picture
+    from vae_lightning.pictures.picture import Picture
+    from vae_lightning.runs.generated import output_folder, own_folder
+    from vae_lightning.runs.trained import open_trained
+
     made = instantiate(settings, "")
     run = checked(open_trained, opening)
     run = checked(run.with_label, {"label": label})

@@ -19,7 +19,7 @@ MISTAKES = {
     "model.latent_dim=abc": "model.latent_dim='abc': expected int",
     "model.latent_dim=0": "model.latent_dim must be at least 1, got 0",
     "model.encoder.hidden=[0]": "hidden must be a list of positive widths, got [0]",
-    "objective.beta=-1": "objective.beta must be a number of at least 0, got -1",
+    "objective.beta=-1": "objective.beta must be at least 0, got -1",
     "objective.warmup_steps=1.5": "objective.warmup_steps=1.5: expected int",
     "data.batch_size=5000": "data.batch_size=5000 is larger than the training split of",
     "data.batch_size=0": "data.batch_size must be at least 1, got 0",

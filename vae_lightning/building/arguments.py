@@ -89,16 +89,21 @@ def check_arguments(
             if open_ended:
                 continue
             raise UserError(unknown_key(below(key, name), [p for p in parameters if p != "self" and p not in given]))
-        hint = parameters[name].annotation
-        if value == "???":
-            raise UserError(f"{below(key, name)} must be given: {below(key, name)}=...")
-        if (builds_parts and isinstance(value, dict) and "_target_" in value) or isinstance(hint, str):
-            continue  # becomes an object first; or an annotation that is only text
-        if isinstance(value, str) and get_origin(hint) is Callable:
-            raise UserError(f"{below(key, name)}={shown(value)}: options are chosen as {group_of(key, name)}=<option>")
-        if hint is not inspect.Parameter.empty and not _fits(value, hint):
-            raise UserError(f"{below(key, name)}={shown(value)}: expected {_describe(hint)}")
+        check_value(parameters[name], value, key, builds_parts=builds_parts)
     _check_required(parameters, node, key, given)
+
+
+def check_value(parameter: inspect.Parameter, value: Any, key: str, *, builds_parts: bool = True) -> None:
+    """Check one argument of the node at this place of the config; the rest as in `check_arguments`."""
+    name, hint = parameter.name, parameter.annotation
+    if value == "???":
+        raise UserError(f"{below(key, name)} must be given: {below(key, name)}=...")
+    if (builds_parts and isinstance(value, dict) and "_target_" in value) or isinstance(hint, str):
+        return  # becomes an object first; or an annotation that is only text
+    if isinstance(value, str) and get_origin(hint) is Callable:
+        raise UserError(f"{below(key, name)}={shown(value)}: options are chosen as {group_of(key, name)}=<option>")
+    if hint is not inspect.Parameter.empty and not _fits(value, hint):
+        raise UserError(f"{below(key, name)}={shown(value)}: expected {_describe(hint)}")
 
 
 def _check_required(parameters: Any, node: dict[str, Any], key: str, given: frozenset[str]) -> None:

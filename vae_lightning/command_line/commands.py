@@ -27,6 +27,7 @@ from vae_lightning.errors import UserError
 from vae_lightning.launch.output import configure_logging
 from vae_lightning.machine.environment import environment
 from vae_lightning.machine.interruption import Interrupted, interruptible, number_of
+from vae_lightning.runs.opening import LATEST, named_run, open_run
 from vae_lightning.sweeps.preparing import PrepareSweep, RefusedSweep, forget_sweep, go_on
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -176,6 +177,8 @@ def take_opening(settings: dict[str, Any]) -> dict[str, Any]:
     opening = take(settings, "run", "ckpt", "device", "data", "trust")
     if opening["run"] is None:
         raise UserError("run: give a run directory, as in run=outputs/<date>/<time>_<name>")
+    if isinstance(opening["run"], str) and opening["run"] != LATEST:  # of which a line would be logged twice
+        open_run(named_run(opening["run"], "run")[0], "run", idle=False)
     checkpoint = settings.pop("checkpoint", None)
     if checkpoint is not None and opening["ckpt"] not in ("best", checkpoint):
         raise UserError(f"checkpoint={checkpoint} and ckpt={opening['ckpt']}: are two names of one key; give one")

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from vae_lightning.data.cache import build_once, build_unless, cache_key
 from vae_lightning.data.decode import EXTENSIONS, MAX_PIXELS
 from vae_lightning.data.decoded_blocks import DecodedBlock, PixelFile
-from vae_lightning.data.picture_files import PictureFile, find_pictures
+from vae_lightning.data.picture_files import PictureFile, check_folder, find_pictures
 from vae_lightning.data.pixel_cache import PIXELS, READABLE, DamagedError, has_checksums, open_cached, write_checksums
 from vae_lightning.disk.files import write_atomically
 from vae_lightning.errors import UserError
@@ -126,12 +126,7 @@ class FolderDecoder:
         return len(files), self.image_size, self.image_size, self.channels
 
     def _files(self) -> list[PictureFile]:
-        if self.root.is_file():
-            raise UserError(f"{self.source}: is a file, no folder of pictures; an archive is given by data.archive=")
-        if not self.root.is_dir():
-            is_kept = next(self.cache_dir.glob("images-*"), None) is not None
-            kept = f"; what was decoded into {self.cache_dir} before is not used without it" if is_kept else ""
-            raise UserError(f"{self.source}: there is no folder {self.root.absolute()}{kept}")
+        check_folder(self.root, self.source, self.cache_dir)
         try:
             files = sorted(find_pictures(self.root))
         except OSError as error:

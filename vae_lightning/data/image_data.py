@@ -22,7 +22,7 @@ from vae_lightning.data.loader import (
     TrainingLoader,
     seeded_generator,
 )
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, require_at_least
 
 Binarize = Literal["none", "dynamic", "fixed"]
 
@@ -69,10 +69,9 @@ class ImageDataModule(LightningDataModule, ABC):
         binarize: Binarize = "none",
     ):
         super().__init__()
-        sizes = {"image_size": image_size, "batch_size": batch_size, "eval_batch_size": eval_batch_size}
-        for name, value in sizes.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        require_at_least("image_size", image_size, 1)
+        require_at_least("batch_size", batch_size, 1)
+        require_at_least("eval_batch_size", eval_batch_size, 1)
         if channels not in (1, 3):
             raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
         if binarize not in get_args(Binarize):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vae_lightning.data.decode import EXTENSIONS
+from vae_lightning.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,25 @@ class PictureFile(NamedTuple):
     name: str  # relative to the root, with forward slashes
     size: int  # bytes
     modified: int  # nanoseconds
+
+
+def check_folder(root: Path, source: str, cache_dir: Path) -> None:
+    """Refuse what is no folder.
+
+    Args:
+        root: the folder of pictures.
+        source: how messages call it, as `data.root=faces`.
+        cache_dir: where decoded folders lie; that nothing of them is used is told.
+
+    Raises:
+        UserError: it is a file, or it is not there.
+    """
+    if root.is_file():
+        raise UserError(f"{source}: is a file, no folder of pictures; an archive is given by data.archive=")
+    if not root.is_dir():
+        is_kept = next(cache_dir.glob("images-*"), None) is not None
+        kept = f"; what was decoded into {cache_dir} before is not used without it" if is_kept else ""
+        raise UserError(f"{source}: there is no folder {root.absolute()}{kept}")
 
 
 def find_pictures(root: Path) -> Iterator[PictureFile]:

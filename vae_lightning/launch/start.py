@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vae_lightning.building.early import check_early
 from vae_lightning.building.trust import Trust
 from vae_lightning.launch.children import train_in_children
 from vae_lightning.machine.world import World, joined_world
@@ -12,9 +13,25 @@ from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import check_one_beginning
 from vae_lightning.runs.seals import seal_services
 from vae_lightning.runs.training_lock import locked
+from vae_lightning.training.settings import check_root, check_settings
 
 if TYPE_CHECKING:
     from vae_lightning.training.run import Parts
+
+
+def refuse_early(config: dict[str, Any]) -> None:
+    """Refuse at once what needs no PyTorch to be refused; `training.run.build` checks the rest.
+
+    Args:
+        config: the resolved config of a new run, as its user has typed it.
+
+    Raises:
+        UserError: a value of the wrong type or out of its range, settings that can't work, a folder that is not there.
+    """
+    trainer = {name: value for name, value in config["trainer"].items() if value != "auto"}  # chosen when it is built
+    check_early(config | {"trainer": trainer})
+    check_settings(config)
+    check_root(config["data"])
 
 
 def start(config: dict[str, Any], overrides: list[str], path: Path) -> RunDir | None:
@@ -31,6 +48,7 @@ def start(config: dict[str, Any], overrides: list[str], path: Path) -> RunDir | 
     Raises:
         UserError: a config that can't work, of which nothing is left behind; or a run that failed.
     """
+    refuse_early(config)
     check_new_place("run_dir", path)
     check_one_beginning(config, overrides)
     with joined_world(config["trainer"]["accelerator"]) as world, ExitStack() as held:

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vae_lightning.errors import require_at_least
 from vae_lightning.models.distributions import DiagonalNormal, sample
 from vae_lightning.models.latent_model import Group, LatentModel, Latents
 from vae_lightning.models.parts import Conditioning, check_prior, decoder_shape, made, made_prior, prior_from
@@ -116,8 +117,7 @@ def build_vae(
     Raises:
         ValueError: a latent_dim or num_classes below 1, more than 10,000 classes, or an image that is too small.
     """
-    if latent_dim < 1:
-        raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
+    require_at_least("latent_dim", latent_dim, 1)
     shape = tuple(image_shape)
     told = _conditioning(num_classes, conditioning, shape)
     encoder_module = made("encoder", encoder, shape if told is None else told.encoder_shape(shape))

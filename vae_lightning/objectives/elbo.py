@@ -22,8 +22,9 @@ class ELBO(Objective):
     beta_now: Tensor
 
     def __init__(self, beta: float = 1.0, warmup_steps: int = 0, num_samples: int = 1):
-        if not 0 <= beta < float("inf"):
-            raise ValueError(f"beta must be a number of at least 0, got {beta}")
+        require_at_least("beta", beta, 0)
+        if beta == float("inf"):
+            raise ValueError(f"beta must be finite, got {beta}")
         require_at_least("warmup_steps", warmup_steps, 0)
         require_at_least("num_samples", num_samples, 1)
         super().__init__()

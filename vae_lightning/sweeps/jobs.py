@@ -14,7 +14,7 @@ from typing import Any
 from vae_lightning.disk.locks import NoLocksError, hold
 from vae_lightning.errors import UserError
 from vae_lightning.launch.children import train_in_children
-from vae_lightning.launch.start import prepared
+from vae_lightning.launch.start import prepared, refuse_early
 from vae_lightning.machine.environment import environment
 from vae_lightning.machine.gpus import num_ranks, own_gpus
 from vae_lightning.machine.interruption import Interrupted, interruptible, number_of
@@ -84,6 +84,7 @@ def _run(job: Job, world: World) -> dict[str, Any] | None:
         if step == _FINISHED:
             return run_dir.metrics()
         with _recorded(run_dir):
+            refuse_early(run_dir.config())
             if world.size > 1:
                 _train_here(world, run_dir, step == _RESUMED)
             else:

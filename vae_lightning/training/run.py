@@ -47,16 +47,17 @@ from vae_lightning.training.log_file import log_file
 from vae_lightning.training.module import VAEModule
 from vae_lightning.training.outcome import final_metrics, recorded, told_of_units
 from vae_lightning.training.preflight import (
+    check_hardware,
     check_image_shape,
     check_labels,
     check_nothing_newer,
     check_optimizer,
     check_resumable,
     check_same_images,
-    check_settings,
     check_state,
 )
 from vae_lightning.training.resumed_state import Live, resumed_state
+from vae_lightning.training.settings import check_settings
 
 log = logging.getLogger("vae_lightning")
 
@@ -103,6 +104,7 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     """
     config = config | {"checkpoint": current_checkpoint(config.get("checkpoint"), stored=resume)}
     check_settings(config)
+    check_hardware(config)
     flush_denormals()
     seed_everything(config["seed"], verbose=False)
     data = instantiate(config["data"], "data", trusted=trusted)

@@ -1,0 +1,56 @@
+"""What of a run's settings is refused by itself, before anything is imported or built for it."""
+
+from pathlib import Path
+from typing import Any
+
+from vae_lightning.data.cache import cache_folder
+from vae_lightning.data.picture_files import check_folder
+from vae_lightning.errors import UserError
+
+
+def check_settings(config: dict[str, Any]) -> None:
+    """Refuse what Lightning would accept and trip over later.
+
+    Args:
+        config: the resolved config as plain data.
+
+    Raises:
+        UserError: a seed out of range, a precision that can't work, a run with nothing to train on or to test.
+    """
+    trainer = config["trainer"]
+    if not 0 <= config["seed"] < 2**32:
+        raise UserError(f"seed={config['seed']}: choose 0 to {2**32 - 1}")
+    if str(trainer["precision"]) in ("16-true", "bf16-true", "64-true", "64"):
+        valid = "auto, 32-true, bf16-mixed, 16-mixed"
+        raise UserError(f"trainer.precision={trainer['precision']}: the weights stay float32; choose one of {valid}")
+    if (
+        str(trainer["precision"]) in ("16", "16-mixed")
+        and trainer["gradient_clip_val"]
+        and config["optimizer"].get("fused")
+    ):
+        raise UserError("optimizer.fused=true: in fp16 it unscales the gradients itself, too late for clipping them")
+    if not isinstance(trainer["compile"], bool):
+        raise UserError(f"trainer.compile={trainer['compile']!r}: expected true or false")
+    if trainer.get("fast_dev_run"):
+        raise UserError("trainer.fast_dev_run leaves no checkpoint to test; debug=fast does the same and leaves one")
+    for key in ("max_epochs", "max_steps", "limit_train_batches", "limit_test_batches"):
+        if trainer.get(key) == 0:
+            raise UserError(f"trainer.{key}=0: a run trains and then tests; choose at least 1")
+    if config.get("schedule") and (trainer.get("max_epochs") or -1) < 0:
+        raise UserError("schedule: goes by how much of training is done; choose a trainer.max_epochs")
+    if trainer.get("limit_val_batches") == 0 and (config["callbacks"] or {}).get("early_stopping"):
+        raise UserError("callbacks: early_stopping watches val/elbo, and trainer.limit_val_batches=0 gives it none")
+
+
+def check_root(data: dict[str, Any]) -> None:
+    """Refuse a folder of pictures that is not there; data without `archive` may be downloaded into their root.
+
+    Args:
+        data: its config as plain data.
+
+    Raises:
+        UserError: there is no such folder, or it is a file.
+    """
+    root = data.get("root")
+    if isinstance(root, str) and data.get("archive", "") is None:
+        check_folder(Path(root).expanduser(), f"data.root={root}", cache_folder(data.get("cache_dir")))
