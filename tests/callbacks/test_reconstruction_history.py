@@ -34,7 +34,7 @@ def assert_rows(arguments, epochs, reference):
     assert labels == ["input", *(f"epoch {epoch}" for epoch in epochs)]
     expected = torch.stack([FakeData().example_images(3), *(reference[epoch] for epoch in epochs)])
     assert torch.allclose(images, expected, atol=0.51 / 255)
-    assert title == "reconstructions over the epochs"
+    assert title == "reconstructions at the posterior means, over the epochs"
 
 
 def test_epochs_are_one_two_and_five_times_powers_of_ten():

@@ -1,8 +1,11 @@
 import itertools
+from pathlib import Path
 
 import pytest
+from matplotlib.font_manager import FontProperties, findfont
 
-from vae_lightning.drawing.lettering import fitting_size, spread, text_width
+from vae_lightning.drawing.lettering import _font, fitting_size, spread, text_width
+from vae_lightning.drawing.plots import _style
 
 
 def places(texts, pitch):
@@ -25,7 +28,7 @@ def test_labels_stay_apart_and_within_bounds(pitch, count):
 
 def test_labels_that_fit_are_all_there_in_the_size_liked_best():
     size, spans, _ = places(["a", "b", "c"], pitch=60)
-    assert size == 15
+    assert size == 14
     assert [text for _, _, text in spans] == ["a", "b", "c"]
     assert [(start + end) / 2 for start, end, _ in spans] == pytest.approx([30, 90, 150])
 
@@ -52,4 +55,9 @@ def test_text_is_set_as_large_as_fits():
     width = text_width("a caption", 13)
     assert fitting_size("a caption", 20, width) == 13
     assert fitting_size("a caption", 12, width) == 12
-    assert fitting_size("a caption", 20, 1) == 10
+    assert fitting_size("a caption", 20, 1) == 9
+
+
+def test_pictures_and_plots_are_set_in_one_typeface():
+    with _style():
+        assert Path(findfont(FontProperties())).samefile(_font(12).path)

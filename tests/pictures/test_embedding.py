@@ -13,7 +13,7 @@ from vae_lightning.pictures.traversals import Traversals
 from vae_lightning.runs import source
 
 PICTURE = "vae_lightning.pictures.embedding.embedding_picture"
-THUMBNAILS_ENLARGED = 8  # 8 px to 64
+THUMBNAILS_ENLARGED = 12  # 8 px to 96
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,8 @@ def test_shows_the_first_images_with_their_labels(drawn, method):
     assert points.shape == (10, 2)
     assert torch.equal(images, trainer.datamodule.examples(10).images)
     assert labels.tolist() == [index % 3 for index in range(10)]
-    assert title == {"tsne": "t-SNE", "pca": "PCA", "plane": "latent plane"}[method] + " of 10 validation images"
+    name = {"tsne": "t-SNE", "pca": "PCA", "plane": "latent plane"}[method]
+    assert title == f"posterior means of 10 validation images: {name}"
     assert context == "fake · epoch 3"
 
 
@@ -95,9 +96,9 @@ def test_images_stand_for_labels_that_are_missing(fit, tmp_path, channels):
         run_dir, data = tmp_path / str(has_labels), FakeData(channels, has_labels)
         fit(Embedding(method="pca", num_images=5), data=data, channels=channels, max_epochs=1, run_dir=run_dir)
         drawn[has_labels] = pixels(run_dir / "images/pca/epoch_0001.png")
-    first = data.example_images(1)[0]
-    assert len(places(drawn[False], first, THUMBNAILS_ENLARGED)) == 1
-    assert places(drawn[True], first, THUMBNAILS_ENLARGED) == []
+    for image in data.example_images(5):
+        assert len(places(drawn[False], image, THUMBNAILS_ENLARGED)) == 1
+        assert places(drawn[True], image, THUMBNAILS_ENLARGED) == []
 
 
 @pytest.mark.parametrize("method", ["tsne", "pca", "plane"])

@@ -142,7 +142,7 @@ def test_each_path_stands_beside_its_name(fit, monkeypatch):
     assert not torch.allclose(ways[:, 1, 1], halfway, atol=1e-3)
     assert torch.equal(starts, images[:2])
     assert torch.equal(ends, images[1:])
-    assert (title, context) == ("transitions", "fake · epoch 3")
+    assert (title, context) == ("transitions between posterior means", "fake · epoch 3")
 
 
 def test_images_are_chosen_by_index_by_label_by_file_or_by_number(fit, tmp_path):

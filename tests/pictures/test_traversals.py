@@ -191,7 +191,7 @@ def test_the_centre_makes_another_picture_and_is_told(drawn):
         pixels(pictures[centre][1] / "images/traversals/epoch_0003.png") for centre in ("image", "prior")
     )
     assert not np.array_equal(around_image, around_prior)
-    assert pictures["image"][0][4] == "traversals around an image, 4 of 6 dimensions"
+    assert pictures["image"][0][4] == "traversals around an image's posterior mean, 4 of 6 dimensions"
     assert pictures["prior"][0][4] == "traversals around the prior's mean, 4 of 6 dimensions"
 
 

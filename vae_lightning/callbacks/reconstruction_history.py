@@ -42,7 +42,9 @@ class ReconstructionHistory(PictureCallback):
         self._rows[source.epoch] = to_uint8(reconstructions)
         rows = torch.stack([originals, *(row.float() / 255 for row in self._rows.values())])
         labels = ["input", *(f"epoch {epoch}" for epoch in self._rows)]
-        return Drawing(history_picture(rows, labels, "reconstructions over the epochs", source.context))
+        return Drawing(
+            history_picture(rows, labels, "reconstructions at the posterior means, over the epochs", source.context)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"rows": dict(self._rows)}

@@ -1,5 +1,7 @@
 """A line of text above or below a picture, and the one ground all pictures share."""
 
+import math
+
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
@@ -8,6 +10,7 @@ from vae_lightning.drawing.lettering import FAINT_INK, INK, fitting_size, text_w
 
 BACKGROUND = 72  # a grey that stands out from black digits and from white photographs alike
 _MARGIN = 6
+_AXIS_SIZE = 14
 _APART = 24  # between a text and its context on one line
 
 
@@ -26,11 +29,11 @@ def with_caption(
     picture: UInt8[np.ndarray, "H W 3"],
     text: str,
     context: str = "",
-    size: int = 15,
+    size: int = 14,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """The picture under a strip that bears the text.
 
-    Text too long for the width is set smaller, down to 10 px; after that the picture is widened on the right.
+    Text too long for the width is set smaller, down to 9 px; after that the picture is widened on the right.
     Without a context, the strip's height depends on `size` alone.
 
     Args:
@@ -47,18 +50,41 @@ def with_caption(
         return _stack([_pixels(strip), picture])
     lines = [_strip(text, size, picture.shape[1])]
     if context:
-        lines.append(_strip(context, min(size, 13), picture.shape[1], FAINT_INK))
+        lines.append(_strip(context, min(size, 12), picture.shape[1], FAINT_INK))
     return _stack([*(_pixels(line) for line in lines), picture])
 
 
-def with_note(picture: UInt8[np.ndarray, "H W 3"], text: str, size: int = 13) -> UInt8[np.ndarray, "height width 3"]:
+def with_note(picture: UInt8[np.ndarray, "H W 3"], text: str, size: int = 12) -> UInt8[np.ndarray, "height width 3"]:
     """The picture above a strip that bears the text, faint; long texts as in `with_caption`."""
     return _stack([picture, _pixels(_strip(text, size, picture.shape[1], FAINT_INK))])
 
 
+def with_axes(picture: UInt8[np.ndarray, "H W 3"], across: str, upwards: str) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture with an axis' name above its middle, and another at its left, to be read upwards.
+
+    Names too long for their side are set smaller, down to 9 px; after that the picture is lengthened.
+    """
+    name = np.rot90(_axis_name(upwards, len(picture)))
+    named = np.concatenate([name, _lengthened(picture, len(name))], axis=1)
+    return _stack([_axis_name(across, named.shape[1]), named])
+
+
+def _axis_name(name: str, length: int) -> UInt8[np.ndarray, "height width 3"]:
+    size = fitting_size(name, _AXIS_SIZE, length - 2 * _MARGIN)
+    width = text_width(name, size)
+    strip = Image.new("L", (max(length, math.ceil(width) + 2 * _MARGIN), _AXIS_SIZE + 6), BACKGROUND)
+    write(strip, (strip.width - width) / 2, strip.height / 2 + 1, name, size)
+    return _pixels(strip)
+
+
+def _lengthened(picture: UInt8[np.ndarray, "_ W 3"], height: int) -> UInt8[np.ndarray, "height W 3"]:
+    missing = height - len(picture)
+    return np.pad(picture, ((missing // 2, missing - missing // 2), (0, 0), (0, 0)), constant_values=BACKGROUND)
+
+
 def _strip(text: str, size: int, width: int, ink: int = INK) -> Image.Image:
     fitting = fitting_size(text, size, width - 2 * _MARGIN)
-    width = max(width, int(np.ceil(text_width(text, fitting))) + 2 * _MARGIN)
+    width = max(width, math.ceil(text_width(text, fitting)) + 2 * _MARGIN)
     strip = Image.new("L", (width, size + 9), BACKGROUND)
     write(strip, _MARGIN, strip.height / 2 + 1, text, fitting, ink)
     return strip

@@ -16,7 +16,7 @@ def embedding_picture(
     title: str,
     context: str,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """A scatter plot with a legend, or the images at their places.
+    """A scatter plot with a legend, or all the images, each near its place.
 
     Args:
         points: where each image lies.
@@ -26,5 +26,5 @@ def embedding_picture(
         title, context: above the picture.
     """
     if labels is None:
-        return thumbnail_map(points, images, title, context)
+        return thumbnail_map(points, images, title, context, axes)
     return label_scatter(points, labels, title, context, axes)

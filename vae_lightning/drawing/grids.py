@@ -17,7 +17,7 @@ _MARGIN = 6  # on both sides of a row's label
 _EDGE = 3
 _LEAST_HEIGHT = 22  # room for a row's label
 _LINE = 1.4  # the height of a line, in sizes of its letters
-_NAME_SIZE = 12
+_NAME_SIZE = 11
 
 
 def image_grid(
@@ -71,7 +71,7 @@ def comparison_grid(
     places = [divmod(index, columns) for index in range(len(originals))]
     cells = [(2 * row + lower, column) for lower in (0, 1) for row, column in places]
     grid = _arrange(tiles, cells, row_gaps=[_gap(padding) * (row // 2) for row, _ in cells], padding=padding)
-    return with_caption(grid, "input above, reconstruction below", context)
+    return with_caption(grid, "input above, reconstruction at its posterior mean below", context)
 
 
 def named_grid(

@@ -1,8 +1,12 @@
-"""Letters in pictures: one typeface, measured before it is drawn, and labels that keep out of each other's way."""
+"""Letters in pictures: one typeface, measured before it is drawn, and labels that keep out of each other's way.
 
-from collections.abc import Callable, Iterator, Sequence
+The typeface is DejaVu Sans, which matplotlib brings and sets its plots in: pictures on dark ground and plots on white
+look like one hand's work, and it has the dashes, arrows and Greek letters that captions need.
+"""
+
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import groupby
+from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -10,32 +14,25 @@ from PIL.ImageFont import FreeTypeFont
 
 INK = 240
 FAINT_INK = 176  # on the ground of all pictures: readable, and clearly second
-SMALLEST_SIZE = 10
-LABEL_SIZES = (15, 14, 13, 12, 11)
+SMALLEST_SIZE = 9
+LABEL_SIZES = (14, 13, 12, 11, 10)
 
 
 def text_width(text: str, size: int) -> float:
     """How many pixels wide the text is at that size."""
-    return sum(font.getlength(part) for part, font in _runs(text, size))
+    return _font(size).getlength(text)
 
 
 def fitting_size(text: str, size: int, width: float) -> int:
-    """The largest size, at most `size` and at least 10, at which the text fits; 10 where none does."""
+    """The largest size, at most `size` and at least 9, at which the text fits; 9 where none does."""
     smallest = min(size, SMALLEST_SIZE)
     return next((n for n in range(size, smallest - 1, -1) if text_width(text, n) <= width), smallest)
 
 
 def write(picture: Image.Image, left: float, middle: float, text: str, size: int, ink: int = INK) -> None:
     """Write the text in grey into the picture from `left` on, the line's middle at height `middle`."""
-    draw = ImageDraw.Draw(picture)
     fill = ink if picture.mode == "L" else (ink, ink, ink)
-    ascent, descent = _font(size).getmetrics()
-    for part, font in _runs(text, size):
-        if font is _font(size):
-            draw.text((left, middle), part, fill=fill, font=font, anchor="lm")
-        else:
-            draw.text((left, middle + (ascent - descent) / 2), part, fill=fill, font=font, anchor="ls")
-        left += font.getlength(part)
+    ImageDraw.Draw(picture).text((left, middle), text, fill=fill, font=_font(size), anchor="lm")
 
 
 def spread(
@@ -74,31 +71,9 @@ def _start(centre: float, length: float, bounds: tuple[float, float]) -> float:
     return max(low, min(centre - length / 2, high - length))
 
 
-def _runs(text: str, size: int) -> Iterator[tuple[str, FreeTypeFont]]:
-    for missing, signs in groupby(text, key=_is_missing):
-        yield "".join(signs), _spare_font(size) if missing else _font(size)
-
-
 @lru_cache
 def _font(size: int) -> FreeTypeFont:
-    font = ImageFont.load_default(size)
-    assert isinstance(font, FreeTypeFont)  # Pillow's wheels all carry FreeType
-    return font
-
-
-@lru_cache
-def _spare_font(size: int) -> FreeTypeFont:
-    """Pillow's typeface lacks dashes, arrows, the minus sign and Greek; the one that matplotlib brings has them."""
-    import matplotlib
-
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
-
-
-@lru_cache(maxsize=4096)
-def _is_missing(sign: str) -> bool:
-    return not sign.isspace() and _shape(sign) == _shape("\uffff")
-
-
-def _shape(sign: str) -> tuple[tuple[int, int], bytes]:
-    mask = _font(20).getmask(sign)
-    return mask.size, bytes(mask)
+    package = find_spec("matplotlib")  # found, not imported, which takes its time
+    assert package is not None
+    assert package.origin is not None
+    return ImageFont.truetype(Path(package.origin).with_name("mpl-data") / "fonts/ttf/DejaVuSans.ttf", size)

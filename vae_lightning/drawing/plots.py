@@ -24,6 +24,7 @@ _LEFT = 18  # of titles, in pixels
 _TEXT, _FAINT, _GRID = "#222222", "#777777", "#e6e6e6"
 _BLUE, _RED, _GREY = "#4477aa", "#ee6677", "#b4b4b4"
 _STYLE = {
+    "font.family": "DejaVu Sans",  # that of lettering.py
     "font.size": 8,
     "text.color": _TEXT,
     "axes.labelsize": 8.5,

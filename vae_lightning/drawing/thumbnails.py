@@ -5,29 +5,37 @@ import math
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from vae_lightning.drawing.captions import BACKGROUND, with_caption, with_note
+from vae_lightning.drawing.captions import BACKGROUND, with_axes, with_caption, with_note
 
-_LARGEST, _SMALLEST = 64, 32  # sides of the thumbnails
-_COVERED = 0.2  # of a thumbnail's side, at most, by another
-_DOT = 128
+_LARGEST, _SMALLEST = 96, 28  # sides of the thumbnails
+_MOST = 2500  # which make a map of 2,100 px
+_TAKEN = 0.5  # of the map, by thumbnails: the shape of the cloud is seen, and no image is far from its place
+_NARROWEST = 0.4  # of the map, in lengths of its longer side
+_GAP = 2
 _MARGIN = 8
 
 
 def thumbnail_map(
-    points: Float[np.ndarray, "N 2"], images: UInt8[Tensor, "N C H W"], title: str, context: str, side: int = 1200
+    points: Float[np.ndarray, "N 2"],
+    images: UInt8[Tensor, "N C H W"],
+    title: str,
+    context: str,
+    axes: tuple[str, str] | None = None,
+    side: int = 1200,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Each image at its point, as many as fit without covering one another; the others are faint dots.
+    """All images, each whole and as near to its point as a free place is: from the middle of the cloud outwards, so
+    that what is crowded spreads and neighbours stay neighbours.
 
     Args:
         points: places in the plane, the second coordinate upwards; points that are not finite are left out.
-        images: C = 1 (grey) or 3 (RGB); large ones are shrunk.
+        images: C = 1 (grey) or 3 (RGB); large ones are shrunk. Of more than 2,500 every k-th is shown.
         title: of the picture.
         context: what it was made from.
-        side: longer one of the map in pixels, without caption and note.
+        axes: what the coordinates are; None where they mean nothing.
+        side: of a square in pixels that the map is as large as, texts aside; larger where not all images would fit.
 
     Raises:
         ValueError: there are no images, C is neither 1 nor 3, or no point is finite.
@@ -37,55 +45,73 @@ def thumbnail_map(
     known = np.flatnonzero(np.isfinite(points).all(axis=1))
     if not len(known):
         raise ValueError("points must be finite, but none is")
-    height, width = _size(len(known), images.shape[2], images.shape[3], side)
-    corners = _corners(points[known], side, height, width)
-    chosen = _uncovered(corners, height, width)
-    right, bottom = (corners.max(axis=0) + np.array([width, height]) + _MARGIN).tolist()
-    ground = _dots(np.delete(corners, chosen, axis=0) + np.array([width / 2, height / 2]), bottom, right)
-    thumbnails = _thumbnails(images[torch.from_numpy(known[chosen])], (height, width))
-    for thumbnail, (x, y) in zip(thumbnails, corners[chosen], strict=True):
-        ground[y : y + height, x : x + width] = thumbnail
-    note = f"{len(chosen):,} of {len(images):,} images, where they don't cover one another; dots for the others"
-    return with_caption(with_note(ground, note), title, context)
+    shown = known[:: math.ceil(len(known) / _MOST)]
+    narrowness = _narrowness(points[shown])
+    size = _size(len(shown), images.shape[2:], math.sqrt(_TAKEN / len(shown)) * side - _GAP)
+    step = np.array(size[::-1]) + _GAP
+    area = max(side**2, len(shown) * step.prod() / _TAKEN)
+    places = _places(points[shown], math.sqrt(area / narrowness), narrowness, step)
+    picture = _paste(_thumbnails(images[torch.from_numpy(shown)], size), places)
+    if axes is not None:
+        picture = with_axes(picture, f"{axes[0]} →", f"{axes[1]} →")
+    which = "all images" if len(shown) == len(images) else f"{len(shown):,} of {len(images):,} images"
+    note = f"{which}, each in the free place nearest to its point, from the middle outwards"
+    return with_caption(with_note(picture, note), title, context)
 
 
-def _size(num_images: int, height: int, width: int, side: int) -> tuple[int, int]:
-    """Of a thumbnail: smaller when there are many, enlarged by whole numbers only."""
-    wanted = min(_LARGEST, max(_SMALLEST, int(side / math.sqrt(num_images))))
+def _narrowness(points: Float[np.ndarray, "N 2"]) -> float:
+    """How long the shorter side of the map is, in lengths of the longer one."""
+    width, height = np.ptp(points, axis=0).tolist()
+    return max(_NARROWEST, min(width, height) / max(width, height, 1e-12)) if max(width, height) > 0 else 1.0
+
+
+def _size(num_images: int, of_image: torch.Size, wanted: float) -> tuple[int, int]:
+    """Of a thumbnail: about as large as is wanted, small images enlarged by whole numbers only."""
+    height, width = of_image
     longest = max(height, width)
+    wanted = min(_LARGEST, max(_SMALLEST, wanted))
     factor = wanted // longest if longest <= wanted else wanted / longest
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def _corners(points: Float[np.ndarray, "N 2"], side: int, height: int, width: int) -> Int[np.ndarray, "N 2"]:
-    """Upper left corners (x, y) on the canvas, the axes' scale being the same."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    room = side - max(height, width) - 2 * _MARGIN
-    scale = room / max((high - low).max(), 1e-12)
-    from_upper_left = np.stack([points[:, 0] - low[0], high[1] - points[:, 1]], axis=1)
-    return np.round(scale * from_upper_left).astype(np.int64) + _MARGIN
+def _places(
+    points: Float[np.ndarray, "N 2"], length: float, narrowness: float, step: Int[np.ndarray, " 2"]
+) -> Int[np.ndarray, "N 2"]:
+    """Upper left corners (x, y), all on a grid whose cells are of that step, the axes' scale being the same."""
+    extent = np.ptp(points, axis=0)
+    is_wide = extent[0] >= extent[1]
+    of_map = np.array([length, narrowness * length] if is_wide else [narrowness * length, length])
+    cells = np.ceil(of_map / step).astype(np.int64)
+    while cells.prod() < len(points):  # where rounding takes what narrow maps of few images need
+        cells += 1
+    room = (cells - 1) * step
+    scale = min(room[axis] / extent[axis] if extent[axis] > 0 else math.inf for axis in (0, 1))
+    centred = (points - (points.min(axis=0) + points.max(axis=0)) / 2) * [1, -1]  # rows are counted downwards
+    wanted = (centred * (scale if math.isfinite(scale) else 0) + room / 2) / step
+    return _nearest_free(wanted, cells) * step
 
 
-def _uncovered(corners: Int[np.ndarray, "N 2"], height: int, width: int) -> list[int]:
-    """Greedily, in order: those that cover no earlier one by more than a little."""
-    cells = corners / ((1 - _COVERED) * np.array([width, height]))
-    taken: dict[tuple[int, int], tuple[float, float]] = {}
-    chosen = []
-    for index, (x, y) in enumerate(cells.tolist()):
-        column, row = int(x), int(y)
-        around = (taken.get((column + right, row + down)) for right in (-1, 0, 1) for down in (-1, 0, 1))
-        if all(other is None or abs(other[0] - x) >= 1 or abs(other[1] - y) >= 1 for other in around):
-            taken[column, row] = (x, y)
-            chosen.append(index)
-    return chosen
+def _nearest_free(wanted: Float[np.ndarray, "N 2"], cells: Int[np.ndarray, " 2"]) -> Int[np.ndarray, "N 2"]:
+    free = np.stack(np.meshgrid(*map(np.arange, cells.tolist()), indexing="ij"), axis=-1).reshape(-1, 2).astype(float)
+    found = np.empty_like(wanted)
+    from_middle = np.linalg.norm(wanted - np.median(wanted, axis=0), axis=1)
+    for index in np.argsort(from_middle, kind="stable"):
+        nearest = int(np.square(free - wanted[index]).sum(axis=1).argmin())
+        found[index] = free[nearest]
+        free[nearest] = math.inf
+    return found.astype(np.int64)
 
 
-def _dots(centres: Float[np.ndarray, "N 2"], height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
-    canvas = Image.new("L", (width, height), BACKGROUND)
-    draw = ImageDraw.Draw(canvas)
-    for x, y in centres.tolist():
-        draw.ellipse((x - 1, y - 1, x + 1, y + 1), fill=_DOT)
-    return np.array(canvas.convert("RGB"))
+def _paste(
+    thumbnails: UInt8[np.ndarray, "N h w 3"], corners: Int[np.ndarray, "N 2"]
+) -> UInt8[np.ndarray, "height width 3"]:
+    _, height, width, _ = thumbnails.shape
+    corners = corners - corners.min(axis=0) + _MARGIN
+    right, bottom = (corners.max(axis=0) + np.array([width, height]) + _MARGIN).tolist()
+    picture = np.full((bottom, right, 3), BACKGROUND, dtype=np.uint8)
+    for thumbnail, (x, y) in zip(thumbnails, corners.tolist(), strict=True):
+        picture[y : y + height, x : x + width] = thumbnail
+    return picture
 
 
 def _thumbnails(images: UInt8[Tensor, "N C H W"], size: tuple[int, int]) -> UInt8[np.ndarray, "N height width 3"]:

@@ -7,12 +7,10 @@ from fractions import Fraction
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
 from torch import Tensor
 
-from vae_lightning.drawing.captions import BACKGROUND, nats, with_caption, with_note
+from vae_lightning.drawing.captions import BACKGROUND, nats, with_axes, with_caption, with_note
 from vae_lightning.drawing.grids import image_table, named_grid
-from vae_lightning.drawing.lettering import text_width, write
 from vae_lightning.drawing.sliders import there_and_back, with_slider
 
 Picture = UInt8[np.ndarray, "height width 3"]
@@ -20,7 +18,6 @@ Picture = UInt8[np.ndarray, "height width 3"]
 _SIDE, _LONGEST_SIDE = 96, 1400  # of an image and of a whole picture, where images need not be shrunk for it
 _MOVING_SIDE, _MOVING_LONGEST_SIDE = 128, 640  # of animations, which show fewer images
 _TICKS = 7
-_AXIS_SIZE = 15
 _ROWS_OF_ONE_BLOCK = 6
 _BLOCKS_APART = 24
 
@@ -163,7 +160,7 @@ def manifold_picture(images: Float[Tensor, "n n C H W"], values: Sequence[float]
     labels = [_number(value, 1) if index in ticks else "" for index, value in enumerate(values)]
     scale = _scale(images, *images.shape[:2])
     table = image_table(images, left=labels[::-1], top=labels, padding=0, scale=scale)
-    return with_caption(_named_axes(table, "z 0 →", "z 1 →"), title, context)
+    return with_caption(with_axes(table, "z 0 →", "z 1 →"), title, context)
 
 
 def history_picture(images: Float[Tensor, "R N C H W"], labels: Sequence[str], title: str, context: str) -> Picture:
@@ -208,7 +205,10 @@ def neighbours_picture(
         _neighbours_table(rows[start : start + height], labels[start : start + height])
         for start in range(0, len(rows), height)
     ]
-    note = f"root mean squared pixel difference to the nearest; reconstructed held-out images: {reference:.3f} (median)"
+    note = (
+        "root mean squared pixel difference to the nearest; "
+        f"held-out images reconstructed at their posterior means: {reference:.3f} (median)"
+    )
     return with_caption(with_note(_side_by_side(tables), note), title, context)
 
 
@@ -234,18 +234,6 @@ def _side_by_side(pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Picture:
 def _animation(pictures: Sequence[UInt8[np.ndarray, "H W 3"]], texts: Sequence[str]) -> list[Picture]:
     frames = with_slider(pictures, texts)
     return [frames[index] for index in there_and_back(len(frames))]
-
-
-def _named_axes(picture: UInt8[np.ndarray, "H W 3"], across: str, upwards: str) -> Picture:
-    """The picture with an axis name above its middle, and another at its left, to be read upwards."""
-    named = np.concatenate([np.rot90(_axis_name(upwards, len(picture))), picture], axis=1)
-    return np.concatenate([_axis_name(across, named.shape[1]), named])
-
-
-def _axis_name(name: str, length: int) -> Picture:
-    strip = Image.new("L", (length, _AXIS_SIZE + 6), BACKGROUND)
-    write(strip, (length - text_width(name, _AXIS_SIZE)) / 2, strip.height / 2 + 1, name, _AXIS_SIZE)
-    return np.asarray(strip.convert("RGB"))
 
 
 def _require_labels(

@@ -87,6 +87,6 @@ class Embedding(Picture):
 
     def draw_at(self, embedded: Embedded, seen: Placed, context: str) -> Drawing:
         """The picture of images whose places are known."""
-        title = f"{embedded.name} of {len(seen.latents):,} {seen.kind}images"
+        title = f"posterior means of {len(seen.latents):,} {seen.kind}images: {embedded.name}"
         images, labels = seen.chosen.images, seen.chosen.labels
         return Drawing(embedding_picture(embedded.points, images, labels, embedded.axes, title, context))

@@ -84,7 +84,7 @@ class Transition(PictureOfImages):
         return Ways(originals, images.unflatten(0, z.shape[:3]))
 
     def draw(self, seen: Ways, context: str) -> Drawing:
-        title = "transition" if len(seen.originals) == 2 else "transitions"
+        title = f"transition{'' if len(seen.originals) == 2 else 's'} between posterior means"
         ends = seen.originals[:-1], seen.originals[1:]
         strip = transition_picture(seen.images, list(PATHS), *ends, title, context)
         frames = transition_frames(seen.images, list(PATHS), title, context)

@@ -139,4 +139,8 @@ class Traversals(PictureOfImages):
             return spread.mean, label, f"traversals around the prior's mean{of}"
         chosen = source.chosen(self.read)
         label = source.told(chosen.labels, 1)
-        return source.encode(chosen.images.float() / 255, label)[0], label, "traversals around an image"
+        return (
+            source.encode(chosen.images.float() / 255, label)[0],
+            label,
+            "traversals around an image's posterior mean",
+        )
