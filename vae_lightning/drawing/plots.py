@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from vae_lightning.drawing.captions import nats
+from vae_lightning.drawing.palette import ACTIVE, INACTIVE, MOST_MARKED, label_colours, label_shapes, scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ _DPI = 150
 _WIDTH, _HEIGHT = 960, 800
 _LEFT = 18  # of titles, in pixels
 _TEXT, _FAINT, _GRID = "#222222", "#777777", "#e6e6e6"
-_BLUE, _RED, _GREY = "#4477aa", "#ee6677", "#b4b4b4"
+_GREY = "#b4b4b4"
 _STYLE = {
     "font.family": "DejaVu Sans",  # that of lettering.py
     "font.size": 8,
@@ -53,7 +54,7 @@ def label_scatter(
     context: str,
     axes: tuple[str, str] | None,
 ) -> Picture:
-    """Points coloured by their labels, each label written at the median of its points.
+    """Points marked by their labels in colour and shape, each label written at the median of its points.
 
     Args:
         points: in the plane; those that are not finite are left out.
@@ -70,7 +71,7 @@ def label_scatter(
         panel.set_aspect("equal", adjustable="datalim")
         _name_axes(panel, axes)
         if labels is None or not len(labels):
-            _scatter(panel, points, _BLUE)
+            _scatter(panel, points, ACTIVE)
         else:
             _scatter_by_label(panel, points, labels)
 
@@ -174,12 +175,12 @@ def _name_axes(panel: "Axes", axes: tuple[str, str] | None) -> None:
 
 def _scatter_by_label(panel: "Axes", points: Float[np.ndarray, "N 2"], labels: Int[np.ndarray, " N"]) -> None:
     names, ranks = np.unique(labels, return_inverse=True)
-    colours = _label_colours(names)
+    colours, shapes = label_colours(names), label_shapes(names)
     # In random order, so that no class lies above all others.
     order = np.random.default_rng(0).permutation(len(points))
-    _scatter(panel, points[order], colours[ranks[order]])
-    if len(names) <= 20:
-        _legend(panel, names, colours)
+    _scatter(panel, points[order], colours[ranks[order]], [shapes[rank] for rank in ranks[order]])
+    if len(names) <= MOST_MARKED:
+        _legend(panel, names, colours, shapes)
     elif len(names) > _NAMED_LABELS:
         _colour_bar(panel, names)
     if len(names) <= _NAMED_LABELS:
@@ -202,21 +203,12 @@ def _set_apart(places: Float[np.ndarray, "M 2"], least: Float[np.ndarray, " 2"])
     return places
 
 
-def _label_colours(names: Int[np.ndarray, " M"]) -> Float[np.ndarray, "M 4"]:
-    """A colour for each label: the same in every picture for labels that count from 0."""
-    from matplotlib import colormaps
-
-    if len(names) > 20:
-        return colormaps["turbo"]((names - names.min()) / np.ptp(names))
-    size = 10 if len(names) <= 10 else 20
-    places = names if names.min() >= 0 and names.max() < size else np.arange(len(names))
-    return colormaps[f"tab{size}"](places)
-
-
-def _legend(panel: "Axes", names: Int[np.ndarray, " M"], colours: Float[np.ndarray, "M 4"]) -> None:
+def _legend(
+    panel: "Axes", names: Int[np.ndarray, " M"], colours: Float[np.ndarray, "M 4"], shapes: Sequence[str]
+) -> None:
     handles = [
-        panel.scatter([], [], s=22, color=colour, linewidths=0, label=str(name))
-        for name, colour in zip(names, colours, strict=True)
+        panel.scatter([], [], s=28, color=colour, marker=shape, linewidths=0, label=str(name))
+        for name, colour, shape in zip(names, colours, shapes, strict=True)
     ]
     panel.legend(handles=handles, title="label", loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.3)
 
@@ -225,8 +217,8 @@ def _colour_bar(panel: "Axes", names: Int[np.ndarray, " M"]) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    scale = ScalarMappable(Normalize(int(names.min()), int(names.max())), "turbo")
-    panel.figure.colorbar(scale, ax=panel, label="label", shrink=0.5, aspect=30)
+    mapped = ScalarMappable(Normalize(int(names.min()), int(names.max())), scale())
+    panel.figure.colorbar(mapped, ax=panel, label="label", shrink=0.5, aspect=30)
 
 
 def _haloed(panel: "Axes", place: Float[np.ndarray, " 2"], text: str) -> None:
@@ -240,11 +232,26 @@ def _halo() -> list["AbstractPathEffect"]:
     return [withStroke(linewidth=3, foreground="white")]
 
 
-def _scatter(panel: "Axes", points: Float[np.ndarray, "N 2"], colours: Float[np.ndarray, "N 4"] | str) -> None:
-    size = float(np.clip(250 / math.sqrt(max(1, len(points))), 1, 30))
-    panel.scatter(
-        points[:, 0], points[:, 1], s=size, c=colours, alpha=0.9 if len(points) < 1000 else 0.65, linewidths=0
-    )
+def _scatter(
+    panel: "Axes",
+    points: Float[np.ndarray, "N 2"],
+    colours: Float[np.ndarray, "N 4"] | str,
+    shapes: Sequence[str] = ("o",),
+) -> None:
+    from matplotlib.markers import MarkerStyle
+    from matplotlib.transforms import Affine2D
+
+    size = float(np.clip(320 / math.sqrt(max(1, len(points))), 2, 30))
+    alpha = 0.9 if len(points) < 1000 else 0.75
+    drawn = panel.scatter(points[:, 0], points[:, 1], s=size, c=colours, alpha=alpha, linewidths=0)
+    styles = {shape: MarkerStyle(shape) for shape in shapes}
+    scales = {shape: 1.4 if shape == "*" else 1.0 for shape in styles}  # a star is mostly empty
+    paths = {
+        shape: style.get_path().transformed(style.get_transform() + Affine2D().scale(scales[shape]))
+        for shape, style in styles.items()
+    }
+    # One collection of many shapes: one collection a shape would lie above the others.
+    drawn.set_paths([paths[shape] for shape in shapes])
 
 
 def _paint_rates(panel: "Axes", rates: Float[np.ndarray, " D"], active: Bool[np.ndarray, " D"]) -> None:
@@ -253,19 +260,22 @@ def _paint_rates(panel: "Axes", rates: Float[np.ndarray, " D"], active: Bool[np.
     places = np.arange(len(rates))
     width = 0.8 if len(rates) <= 100 else 1.0
     handles = []
-    for members, colour, name in ((active, _BLUE, "active"), (~active, _RED, "inactive")):
-        panel.bar(places[members], rates[members], width=width, color=colour, linewidth=0)
-        handles.append(Patch(color=colour, label=f"{name} ({members.sum()})"))
+    for members, colour, name in ((active, ACTIVE, "active"), (~active, INACTIVE, "inactive")):
+        if members.any():
+            panel.bar(places[members], rates[members], width=width, color=colour, linewidth=0)
+            handles.append(Patch(color=colour, label=f"{name} ({members.sum()})"))
     panel.set_ylabel("KL (nats)")
     panel.grid(axis="x", visible=False)
-    panel.legend(handles=handles, loc="upper right", title=f"sum: {rates.sum():.2f} nats")
+    panel.set_title(f"sum: {rates.sum():.2f} nats", fontsize=8, loc="left")
+    # Above the bars, which would be hidden.
+    panel.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=2)
 
 
 def _paint_variances(
     panel: "Axes", variances: Float[np.ndarray, " D"], active: Bool[np.ndarray, " D"], threshold: float
 ) -> None:
     size = float(np.clip(600 / len(variances), 3, 28))
-    colours = np.where(active, _BLUE, _RED)
+    colours = np.where(active, ACTIVE, INACTIVE)
     # A unit that does not move at all would have no place on a logarithmic axis.
     shown = np.maximum(variances, 1e-6 * threshold)
     panel.scatter(np.arange(len(shown)), shown, s=size, c=colours.tolist(), linewidths=0)
@@ -291,7 +301,7 @@ def _paint_density(
     density: Float[np.ndarray, " G"],
     prior: Float[np.ndarray, " G"],
 ) -> None:
-    panel.fill_between(grid, density, color=_BLUE, alpha=0.45, linewidth=0, label="aggregated posterior")
+    panel.fill_between(grid, density, color=ACTIVE, alpha=0.45, linewidth=0, label="aggregated posterior")
     panel.plot(grid, prior, color=_TEXT, linewidth=1, label="prior")
 
 
