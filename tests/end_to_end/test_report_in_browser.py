@@ -68,9 +68,9 @@ def opened(browser):
     """Write the report on a sweep and open it; at the end the page must have been content, and to itself."""
     pages = []
 
-    def call(sweep: Path) -> Opened:
+    def call(sweep: Path, width: int = 1366) -> Opened:
         report = write_report(find_runs(sweep), sweep, "Sweep")
-        page = browser.new_context(offline=True, viewport={"width": 1366, "height": 768}).new_page()
+        page = browser.new_context(offline=True, viewport={"width": width, "height": 768}).new_page()
         one = Opened(page)
         pages.append(one)
         page.on("request", lambda request: one.requests.append(request.url))
@@ -257,6 +257,43 @@ def test_on_paper_all_rows_and_both_kinds_of_pictures_are_there_without_controls
     one.page.emulate_media(media="screen")
     playwright.expect(one.page.locator("#table tbody tr")).to_have_count(50)
     assert one.page.locator("#plane-1 svg.main-svg").first.get_attribute("width") != "980"
+
+
+FAMILIES = """[...document.querySelectorAll("body *")]
+    .filter(element => element.textContent.trim() && !element.closest("script, code"))
+    .map(element => getComputedStyle(element).fontFamily)"""
+SHOWN = """() => {
+    const one = (name, key) => getComputedStyle(document.querySelector(name))[key];
+    const chart = "#curve-1 .main-svg";
+    return [one("body", "backgroundColor"), one(chart, "backgroundColor"), one(`${chart} .xtick text`, "fill")];
+}"""
+
+
+def test_the_page_and_its_charts_are_light_or_dark_in_one_typeface_and_light_on_paper(opened, tmp_path):
+    one = opened(write_sweep(tmp_path, [2, 8], [1, 4]))
+    light = ["rgb(255, 255, 255)", "rgb(255, 255, 255)", "rgb(31, 41, 51)"]
+    dark = ["rgb(20, 24, 29)", "rgb(20, 24, 29)", "rgb(227, 232, 238)"]
+    assert one.page.evaluate(SHOWN) == light
+    assert set(one.page.evaluate(FAMILIES)) == {'"DejaVu Sans", Verdana, Geneva, sans-serif'}
+    one.page.locator("#curve-1 .legendtoggle").first.click()
+    playwright.expect(one.page.locator("#curve-1 .scatterlayer .trace")).to_have_count(3)
+    one.page.emulate_media(color_scheme="dark")
+    one.page.wait_for_selector("html.dark")
+    assert one.page.evaluate(SHOWN) == dark
+    assert one.page.locator("#curve-1 .scatterlayer .trace").count() == 3  # what was hidden stays so
+    one.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert one.page.evaluate(SHOWN) == light
+    one.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert one.page.evaluate(SHOWN) == dark
+
+
+def test_a_narrow_page_has_the_legend_of_the_curves_below_them(opened, tmp_path):
+    one = opened(write_sweep(tmp_path, [2, 8], [1, 4]), width=400)
+    plot, legend = (
+        one.page.locator(f"#curve-1 {name}").first.bounding_box() for name in (".xaxislayer-above", ".legend")
+    )
+    assert legend["y"] > plot["y"]
+    assert one.page.locator("#curve-1 .legendtext").count() == 4
 
 
 def test_five_hundred_runs_stay_usable(opened, tmp_path):

@@ -1,4 +1,11 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.colour_vision import SIGHTS, contrast, least_difference
 from tests.reports.runs_on_disk import write_run, write_sweep
+from vae_lightning.reports import colours
 from vae_lightning.reports.colours import Palette, distinct, most_varied
 from vae_lightning.reports.comparison import Comparison
 from vae_lightning.reports.runs import find_runs, read_runs
@@ -31,3 +38,17 @@ def test_without_a_setting_all_have_one_colour_and_a_damaged_run_is_grey(tmp_pat
     palette = Palette(Comparison([*runs, damaged]), "model.latent_dim")
     assert palette.of(damaged) == "#9aa5b1"
     assert palette.of(damaged) not in [colour for _, colour in palette.legend(runs)]
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_curves_are_told_apart_by_everyone(sight):
+    assert least_difference([distinct(place) for place in range(8)], sight) > 12
+    assert least_difference([colours._scaled(place / 4) for place in range(5)], sight) > 6
+
+
+def test_curves_are_seen_on_the_light_page_and_on_the_dark():
+    papers = re.findall(r"--paper: (#\w{6})", Path(colours.__file__).with_name("page.css").read_text())
+    assert len(papers) == 2
+    for paper in papers:
+        drawn = [distinct(place) for place in range(8)] + [colours._scaled(place / 4) for place in range(5)]
+        assert min(contrast(colour, paper) for colour in drawn) > 1.9

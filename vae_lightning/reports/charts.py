@@ -10,9 +10,9 @@ from vae_lightning.reports.runs import RunRecord
 from vae_lightning.reports.settings import setting_text
 from vae_lightning.reports.wording import nats, shortened, with_stderr
 
-INK, FAINT = "#1f2933", "#7b8794"
-_GRID, _FRAME = "#e4e7eb", "#cbd2d9"
-_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+# The page's own colours by their names in page.css, which page.js puts in their place: they are others on a dark page.
+INK, FAINT, PAPER, RULE = "var(--ink)", "var(--faint)", "var(--paper)", "var(--rule)"
+_GRID, _FRAME = "var(--grid)", "var(--frame)"
 _TEXT_WIDTH = 60  # of a setting in a hover text
 
 
@@ -54,9 +54,11 @@ def empty_figure(x_title: str, y_title: str, height: int) -> go.Figure:
     figure.update_layout(
         height=height,
         showlegend=False,
-        font={"family": _FONT, "size": 12, "color": INK},
+        font={"size": 12, "color": INK},  # its family is the page's: page.js
+        paper_bgcolor=PAPER,
+        plot_bgcolor=PAPER,
         margin={"l": 60, "r": 16, "t": 12, "b": 48},
-        hoverlabel={"bgcolor": "white", "bordercolor": _FRAME, "font": {"color": INK}, "align": "left"},
+        hoverlabel={"bgcolor": PAPER, "bordercolor": _FRAME, "font": {"color": INK}, "align": "left"},
         hovermode="closest",
         separators=".,",
     )

@@ -7,10 +7,11 @@ from vae_lightning.reports.comparison import Comparison, setting_of
 from vae_lightning.reports.runs import RunRecord
 from vae_lightning.reports.settings import Setting, setting_text
 
-# Of Paul Tol's and Okabe and Ito's, for texts: told apart by the colour-blind, and on paper.
-_DISTINCT = ("#4477aa", "#ee6677", "#228833", "#aa7700", "#66ccee", "#aa3377", "#777777", "#000000")
-# Viridis without its yellow end, which is lost on white, for numbers: from small to large.
-_SCALE = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 190, 88), (170, 200, 40))
+# Of the ten colours of Matthew A. Petroff, arXiv 2107.02270, those that are seen on white and on dark, for texts: told
+# apart by colour-blind people too.
+_DISTINCT = ("#3f90da", "#e76300", "#832db6", "#94a4a2", "#bd1f01", "#ffa90e", "#a96b59", "#717581")
+# Viridis without its ends, which are lost on dark and on white, for numbers: from small to large.
+_SCALE = ((50, 100, 142), (39, 128, 142), (31, 154, 138), (47, 180, 124), (105, 205, 91))
 _UNKNOWN = "#9aa5b1"
 _MOST_NAMED = 8
 

@@ -51,7 +51,7 @@ def _line(comparison: Comparison, run: RunRecord, curve: _Curve, style: dict[str
         x=[epoch for epoch, _ in curve],
         y=[value for _, value in curve],
         mode="lines" if len(curve) > 1 else "markers",
-        line={**style, "width": 1.6},
+        line={**style, "width": 2},
         marker={"color": style["color"]},
         name=label,
         hovertext=f"<b>run {escaped(shortened(run.name, 60))}</b>" + (f"<br>{told}" if told else ""),

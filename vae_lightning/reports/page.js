@@ -8,12 +8,31 @@ const options = {
   modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]],
 };
 
-for (const chart of charts) {
-  const figure = JSON.parse(chart.querySelector("script").textContent);
-  chart.replaceChildren();
-  if (chart.clientWidth < 640) figure.layout.showlegend = false;
-  Plotly.newPlot(chart, figure.data, figure.layout, options);
+const figures = new Map(charts.map(chart => [chart, chart.querySelector("script").textContent]));
+const dark = matchMedia("screen and (prefers-color-scheme: dark)");
+const root = document.documentElement;
+
+// A figure names the page's colours; what its reader has zoomed or hidden stays when they change.
+function draw(chart) {
+  const style = getComputedStyle(root);
+  const text = figures.get(chart).replace(/"var\((--[a-z]+)\)"/g, (_, name) => JSON.stringify(style.getPropertyValue(name).trim()));
+  const {data, layout} = JSON.parse(text);
+  layout.font.family = style.fontFamily;
+  layout.uirevision = "kept";
+  if (layout.showlegend && chart.clientWidth < 640) {
+    Object.assign(layout.legend, {orientation: "h", x: 0, xanchor: "left", y: -0.2, yanchor: "top"});
+    layout.height += 18 * data.length;
+    layout.margin.b += 18 * data.length;
+  }
+  return Plotly.react(chart, data, layout, options);
 }
+
+function drawAll() {
+  root.classList.toggle("dark", dark.matches && !root.classList.contains("paper")); // which is how DataTables is told
+  for (const chart of charts) draw(chart);
+}
+for (const chart of charts) chart.replaceChildren();
+drawAll();
 
 // The library is an ES module: it can only be imported from an address, which a blob has without any network.
 const source = atob(document.getElementById("datatables").textContent);
@@ -47,6 +66,8 @@ const table = new DataTable("#table", {
 
 addEventListener("beforeprint", () => {
   table.page.len(-1).draw();
+  root.classList.add("paper"); // which is white
+  drawAll();
   for (const chart of charts) {
     const [width, height] = PAPER[chart.id.split("-")[0]];
     chart.dataset.height = chart.layout.height;
@@ -55,6 +76,9 @@ addEventListener("beforeprint", () => {
 });
 addEventListener("afterprint", () => {
   table.page.len(50).draw();
+  root.classList.remove("paper");
+  drawAll();
   for (const chart of charts) Plotly.relayout(chart, {width: null, height: Number(chart.dataset.height), autosize: true});
 });
-document.documentElement.dataset.ready = "true";
+dark.addEventListener("change", drawAll);
+root.dataset.ready = "true";

@@ -29,7 +29,10 @@ _MOST_SETTINGS = 8  # columns of the table; summary.csv has them all
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _STATUSES = ("starting", "running", "finished", "failed", "interrupted", "unreadable")
 _KIND_TITLES = {
-    "reconstructions": ("Reconstructions", "Images of the validation set, and below each what the model makes of it."),
+    "reconstructions": (
+        "Reconstructions",
+        "Images of the validation set, and below each what the model makes of its posterior mean.",
+    ),
     "samples": ("Samples", "Images drawn from the prior: what the model believes the data look like."),
     "training": ("Training", "The same latent codes decoded epoch after epoch."),
 }

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import plotly.graph_objects as go
 
-from vae_lightning.reports.charts import FAINT, INK, Chart, empty_figure, escaped, hover_text
+from vae_lightning.reports.charts import FAINT, INK, PAPER, RULE, Chart, empty_figure, escaped, hover_text
 from vae_lightning.reports.colours import Palette, most_varied
 from vae_lightning.reports.comparison import Comparison, Ranking, setting_of
 from vae_lightning.reports.runs import RunRecord
@@ -77,9 +77,9 @@ def _add_equal_elbo(figure: go.Figure, x_range: _Range, y_range: _Range) -> None
         ys += [cost - x_span[0], cost - x_span[1], None]
         figure.add_annotation(
             x=x_span[1], y=cost - x_span[1], text=f"ELBO {-cost:,.{decimals}f}", showarrow=False, xanchor="right",
-            yanchor="bottom", font={"size": 10, "color": FAINT}, bgcolor="rgba(255,255,255,0.8)", borderpad=1,
+            yanchor="bottom", font={"size": 10, "color": FAINT}, bgcolor=PAPER, borderpad=1,
         )  # fmt: skip
-    line = {"color": "#aab4bf", "width": 1, "dash": "dot"}
+    line = {"color": RULE, "width": 1, "dash": "dot"}
     figure.add_trace(go.Scatter(x=xs, y=ys, mode="lines", line=line, hoverinfo="skip"))
 
 
@@ -100,7 +100,7 @@ def _points(
         mode="markers+text" if labels else "markers",
         textposition="middle right",
         textfont={"size": 11, "color": INK},
-        marker={"color": [palette.of(run) for run in runs], "size": 11, "line": {"color": "white", "width": 1}},
+        marker={"color": [palette.of(run) for run in runs], "size": 11, "line": {"color": PAPER, "width": 1}},
         hovertext=[hover_text(comparison, run) for run in runs],
         hovertemplate=_HOVER,
         cliponaxis=False,
@@ -149,7 +149,7 @@ def _line(
         error_y={"array": stderr, "thickness": 1, "width": 3, "color": FAINT} if any(stderr) else None,
         mode="lines+markers" if are_joined else "markers",
         line={"color": colours[0], "width": 1.5} if are_joined else None,
-        marker={"color": colours, "size": 8, "line": {"color": "white", "width": 1}},
+        marker={"color": colours, "size": 8, "line": {"color": PAPER, "width": 1}},
         hovertext=[hover_text(comparison, run) for run in ordered],
         hovertemplate=_HOVER,
     )
