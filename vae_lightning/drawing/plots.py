@@ -146,8 +146,7 @@ def density_panels(
         for lowest in panels[: len(dims)][-columns:]:
             lowest.tick_params(labelbottom=True)
             lowest.set_xlabel("z")
-        for first in panels[::columns]:
-            first.set_ylabel("density")
+        figure.supylabel("density", fontsize=8.5)
         for unused in panels[len(dims) :]:
             unused.set_visible(False)
         tick = _round_number(0.6 * float(grid[-1]))
@@ -186,7 +185,7 @@ def _scatter_by_label(panel: "Axes", points: Float[np.ndarray, "N 2"], labels: I
     if len(names) <= _NAMED_LABELS:
         medians = np.stack([np.median(points[labels == name], axis=0) for name in names])
         unit = max(np.ptp(points, axis=0) / (_WIDTH - 110, _HEIGHT - 90))  # of the plane, to a pixel
-        room = np.array([16 * max(len(str(name)) for name in names), 24])
+        room = np.array([10 + 14 * max(len(str(name)) for name in names), 24])
         for name, place in zip(names, _set_apart(medians, unit * room), strict=True):
             _haloed(panel, place, str(name))
 
@@ -327,7 +326,7 @@ def _write_head(figure: "Figure", title: str, context: str) -> int:
     heading = figure.text(_LEFT / _WIDTH, 1 - 14 / _HEIGHT, title, weight="bold")
     aside = figure.text(1 - _LEFT / _WIDTH, 1 - 17 / _HEIGHT, context, color=_FAINT, ha="right")
     widths = []
-    for text, size in ((heading, 11), (aside, 9)):
+    for text, size in ((heading, 10), (aside, 9)):
         text.set(verticalalignment="top", fontsize=size, in_layout=False)
         text.set_parse_math(False)  # a run's name may hold dollar signs
         width = text.get_window_extent().width

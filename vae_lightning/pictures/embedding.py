@@ -25,7 +25,7 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Embedding(Picture):
-    """Posterior means on a plane, coloured by label, or as thumbnails without labels.
+    """Posterior means on a plane, marked by label, or without labels all as thumbnails.
 
     Attributes:
         method: `tsne`; `pca`, the first two principal components; or `plane`, the latents themselves where there are
