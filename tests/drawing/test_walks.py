@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.drawing.tiles import boxes, coloured, colours, is_whole, letters, visible
+from vae_lightning.drawing import grids, walks
 from vae_lightning.drawing.walks import (
     history_picture,
     manifold_picture,
@@ -221,3 +222,16 @@ def test_each_sample_is_beside_its_neighbours(count, neighbours, side):
         assert letters(picture)[row[0][0] : row[0][0] + row[0][2], ends : ends + 60].any()
     assert is_whole(letters(picture))
     assert len({left for _, left, *_ in places[:: neighbours + 1]}) == (1 if count <= 6 else 2)
+
+
+def test_what_is_reconstructed_is_a_posterior_mean_and_says_so(monkeypatch):
+    texts = []
+    for module, name in ((grids, "with_caption"), (walks, "with_note")):
+        monkeypatch.setattr(module, name, lambda picture, text, *others: texts.append(text) or picture)
+    grids.comparison_grid(coloured(2), coloured(2), columns=2)
+    neighbours_picture(coloured(2), coloured(2, 3), torch.zeros(2, 3), 0.1, "samples", "run")
+    assert texts == [
+        "input above, reconstruction at its posterior mean below",
+        "root mean squared pixel difference to the nearest; held-out images reconstructed at their posterior means: "
+        "0.100 (median)",
+    ]
