@@ -23,6 +23,7 @@ _NODE_PLACES = (
     *("objective", "optimizer", "schedule", "initialization", "trainer", "trainer.plugins", "trainer.profiler"),
     *("trainer.strategy", "trainer.callbacks", "trainer.logger", "trainer.limit_train_batches", "callbacks.evil"),
     *("callbacks.samples", "callbacks.training_gif", "checkpoint.best", "checkpoint.evil", "logger.evil"),
+    "averaging",
     *("logger.tensorboard", "model.image_shape", "optimizer.lr", "optimizer.betas", "data.image_size", "data.seed"),
     *("name", "seed", "trust", "trainer.max_epochs", "checkpoint", "callbacks", "logger", "output_dir", "run_dir"),
 )

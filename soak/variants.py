@@ -15,7 +15,7 @@ _PICTURES = (
         "callbacks.reconstructions.num_images=4",
     ),
 )
-_EMA = ("callbacks=[basic,ema]", "callbacks.ema.decay=0.9")
+_EMA = ("callbacks=basic", "averaging=ema", "averaging.decay=0.9")
 _FOLDER = ("data=folder", "data.image_size=16", "data.batch_size=8", "data.val_fraction=0.2", "data.test_fraction=0.2")
 _LATENT_SPACE = tuple(
     f"callbacks.{name}.{key}"

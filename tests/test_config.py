@@ -22,6 +22,7 @@ GROUPS = (
     "initialization",
     "objective",
     "optimizer",
+    "averaging",
     "schedule",
     "trainer",
     "callbacks",
@@ -54,6 +55,7 @@ def test_every_option_composes_and_instantiates(option, tmp_path, monkeypatch, t
         assert instantiate(config[key], key) is not None
     for key in ("initialization", "schedule"):  # which may be left out
         assert (instantiate(config[key], key) is None) == (config[key] is None)
+    assert config["averaging"] == {} or instantiate(config["averaging"], "averaging") is not None
     for name, node in config["callbacks"].items():
         assert instantiate(node, f"callbacks.{name}") is not None
     for name, node in config["logger"].items():
@@ -65,8 +67,8 @@ def check_as_stored(config, tmp_path, told) -> None:
     """A stored config builds the same without Hydra, and nothing of it is left out, where a service is typed."""
     is_typed = Trust(typed=frozenset(f"logger.{name}._target_" for name in PACKAGES.values()))
     check_config(config, STRANGER)
-    groups = ("data", "model", "initialization", "objective", "optimizer", "schedule")
-    built = {group: instantiate(config[group], group, trusted=STRANGER) for group in groups}
+    groups = ("data", "model", "initialization", "objective", "optimizer", "schedule", "averaging")
+    built = {group: instantiate(config[group], group, trusted=STRANGER) for group in groups if config[group] != {}}
     assert type(built["data"]) is type(instantiate(config["data"], "data"))
     assert str(built["model"]) == str(instantiate(config["model"], "model"))
     assert built["optimizer"].keywords == instantiate(config["optimizer"], "optimizer").keywords

@@ -24,6 +24,7 @@ from vae_lightning.training.execution import lightning_options
 STRANGER = Trust()
 LISTS = ("callbacks", "logger")  # groups of any number of objects
 GROUPS = ("data", "model", "initialization", "objective", "optimizer", "schedule", "trainer", "checkpoint", *LISTS)
+GROUPS += ("averaging",)
 PRUNERS = sorted(file.stem for file in (CONF_DIR / "hydra/sweeper/pruner").glob("*.yaml"))
 PRUNING = {
     "_target_": "vae_lightning.callbacks.pruning.PruneTrial",

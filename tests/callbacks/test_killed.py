@@ -7,7 +7,7 @@ import traceback
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests import tiny
@@ -124,7 +124,7 @@ def run_and_moments(root, extra):
 
 
 def averaged():
-    return [EMAWeightAveraging(decay=0.9)]
+    return [EMA(decay=0.9)]
 
 
 def stopped_early():

@@ -18,7 +18,7 @@ class Reference(Callback):
         self.images = {}
 
     def on_train_epoch_end(self, trainer, pl_module):
-        with undisturbed(pl_module):
+        with undisturbed(trainer, pl_module):
             originals = trainer.datamodule.example_images(3)
             self.images[trainer.current_epoch + 1] = pl_module.vae.reconstruct(originals)
 

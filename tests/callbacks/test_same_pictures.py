@@ -15,6 +15,7 @@ MODELS = {
     "around an image": [*DIGITS, "callbacks.traversals.centre=image", "trainer.precision=bf16-mixed"],
     "convolutions with labels": ["data=digits", "model=conv", "trainer=cpu", "model.num_classes=10"],
     "a ladder": ["data=digits", "model=ladder", "model.latent_dims=[4,2]", "trainer=cpu"],
+    "averaged": [*DIGITS, "averaging=ema", "optimizer.lr=0.01"],
     "a mixture": [*DIGITS, "model/prior=mixture", "model.latent_dim=3"],
 }
 NAMES = {

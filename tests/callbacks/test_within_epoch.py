@@ -11,10 +11,10 @@ from functools import partial
 import pytest
 import torch
 from lightning.fabric.plugins.environments import TorchElasticEnvironment
-from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from tests.callbacks.struck import KilledError, assert_equal_states, die, fit, state_of, struck_at
 from tests.tiny import NUM_BATCHES, Rows, differing, module
+from vae_lightning.callbacks.averaging import EMA
 from vae_lightning.callbacks.progress import ProgressBar
 from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.machine.interruption import Interrupted, exit_code, interruptible
@@ -46,7 +46,7 @@ CASES = {
     "accumulating all": {"stepping": {"accumulate_grad_batches": 100}},
     "clipped": {"stepping": {"gradient_clip_val": 0.5, "accumulate_grad_batches": 2}},
     "skipping": {"stepping": {"on_nan": "skip"}},
-    "averaged": {"callbacks": [EMAWeightAveraging], "steps": (1, 1)},
+    "averaged": {"callbacks": [EMA], "steps": (1, 1)},
     "limited": {"limit_train_batches": 7},
     "overfitting": {"overfit_batches": 5},
     "bound": {"objective": lambda: IWAE(num_samples=3)},
@@ -96,7 +96,7 @@ def test_a_killed_training_ends_as_one_that_was_not(tmp_path, case):
 
 WITHIN_A_VALIDATION = {
     "plain": {},
-    "averaged": {"callbacks": [EMAWeightAveraging], "steps": (1, 1)},
+    "averaged": {"callbacks": [EMA], "steps": (1, 1)},
     "bf16": {"precision": "bf16-mixed"},
     "other executions": {"steps": (3, 4)},
     "within an epoch": {"val_check_interval": 4, "steps": (1, 1)},

@@ -253,7 +253,7 @@ def test_accumulation_makes_fewer_steps_and_still_logs(train):
     "option",
     [
         "trainer.gradient_clip_val=1",
-        "callbacks=[default,ema]",
+        "averaging=ema",
         "trainer.precision=bf16-mixed",
         "trainer.precision=32-true",
         "data.binarize=dynamic",

@@ -230,7 +230,7 @@ def test_the_command_refuses_no_steps_before_it_writes_a_run(error_of, tmp_path)
 @pytest.mark.parametrize(
     ("option", "watcher"),
     [
-        ("callbacks=[basic,ema]", "EMAWeightAveraging"),
+        ("averaging=ema", "EMA"),
         ("+trainer.max_time=00:00:01:00", "Timer"),
         ("+trainer.val_check_interval=3", "val_check_interval=3"),
     ],

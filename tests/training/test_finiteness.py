@@ -7,7 +7,6 @@ from functools import partial
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from tests.conftest import TINY
 from tests.given import fresh
@@ -180,7 +179,7 @@ def test_averaged_weights_know_nothing_of_a_dropped_step():
         def on_train_batch_end(self, *_):
             averages.append({name: value.clone() for name, value in ema._average_model.state_dict().items()})
 
-    ema = EMAWeightAveraging(decay=0.9)
+    ema = EMA(decay=0.9)
     trained = spoil(module(on_nan="skip"), {4, 5}, "loss")
     fit(1, ema, AverageOfTaken(ema), Average(), trained=trained, max_epochs=1)
     assert moved(averages[3], averages[5]) == []
@@ -298,7 +297,7 @@ def test_a_run_goes_on_past_a_step_that_it_skips(train, monkeypatch, capsys):
         return terms
 
     monkeypatch.setattr(ELBO, "forward", poisoned)
-    run = train("trainer.on_nan=skip", "callbacks=[basic,ema]", "trainer.log_every_n_steps=3")
+    run = train("trainer.on_nan=skip", "averaging=ema", "trainer.log_every_n_steps=3")
     assert "epoch 1: 1 updates were skipped" in capsys.readouterr().out
     with (run.path / "metrics.csv").open() as stream:
         skipped = [float(row["train/skipped"]) for row in csv.DictReader(stream) if row["train/skipped"]]

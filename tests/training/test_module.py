@@ -26,11 +26,11 @@ def test_evaluation_does_not_depend_on_the_batch_size(train):
         assert figures[0][name] == pytest.approx(figures[1][name], rel=1e-6)
 
 
-@pytest.mark.parametrize("callbacks", ["none", "[default,ema]"])
-def test_the_test_is_of_what_best_ckpt_holds(train, callbacks):
+@pytest.mark.parametrize("averaging", ["none", "ema"])
+def test_the_test_is_of_what_best_ckpt_holds(train, averaging):
     from tests.end_to_end.runs import evaluate
 
-    run = train(f"callbacks={callbacks}", "trainer.max_epochs=3")
+    run = train("callbacks=none", f"averaging={averaging}", "trainer.max_epochs=3")
     assert torch.load(run.best, weights_only=True)["config"] == run.config()
     assert run.metrics()["test/elbo"] == pytest.approx(evaluate(run)["test/elbo"], rel=1e-6)
     assert run.metrics()["test/num_images"] == 360
@@ -86,13 +86,6 @@ def test_the_importance_weighted_bound_is_trained_and_tested(train):
     with (run.path / "metrics.csv").open() as stream:
         losses = [float(row["val/loss"]) for row in csv.DictReader(stream) if row["val/loss"]]
     assert losses[-1] < losses[0]
-
-
-def test_ema_tests_the_average(train):
-    run = train("callbacks=[default,ema]", "trainer.max_epochs=3")
-    checkpoint = torch.load(run.best, weights_only=True)
-    raw, average = checkpoint["current_model_state"], checkpoint["state_dict"]
-    assert not torch.equal(raw["vae.posterior.loc.weight"], average["vae.posterior.loc.weight"])
 
 
 def test_selection_is_on_the_plain_elbo(train):
@@ -192,16 +185,6 @@ def test_conv_weights_are_channels_last():
     weights = [value for value in module.parameters() if value.dim() == 4]
     assert weights
     assert all(value.is_contiguous(memory_format=torch.channels_last) for value in weights)
-
-
-def test_averaged_weights_replace_the_trained_ones_after_all_pictures(tmp_path):
-    from tests.test_config import composed
-    from vae_lightning.training.run import build
-
-    config = composed(*TINY[:6], "callbacks=[ema,basic]")
-    callbacks = build(config, RunDir(tmp_path)).trainer.callbacks
-    names = [getattr(callback, "name", type(callback).__name__) for callback in callbacks]
-    assert names.index("EMAWeightAveraging") > max(names.index(name) for name in ("samples", "training"))
 
 
 def test_what_was_found_of_the_units_is_known_again_when_a_run_goes_on(tmp_path):

@@ -107,7 +107,7 @@ CHANGES = {
         {1: torch.zeros(9, 1, 28, 28, dtype=torch.uint8)},
         dict.fromkeys(range(1, 1002), torch.zeros(10, 1, 28, 28, dtype=torch.uint8)),
     ],
-    "callbacks/EMAWeightAveraging": [None, {}, {"latest_update_step": "x"}, {"latest_update_step": -1}],
+    "callbacks/EMA": [None, {}, {"latest_update_step": "x"}, {"latest_update_step": -1}],
     "callbacks/EarlyStopping/wait_count": [None, GONE, "x", -1, 1.5],
     "callbacks/EarlyStopping/best_score": [None, "x", torch.zeros(3), torch.tensor(NAN), torch.tensor(3)],
     "callbacks/EarlyStopping/stopping_reason": [99, "x"],

@@ -27,7 +27,7 @@ from vae_lightning.errors import UserError
 log = logging.getLogger("vae_lightning")
 
 _NEEDED = ("data", "model", "objective", "optimizer", "trainer")
-_OPTIONAL = ("initialization", "schedule", "callbacks", "checkpoint", "logger")
+_OPTIONAL = ("initialization", "averaging", "schedule", "callbacks", "checkpoint", "logger")
 _SPECIAL = re.compile(r"_.*_")
 _OF_A_PATH = re.compile(r"[.\[\]=]|\$\{")
 _PLAIN = (str, int, float, bool, type(None))

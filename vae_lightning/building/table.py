@@ -88,6 +88,7 @@ _EARLY_STOPPING = """
     monitor min_delta patience verbose mode strict check_finite stopping_threshold divergence_threshold
     check_on_train_epoch_end log_rank_zero_only
 """
+_AVERAGING = ("averaging", "callbacks")  # where an earlier version had it
 _EMA = "device use_buffers decay update_every_n_steps update_starting_at_step update_starting_at_epoch"
 
 _OPTIMIZERS = "Adadelta Adagrad Adam AdamW Adamax ASGD LBFGS NAdam RAdam RMSprop Rprop SGD"
@@ -149,8 +150,9 @@ TABLE: dict[str, Entry] = {
         _CALLBACK,
     ),
     "lightning.pytorch.callbacks.EarlyStopping": Entry(("callbacks",), tuple(_EARLY_STOPPING.split())),
-    "lightning.pytorch.callbacks.EMAWeightAveraging": Entry(("callbacks",), tuple(_EMA.split())),
-    "lightning.pytorch.callbacks.WeightAveraging": Entry(("callbacks",), ("device", "use_buffers")),
+    "vae_lightning.callbacks.averaging.EMA": Entry(_AVERAGING),
+    "lightning.pytorch.callbacks.EMAWeightAveraging": Entry(_AVERAGING, tuple(_EMA.split())),
+    "lightning.pytorch.callbacks.WeightAveraging": Entry(_AVERAGING, ("device", "use_buffers")),
     "lightning.pytorch.callbacks.StochasticWeightAveraging": Entry(("callbacks",), withheld=("avg_fn",)),
     **_each("lightning.pytorch.callbacks", "ModelSummary RichModelSummary", Entry(("callbacks",), ("max_depth",))),
     "lightning.pytorch.callbacks.RichProgressBar": Entry(("callbacks",), ("refresh_rate", "leave")),

@@ -3,16 +3,15 @@
 import logging
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
+from lightning.pytorch.callbacks import Checkpoint
 
 from vae_lightning.callbacks import within_epoch
+from vae_lightning.callbacks.averaging import exchanged
 from vae_lightning.checkpoints.expectations import Expectation, mapping, number, optional
 from vae_lightning.checkpoints.writing import first_not_finite
 from vae_lightning.errors import UserError, require_at_least
@@ -114,7 +113,7 @@ class Checkpoints(Checkpoint):
             return
         signal, is_time = self._agree(trainer)
         if signal or is_time:  # not for steps, whose checkpoint comes at the end of the validation
-            with _weights_of_training(trainer, pl_module):
+            with exchanged(trainer, pl_module):  # for the weights of training
                 self._answer(signal, trainer, pl_module)
 
     def _answer(self, signal: int, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -234,14 +233,3 @@ def _is_about_to_validate(trainer: Trainer) -> bool:
     """Whether this call was the epoch's last one, or a validation follows, within which it is saved if need be."""
     loop = trainer.fit_loop.epoch_loop
     return loop.batch_progress.is_last_batch or loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
-
-
-@contextmanager
-def _weights_of_training(trainer: Trainer, module: LightningModule) -> Iterator[None]:
-    """Have the module hold them within a validation, which is of averaged ones where weights are averaged."""
-    averaging = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
-    for callback in averaging:
-        callback.on_validation_epoch_end(trainer, module)
-    yield
-    for callback in averaging:
-        callback.on_validation_epoch_start(trainer, module)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from vae_lightning.callbacks.averaging import exchanged
 from vae_lightning.callbacks.source import forget
 from vae_lightning.errors import require_at_least
 
@@ -14,7 +15,7 @@ from vae_lightning.errors import require_at_least
 class PeriodicCallback(Callback, ABC):
     """Acts every few epochs and after the last one.
 
-    Training is left as it was: module modes, BatchNorm statistics and random states.
+    Training is left as it was: weights, module modes, BatchNorm statistics and random states.
 
     Args:
         every_n_epochs: epochs count from 1; epoch 1 is after the first pass over the training data. None acts after
@@ -33,7 +34,7 @@ class PeriodicCallback(Callback, ABC):
 
     @abstractmethod
     def act(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
-        """Called on every rank, in evaluation mode and without gradients."""
+        """Called on every rank, in evaluation mode and without gradients, with the weights that checkpoints hold."""
 
     def is_due(self, epoch: int) -> bool:
         return self.every_n_epochs is not None and epoch % self.every_n_epochs == 0
@@ -52,13 +53,13 @@ class PeriodicCallback(Callback, ABC):
         due = self.is_due(epoch)
         self._missed_epoch = None if due else epoch
         if due:
-            with undisturbed(pl_module):
+            with undisturbed(trainer, pl_module):
                 self.act(trainer, pl_module, epoch)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Only here is it certain which epoch was the last: early stopping and max_time decide as they go.
         if self._missed_epoch is not None:
-            with undisturbed(pl_module):
+            with undisturbed(trainer, pl_module):
                 self.act(trainer, pl_module, self._missed_epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -73,14 +74,17 @@ class PeriodicCallback(Callback, ABC):
 
 
 @contextmanager
-def undisturbed(module: LightningModule) -> Iterator[None]:
-    """Evaluation mode without gradients or autocast; modes and PyTorch's random state are restored after."""
+def undisturbed(trainer: Trainer, module: LightningModule) -> Iterator[None]:
+    """Evaluation mode without gradients or autocast, of the weights that checkpoints hold.
+
+    Weights, modes and PyTorch's random state are restored after.
+    """
     modes = {part: part.training for part in module.modules()}
     devices = [module.device] if module.device.type == "cuda" else []
     no_autocast = torch.autocast(module.device.type, enabled=False)
     module.eval()
     try:
-        with torch.no_grad(), no_autocast, torch.random.fork_rng(devices):
+        with torch.no_grad(), no_autocast, torch.random.fork_rng(devices), exchanged(trainer, module):
             yield
     finally:
         for part, mode in modes.items():

@@ -125,7 +125,7 @@ class PictureCallback(PeriodicCallback, ABC):
         Raises:
             UserError: a setting, or an image, with which nothing could be drawn.
         """
-        with undisturbed(pl_module):
+        with undisturbed(trainer, pl_module):
             source = self.source(trainer, pl_module, trainer.current_epoch)
             try:
                 self.picture.check(source)

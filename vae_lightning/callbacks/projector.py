@@ -13,10 +13,12 @@ from lightning.pytorch import LightningModule, Trainer
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from torch import Tensor
 
+from vae_lightning.callbacks.averaging import averages
 from vae_lightning.callbacks.periodic import PeriodicCallback
 from vae_lightning.callbacks.source import training_source
 from vae_lightning.disk.files import folder_in, open_regular, read_text, write_atomically
 from vae_lightning.disk.unwritten import spared
+from vae_lightning.drawing.captions import AVERAGED
 from vae_lightning.drawing.png import encode_png
 from vae_lightning.drawing.sprites import sprite_sheet
 from vae_lightning.errors import require_at_least
@@ -63,14 +65,15 @@ class Projector(PeriodicCallback):
             log.warning("callbacks.projector: %s", reason)
             return
         with spared("the projector's files"):
-            _write(folder_in(Path(trainer.default_root_dir), "projector"), epoch, latents.loc, batch)
+            which = f", {AVERAGED}" if averages(trainer) else ""
+            _write(folder_in(Path(trainer.default_root_dir), "projector"), epoch, latents.loc, batch, which)
 
 
-def _write(folder: Path, epoch: int, points: Float32[Tensor, "N D"], batch: Any) -> None:
+def _write(folder: Path, epoch: int, points: Float32[Tensor, "N D"], batch: Any, which: str) -> None:
     _forget([path for path in _tensors(folder) if _num_lines(path) != len(points)])
     write_atomically(folder / f"epoch_{epoch:04d}.tsv", _tsv(points))
     thumbnail = _write_images(folder, batch)
-    _write_config(folder, _config(_tensors(folder), thumbnail))
+    _write_config(folder, _config(_tensors(folder), thumbnail, which))
 
 
 def _folder(trainer: Trainer) -> Path:
@@ -138,12 +141,12 @@ def _write_images(folder: Path, batch: Any) -> tuple[int, int]:
     return thumbnail
 
 
-def _config(tensors: list[Path], thumbnail: tuple[int, int]) -> ProjectorConfig:
+def _config(tensors: list[Path], thumbnail: tuple[int, int], which: str) -> ProjectorConfig:
     """The newest epoch first, which is the one that TensorBoard shows when it is opened."""
     config = ProjectorConfig()
     for path in tensors:
         embedding = config.embeddings.add()
-        embedding.tensor_name = f"posterior means, epoch {_epoch(path)}"
+        embedding.tensor_name = f"posterior means, epoch {_epoch(path)}{which}"
         embedding.tensor_path = f"projector/{path.name}"
         embedding.metadata_path = "projector/metadata.tsv"
         embedding.sprite.image_path = "projector/sprite.png"

@@ -11,6 +11,7 @@ from jaxtyping import Int64
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from vae_lightning.callbacks.averaging import averages
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.drawing.captions import origin
 from vae_lightning.errors import UserError
@@ -45,7 +46,8 @@ class TrainingSource(Source):
 
     @property
     def context(self) -> str:
-        return origin(self.module.config["name"], Path(self.trainer.default_root_dir).name, self.epoch)
+        folder = Path(self.trainer.default_root_dir).name
+        return origin(self.module.config["name"], folder, self.epoch, averages(self.trainer))
 
     @property
     def seed(self) -> int:

@@ -9,11 +9,12 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 
+from vae_lightning.callbacks.averaging import averages
 from vae_lightning.callbacks.periodic import undisturbed
 from vae_lightning.callbacks.pictures import PictureCallback
 from vae_lightning.callbacks.source import TrainingSource
 from vae_lightning.disk.files import open_regular, write_atomically
-from vae_lightning.drawing.captions import with_caption
+from vae_lightning.drawing.captions import AVERAGED, with_caption, with_note
 from vae_lightning.drawing.gifs import GifFrame, gif_frame, join_frames
 from vae_lightning.drawing.grids import sample_grid
 from vae_lightning.drawing.png import encode_png
@@ -66,7 +67,8 @@ class TrainingGif(PictureCallback):
 
     def publish(self, trainer: Trainer, epoch: int, drawing: Drawing) -> None:
         # Without the run's name: a caption that outgrew the picture would give the frames different sizes.
-        picture = with_caption(drawing.picture, f"epoch {epoch}")
+        below = with_note(drawing.picture, AVERAGED) if averages(trainer) else drawing.picture
+        picture = with_caption(below, f"epoch {epoch}")
         self._frames = _of_one_size(self._frames | {epoch: gif_frame(picture)})
         self.write(trainer, self.path(trainer, epoch), encode_png(picture))
         write_atomically(Path(trainer.default_root_dir) / "training.gif", self._gif())
@@ -77,7 +79,7 @@ class TrainingGif(PictureCallback):
         if trainer.is_global_zero:
             self._frames = self._kept_frames(trainer, last_epoch=trainer.current_epoch if resumed else -1)
         if not resumed:
-            with undisturbed(pl_module):
+            with undisturbed(trainer, pl_module):
                 self.act(trainer, pl_module, epoch=0)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

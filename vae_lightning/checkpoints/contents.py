@@ -26,6 +26,7 @@ from vae_lightning.errors import UserError
 from vae_lightning.latents.units import UnitStatistics
 
 EPOCH = whole(0, 2**31)
+AVERAGING = "averaging_state"  # what Lightning's WeightAveraging adds, whose averages are the state_dict then
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class Trained:
         weights: by name, each of its parameter's shape and type, finite.
         epoch: the number of epochs that were begun, so that the first is 1.
         units: of the validation images at that epoch, None where none was validated.
+        averaged: whether the weights are averages of those that were trained.
     """
 
     weights: dict[str, Tensor]
     epoch: int
     units: UnitStatistics | None
+    averaged: bool
 
 
 def trained(path: Path, model: Mapping[str, Tensor], told: str, latent_dim: int, prefix: str = "") -> Trained:
@@ -56,13 +59,13 @@ def trained(path: Path, model: Mapping[str, Tensor], told: str, latent_dim: int,
     Raises:
         UserError: it can't be read, or is of another model, or has weights that are not finite.
     """
-    expected = mapping({"state_dict": weights(model, prefix), "epoch": EPOCH}, {"units": optional(units(latent_dim))})
+    may_have = {"units": optional(units(latent_dim)), AVERAGING: present}
+    expected = mapping({"state_dict": weights(model, prefix), "epoch": EPOCH}, may_have)
     with reading(path, told) as take:
         found = take(expected)
     statistics = found.get("units")
-    return Trained(
-        found["state_dict"], found["epoch"] + 1, UnitStatistics.from_dict(statistics) if statistics else None
-    )
+    known = UnitStatistics.from_dict(statistics) if statistics else None
+    return Trained(found["state_dict"], found["epoch"] + 1, known, AVERAGING in found)
 
 
 @contextmanager
@@ -104,6 +107,11 @@ def _weights(value: Any, where: str, model: Mapping[str, Tensor], prefix: str) -
     if different:
         raise OtherModelError(f"it differs in {_visible(different[0])}")
     return {name: tensor_like(model[name])(part, f"{where}.{prefix}{name}") for name, part in found.items()}
+
+
+def present(value: Any, where: str) -> bool:
+    """That there is something, of which nothing is read."""
+    return True
 
 
 def units(latent_dim: int) -> Expectation:

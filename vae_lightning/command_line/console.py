@@ -71,6 +71,8 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
         value, stderr = metrics[f"test/{name}"], metrics[f"test/{name}_stderr"]
         lines.append((f"test {name}", f"{value:,.2f} +- {stderr:.2f} nats per image"))
     lines.append(("", f"({metrics['test/kind']})"))
+    if "test/weights" in metrics:
+        lines.append(("", f"({metrics['test/weights']})"))
     if "val/active_units" in metrics:  # which no run has that validates nothing
         lines.append(("active units", f"{metrics['val/active_units']} of {metrics['val/num_units']}"))
     lines.append(("TensorBoard", f"{_command('vae-tensorboard', 'dashboard')} --logdir {shlex.quote(output_dir)}"))

@@ -37,6 +37,7 @@ class TrainConfig:
     initialization: Any = None
     objective: Any = MISSING
     optimizer: Any = MISSING
+    averaging: Any = None
     schedule: Any = None
     trainer: Any = MISSING
     callbacks: Any = None

@@ -14,10 +14,16 @@ _AXIS_SIZE = 14
 _APART = 24  # between a text and its context on one line
 
 
-def origin(name: str, folder: str, epoch: int) -> str:
-    """Where a picture comes from: the run's name, the job where its folder is that of a sweep's job, and the epoch."""
+AVERAGED = "averaged weights"  # what is said of a model whose weights are averages of those that are trained
+
+
+def origin(name: str, folder: str, epoch: int, averaged: bool = False) -> str:
+    """Where a picture comes from: the run's name, the job where its folder is that of a sweep's job, and the epoch.
+
+    Of averaged weights it says that they are.
+    """
     run = f"{name}, job {folder}" if folder.isdigit() else name
-    return f"{run} · epoch {epoch}"
+    return f"{run} · epoch {epoch}" + (f" · {AVERAGED}" if averaged else "")
 
 
 def nats(value: float) -> str:

@@ -23,6 +23,8 @@ def open_run(
 ) -> Run:
     """Open a run for use, from its directory alone: neither its images are needed nor the machine that trained it.
 
+    Its weights are the averages where the run has averaged them.
+
     A file from a stranger runs no code: its config may build this project's own classes only.
 
     Args:

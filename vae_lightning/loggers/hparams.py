@@ -9,7 +9,7 @@ from typing import Any
 from vae_lightning.loggers.event_files import EventFile
 
 _SUFFIX = ".hparams"
-_GROUPS = ("data", "model", "initialization", "objective", "optimizer", "schedule", "trainer")
+_GROUPS = ("data", "model", "initialization", "objective", "optimizer", "averaging", "schedule", "trainer")
 _PLACES = ("data.root", "data.archive", "data.cache_dir", "data.seed")
 # The tab shows the first five figures of a run's, by name in ASCII: these, for their capital letter.
 _FIGURES = {

@@ -42,6 +42,7 @@ class TrainedRun(Source):
         device: where the model computes.
         trusted: see `config.instantiate`.
         label: of what a model with labels makes, and of images that have none; None leaves it to who asks.
+        averaged: whether the weights are averages of those that were trained.
     """
 
     run_dir: RunDir
@@ -53,11 +54,12 @@ class TrainedRun(Source):
     device: torch.device
     trusted: Trust
     label: int | None = None
+    averaged: bool = False
 
     @property
     def context(self) -> str:
         """What a picture says of where it comes from."""
-        return origin(self.config["name"], self.run_dir.path.resolve().name, self.epoch)
+        return origin(self.config["name"], self.run_dir.path.resolve().name, self.epoch, self.averaged)
 
     @cached_property
     def work(self) -> Work:
@@ -154,7 +156,8 @@ def open_trained(
     vae = vae.to(place).to(memory_format=torch.channels_last).eval()
     own = file.resolve().parent == run_dir.checkpoints.resolve()
     name = file.name if own else str(file.resolve())
-    return TrainedRun(run_dir, name, config, vae, found.epoch, found.units, place, trusted)
+    averaged = found.averaged
+    return TrainedRun(run_dir, name, config, vae, found.epoch, found.units, place, trusted, averaged=averaged)
 
 
 def _checkpoint_file(run_dir: RunDir, checkpoint: str) -> Path:

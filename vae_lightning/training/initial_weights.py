@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from vae_lightning.checkpoints.contents import EPOCH, reading, weights
+from vae_lightning.checkpoints.contents import AVERAGING, EPOCH, present, reading, weights
 from vae_lightning.checkpoints.expectations import OtherModelError, mapping
 from vae_lightning.checkpoints.reader import StoredTensor
 from vae_lightning.errors import UserError
@@ -26,7 +26,8 @@ def take_weights(place: str, module: VAEModule) -> dict[str, Any]:
         module: whose model is of the same shape.
 
     Returns:
-        what is recorded of them: the checkpoint's file, after which epoch they had been kept, and the file's SHA-256.
+        what is recorded of them: the checkpoint's file, after which epoch they had been kept, the file's SHA-256, and
+        of averages that they are.
 
     Raises:
         UserError: there is none, it can't be read, it is of another model, or it has weights that are not finite.
@@ -34,13 +35,14 @@ def take_weights(place: str, module: VAEModule) -> dict[str, Any]:
     file = _checkpoint(place)
     told = f"init_from={place}: {file.name}"
     model = module.vae.state_dict()
-    expected = mapping({"state_dict": partial(_fitting, model=model, told=told), "epoch": EPOCH})
+    expected = mapping({"state_dict": partial(_fitting, model=model, told=told), "epoch": EPOCH}, {AVERAGING: present})
     with reading(file, told) as take:
         found = take(expected)
     module.vae.load_state_dict(found["state_dict"])
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return {"checkpoint": str(file.resolve()), "epoch": found["epoch"] + 1, "sha256": digest}
+    averaged = {"averaged": True} if AVERAGING in found else {}
+    return {"checkpoint": str(file.resolve()), "epoch": found["epoch"] + 1, "sha256": digest} | averaged
 
 
 def _checkpoint(place: str) -> Path:

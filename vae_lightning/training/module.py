@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 from torch.optim import Optimizer
 
+from vae_lightning.callbacks.averaging import averages
 from vae_lightning.checkpoints.writing import first_not_finite
 from vae_lightning.data.loader import ImageBatch, TrainingBatches
 from vae_lightning.errors import ArgumentError, UserError
@@ -93,7 +94,7 @@ class VAEModule(LightningModule):
         """The trained module of a checkpoint alone, in place of Lightning's, which would want its parts as arguments.
 
         Model and objective are built by the config that the checkpoint holds, as that of a run directory is: a file
-        from a stranger runs no code.
+        from a stranger runs no code. Of a run that averages its weights it has the averages.
 
         Args:
             checkpoint_path: of best.ckpt or last.ckpt.
@@ -247,6 +248,9 @@ class VAEModule(LightningModule):
 
     def on_validation_start(self) -> None:
         self._check_finite()
+        self._share_buffers()
+
+    def _share_buffers(self) -> None:
         if self.trainer.world_size > 1:
             # Each rank's BatchNorm has seen other images; the checkpoint keeps rank zero's statistics.
             for buffer in self.buffers():
@@ -258,6 +262,8 @@ class VAEModule(LightningModule):
             super().on_validation_model_zero_grad()
 
     def on_validation_epoch_start(self) -> None:
+        if averages(self.trainer):  # they have taken the place of what is trained
+            self._share_buffers()
         self._means = ExactMeans()
         self._unit_meter = UnitMeter()
 

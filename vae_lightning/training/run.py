@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
 from vae_lightning.building.arguments import below
@@ -23,6 +22,7 @@ from vae_lightning.checkpoints.writing import AtomicCheckpointIO
 from vae_lightning.config import checked, instantiate
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.disk.files import replacing
+from vae_lightning.drawing.captions import AVERAGED
 from vae_lightning.errors import UserError
 from vae_lightning.loggers.showing import show_start
 from vae_lightning.machine.environment import environment
@@ -39,7 +39,7 @@ from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.models.parts import ConditionalDistribution, Likelihood
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import resumed_checkpoint
-from vae_lightning.training.averaging import AverageOfTaken
+from vae_lightning.training.averaging import averaging_of
 from vae_lightning.training.execution import Unprofiled, execute_together, lightning_options
 from vae_lightning.training.initial_weights import take_weights
 from vae_lightning.training.loading import module_of
@@ -116,8 +116,10 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     def expected() -> Expectation:
         return resumed_state(Live(module, trainer, data, frozenset() if trusted is None else trusted.typed))
 
-    callbacks, left_out = as_callbacks(_build_all(config["callbacks"], "callbacks", trusted), module.vae)
-    trainer = _build_trainer(config, run_dir, first_step, trusted, expected, callbacks)
+    chosen = _build_all(config["callbacks"], "callbacks", trusted)
+    averaging = averaging_of(config, chosen, trusted)
+    callbacks, left_out = as_callbacks(chosen, module.vae)
+    trainer = _build_trainer(config, run_dir, first_step, trusted, expected, averaging + callbacks)
     # As Lightning will do: the number of ranks decides whether the batch size fits, and pictures look at the data.
     data.trainer, trainer.datamodule = trainer, data
     data.prepare_data()
@@ -156,11 +158,13 @@ def run(parts: Parts) -> dict[str, Any]:
         # Importing Lightning sets this, and PyTorch then looks for NVIDIA's driver in every optimizer step.
         with environment(PYTORCH_NVML_BASED_CUDA_CHECK=None):
             trainer.fit(module, parts.data, ckpt_path=_checkpoint_of(parts), weights_only=True)
-        # Not by ckpt_path, which would restore callbacks too: EMA would put the weights it averages in place again.
+        # Not by ckpt_path, which would restore callbacks too: averaging would put the trained weights in place again.
         best = trained(run_dir.best, module.state_dict(), f"{run_dir.best}", module.vae.latent_dim)
         module.load_state_dict(best.weights)
         trainer.test(module, parts.data, verbose=False)
         metrics = final_metrics(trainer, module, time.perf_counter() - started, best.units)
+        if best.averaged:
+            metrics["test/weights"] = AVERAGED
         if trainer.is_global_zero:
             run_dir.write_metrics(metrics, best.epoch)
             unused = told_of_units(best.units, parts.config["objective"], module.vae.num_classes)
@@ -212,7 +216,8 @@ def _describe(parts: Parts) -> None:
         facts = {"device": device, "precision": trainer.precision, "num_ranks": trainer.world_size}
         parts.run_dir.write_environment(**facts, **({"init_from": origin} if origin else {}))
         if parts.origin:
-            log.info("weights of %s, kept after its epoch %d", parts.origin["checkpoint"], parts.origin["epoch"])
+            which = AVERAGED if parts.origin.get("averaged") else "weights"
+            log.info("%s of %s, kept after its epoch %d", which, parts.origin["checkpoint"], parts.origin["epoch"])
         ranks = f"{trainer.world_size} ranks, " if trainer.world_size > 1 else ""
         for line in parts.left_out:
             log.info(line)
@@ -234,10 +239,6 @@ def _build_trainer(
         options["precision"] = native_precision(options["accelerator"])
     elif str(options["precision"]) in ("16", "16-mixed") and native_accelerator(options["accelerator"]) == "cpu":
         raise UserError("trainer.precision=16-mixed: fp16 needs a GPU; choose bf16-mixed, 32-true or auto")
-    # Averaging puts its weights into the model when training ends: after the pictures, which show those being trained.
-    callbacks.sort(key=lambda callback: isinstance(callback, WeightAveraging))
-    if config["trainer"].get("on_nan") == "skip":
-        callbacks += [AverageOfTaken(callback) for callback in callbacks if isinstance(callback, WeightAveraging)]
     checkpoints = instantiate(config["checkpoint"], "checkpoint", trusted=trusted)
     place = {"run_dir": str(run_dir.path), "first_step": first_step}
     is_users = trusted is None or trusted.is_typed("output_dir")  # a stored config names no place
