@@ -11,6 +11,7 @@ from lightning.pytorch import Callback
 from tests.conftest import TINY
 from tests.given import fresh
 from tests.tiny import ADAM, NUM_BATCHES, SGD, differing, fit, module, one_thread
+from vae_lightning.callbacks.averaging import EMA
 from vae_lightning.checkpoints.writing import first_not_finite
 from vae_lightning.errors import UserError
 from vae_lightning.objectives.elbo import ELBO
