@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests import tiny
 from tests.callbacks.fakes import drawing
+from vae_lightning.callbacks.averaging import EMA
 from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.callbacks.projector import Projector
 from vae_lightning.callbacks.reconstruction_history import ReconstructionHistory

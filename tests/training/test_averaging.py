@@ -5,10 +5,12 @@ import dataclasses
 import pytest
 import torch
 import yaml
+from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch import Callback
 
 from tests.callbacks.struck import KilledError, assert_equal_states, fit, state_of
-from tests.tiny import differing, module
+from tests.callbacks.test_within_epoch import in_two_ranks
+from tests.tiny import NUM_BATCHES, differing, module
 from vae_lightning.callbacks.averaging import EMA
 from vae_lightning.errors import UserError
 from vae_lightning.objectives.elbo import ELBO
@@ -109,6 +111,23 @@ def test_a_step_that_is_dropped_is_none_of_the_averages_also_of_a_run_that_is_go
     assert differing(train("part").weights, whole.weights) == []
     assert_equal_states(tmp_path / "whole", tmp_path / "part")
     assert int(state_of(tmp_path / "whole")["averaging_state"]["n_averaged"]) == 2 * 11 - 2
+
+
+def test_ranks_validate_the_same_averages(tmp_path):
+    # Of BatchNorm's statistics, too, of which each rank has its own: checkpoints hold those of rank zero.
+    class Seen(Callback):
+        def on_validation_batch_end(self, trainer, pl_module, *_):
+            torch.save(pl_module.state_dict(), tmp_path / f"{trainer.global_rank}.pt")
+
+    def act(rank):
+        options = {"accelerator": "cpu", "devices": 2, "strategy": "ddp", "plugins": [TorchElasticEnvironment()]}
+        fit(tmp_path / "run", 1, module, EMA, Seen, data={"num_train": 8 * NUM_BATCHES}, max_epochs=1, **options)
+
+    assert in_two_ranks(act) == [0, 0]
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert differing(first, second) == []
+    saved = state_of(tmp_path / "run")["state_dict"]
+    assert differing(first, saved) == []
 
 
 @pytest.mark.parametrize(
