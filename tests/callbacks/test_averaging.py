@@ -7,8 +7,11 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import WeightAveraging
 
+from tests.callbacks.fakes import pixels, train
 from tests.tiny import differing, fit, module
 from vae_lightning.callbacks.averaging import EMA, averages, exchanged, warmed_up
+from vae_lightning.callbacks.projector import Projector
+from vae_lightning.callbacks.training_gif import TrainingGif
 
 
 class Steps(Callback):
@@ -59,6 +62,16 @@ def test_who_looks_at_the_averages_leaves_what_is_trained_bit_for_bit():
         assert differing(copied(trained), before)
         raise KeyError
     assert differing(copied(trained), before) == []
+
+
+def test_what_has_no_room_for_the_run_says_so_in_a_place_of_its_own(tmp_path):
+    drawn = {}
+    for folder, callbacks in {"averaged": [EMA()], "plain": []}.items():
+        train(tmp_path / folder, *callbacks, TrainingGif(num_images=4), Projector(), max_epochs=1)
+        drawn[folder] = pixels(tmp_path / folder / "images/training/epoch_0001.png").shape
+        told = (tmp_path / folder / "projector_config.pbtxt").read_text()
+        assert f'"posterior means, epoch 1{", averaged weights" if callbacks else ""}"' in told
+    assert drawn["averaged"] == (drawn["plain"][0] + 22, *drawn["plain"][1:])  # a strip below
 
 
 def test_whether_a_training_averages():

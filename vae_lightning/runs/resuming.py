@@ -18,8 +18,9 @@ from vae_lightning.runs.seals import own_services
 
 PLACES = ("resume", "run_dir", "output_dir", "sweep", "sweep_dir", "trust", "name")  # change nothing that is trained
 # Groups whose options have keys of their own: those of the run's option may be typed, not those of the default one.
-OPTIONAL_KEYS = ("averaging", "callbacks", "data", "initialization", "logger", "model", "objective", "optimizer")
-OPTIONAL_KEYS += ("schedule",)
+OPTIONAL_KEYS = (
+    *("averaging", "callbacks", "data", "initialization", "logger", "model", "objective", "optimizer", "schedule"),
+)
 _REPLACEABLE = ("callbacks", "logger")
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vae_lightning.building.arguments import below
 from vae_lightning.building.trust import Trust
+from vae_lightning.callbacks.averaging import averages
 from vae_lightning.callbacks.checkpoints import current_checkpoint
 from vae_lightning.callbacks.pictures import as_callbacks, prepare_pictures
 from vae_lightning.checkpoints.contents import trained
@@ -86,8 +87,8 @@ class Parts:
     def needed_bytes(self) -> int:
         """About what the run takes on disk: two checkpoints (one more while it is being written) and the pictures."""
         weights = sum(value.numel() * value.element_size() for value in self.module.state_dict().values())
-        adam = 3
-        return 3 * adam * weights + 20_000_000
+        with_adam = 4 if averages(self.trainer) else 3
+        return 3 * with_adam * weights + 20_000_000
 
 
 def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trusted: Trust | None = None) -> Parts:
