@@ -154,7 +154,7 @@ def test_evaluation_is_float32_whatever_the_training_precision():
     with torch.no_grad():
         module._evaluate(batch, None, "val")
         plain = module._means.compute()["elbo"].value
-        module.on_validation_epoch_start()
+        module.on_test_epoch_start()  # which begins the means anew
         with torch.autocast("cpu", torch.bfloat16):
             module._evaluate(batch, None, "val")
     assert module._means.compute()["elbo"].value == plain
