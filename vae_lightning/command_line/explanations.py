@@ -79,9 +79,10 @@ def _no_such_key(key: str, config_name: str) -> str:
         return f"{key}: no such key at the top; did you mean {place}?"
     if key in siblings:  # a key that was typed as if it were a group to choose from
         return f"{key}: has no options to choose from here; give single keys, {key}.<key>=..., as in --help"
-    if not siblings and parent in choices:  # such as averaging=none
+    told = _unlisted(key, parent, node) or _of_ones_own(key, parent)
+    if told is None and not siblings and parent in choices:  # such as averaging=none
         return f"{key}: no such key, for {parent} has none; choose another option of {', '.join(options(parent))}"
-    return _unlisted(key, parent, node) or _of_ones_own(key, parent) or unknown_key(key, siblings)
+    return told or unknown_key(key, siblings)
 
 
 def _place_of(name: str, config: DictConfig, above: str = "") -> str | None:
