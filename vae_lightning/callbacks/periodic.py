@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from vae_lightning.callbacks.averaging import exchanged
+from vae_lightning.callbacks.progress import told_on_bar
 from vae_lightning.callbacks.source import forget
 from vae_lightning.errors import require_at_least
 
@@ -36,6 +37,11 @@ class PeriodicCallback(Callback, ABC):
     def act(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
         """Called on every rank, in evaluation mode and without gradients, with the weights that checkpoints hold."""
 
+    @property
+    def doing(self) -> str:
+        """What the progress bar shows meanwhile."""
+        return f"drawing {type(self).__name__}"
+
     def is_due(self, epoch: int) -> bool:
         return self.every_n_epochs is not None and epoch % self.every_n_epochs == 0
 
@@ -53,14 +59,17 @@ class PeriodicCallback(Callback, ABC):
         due = self.is_due(epoch)
         self._missed_epoch = None if due else epoch
         if due:
-            with undisturbed(trainer, pl_module):
-                self.act(trainer, pl_module, epoch)
+            self._act(trainer, pl_module, epoch, is_last=trainer.should_stop or epoch == trainer.max_epochs)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Only here is it certain which epoch was the last: early stopping and max_time decide as they go.
         if self._missed_epoch is not None:
-            with undisturbed(trainer, pl_module):
-                self.act(trainer, pl_module, self._missed_epoch)
+            self._act(trainer, pl_module, self._missed_epoch, is_last=True)
+
+    def _act(self, trainer: Trainer, pl_module: LightningModule, epoch: int, is_last: bool) -> None:
+        # The epochs' own lines tell that a run is under way; after the last one nothing else does.
+        with told_on_bar(trainer, self.doing, tell=is_last), undisturbed(trainer, pl_module):
+            self.act(trainer, pl_module, epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         forget(trainer)

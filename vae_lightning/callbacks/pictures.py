@@ -64,6 +64,10 @@ class PictureCallback(PeriodicCallback, ABC):
         self.name = name
         self.kept: ImageBatch | None = None
 
+    @property
+    def doing(self) -> str:
+        return f"drawing {self.name}"
+
     def act(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
         if not trainer.is_global_zero:
             return

@@ -2,32 +2,42 @@
 
 import logging
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 
+from vae_lightning.callbacks.bar import Bar, Shown
 from vae_lightning.callbacks.throughput import Throughput
+from vae_lightning.callbacks.time_left import TimeLeft
 from vae_lightning.errors import require_at_least
 from vae_lightning.loggers.figures import LOSS_OF_EPOCH
+from vae_lightning.machine.terminal import can_be_drawn_on
 
 log = logging.getLogger("vae_lightning")  # goes to the terminal, above the bar, and to train.log
-_ON_BAR = {"loss": "train/loss", "elbo": "train/elbo", "img/s": "train/images_per_s"}
+_FIGURES = {"loss": "train/loss", "elbo": "train/elbo"}
+_READ_EVERY_S = 0.25  # what is read waits for the device
+_TOLD_AFTER_S = 2.0
 
 
-class ProgressBar(TQDMProgressBar):
-    """A bar with loss, ELBO and images per second, and a line after each epoch that stays.
+class ProgressBar(LightningProgressBar):
+    """A bar with loss, ELBO, images per second and the time left, and a line after each epoch that stays.
 
-    Where stdout is a file or a pipe there is no bar, only the lines:
+        epoch 3/20 ━━━━━╸    61%  loss 101.2  18,200 img/s  left: epoch 0:04, run 1:12
+
+    It also shows a validation, the test, and which picture is being drawn. Where stdout is a file or a pipe there is no
+    bar, only the lines, and one for each picture after the last epoch that takes more than two seconds:
 
         epoch 3/20  train loss 101.2  val elbo -99.8  18200 images/s  4.1 s
 
     The training loss is the mean over the epoch's images, and so is their number a second.
 
     Args:
-        refresh_rate: at least so many batches between two refreshes; each one waits for the device.
+        refresh_rate: at least so many batches between two looks at loss and ELBO; each one waits for the device.
 
     Raises:
         ValueError: `refresh_rate` is below 1.
@@ -35,8 +45,14 @@ class ProgressBar(TQDMProgressBar):
 
     def __init__(self, refresh_rate: int = 20):
         require_at_least("refresh_rate", refresh_rate, 1)
-        super().__init__(refresh_rate=refresh_rate)
+        super().__init__()
+        self.refresh_rate = refresh_rate
+        self._is_enabled = True
+        self._shown = Shown()
+        self._bar: Bar | None = None
+        self._time_left = TimeLeft()
         self._epoch_start = 0.0
+        self._read_at = 0.0
         self._validated = False
         self._num_batches = 0
 
@@ -44,43 +60,124 @@ class ProgressBar(TQDMProgressBar):
     def total_train_batches(self) -> int:
         return self.trainer.datamodule.num_train_batches  # a step of Lightning's may take several
 
-    @property
-    def is_enabled(self) -> bool:
-        return super().is_enabled and sys.stdout.isatty()
+    def enable(self) -> None:
+        self._is_enabled = True
 
-    def init_train_tqdm(self) -> Tqdm:
-        bar = super().init_train_tqdm()
-        bar.leave = False  # the lines remain, and say more
-        return bar
+    def disable(self) -> None:
+        self._is_enabled = False
+        self._stop()
 
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        metrics = trainer.callback_metrics
-        return {label: _short(metrics[name]) for label, name in _ON_BAR.items() if name in metrics}
+    # From when to when there is a bar
 
-    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
-        super().on_train_epoch_start(trainer)
-        self.train_progress_bar.set_description(_epoch(trainer))
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if self._is_enabled and trainer.is_global_zero and can_be_drawn_on(sys.stdout):
+            self._shown = Shown()
+            self._bar = Bar(self._shown)
+            self._bar.start()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    # Training
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._time_left = TimeLeft()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_start = time.perf_counter()
         self._validated = False
         self._num_batches = trainer.datamodule.first_batch
+        self._time_left.begin_epoch(self._num_batches)
+        self._show_training(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         before, self._num_batches = self._num_batches, self._num_batches + len(batch.images)
+        self._time_left.count(self._num_batches)
+        if self._bar is None:
+            return
+        self._show_training(trainer)
         due = before // self.refresh_rate != self._num_batches // self.refresh_rate
-        if due or self._num_batches == self.total_train_batches:
-            self.train_progress_bar.n = self._num_batches
-            self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_validation_end(trainer, pl_module)
-        self._validated = not trainer.sanity_checking
+        if due and time.monotonic() - self._read_at >= _READ_EVERY_S:
+            self._read(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_epoch_end(trainer, pl_module)
         if trainer.is_global_zero:
             log.info(self._line(trainer))
+        if self._bar is not None:
+            self._read(trainer)
+            self._shown.epoch_ends = None
+            if trainer.current_epoch + 1 == trainer.max_epochs:
+                self._shown.run_ends = None
+
+    def _show_training(self, trainer: Trainer) -> None:
+        shown, total = self._shown, self.total_train_batches
+        shown.task, shown.done, shown.total = _epoch(trainer), self._num_batches, total
+        epochs = trainer.max_epochs or -1
+        epochs_left = epochs - trainer.current_epoch - 1 if epochs > 0 else None
+        shown.epoch_ends, shown.run_ends = self._time_left.ends(total, epochs_left)
+
+    def _read(self, trainer: Trainer) -> None:
+        metrics = trainer.callback_metrics
+        figures = {label: f"{label} {_short(metrics[name])}" for label, name in _FIGURES.items() if name in metrics}
+        if (rate := _images_per_second(trainer)) is not None:
+            figures["img/s"] = f"{rate:,.0f} img/s"
+        self._shown.figures = figures
+        self._read_at = time.monotonic()
+
+    # What comes between and after
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._time_left.begin_validation()
+        self._shown.doing, self._shown.since = "validating", time.monotonic()
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        total = sum(trainer.num_val_batches)
+        self._shown.doing = f"validating {100 * (batch_idx + 1) // max(total, 1)}%"
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._time_left.end_validation()
+        self._shown.doing = ""
+        self._validated = not trainer.sanity_checking
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._shown.task, self._shown.total = "testing", sum(trainer.num_test_batches)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        self._shown.done = batch_idx + 1
+
+    @contextmanager
+    def showing(self, what: str, *, tell: bool) -> Iterator[None]:
+        """Show what is being done in the block, and for how long; as a line, if `tell`, where there is no bar."""
+        if self._bar is None:
+            waiting = threading.Timer(_TOLD_AFTER_S, log.info, [what])
+            waiting.daemon = True
+            if tell and self._is_enabled and self.trainer.is_global_zero:
+                waiting.start()
+            try:
+                yield
+            finally:
+                waiting.cancel()
+            return
+        self._shown.doing, self._shown.since = what, time.monotonic()
+        try:
+            yield
+        finally:
+            self._shown.doing = ""
 
     def _line(self, trainer: Trainer) -> str:
         metrics = trainer.callback_metrics
@@ -92,6 +189,23 @@ class ProgressBar(TQDMProgressBar):
         if (rate := _images_per_second(trainer)) is not None:
             parts.append(f"{_short(rate)} images/s")
         return "  ".join([*parts, f"{time.perf_counter() - self._epoch_start:.1f} s"])
+
+
+@contextmanager
+def told_on_bar(trainer: Trainer, what: str, *, tell: bool = False) -> Iterator[None]:
+    """Have the run's bar, if it has one, show what is being done in the block.
+
+    Args:
+        trainer: of the run.
+        what: "drawing tsne".
+        tell: whether it deserves a line where there is no bar, if it takes long.
+    """
+    bar = trainer.progress_bar_callback
+    if not isinstance(bar, ProgressBar):
+        yield
+        return
+    with bar.showing(what, tell=tell):
+        yield
 
 
 def _images_per_second(trainer: Trainer) -> float | None:

@@ -50,6 +50,10 @@ class Projector(PeriodicCallback):
         require_at_least("num_images", num_images, 1)
         self.num_images = num_images
 
+    @property
+    def doing(self) -> str:
+        return "writing the projector"
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         if trainer.is_global_zero and tensorboard_loggers(trainer):

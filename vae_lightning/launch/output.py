@@ -6,10 +6,9 @@ import sys
 import warnings
 from typing import TextIO
 
-from tqdm import tqdm
-
 from vae_lightning.disk.unwritten import spared
 from vae_lightning.errors import plain_lines
+from vae_lightning.machine.terminal import write_line
 
 _NO_NEWS = (  # Lightning's warnings of what is so on purpose, or its own affair
     "LeafSpec",
@@ -27,8 +26,7 @@ class _Terminal(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with spared("the terminal"):  # or the file on a full disk that it is sent to
-            tqdm.write(plain_lines(self.format(record)), file=sys.stdout)
-            sys.stdout.flush()
+            write_line(plain_lines(self.format(record)))
 
 
 def configure_logging() -> None:

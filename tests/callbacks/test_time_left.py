@@ -1,0 +1,81 @@
+"""How long epoch and run will still take, by a clock that the test moves."""
+
+import time
+
+import pytest
+
+from vae_lightning.callbacks.time_left import TimeLeft
+
+
+@pytest.fixture
+def wait(monkeypatch):
+    """`wait(2)` lets two seconds pass."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return lambda seconds: now.append(now.pop() + seconds)
+
+
+def left(estimate, *of):
+    return [None if end is None else pytest.approx(end - time.monotonic()) for end in estimate.ends(*of)]
+
+
+def epoch(estimate, wait, batches=range(10, 101, 10), seconds=1.0, validation=3.0, pictures=2.0):
+    estimate.begin_epoch(batches.start - batches.step)
+    for done in batches:
+        wait(seconds)
+        estimate.count(done)
+    estimate.begin_validation()
+    wait(validation)
+    estimate.end_validation()
+    wait(pictures)
+
+
+def test_nothing_is_known_before_the_first_batch():
+    estimate = TimeLeft()
+    estimate.begin_epoch(0)
+    assert estimate.ends(100, 3) == (None, None)
+
+
+def test_the_first_batches_which_set_everything_up_are_soon_forgotten(wait):
+    estimate = TimeLeft()
+    estimate.begin_epoch(0)
+    wait(50)
+    estimate.count(10)
+    assert left(estimate, 100, 1) == [450, 450 + 500]
+    wait(1)
+    estimate.count(20)
+    assert left(estimate, 100, 1) == [8, 8 + 10]
+    assert left(estimate, 100, None) == [8, None]
+
+
+def test_an_epoch_has_its_validation_and_a_run_the_pictures_of_its_epochs(wait):
+    estimate = TimeLeft()
+    epoch(estimate, wait, seconds=4.0)
+    epoch(estimate, wait)
+    estimate.begin_epoch(0)
+    wait(1)
+    estimate.count(10)
+    assert left(estimate, 100, 2) == [9 + 3, 9 + 3 + 2 * 15]  # the first epoch is no measure
+
+
+def test_an_epoch_that_is_gone_on_with_counts_from_its_middle(wait):
+    estimate = TimeLeft()
+    estimate.begin_epoch(60)
+    for done in (70, 80):
+        wait(2)
+        estimate.count(done)
+    assert left(estimate, 100, 1) == [4, 4 + 20]
+
+
+def test_a_validation_within_an_epoch_slows_no_batches(wait):
+    estimate = TimeLeft()
+    estimate.begin_epoch(0)
+    for done in (10, 20):
+        wait(1)
+        estimate.count(done)
+    estimate.begin_validation()
+    wait(60)
+    estimate.end_validation()
+    wait(1)
+    estimate.count(30)
+    assert left(estimate, 100, 0) == [7 + 60, 7 + 60]

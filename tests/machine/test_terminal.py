@@ -1,0 +1,36 @@
+"""What is written to a terminal, and what to a file."""
+
+import io
+
+import pytest
+
+from vae_lightning.machine.terminal import can_be_drawn_on, start_of_line, wrapped
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("term", "can"), [("xterm-256color", True), ("dumb", False), ("unknown", False), ("", True)])
+def test_a_bar_needs_a_terminal_that_writes_over_lines(monkeypatch, term, can):
+    monkeypatch.setenv("TERM", term)
+    assert can_be_drawn_on(Terminal()) is can
+    assert not can_be_drawn_on(io.StringIO())
+
+
+def test_lines_for_a_terminal_break_no_word(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    path = "/a/place/that-is/longer-than-a-line"
+    assert wrapped(f"a run in {path} and more") == f"a run in\n{path}\nand more"
+    assert wrapped("one two three four five\n\nsix", indent="  ", continued=" \\") == (
+        "one two three four \\\n  five\n\nsix"
+    )
+
+
+def test_a_message_begins_a_row_of_its_own_behind_ctrl_c(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    assert start_of_line(Terminal()) == "\r\x1b[K"
+    monkeypatch.setenv("TERM", "dumb")
+    assert start_of_line(Terminal()) == "\n"
+    assert start_of_line(io.StringIO()) == ""

@@ -1,0 +1,60 @@
+"""The terminal that a process prints to: whether a bar can stand at its bottom, and how lines come above it."""
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from tqdm import tqdm
+
+_NO_CURSOR = ("dumb", "unknown")  # what TERM says where a line can't be written over: an editor's shell, say
+
+
+class _Bottom:
+    """What stands at the bottom of the terminal, if anything."""
+
+    write_above: Callable[[str], None] | None = None
+
+
+_bottom = _Bottom()
+
+
+def can_be_drawn_on(stream: Any) -> bool:
+    """Whether a stream is a terminal in which a line can be written over; a file and a pipe are none."""
+    return bool(stream.isatty()) and os.environ.get("TERM", "").lower() not in _NO_CURSOR
+
+
+def stand_at_bottom(write_above: Callable[[str], None] | None) -> None:
+    """Have lines pass to `write_above` from here on, for a bar stands at the bottom; None: it has gone."""
+    _bottom.write_above = write_above
+
+
+def wrapped(text: str, indent: str = "", continued: str = "") -> str:
+    """A text for the terminal whose lines break no word; one that is longer than a line is left whole, to be copied.
+
+    Args:
+        text: of one line or several.
+        indent: of what a line goes on with.
+        continued: what stands at the end of a line that goes on.
+    """
+    width = shutil.get_terminal_size().columns - len(continued)
+    wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False, subsequent_indent=indent)
+    return "\n".join(f"{continued}\n".join(wrapper.wrap(line)) for line in text.split("\n"))
+
+
+def write_line(text: str) -> None:
+    """Write a line to stdout, above a bar where there is one; a file has it as it is."""
+    if _bottom.write_above is not None:
+        _bottom.write_above(wrapped(text))
+    else:
+        tqdm.write(wrapped(text) if sys.stdout.isatty() else text, file=sys.stdout)
+        sys.stdout.flush()
+
+
+def start_of_line(stream: Any) -> str:
+    """What gives the next line a row of its own on a terminal where Ctrl-C has left `^C`, and maybe half a line."""
+    if not stream.isatty():
+        return ""
+    return "\r\x1b[K" if can_be_drawn_on(stream) else "\n"
