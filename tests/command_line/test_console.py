@@ -3,14 +3,17 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from vae_lightning.command_line.console import print_run, reporting_errors
 from vae_lightning.errors import one_line, plain_lines
-from vae_lightning.runs.records import RunDir
+from vae_lightning.machine.interruption import Interrupted
+from vae_lightning.runs.records import RunDir, typed
 
 DRIVING = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
 SHOWN = r"\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
@@ -56,3 +59,45 @@ def test_a_pipe_that_is_read_no_further_ends_a_command_quietly(digits_run, tmp_p
 def test_another_pipe_is_an_error_as_any():
     with pytest.raises(BrokenPipeError), reporting_errors():
         raise BrokenPipeError
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """`terminal(columns)` makes stdout and stderr a terminal of that width."""
+
+    def of(columns):
+        for stream in (sys.stdout, sys.stderr):
+            monkeypatch.setattr(type(stream), "isatty", lambda self: True, raising=False)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "xterm")
+
+    return of
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+@pytest.mark.parametrize("place", ["outputs/2026-11-27/10-51-55_mnist_mlp", "/data/" + 60 * "p" + "/run", "my runs/a"])
+def test_a_summary_breaks_no_word(terminal, tmp_path, monkeypatch, capsys, place, columns):
+    terminal(columns)
+    monkeypatch.chdir(tmp_path)
+    kinds = ["aggregated_posterior", "latent_units", "neighbours", "reconstruction_history", "tsne", "transition"]
+    path = Path(place) if place[0] != "/" else tmp_path / place[1:]
+    for kind in kinds:
+        (path / "images" / kind).mkdir(parents=True)
+    figures = {f"test/{name}{end}": -1.0 for name in ("elbo", "rate", "distortion") for end in ("", "_stderr")}
+    (path / "metrics.json").write_text(json.dumps(figures | {"test/kind": "cross-entropy of grey levels"}))
+    print_run(RunDir(path), f"{path.parent}")
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert all(len(line) <= columns or len(shlex.split(line.rstrip(" \\"))) == 1 for line in lines), out
+    for word in (*kinds[:-1], f"{path}"):
+        assert word in out.replace(",", "")
+    command = out[out.index("more pictures") :].removeprefix("more pictures").partition("more figures")[0]
+    assert shlex.split(command.replace("\\\n", ""))[-2:] == [shlex.split(typed("run", path))[0], "mode=samples"]
+
+
+def test_what_ctrl_c_ended_is_told_on_a_row_of_its_own(terminal, capsys):
+    terminal(30)
+    with pytest.raises(SystemExit), reporting_errors():
+        raise Interrupted(signal.SIGINT, "go on with resume=outputs/a/place-that-is-long")
+    told = "interrupted: Ctrl-C; go on\nwith\nresume=outputs/a/place-that-is-long\n"
+    assert capsys.readouterr().err == f"\r\x1b[K{told}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from tests.runs.test_trained import edit_config
 from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.errors import UserError
 from vae_lightning.launch import children
+from vae_lightning.machine.interruption import Interrupted
 from vae_lightning.runs.records import RunDir
 from vae_lightning.training import run as training
 
@@ -91,3 +93,21 @@ def test_children_import_from_where_their_parent_does(tmp_path, monkeypatch, is_
     with children.environment(**children._same_imports()):
         child = subprocess.run([sys.executable, "-m", "in_the_run"], capture_output=True, text=True, check=False)
     assert (child.stdout == "imported\n") is is_in_path
+
+
+@pytest.mark.parametrize("rank_has_told", [False, True])
+def test_an_interruption_is_told_in_the_words_of_the_rank_that_knows_what_it_costs(run, monkeypatch, rank_has_told):
+    import torch.distributed.launcher.api
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+
+    def launch(*_):
+        if rank_has_told:
+            run.write_status("interrupted", f"SIGTERM; {run.way_on(40)}")
+        raise SignalException("told to end", signal.SIGTERM)
+
+    monkeypatch.setattr(torch.distributed.launcher.api, "elastic_launch", lambda *_: launch)
+    with pytest.raises(Interrupted) as interrupted:
+        children.train_in_children(run, 2, resume=False, trusted=None)
+    again = ", the last 40 s are done again" if rank_has_told else ""
+    assert str(interrupted.value) == f"SIGTERM; go on with resume={run.path}{again}"
+    assert run.status()["reason"] == str(interrupted.value)

@@ -65,3 +65,20 @@ def test_on_windows_no_process_is_sent_ctrl_c_to_see_whether_it_runs(run, monkey
     monkeypatch.setattr("vae_lightning.runs.records.os.name", "nt")
     monkeypatch.setattr("ctypes.windll", type("Windll", (), {"kernel32": Kernel()}), raising=False)
     assert _is_alive(os.getpid()) is running
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (1.4, ""),
+        (2, ", the last 2 s are done again"),
+        (40.2, ", the last 40 s are done again"),
+        (119.6, ", the last 2 min are done again"),
+        (7000, ", the last 117 min are done again"),
+    ],
+)
+def test_what_an_interruption_costs_is_told_with_the_way_on(run, seconds, told):
+    assert run.way_on(seconds) == "before the first checkpoint"
+    run.checkpoints.mkdir()
+    run.last.touch()
+    assert run.way_on(seconds) == f"go on with resume={run.path}{told}"

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import time
 from contextlib import suppress
 
 import pytest
@@ -11,6 +12,7 @@ from lightning.pytorch import Trainer
 
 from tests.disk.full import failing
 from tests.loggers.test_tracker import Service
+from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.command_line.schema import CONF_DIR
 from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.machine.interruption import Interrupted
@@ -122,3 +124,23 @@ def test_a_run_that_is_interrupted_while_its_end_is_told_has_not_finished(run):
     with suppress(Interrupted), recorded(run, told_by(service, run)):
         pass
     assert run.status()["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left"), MemoryError()])
+@pytest.mark.parametrize("seconds", [0, 40])
+def test_what_has_not_been_saved_is_told_where_a_run_ends_early(run, error, seconds):
+    run.checkpoints.mkdir()
+    run.last.touch()
+    checkpoints = Checkpoints()
+    checkpoints._saved_at = time.monotonic() - seconds
+    trainer = told_by(False, run)
+    trainer.callbacks.append(checkpoints)
+    with pytest.raises(BaseException) as ended, recorded(run, trainer):  # noqa: PT011  (the very error is looked at)
+        raise torch.OutOfMemoryError if isinstance(error, MemoryError) else error
+    assert ("; go on with resume=" in str(ended.value)) is True
+    assert str(ended.value).endswith(", the last 40 s are done again") is (seconds == 40)
+    assert run.status()["reason"] == str(ended.value)
+
+
+def test_nothing_is_unsaved_before_the_training_begins():
+    assert Checkpoints().unsaved_seconds == 0

@@ -57,6 +57,11 @@ class Checkpoints(Checkpoint):
         self._saved_at = 0.0
         self._step = 0
 
+    @property
+    def unsaved_seconds(self) -> float:
+        """How long ago last.ckpt was saved, or the training began that goes on from it: so much is lost with it."""
+        return time.monotonic() - self._saved_at if self._saved_at else 0.0
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # Lightning would answer SIGTERM with a broadcast, in the midst of another one: see `interruption`.
         trainer._signal_connector.register_signal_handlers = lambda: None

@@ -5,7 +5,6 @@ import select
 import shlex
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,10 +12,13 @@ from pathlib import Path
 from vae_lightning.errors import UserError, one_line
 from vae_lightning.launch.output import configure_logging
 from vae_lightning.machine.interruption import exit_code
+from vae_lightning.machine.terminal import start_of_line, wrapped
 from vae_lightning.machine.world import given_world
 from vae_lightning.runs.records import RunDir, typed
 
 _UNREAD = 141  # what a shell tells of a program that SIGPIPE has ended
+_NAMES = 16  # columns of what stands before a figure or a place
+_HARD_SPACE = "\x00"
 
 
 @contextmanager
@@ -32,10 +34,13 @@ def reporting_errors() -> Iterator[None]:
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        sys.exit(1 if given_world().rank else f"error: {one_line(error)}")  # every rank has the error, one tells it
+        sys.exit(
+            1 if given_world().rank else _for_stderr(f"error: {one_line(error)}")
+        )  # every rank has it, one tells it
     except KeyboardInterrupt as interrupt:
         if not given_world().rank:
-            print(": ".join(["interrupted", *map(one_line, interrupt.args)]), file=sys.stderr)
+            told = ": ".join(["interrupted", *map(one_line, interrupt.args)])
+            print(f"{start_of_line(sys.stderr)}{_for_stderr(told)}", file=sys.stderr)
         sys.exit(exit_code(interrupt))
 
 
@@ -75,21 +80,46 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
         lines.append(("", f"({metrics['test/weights']})"))
     if "val/active_units" in metrics:  # which no run has that validates nothing
         lines.append(("active units", f"{metrics['val/active_units']} of {metrics['val/num_units']}"))
-    lines.append(("TensorBoard", f"{_command('vae-tensorboard', 'dashboard')} --logdir {shlex.quote(output_dir)}"))
-    lines.append(("more pictures", f"{_command('vae-generate', 'generate')} {typed('run', run_dir.path)} mode=samples"))
-    lines.append(("more figures", f"{_command('vae-evaluate', 'evaluate')} {typed('run', run_dir.path)}"))
+    run = typed("run", run_dir.path)
+    commands = [
+        ("TensorBoard", [*_command("vae-tensorboard", "dashboard"), "--logdir", shlex.quote(output_dir)]),
+        ("more pictures", [*_command("vae-generate", "generate"), run, "mode=samples"]),
+        ("more figures", [*_command("vae-evaluate", "evaluate"), run]),
+    ]
     print()
     for name, text in lines:
-        print(f"{name:<16}{one_line(text)}")
+        print(_row(name, one_line(text).split(" ")))
+    for name, words in commands:
+        print(_row(name, list(map(one_line, words)), continued=" \\"))
 
 
-def _command(script: str, module: str) -> str:
+def _row(name: str, words: list[str], continued: str = "") -> str:
+    """A name and its text, in a terminal over as many lines as it takes to break no word: paths are there to be copied.
+
+    Args:
+        name: stands before the first of them.
+        words: between which a line may end; one may have spaces in it.
+        continued: what stands at the end of a line that goes on.
+    """
+    if not sys.stdout.isatty():
+        return f"{name:<{_NAMES}}{' '.join(words)}"
+    fits = not continued and max(map(len, words)) <= shutil.get_terminal_size().columns - _NAMES
+    # No name has this character in it, and no line ends in it.
+    text = f"{name:<{_NAMES}}{' '.join(word.replace(' ', _HARD_SPACE) for word in words)}"
+    return wrapped(text, " " * (_NAMES if fits else 2), continued).replace(_HARD_SPACE, " ")
+
+
+def _for_stderr(text: str) -> str:
+    return wrapped(text) if sys.stderr.isatty() else text
+
+
+def _command(script: str, module: str) -> list[str]:
     """A command as it can be typed here: the virtual environment may not be active."""
     if shutil.which(script):
-        return script
+        return [script]
     python = Path(sys.executable)
     shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
-    return f"{shown} -m vae_lightning.{module}"
+    return [str(shown), "-m", f"vae_lightning.{module}"]
 
 
 def _pictures(path: Path) -> list[str]:
@@ -97,4 +127,4 @@ def _pictures(path: Path) -> list[str]:
     gif, folder = path / "training.gif", path / "images"
     kinds = ", ".join(sorted(kind.name for kind in folder.glob("*") if kind.name != "training"))
     lines = [str(gif)] if gif.is_file() else []
-    return [*lines, *textwrap.wrap(f"{folder}/: {kinds}", 100, break_on_hyphens=False)] if kinds else lines
+    return [*lines, f"{folder}/: {kinds}"] if kinds else lines

@@ -76,8 +76,11 @@ def train_in_children(
         with _handlers_restored(), _threads_divided_by(num_ranks * num_jobs), environment(**_same_imports()):
             elastic_launch(config, sys.executable)(*arguments, *(["--resume"] if resume else []))
     except SignalException as error:
-        interrupt = Interrupted(error.sigval, run_dir.way_on())
-        if run_dir.status().get("status") == "running":
+        status = run_dir.status()
+        # A rank's own words say how much is done again.
+        told = str(status.get("reason")).partition("; ")[2] if status.get("status") == "interrupted" else ""
+        interrupt = Interrupted(error.sigval, told or run_dir.way_on())
+        if status.get("status") == "running":
             record_status(run_dir, "interrupted", str(interrupt))
         raise interrupt from error
     except ChildFailedError as error:

@@ -52,9 +52,15 @@ class RunDir:
     def last(self) -> Path:
         return self.checkpoints / "last.ckpt"
 
-    def way_on(self) -> str:
-        """How a run that has ended early can be gone on with, in words."""
-        return f"go on with {typed('resume', self.path)}" if self.last.is_file() else "before the first checkpoint"
+    def way_on(self, lost_seconds: float = 0.0) -> str:
+        """How a run that has ended early can be gone on with, and how much is done again then, in words."""
+        if not self.last.is_file():
+            return "before the first checkpoint"
+        lost = round(lost_seconds)
+        again = (
+            f", the last {lost} s are done again" if lost < 120 else f", the last {lost / 60:.0f} min are done again"
+        )
+        return f"go on with {typed('resume', self.path)}{again if lost > 1 else ''}"
 
     def check_space(self, needed_bytes: int) -> None:
         """Raise a UserError unless the disk has `needed_bytes` left."""

@@ -37,7 +37,7 @@ def recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
             show_end(trainer, "finished", reason, run_dir.metrics())
             record_status(run_dir, "finished", reason)
     except BaseException as error:
-        status, told = _ending(error, run_dir)
+        status, told = _ending(error, run_dir, _unsaved_seconds(trainer))
         reason = first_line(told)
         with spared("status.json"):
             # Ranks fail after one another: the first one knows why.
@@ -50,11 +50,11 @@ def recorded(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
         raise told from error
 
 
-def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
+def _ending(error: BaseException, run_dir: RunDir, lost_seconds: float = 0.0) -> tuple[str, BaseException]:
     """The status of a run that ended with an error, and what its user is to be told."""
     if isinstance(error, OSError) and not run_dir.path.is_dir():
         return "failed", UserError(f"{run_dir.path}: {GONE}")
-    way_on = run_dir.way_on()
+    way_on = run_dir.way_on(lost_seconds)
     interrupt = error.__context__ if isinstance(error, SystemExit) else error  # as which Lightning raises it again
     if isinstance(interrupt, KeyboardInterrupt):
         return "interrupted", Interrupted(number_of(interrupt), way_on)
@@ -72,6 +72,11 @@ def _ending(error: BaseException, run_dir: RunDir) -> tuple[str, BaseException]:
     if isinstance(error, torch.distributed.DistError) or "gloo/transport" in str(error):
         return "failed", UserError(f"another rank was lost; {way_on}")
     return "failed", error
+
+
+def _unsaved_seconds(trainer: Trainer) -> float:
+    """How much of the training no checkpoint has, as far as a clock tells."""
+    return next((one.unsaved_seconds for one in trainer.callbacks if isinstance(one, Checkpoints)), 0.0)
 
 
 def _is_in(run_dir: RunDir, file: Any) -> bool:
