@@ -33,9 +33,11 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
     from vae_lightning.command_line.unread import tell_unread
     from vae_lightning.config import plain
     from vae_lightning.runs.directories import check_name
+    from vae_lightning.runs.tags import checked_tags
 
     typed, overrides = with_home(plain(config)), as_typed(HydraConfig.get().overrides.task, sys.argv)
     check_name(typed["name"])
+    typed["tags"] = checked_tags(typed["tags"])
     tell_unread(config)
     return _train_job(typed, overrides) if is_sweep() else _train_run(typed, overrides)
 
@@ -50,13 +52,23 @@ def _train_run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] |
     if config["resume"] is not None:
         run, checkpoint = run_to_resume(config["resume"], config["output_dir"])
         stored, trusted = resumed_config(run, config, overrides)
+        _print(config, stored)
         done = resume(stored | {"resume": checkpoint}, overrides, run, trusted=trusted)
     else:
+        _print(config, config)
         done = start(config, overrides, Path(config["run_dir"]))
     if done is None:
         return None
     print_run(done, config["output_dir"])
     return done.metrics()
+
+
+def _print(asked: dict[str, Any], config: dict[str, Any]) -> None:
+    """Print the config that is trained with where the one that was composed asks for it."""
+    from vae_lightning.command_line.printed_config import print_config
+
+    if asked["print_config"] and not given_world().rank:
+        print_config(config)
 
 
 def _train_job(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None:
@@ -66,6 +78,7 @@ def _train_job(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] |
     from vae_lightning.sweeps.jobs import Job, run_job
 
     check_one_beginning(config, overrides)
+    _print(config, config)
     hydra = HydraConfig.get()
     return run_job(Job(config, overrides, Path(hydra.sweep.dir), int(hydra.job.num), jobs_at_once()))
 

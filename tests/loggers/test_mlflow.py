@@ -31,7 +31,7 @@ def _no_other_store():
 def run(tmp_path_factory) -> RunDir:
     """A run of an epoch that has then been gone on with for another."""
     folder = tmp_path_factory.mktemp("mlflow")
-    run = trained(folder, "logger=[default,mlflow]")
+    run = trained(folder, "logger=[default,mlflow]", "tags=[paper,baseline]")
     command(folder, "resume=outputs/run", "trainer.max_epochs=2")
     return run
 
@@ -76,6 +76,7 @@ def test_hyperparameters_final_figures_and_the_end_are_there(run, told):
     assert {name: told.data.metrics[f"final/{name}"] for name in final} == pytest.approx(final)
     assert told.data.tags["test/kind"] == run.metrics()["test/kind"]
     assert (told.info.status, told.data.tags["status"]) == ("FINISHED", "finished")
+    assert (told.data.tags["tags"], told.data.params["tags"]) == ("paper, baseline", "paper, baseline")
     assert (told.info.run_name, "sweep" in told.data.tags) == ("outputs/run", False)
 
 

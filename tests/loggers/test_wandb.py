@@ -16,7 +16,7 @@ from vae_lightning.loggers.wandb import WandB
 from vae_lightning.runs.records import RunDir
 
 pytest.importorskip("wandb", reason="wandb is not installed")
-OFFLINE = ["logger=[default,wandb]", "logger.wandb.mode=offline", "logger.wandb.tags=[trial]"]
+OFFLINE = ["logger=[default,wandb]", "logger.wandb.mode=offline", "logger.wandb.tags=[trial]", "tags=[paper]"]
 NODE = {"_target_": "vae_lightning.loggers.wandb.WandB"}
 
 
@@ -70,7 +70,7 @@ def test_hyperparameters_texts_final_figures_and_the_end_are_there(run, parts):
     assert (part.summary["status"], part.exit_code) == ("finished", 0)
     pages = sorted((run.path / "wandb").glob("offline-run-*/files/media/html/text/config_*"))
     assert "latent_dim: 4" in pages[-1].read_text()
-    assert (part.run.display_name, list(part.run.tags), part.run.run_group) == ("outputs/run", ["trial"], "")
+    assert (part.run.display_name, list(part.run.tags), part.run.run_group) == ("outputs/run", ["paper", "trial"], "")
 
 
 def test_nothing_of_it_leads_out_of_the_run_directory(run):

@@ -3,6 +3,7 @@ import io
 
 from tests.reports.runs_on_disk import DENSITY, figures, write_run, write_sweep
 from vae_lightning.reports.comparison import Comparison
+from vae_lightning.reports.page import page_html
 from vae_lightning.reports.runs import find_runs, read_runs
 from vae_lightning.reports.summary import summary_csv, terminal_table
 
@@ -77,3 +78,19 @@ def test_kinds_that_do_not_compare_have_tables_of_their_own(tmp_path):
     assert "nats per image; log-density of pixels in [0, 1]" in table
     assert "40,775 +- 414" in table
     assert "can't be compared" in table
+
+
+def test_tags_have_a_column_where_a_run_has_any(tmp_path):
+    changes = [{"tags": ["paper", "a\x1b[2Jb", 3]}, {"tags": "none"}, {}]
+    paths = [write_run(tmp_path / str(number), one, [], figures(-90.0)) for number, one in enumerate(changes)]
+    records = read_runs(paths)
+    assert [record.tags for record in records] == [("paper", "a [2Jb"), (), ()]
+    lines = terminal_table(records).splitlines()
+    assert lines[0].split()[:3] == ["#", "run", "tags"]
+    assert "paper, a [2Jb" in lines[2]
+    rows = list(csv.DictReader(io.StringIO(summary_csv(Comparison(records), tmp_path))))
+    assert [row["tags"] for row in rows] == ["paper, a [2Jb", "", ""]
+    assert ">tags</th>" in page_html(Comparison(records), "title", tmp_path)
+    assert 'title="paper, a [2Jb"' in page_html(Comparison(records), "title", tmp_path)
+    assert "tags" not in terminal_table(records[1:]) + summary_csv(Comparison(records[1:]), tmp_path)
+    assert ">tags</th>" not in page_html(Comparison(records[1:]), "title", tmp_path)

@@ -32,6 +32,8 @@ class TrainConfig:
     sweep: str | None = None
     trial: int | None = None
     trust: list[str] = field(default_factory=list)
+    tags: Any = field(default_factory=list)  # a list of words; a single one will do
+    print_config: bool = False
     data: Any = MISSING
     model: Any = MISSING
     initialization: Any = None

@@ -54,6 +54,8 @@ def write_entry(run_dir: Path, config: dict[str, Any], status: str, metrics: dic
 def hyperparameters(config: dict[str, Any]) -> dict[str, bool | int | float | str]:
     """The settings that runs differ by, with dotted names; a part of the model or the data is named by its class."""
     flat = {"name": config.get("name", ""), "seed": config.get("seed", 0)}
+    if config.get("tags"):
+        flat["tags"] = ", ".join(config["tags"])
     for group in _GROUPS:
         flat |= dict(_flat(group, config.get(group)))
     return {name: value for name, value in flat.items() if value is not None and name not in _PLACES}

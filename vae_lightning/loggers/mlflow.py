@@ -29,11 +29,13 @@ _IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEO
 class MLflow(Tracker):
     """Tells MLflow of a run: figures over optimizer steps, pictures, animations, parameters, texts, and how it ended.
 
-    A sweep's runs have the name of its directory as their tag `sweep`, by which MLflow's page groups them. A parameter
-    that a resumed run has otherwise, which MLflow does not let change, becomes a tag.
+    The run's own tags, with commas between them, are the one that MLflow calls `tags`. A sweep's runs have the name of
+    its directory as their tag `sweep`, by which MLflow's page groups them. A parameter that a resumed run has
+    otherwise, which MLflow does not let change, becomes a tag.
 
     Args:
         run_dir, first_step: those of `Tracker`.
+        run_tags: the run's.
         output_dir: where the store lies, unless it is said otherwise; None for beside the run directory.
         tracking_uri: of a server or another store; None for what the variable MLFLOW_TRACKING_URI says, and where it
             says nothing for `mlflow.db` in `output_dir`, with the pictures in `mlflow-files` beside it.
@@ -52,6 +54,7 @@ class MLflow(Tracker):
         run_dir: str,
         first_step: int = 0,
         output_dir: str | None = None,
+        run_tags: list[str] | None = None,
         *,
         tracking_uri: str | None = None,
         experiment_name: str = "vae_lightning",
@@ -59,6 +62,7 @@ class MLflow(Tracker):
         super().__init__(run_dir, first_step)
         _import()
         self._experiment_name = experiment_name
+        self._tags = {"tags": ", ".join(run_tags)} if run_tags else {}
         named = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
         self._store = None if named else _store_in(Path(output_dir or self.run_dir.parent).absolute())
         self._uri = named or f"sqlite:///{self._store}"
@@ -69,9 +73,12 @@ class MLflow(Tracker):
 
             client = MlflowClient(self._uri)
             run = known and self._gone_on_with(client, known)
-            if not run:
+            if run:
+                for key, text in self._tags.items():
+                    client.set_tag(run.info.run_id, key, text)
+            else:
                 tags = {"mlflow.runName": self.run_name, "run_dir": str(self.run_dir)}
-                tags |= {"sweep": self.sweep} if self.sweep else {}
+                tags |= self._tags | ({"sweep": self.sweep} if self.sweep else {})
                 run = client.create_run(self._experiment_id(client), tags=tags)
         is_server = self._uri.startswith("http")
         log.info("logger=mlflow: %s%s", "" if is_server else "mlflow ui --backend-store-uri ", self.address)

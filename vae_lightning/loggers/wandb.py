@@ -30,11 +30,12 @@ class WandB(Tracker):
 
     Args:
         run_dir, first_step: those of `Tracker`.
+        run_tags: those that the run has for every logger.
         project: of W&B, which makes it where it is new.
         mode: online needs an account; offline writes into the run directory, and W&B's own log into the user's cache;
             disabled does nothing.
         entity: the user or team whose project it is; None for the account's own.
-        tags, notes: of the run.
+        tags, notes: of the run, for W&B alone.
 
     Raises:
         UserError: wandb is not installed, or online there is no account.
@@ -47,6 +48,7 @@ class WandB(Tracker):
         self,
         run_dir: str,
         first_step: int = 0,
+        run_tags: list[str] | None = None,
         *,
         project: str = "vae_lightning",
         # Who types logger=wandb wants to be online, as its YAML has it. Where a stored config's mode does not count, or
@@ -58,7 +60,8 @@ class WandB(Tracker):
     ):
         super().__init__(run_dir, first_step)
         self._wandb = _imported()
-        self._options = {"project": project, "mode": mode, "entity": entity, "tags": tags or None, "notes": notes}
+        all_tags = list(dict.fromkeys([*(run_tags or []), *(tags or [])]))
+        self._options = {"project": project, "mode": mode, "entity": entity, "tags": all_tags or None, "notes": notes}
         is_asked = mode == "online" and rank_zero_only.rank == 0
         if is_asked and not self._wandb.login(prompt=False, verify=False):
             raise UserError(

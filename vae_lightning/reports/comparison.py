@@ -88,6 +88,11 @@ class Comparison:
         """Status -> how many runs have it."""
         return dict(Counter(run.status for run in self.runs))
 
+    @property
+    def has_tags(self) -> bool:
+        """Whether any run has tags."""
+        return any(run.tags for run in self.runs)
+
     def values(self, key: str) -> list[Setting | None]:
         """The distinct values of a setting, in order; what a damaged run can't tell of itself is none of them."""
         if key not in self._values:

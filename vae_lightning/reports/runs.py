@@ -36,6 +36,7 @@ class RunRecord:
         kind: what the test figures are (a log-likelihood, a log-density, ...), None where there was no test.
         curves: metric -> (epoch, value) of what was logged while training, in order of the epochs.
         pictures: reconstructions, samples, training -> the newest file of that kind.
+        tags: words by which the run is to be found.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class RunRecord:
     kind: str | None
     curves: Mapping[str, Curve]
     pictures: Mapping[str, Path]
+    tags: tuple[str, ...] = ()
 
     @cached_property
     def groups(self) -> frozenset[str]:
@@ -154,7 +156,12 @@ def _read(path: Path, name: str) -> RunRecord:
         kind=(visible(kind) or None) if isinstance(kind, str) else None,
         curves=curves,
         pictures=_pictures(path),
+        tags=_tags((config or {}).get("tags")),
     )
+
+
+def _tags(value: Any) -> tuple[str, ...]:
+    return tuple(visible(tag) for tag in value if isinstance(tag, str)) if isinstance(value, list) else ()
 
 
 def _visible(settings: dict[str, Setting]) -> dict[str, Setting]:

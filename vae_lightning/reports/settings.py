@@ -6,7 +6,7 @@ Setting = int | float | str
 
 # Where a run wrote, what drew it and what watched it: no setting that could explain a figure.
 _NO_SETTINGS = (
-    *("run_dir", "output_dir", "resume", "name", "trial", "hparams_search", "trust"),
+    *("run_dir", "output_dir", "resume", "name", "trial", "hparams_search", "trust", "tags", "print_config"),
     *("callbacks", "logger", "checkpoint"),
 )
 _HUGE = 1e300

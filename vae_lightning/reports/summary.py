@@ -36,13 +36,15 @@ def summary_csv(comparison: Comparison, directory: Path) -> str:
         directory: where the file will lie; the runs' paths are told from there.
     """
     stream = io.StringIO()
-    columns = ["rank", "run", "status", "reason", "kind", *map(_cell, comparison.varied), *METRICS, "path"]
+    tagged = ["tags"] if comparison.has_tags else []
+    columns = ["rank", "run", *tagged, "status", "reason", "kind", *map(_cell, comparison.varied), *METRICS, "path"]
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
     for record in comparison.records:
         settings = [_cell(setting_of(record, key)) for key in comparison.varied]
         figures = [_cell(record.metrics.get(name)) for name in METRICS]
-        texts = [_cell(text) for text in (record.name, record.status, record.reason, record.kind)]
+        tags = [", ".join(record.tags) for _ in tagged]
+        texts = [_cell(text) for text in (record.name, *tags, record.status, record.reason, record.kind)]
         rank, path = comparison.ranks.get(record.name, ""), _cell(relative(record.path, directory))
         writer.writerow([rank, *texts, *settings, *figures, path])
     return stream.getvalue()
@@ -79,9 +81,11 @@ def _drawn(comparison: Comparison, ranking: Ranking, keys: list[str], room: int)
     from tabulate import tabulate
 
     labels = [shortened(comparison.labels[key], _SETTING_WIDTH) for key in keys]
-    headers = ["#", "run", *labels, "val ELBO", "test ELBO", "rate", "distortion", "images/s", "time", "status"]
-    align = ["right", "left", *["right"] * (len(headers) - 3), "left"]
-    rows = [_row(ranking, record, keys, room) for record in ranking.records]
+    tagged = ["tags"] if comparison.has_tags else []
+    numbers = [*labels, "val ELBO", "test ELBO", "rate", "distortion", "images/s", "time"]
+    headers = ["#", "run", *tagged, *numbers, "status"]
+    align = ["right", "left", *["left"] * len(tagged), *["right"] * len(numbers), "left"]
+    rows = [_row(ranking, record, keys, room, bool(tagged)) for record in ranking.records]
     return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
 
 
@@ -89,11 +93,12 @@ def _width(table: str) -> int:
     return max(map(len, table.splitlines()))
 
 
-def _row(ranking: Ranking, record: RunRecord, keys: list[str], room: int) -> list[str]:
+def _row(ranking: Ranking, record: RunRecord, keys: list[str], room: int, has_tags: bool) -> list[str]:
     figures, place = record.metrics, ranking.ranks.get(record.name)
     return [
         str(place or ""),
         shortened(record.name, _NAME_WIDTH),
+        *([shortened(", ".join(record.tags), _SETTING_WIDTH)] if has_tags else []),
         *[shortened(setting_text(setting_of(record, key)), _SETTING_WIDTH) for key in keys],
         nats(record.val_elbo),
         with_stderr(figures.get("test/elbo"), figures.get("test/elbo_stderr"), "+-"),

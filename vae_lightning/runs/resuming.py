@@ -16,7 +16,8 @@ from vae_lightning.runs.opening import LATEST, named_run, open_run
 from vae_lightning.runs.records import CHECKPOINTS, RunDir, typed
 from vae_lightning.runs.seals import own_services
 
-PLACES = ("resume", "run_dir", "output_dir", "sweep", "sweep_dir", "trust", "name")  # change nothing that is trained
+# What changes nothing that is trained, nor what is kept of it.
+PLACES = ("resume", "run_dir", "output_dir", "sweep", "sweep_dir", "trust", "name", "print_config")
 # Groups whose options have keys of their own: those of the run's option may be typed, not those of the default one.
 OPTIONAL_KEYS = (
     *("averaging", "callbacks", "data", "initialization", "logger", "model", "objective", "optimizer", "schedule"),

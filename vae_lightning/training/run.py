@@ -40,6 +40,7 @@ from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.models.parts import ConditionalDistribution, Likelihood
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import resumed_checkpoint
+from vae_lightning.runs.tags import checked_tags
 from vae_lightning.training.averaging import averaging_of
 from vae_lightning.training.execution import Unprofiled, execute_together, lightning_options
 from vae_lightning.training.initial_weights import take_weights
@@ -103,7 +104,8 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     Raises:
         UserError: anything in the config that can't work.
     """
-    config = config | {"checkpoint": current_checkpoint(config.get("checkpoint"), stored=resume)}
+    checkpoint = current_checkpoint(config.get("checkpoint"), stored=resume)
+    config = config | {"checkpoint": checkpoint, "tags": checked_tags(config.get("tags"))}
     check_settings(config)
     check_hardware(config)
     flush_denormals()
@@ -241,7 +243,7 @@ def _build_trainer(
     elif str(options["precision"]) in ("16", "16-mixed") and native_accelerator(options["accelerator"]) == "cpu":
         raise UserError("trainer.precision=16-mixed: fp16 needs a GPU; choose bf16-mixed, 32-true or auto")
     checkpoints = instantiate(config["checkpoint"], "checkpoint", trusted=trusted)
-    place = {"run_dir": str(run_dir.path), "first_step": first_step}
+    place = {"run_dir": str(run_dir.path), "first_step": first_step, "run_tags": config["tags"]}
     is_users = trusted is None or trusted.is_typed("output_dir")  # a stored config names no place
     place["output_dir"] = config.get("output_dir") if is_users else None
     loggers = list(_build_all(config["logger"], "logger", trusted, offered=place).values())
