@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 _TIMES = ("seconds", "train/images_per_s", "Final/seconds", "Final/images_per_s")
+_TIMES += ("peak_memory_mb", "peak_gpu_memory_mb")
 
 
 def differences(run: Path, reference: Path) -> list[str]:

@@ -144,3 +144,11 @@ def test_what_has_not_been_saved_is_told_where_a_run_ends_early(run, error, seco
 
 def test_nothing_is_unsaved_before_the_training_begins():
     assert Checkpoints().unsaved_seconds == 0
+
+
+def test_the_peak_of_memory_is_told_and_kept(train, capsys):
+    run = train("callbacks=none", "trainer.max_epochs=1")
+    kept = run.metrics()["peak_memory_mb"]
+    assert 50 < kept < 100_000
+    assert f"peak memory {kept * 1e6 / 2**30:.1f} GiB\n" in capsys.readouterr().out
+    assert "peak memory " in (run.path / "train.log").read_text()

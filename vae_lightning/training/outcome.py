@@ -1,5 +1,6 @@
 """How a run ended: its final figures, and what its status file and its user are told."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,12 @@ from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.likelihood.kind import kind_of
 from vae_lightning.loggers.showing import show_end
 from vae_lightning.machine.interruption import Interrupted, number_of
+from vae_lightning.machine.memory import peak_bytes, peak_gpu_bytes
 from vae_lightning.runs.records import GONE, RunDir
 from vae_lightning.runs.status import record_status
 from vae_lightning.training.module import VAEModule
+
+log = logging.getLogger("vae_lightning")
 
 
 @contextmanager
@@ -109,6 +113,20 @@ def final_metrics(
     if throughput:
         metrics["train/images_per_s"] = throughput[0].mean_images_per_second
     return metrics
+
+
+def peak_memory(trainer: Trainer) -> dict[str, int]:
+    """How much memory the run has taken at most, in megabytes, of the rank that took most; told in the log, too."""
+    bytes_taken = torch.tensor([peak_bytes(), peak_gpu_bytes()], device=trainer.strategy.root_device)
+    if trainer.world_size > 1:
+        torch.distributed.all_reduce(bytes_taken, torch.distributed.ReduceOp.MAX)
+    process, gpu = bytes_taken.tolist()
+    of_what = " of a rank" if trainer.world_size > 1 else ""
+    texts = [f"{number / 2**30:.1f} GiB{of}" for number, of in ((process, of_what), (gpu, " of the GPU")) if number]
+    if trainer.is_global_zero and texts:
+        log.info("peak memory %s", ", ".join(texts))
+    peaks = {"peak_memory_mb": process, "peak_gpu_memory_mb": gpu}
+    return {name: round(number / 1e6) for name, number in peaks.items() if number}
 
 
 _LESS_COLLAPSED = {  # what to try, by the key of the objective that it takes

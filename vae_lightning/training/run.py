@@ -35,6 +35,7 @@ from vae_lightning.machine.hardware import (
     native_precision,
 )
 from vae_lightning.machine.interruption import interruptible
+from vae_lightning.machine.memory import forget_peak
 from vae_lightning.machine.world import given_world
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.models.parts import ConditionalDistribution, Likelihood
@@ -47,7 +48,7 @@ from vae_lightning.training.initial_weights import take_weights
 from vae_lightning.training.loading import module_of
 from vae_lightning.training.log_file import log_file
 from vae_lightning.training.module import VAEModule
-from vae_lightning.training.outcome import final_metrics, recorded, told_of_units
+from vae_lightning.training.outcome import final_metrics, peak_memory, recorded, told_of_units
 from vae_lightning.training.preflight import (
     check_hardware,
     check_image_shape,
@@ -154,6 +155,7 @@ def run(parts: Parts) -> dict[str, Any]:
         _describe(parts)
         if trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
+        forget_peak()
         started = time.perf_counter()
         if parts.config["trainer"]["compile"]:
             # Inductor's own random numbers are others: a compiled run would be one of another seed.
@@ -165,7 +167,7 @@ def run(parts: Parts) -> dict[str, Any]:
         best = trained(run_dir.best, module.state_dict(), f"{run_dir.best}", module.vae.latent_dim)
         module.load_state_dict(best.weights)
         trainer.test(module, parts.data, verbose=False)
-        metrics = final_metrics(trainer, module, time.perf_counter() - started, best.units)
+        metrics = final_metrics(trainer, module, time.perf_counter() - started, best.units) | peak_memory(trainer)
         if best.averaged:
             metrics["test/weights"] = AVERAGED
         if trainer.is_global_zero:

@@ -1,0 +1,24 @@
+"""The most memory that a process has had, in numbers that can be known."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from vae_lightning.machine.memory import forget_peak, peak_bytes, peak_gpu_bytes
+
+SIZE = 200_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a peak be forgotten")
+def test_the_peak_is_that_since_it_was_forgotten():
+    forget_peak()
+    before = peak_bytes()
+    np.ones(SIZE, dtype=np.uint8)
+    assert SIZE * 0.9 < peak_bytes() - before < SIZE * 1.5
+    forget_peak()
+    assert peak_bytes() < before + SIZE / 2
+
+
+def test_a_process_that_uses_no_gpu_has_none_of_its_memory():
+    assert peak_gpu_bytes() == 0
