@@ -14,7 +14,7 @@ from vae_lightning.launch.output import configure_logging
 from vae_lightning.machine.interruption import exit_code
 from vae_lightning.machine.terminal import start_of_line, wrapped
 from vae_lightning.machine.world import given_world
-from vae_lightning.runs.records import RunDir, typed
+from vae_lightning.runs.records import PROFILE, RunDir, typed
 
 _UNREAD = 141  # what a shell tells of a program that SIGPIPE has ended
 _NAMES = 16  # columns of what stands before a figure or a place
@@ -72,6 +72,8 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
     metrics = run_dir.metrics()
     lines = [("run directory", str(run_dir.path))]
     lines += [("" if number else "pictures", line) for number, line in enumerate(_pictures(run_dir.path))]
+    if (run_dir.path / PROFILE).is_file():
+        lines.append(("profile", f"{run_dir.path / PROFILE}"))
     for name in ("elbo", "rate", "distortion"):
         value, stderr = metrics[f"test/{name}"], metrics[f"test/{name}_stderr"]
         lines.append((f"test {name}", f"{value:,.2f} +- {stderr:.2f} nats per image"))

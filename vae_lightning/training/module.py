@@ -181,7 +181,8 @@ class VAEModule(LightningModule):
         loss = self._watched.loss(self.global_step, terms.loss.mean())
         self._num_accumulated += 1
         complete = is_last or self._num_accumulated == num_batches
-        with nullcontext() if complete else optimizer.toggle_model(sync_grad=False):
+        accumulating = nullcontext() if complete else optimizer.toggle_model(sync_grad=False)
+        with accumulating, self.trainer.profiler.profile("backward_pass"):
             self.manual_backward(loss / num_batches if num_batches > 1 else loss)
         if complete:
             self._set_learning_rate(optimizer)

@@ -59,6 +59,7 @@ from vae_lightning.training.preflight import (
     check_same_images,
     check_state,
 )
+from vae_lightning.training.profiling import StepProfiler
 from vae_lightning.training.resumed_state import Live, resumed_state
 from vae_lightning.training.settings import check_settings
 
@@ -250,7 +251,9 @@ def _build_trainer(
     place["output_dir"] = config.get("output_dir") if is_users else None
     loggers = list(_build_all(config["logger"], "logger", trusted, offered=place).values())
     chosen = "profiler" in options and (trusted is None or trusted.is_typed("trainer.profiler"))
-    return instantiate(
+    if not chosen:
+        options.pop("profiler", None)
+    trainer = instantiate(
         options,
         "trainer",
         trusted=trusted,
@@ -261,6 +264,9 @@ def _build_trainer(
         enable_progress_bar=bool((config["callbacks"] or {}).get("progress")),
         **({} if chosen else {"profiler": Unprofiled()}),
     )
+    if isinstance(trainer.profiler, StepProfiler):
+        trainer.profiler.dirpath = run_dir.path
+    return trainer
 
 
 def _build_all(nodes: dict[str, Any] | None, key: str, trusted: Trust | None, **extra: Any) -> dict[str, Any]:
