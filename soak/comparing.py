@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_TIMES = ("seconds", "train/images_per_s", "Final/seconds", "Final/images_per_s")
-_TIMES += ("peak_memory_mb", "peak_gpu_memory_mb")
+_TIMES = ("seconds", "train/images_per_s", "peak_memory_mb", "peak_gpu_memory_mb")
+_TIMES_IN_TENSORBOARD = ("6 speed/images_per_s", "(final)/seconds", "(final)/images_per_s")
 
 
 def differences(run: Path, reference: Path) -> list[str]:
@@ -82,7 +82,7 @@ def _pictures(run: Path) -> dict[str, Any]:
 def _events(run: Path) -> dict[str, Any]:
     """TensorBoard's scalars and images as it would show them: of each tag the steps and values, in their order.
 
-    The tag `epoch` is left out: it stands beside every figure, also beside times, of which there are other numbers.
+    The epoch's tag is left out: it stands beside every figure, also beside times, of which there are other numbers.
     """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -92,7 +92,7 @@ def _events(run: Path) -> dict[str, Any]:
     tags = events.Tags()
     shown: dict[str, Any] = {}
     for tag in tags["scalars"]:
-        if tag not in (*_TIMES, "epoch"):
+        if tag not in (*_TIMES_IN_TENSORBOARD, "5 schedules/epoch"):
             shown[tag] = [(event.step, event.value) for event in events.Scalars(tag)]
     for tag in tags["images"]:
         digests = [hashlib.sha256(event.encoded_image_string).hexdigest() for event in events.Images(tag)]

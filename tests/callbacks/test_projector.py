@@ -83,8 +83,9 @@ def test_tensorboard_serves_the_posterior_means_of_the_newest_epoch_first(writte
     served = Served(run_dir)
     assert served.get("/runs").json == ["run"]
     newest, older = served.embeddings()
-    assert newest["tensorName"] == "posterior means, epoch 3"
-    assert older["tensorName"] == "posterior means, epoch 2"
+    assert newest["tensorName"] == "newest posterior means, epoch 0003"
+    assert older["tensorName"] == "posterior means, epoch 0002"
+    assert newest["tensorName"] < older["tensorName"]  # by which the browser orders them
     assert np.allclose(served.tensor(newest), means(trainer), rtol=1e-5, atol=1e-5)
     assert served.tensor(older).shape == (NUM_IMAGES, 6)
     assert not np.allclose(served.tensor(older), means(trainer), rtol=1e-3)
@@ -178,4 +179,4 @@ def test_a_resumed_run_that_shows_other_images_keeps_no_tensor_of_the_former_one
     fit(Projector(1, num_images=10), max_epochs=1).save_checkpoint(tmp_path / "run.ckpt")
     fit(Projector(1, num_images=5), max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
     assert [path.name for path in (tmp_path / "projector").glob("epoch_*")] == ["epoch_0002.tsv"]
-    assert "epoch 1" not in (tmp_path / "projector_config.pbtxt").read_text()
+    assert "epoch 0001" not in (tmp_path / "projector_config.pbtxt").read_text()

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.conftest import TINY
 from vae_lightning.disk.locks import hold
 from vae_lightning.errors import UserError
-from vae_lightning.loggers.tensorboard import TensorBoard
+from vae_lightning.loggers.tensorboard import TensorBoard, tag_of
 from vae_lightning.runs.records import GONE, RunDir
 from vae_lightning.runs.status import record_status
 from vae_lightning.runs.training_lock import COMMAND_LOCK, trainer_of
@@ -131,7 +131,7 @@ def test_tensorboard_shows_a_run_that_trains_as_far_as_it_has_come(tmp_path):
         for step in (3, 4):
             logger.log_metrics({"train/loss": 8.0 / step}, step)
             logger.save()
-            assert [(event.step, event.value) for event in shown.Reload().Scalars("train/loss")][-1] == (
+            assert [(event.step, event.value) for event in shown.Reload().Scalars(tag_of("train/loss"))][-1] == (
                 step,
                 pytest.approx(8 / step),
             )
@@ -290,10 +290,10 @@ def test_a_run_that_was_killed_before_its_end_was_recorded_is_tested_and_ends_as
     run = train("callbacks=none")
     rows, figures, shown = (run.path / "metrics.csv").read_text(), run.metrics(), sorted(points(run))
     record_status(run, "running")  # as it is between the figures and the end
-    assert ("Final/elbo", 0) not in points(run)
+    assert ("(final)/elbo", 0) not in points(run)
     command(f"resume={run.path}")
     assert run.status()["status"] == "finished"
     assert (run.path / "metrics.csv").read_text() == rows
     assert run.metrics()["test/elbo"] == figures["test/elbo"]
     assert sorted(points(run)) == shown
-    assert ("Final/elbo", 0) in shown
+    assert ("(final)/elbo", 0) in shown

@@ -7,7 +7,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 from tests.disk.full import full
 from vae_lightning.loggers.event_files import EventFile, shown_points
-from vae_lightning.loggers.tensorboard import TensorBoard
+from vae_lightning.loggers.tensorboard import TensorBoard, tag_of
 
 
 def scalars(folder, tag):
@@ -21,7 +21,7 @@ def test_tensorboard_goes_on_where_it_was(tmp_path):
         with full(resource.RLIM_INFINITY if room is None else room):
             logger.log_metrics({"loss": float(step)}, step)
             logger.save()
-    assert scalars(tmp_path, "loss") == [(step, float(step)) for step in range(4)]
+    assert scalars(tmp_path, tag_of("loss")) == [(step, float(step)) for step in range(4)]
     logger.finalize("success")
 
 
@@ -32,7 +32,7 @@ def test_a_tensorboard_that_could_not_even_begin_is_caught_up_with(tmp_path):
         logger.save()
     logger.log_metrics({"loss": 2.0}, 1)
     logger.finalize("success")
-    assert scalars(tmp_path, "loss") == [(0, 1.0), (1, 2.0)]
+    assert scalars(tmp_path, tag_of("loss")) == [(0, 1.0), (1, 2.0)]
 
 
 def test_event_files_come_in_order_though_the_clock_is_set_back(tmp_path, monkeypatch):
@@ -43,7 +43,7 @@ def test_event_files_come_in_order_though_the_clock_is_set_back(tmp_path, monkey
             logger.log_metrics({"loss": float(10 * number + step)}, step)
         logger.finalize("success")
     assert len(list(tmp_path.iterdir())) == 3
-    found = scalars(tmp_path, "loss")
+    found = scalars(tmp_path, tag_of("loss"))
     assert found[:5] == [(0, 0.0), (1, 1.0), (2, 12.0), (3, 13.0), (4, 14.0)]
 
 

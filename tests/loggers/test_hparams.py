@@ -106,13 +106,13 @@ def test_the_tab_shows_every_run_of_a_mixed_sweep_with_its_real_status(tmp_path,
     figures = {value["name"]["tag"]: value["value"] for value in sessions["sweep/0"]["metricValues"]}
     assert figures == pytest.approx(
         {
-            "Final/elbo": -100.5,
-            "Final/rate": 20.0,
-            "Final/distortion": 80.5,
-            "Final/validation_elbo": -101.0,
-            "Final/images_per_s": 5000.0,
-            "Final/seconds": 12.5,
+            "(final)/elbo": -100.5,
+            "(final)/rate": 20.0,
+            "(final)/distortion": 80.5,
+            "(final)/validation_elbo": -101.0,
+            "(final)/images_per_s": 5000.0,
+            "(final)/seconds": 12.5,
         }
     )
     assert not sessions["sweep/1"].get("metricValues")
-    assert names[:5] == [f"Final/{name}" for name in ("distortion", "elbo", "images_per_s", "rate", "seconds")]
+    assert names[:5] == [f"(final)/{name}" for name in ("distortion", "elbo", "images_per_s", "rate", "seconds")]

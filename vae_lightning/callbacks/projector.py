@@ -146,11 +146,12 @@ def _write_images(folder: Path, batch: Any) -> tuple[int, int]:
 
 
 def _config(tensors: list[Path], thumbnail: tuple[int, int], which: str) -> ProjectorConfig:
-    """The newest epoch first, which is the one that TensorBoard shows when it is opened."""
+    """The newest epoch first: TensorBoard orders tensors by name as text, and shows the first when it is opened."""
     config = ProjectorConfig()
     for path in tensors:
         embedding = config.embeddings.add()
-        embedding.tensor_name = f"posterior means, epoch {_epoch(path)}{which}"
+        words = "newest posterior means" if path == tensors[0] else "posterior means"
+        embedding.tensor_name = f"{words}, epoch {_epoch(path):04d}{which}"
         embedding.tensor_path = f"projector/{path.name}"
         embedding.metadata_path = "projector/metadata.tsv"
         embedding.sprite.image_path = "projector/sprite.png"

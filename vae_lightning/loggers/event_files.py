@@ -76,7 +76,7 @@ def summary_writer(folder: str, first_step: int) -> Any:
 def shown_points(folder: Path) -> set[tuple[str, int]]:
     """The tags and steps of the figures and images that TensorBoard shows of a run directory."""
     shown: set[tuple[str, int]] = set()
-    for path in sorted(path for path in folder.glob("events.out.tfevents.*") if _NAME.match(path.name)):
+    for path in _files(folder):
         for event in _events(path):
             if event.WhichOneof("what") == "session_log" and event.session_log.status == event.session_log.START:
                 shown = {(tag, step) for tag, step in shown if step < event.step}
@@ -84,11 +84,22 @@ def shown_points(folder: Path) -> set[tuple[str, int]]:
     return shown
 
 
+def tags_written(folder: Path) -> Iterator[str]:
+    """The tags of a run directory's event files in the order in which they were written, of what is hidden, too."""
+    for path in _files(folder):
+        for event in _events(path):
+            yield from (value.tag for value in event.summary.value)
+
+
 def _restart(step: int) -> Any:
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
     started = SessionLog(status=SessionLog.START)
     return Event(wall_time=time.time(), step=step, session_log=started)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("events.out.tfevents.*") if _NAME.match(path.name))
 
 
 def _new_name(folder: Path) -> str:
