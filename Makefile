@@ -1,6 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# An index that torch and torchvision are taken from, as https://download.pytorch.org/whl/cpu; else PyPI, with CUDA.
+TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo train test check lint tensorboard bench soak clean
@@ -25,7 +28,11 @@ install: $(STAMP)  ## create .venv with this project and everything it needs
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+ifneq ($(TORCH_INDEX),)
+	@$(PIP) --retries 1 --no-deps --index-url '$(TORCH_INDEX)' torch torchvision 2>/dev/null || \
+	  { echo "TORCH_INDEX=$(TORCH_INDEX): does not answer, or has no$$(sed -n 's/^torch\(vision\)\{0,1\}==/ &/p' constraints.txt | tr -d '\n') for this Python" >&2; exit 1; }
+endif
+	$(PIP) --editable '.[dev]'
 	@touch $@
 
 demo: install  ## train on scikit-learn's digits, in about a minute, without network
@@ -49,7 +56,7 @@ tensorboard: install  ## look at all runs in outputs/
 	$(BIN)/vae-tensorboard --logdir outputs --samples_per_plugin images=500
 
 bench: install  ## measure training speed beside a hand-written loop and other frameworks, in half an hour
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	$(PIP) --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
 soak: install  ## kill runs and open hostile files for an hour at most, and record what came of it

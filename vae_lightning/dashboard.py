@@ -2,6 +2,8 @@
 
 import sys
 
+from vae_lightning.command_line.console import quiet_when_unread
+
 
 def main() -> None:
     """Start TensorBoard on `outputs`, or with the arguments given."""
@@ -12,7 +14,8 @@ def main() -> None:
     if not any(argument.startswith("--logdir") for argument in sys.argv[1:]):
         defaults += ["--logdir", "outputs"]
     sys.argv[1:] = defaults + sys.argv[1:]
-    run_main()
+    with quiet_when_unread():
+        run_main()
 
 
 if __name__ == "__main__":

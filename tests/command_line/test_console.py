@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vae_lightning.command_line.console import print_run, reporting_errors
-from vae_lightning.errors import one_line, plain_lines
+from vae_lightning.errors import UserError, one_line, plain_lines
 from vae_lightning.machine.interruption import Interrupted
 from vae_lightning.runs.records import RunDir, typed
 
@@ -52,8 +52,31 @@ def test_a_pipe_that_is_read_no_further_ends_a_command_quietly(digits_run, tmp_p
     os.close(unread)
     command = [sys.executable, "-m", "vae_lightning.report", *(word.format(digits_run.path) for word in arguments)]
     with os.fdopen(end) as stdout:
-        done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, cwd=tmp_path, text=True, check=False)
+        buffered = os.environ | {"PYTHONUNBUFFERED": ""}  # so that it is the end that fails
+        pipes = {"stdout": stdout, "stderr": subprocess.PIPE}
+        done = subprocess.run(command, **pipes, env=buffered, cwd=tmp_path, text=True, check=False)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "told"), [(UserError("x"), "error: x", ""), (KeyboardInterrupt("x"), 130, "x")]
+)
+def test_what_nobody_has_read_is_not_told_of_behind_an_error(monkeypatch, capfd, end, code, told):
+    unread, pipe = os.pipe()
+    os.close(unread)
+    stdout = os.fdopen(pipe, "w")
+    monkeypatch.setattr(sys, "stdout", stdout)
+
+    @reporting_errors()
+    def command():
+        print("a table")
+        raise end
+
+    with pytest.raises(SystemExit) as leaving:
+        command()
+    stdout.close()  # as Python does at its end, and tells of what it can't write
+    assert leaving.value.code == code
+    assert capfd.readouterr().err == (f"interrupted: {told}\n" if told else "")
 
 
 def test_another_pipe_is_an_error_as_any():

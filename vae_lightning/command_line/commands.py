@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vae_lightning import __version__
 from vae_lightning.command_line.choices import check_choices, option_groups
+from vae_lightning.command_line.completion import is_query, only_choices
 from vae_lightning.command_line.console import quiet_when_unread, reporting_errors
 from vae_lightning.command_line.explanations import explanation, not_chosen
 from vae_lightning.command_line.options import options_first
@@ -70,6 +71,10 @@ def run_command(
         wants_sweep = not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(sys.argv)
         if "--version" in sys.argv[1:]:
             print(f"vae_lightning {__version__}")
+            return
+        if is_query(sys.argv[1:]):
+            with only_choices():
+                _run(guarded, config_name)
             return
         check(wants_sweep)
         check_choices(sys.argv[1:])

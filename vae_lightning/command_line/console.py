@@ -46,16 +46,31 @@ def reporting_errors() -> Iterator[None]:
 
 @contextmanager
 def quiet_when_unread() -> Iterator[None]:
-    """End a command quietly that prints into a pipe which is read no further, as by `| head`: exit code 141."""
+    """End a command quietly that prints into a pipe which is read no further, as by `| head`: exit code 141.
+
+    One that ends by an error or a signal ends by it, and what it has printed before is not told of either.
+    """
     try:
         yield
         sys.stdout.flush()  # here, where it may fail
     except BrokenPipeError:
         if not _is_unread():
             raise
-        # Else Python would try to write the rest at its end, and tell of it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_no_more()
         sys.exit(_UNREAD)
+    except BaseException as end:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _print_no_more()
+            if isinstance(end, SystemExit) and not end.code:  # as Hydra's --help ends
+                sys.exit(_UNREAD)
+        raise
+
+
+def _print_no_more() -> None:
+    """Else Python would try to write the rest at its end, and tell of it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_unread() -> bool:
