@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -286,3 +287,45 @@ def test_help_answers_without_torch_and_shows_the_keys_of_the_mode():
             assert known in lines
         for known in MODES:
             assert any(line.startswith(f"mode={known} ") for line in lines)
+
+
+# Images of one's own
+
+
+@pytest.fixture
+def black_on_white(digits, tmp_path) -> Path:
+    """A folder with three of the run's test images, inverted."""
+    folder = tmp_path / "drawn"
+    folder.mkdir()
+    for number, image in enumerate(digits.data.images_at(torch.arange(3), "test").images):
+        Image.fromarray(255 - image[0].numpy()).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize("mode", ["transition", "encode"])
+def test_images_that_are_far_from_the_runs_are_warned_of_in_a_line(generate, digits_run, black_on_white, mode):
+    arguments = [f"run={digits_run.path}", f"mode={mode}", f"images={black_on_white}", "out=there"]
+    (warning,) = [line for line in generate(*arguments).splitlines() if line.startswith("images: ")]
+    assert warning.startswith("images: mean 0.")
+    assert warning.endswith("inverted (invert=true) they would fit")
+    assert "invert" not in manifest(Path("there"))
+    assert "images: " not in generate(*arguments, "invert=true", "overwrite=true")
+    assert manifest(Path("there"))["invert"] is True
+
+
+def test_inverted_images_are_those_of_the_run_and_its_own_stay_as_they_are(
+    generate, digits_run, digits, black_on_white
+):
+    generate(f"run={digits_run.path}", "mode=encode", f"images={black_on_white}", "invert=true", "out=there")
+    loc = torch.from_numpy(np.load("there/posterior.npz")["loc"])
+    images = digits.data.images_at(torch.arange(3), "test").images.float() / 255
+    assert torch.allclose(loc, digits.encode(images), atol=1e-5)
+    inverted = dataclasses.replace(digits, invert=True)
+    assert torch.equal(inverted.data.images_at(torch.arange(3), "test").images.float() / 255, images)
+
+
+def test_what_was_inverted_in_vain_is_told(generate, digits_run, black_on_white):
+    for file in black_on_white.iterdir():
+        Image.eval(Image.open(file), lambda value: 255 - value).save(file)
+    settings = ["mode=reconstructions", f"images={black_on_white}", "invert=true", "out=there"]
+    assert "inverted (invert=false) they would fit\n" in generate(f"run={digits_run.path}", *settings)

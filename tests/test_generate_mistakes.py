@@ -28,7 +28,7 @@ def listing(*folders: Path) -> list[Path]:
 
 
 VALID = (
-    "batch_size, checkpoint, ckpt, data, device, label, mode, num_images, out, overwrite, run, save, seed, "
+    "batch_size, checkpoint, ckpt, data, device, invert, label, mode, num_images, out, overwrite, run, save, seed, "
     "temperature, trust"
 )
 MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, transition, traversal, units"
@@ -57,6 +57,11 @@ MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, tran
         (["~overwrite"], "~overwrite: can't be left out; give a value, as in --help"),
         (["checkpoint=a", "ckpt=b"], "checkpoint=a and ckpt=b: are two names of one key; give one"),
         (["overwrite=maybe"], "overwrite=maybe: expected true or false"),
+        (["invert=1"], "invert=1: expected true or false"),
+        (
+            ["invert=true"],
+            "invert=true: inverts images of your own, and none are given; give images=, with a mode that takes them",
+        ),
         (["mode=manifold"], "mode=manifold is for two latent dimensions, and this run has 4"),
         (["mode=manifold", "num_points=101"], "num_points must be at most 100, got 101"),
         (

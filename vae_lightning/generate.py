@@ -1,5 +1,6 @@
 """Entry point: `python -m vae_lightning.generate run=outputs/<date>/<time>_<name> mode=samples`, or `vae-generate`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -26,9 +27,15 @@ def _refuse_sweep(is_sweep: bool) -> None:
 def _generate(config: DictConfig) -> None:
     settings, mode = with_home(plain(config)), HydraConfig.get().runtime.choices["mode"]
     opening = take_opening(settings)  # what is left at last are the mode's own keys
-    out, overwrite, label = take(settings, "out", "overwrite", "label").values()
-    if not isinstance(overwrite, bool):
-        raise UserError(f"overwrite={overwrite}: expected true or false")
+    own = take(settings, "out", "overwrite", "label", "invert")
+    for key in ("overwrite", "invert"):
+        if not isinstance(own[key], bool):
+            raise UserError(f"{key}={own[key]}: expected true or false")
+    out, overwrite, label, invert = own.values()
+    if invert and settings.get("images") is None:
+        raise UserError(
+            "invert=true: inverts images of your own, and none are given; give images=, with a mode that takes them"
+        )
     check_early(settings)
     # Imported here: `--help`, and what is refused, must be answered without torch.
     from vae_lightning.exports.saving import save_picture
@@ -38,13 +45,13 @@ def _generate(config: DictConfig) -> None:
 
     made = instantiate(settings, "")
     run = checked(open_trained, opening)
-    run = checked(run.with_label, {"label": label})
+    run = replace(checked(run.with_label, {"label": label}), invert=invert)
     if out is not None:
         folder = Path(str(out)).expanduser()
     else:
         folder = own_folder(run.run_dir.path / "generated" / mode, overwrite)
     facts = {"run": str(run.run_dir.path), "checkpoint": run.checkpoint, "epoch": run.epoch, "mode": mode}
-    facts |= {"settings": settings} if label is None else {"label": label, "settings": settings}
+    facts |= ({} if label is None else {"label": label}) | ({"invert": True} if invert else {}) | {"settings": settings}
     with output_folder(folder, overwrite, facts) as staging:
         if isinstance(made, Picture):
             save_picture(made, run, staging, mode)

@@ -239,3 +239,17 @@ def test_what_names_no_place_and_no_device_is_a_value_error(digits_run):
         with pytest.raises(ValueError, match=rf"^device: expected one of auto, cpu, cuda, mps, got {device}"):
             opening(digits_run.path, device=device)
     assert opening(digits_run.path, device=torch.device("cpu")).epoch == open_run(digits_run.path, device="cpu").epoch
+
+
+def test_images_that_are_far_from_the_runs_are_warned_of_once_and_can_be_inverted(digits, digits_run, told):
+    images = 1 - test_images_of(digits)[0][:4] / 255
+    plain, inverted = (open_run(digits_run.path, device="cpu", invert=invert) for invert in (False, True))
+    assert np.allclose(inverted.encode(images), digits.encode(torch.from_numpy(1 - images).float()), atol=1e-5)
+    assert (inverted.elbo(images) > plain.elbo(images) + 100).all()
+    for method in (plain.encode, plain.reconstruct, plain.elbo):
+        method(images[1:])
+    (warning,) = told()  # of four calls
+    assert warning.startswith("images: mean 0.")
+    assert warning.endswith("inverted (invert=True) they would fit")
+    with pytest.raises(ValueError, match=r"^invert: expected True or False, got 'yes'$"):
+        inspect.unwrap(open_run)(digits_run.path, invert="yes")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ def open_run(
     device: Device | torch.device = "auto",
     data: dict[str, Any] | None = None,
     trust: str | Sequence[str] = (),
+    invert: bool = False,
 ) -> Run:
     """Open a run for use, from its directory alone: neither its images are needed nor the machine that trained it.
 
@@ -33,6 +35,8 @@ def open_run(
         device: where the model computes, by name or as a `torch.device`; "auto" is a GPU where there is one.
         data: keys of the data's config that replace the run's.
         trust: packages besides this project whose classes the config may build.
+        invert: whether all images that it is given are inverted, 1 - x: drawn black on white for a run that has learned
+            white on black.
 
     Raises:
         UserError: no such run, no checkpoint in it or one that can't be read, a device that is not there; a ValueError,
@@ -45,5 +49,8 @@ def open_run(
         raise ArgumentError(f'data: expected keys of the data, as in {{"root": "pictures"}}, got {data!r}')
     if not isinstance(trust, str | list | tuple) or not all(isinstance(name, str) for name in trust):
         raise ArgumentError(f'trust: expected names of packages, as in ["your_package"], got {trust!r}')
+    if not isinstance(invert, bool):
+        raise ArgumentError(f"invert: expected True or False, got {invert!r}")
     with undisturbed():  # the weights are drawn before they are read
-        return Run(open_trained(os.path.expanduser(path), os.fspath(ckpt), named_device(device), data, trust))
+        opened = open_trained(os.path.expanduser(path), os.fspath(ckpt), named_device(device), data, trust)
+        return Run(replace(opened, invert=invert))

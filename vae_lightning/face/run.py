@@ -1,6 +1,7 @@
 """A trained run as Python code uses it: images in, arrays out."""
 
 import copy
+import logging
 from collections.abc import Iterator
 from functools import cached_property
 from numbers import Integral, Real
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 from vae_lightning.data.loader import ImageBatch
@@ -20,7 +21,11 @@ from vae_lightning.metrics.bounds import elbo_terms, samples_in_training
 from vae_lightning.metrics.log_likelihood import LogLikelihood
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import evaluation_seed
+from vae_lightning.runs.cures import Cure
+from vae_lightning.runs.likeness import Likeness
 from vae_lightning.runs.trained import TrainedRun
+
+log = logging.getLogger("vae_lightning")
 
 _BATCH = 500  # images at a time; no figure depends on it
 _HOTTEST = 1e30  # a temperature; float32 has no latents of more
@@ -34,7 +39,7 @@ class Run:
     layout may be [C, H, W] or [H, W, C], with N before it for many, and for grey images also [H, W] and [N, H, W].
     Files and PIL images are prepared as the run's data were, binarization included. Arrays and tensors must have the
     model's size already and are taken as they are: uint8 is divided by 255, floats lie in [0, 1]. So those for a run on
-    binarized data should be binarized.
+    binarized data should be binarized. Images that are far from what the run has learned are warned of in the log.
 
     What comes back is a NumPy array, on whatever device the model computes; one image gives an array of one row.
 
@@ -46,6 +51,7 @@ class Run:
     def __init__(self, opened: TrainedRun):
         self._opened = opened
         self._path = opened.run_dir.path.absolute()
+        self._told_of: set[tuple[tuple[str, ...], Cure | None]] = set()
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.image_shape))
@@ -107,8 +113,7 @@ class Run:
         Raises:
             ValueError: images or labels that can't be taken.
         """
-        x = self._images(images)
-        return self._opened.encode(x, self._labels(labels, len(x))).numpy()
+        return self._opened.encode(*self._taken(images, labels)).numpy()
 
     def decode(self, z: Any, *, labels: Labels = None) -> Float32[np.ndarray, "N C H W"]:
         """The mean images of latents [N, D] or [D], an array [N, C, H, W] in [0, 1].
@@ -125,8 +130,7 @@ class Run:
         Raises:
             ValueError: images or labels that can't be taken.
         """
-        x = self._images(images)
-        told = self._labels(labels, len(x))
+        x, told = self._taken(images, labels)
         return self._opened.decode(self._opened.encode(x, told), told).numpy()
 
     def sample(
@@ -205,8 +209,21 @@ class Run:
             ]
         return torch.cat([_NONE, *bounds]).numpy()
 
-    def _images(self, images: Images) -> Float32[Tensor, "N C H W"]:
-        return as_batch(images, self._opened.preprocessing)
+    def _taken(self, images: Images, labels: Labels) -> tuple[Float32[Tensor, "N C H W"], Int64[Tensor, " N"] | None]:
+        """Images as the model is given them, inverted if that is wanted, and their labels."""
+        x = as_batch(images, self._opened.preprocessing)
+        x = 1 - x if self._opened.invert else x
+        told = self._labels(labels, len(x))
+        self._look_over(x, told)
+        return x, told
+
+    def _look_over(self, x: Float32[Tensor, "N C H W"], told: Int64[Tensor, " N"] | None) -> None:
+        """Tell of images that are far from those that the model has learned, of the same trouble once."""
+        likeness = Likeness(self._opened, self._opened.usual, f"invert={not self._opened.invert}")
+        strange = likeness.look(x, told)
+        if strange is not None and (trouble := (strange.figures, strange.cure)) not in self._told_of:
+            self._told_of.add(trouble)
+            log.warning(strange.told)
 
     def _labels(self, labels: Labels, count: int) -> Tensor | None:
         return as_labels(labels, count, self.num_classes)
@@ -216,8 +233,7 @@ class Run:
 
     def _batches(self, images: Images, labels: Labels, batch_size: int) -> Iterator[ImageBatch]:
         """The images on the model's device, so many at a time, with their places for indices."""
-        x, device = self._images(images), self._opened.device
-        told = self._labels(labels, len(x))
+        (x, told), device = self._taken(images, labels), self._opened.device
         for rows in torch.arange(len(x)).split(batch_size) if len(x) else ():
             some = None if told is None else told[rows].to(device)
             yield ImageBatch(x[rows].to(device), rows, some)

@@ -12,10 +12,10 @@ from vae_lightning.errors import UserError, require_at_least
 from vae_lightning.likelihood.kind import is_likelihood
 from vae_lightning.metrics.score import Figure, Metric, Score, mean_figure
 from vae_lightning.metrics.subject import Subject
-from vae_lightning.models.latent_model import LatentModel, VAEOutput
+from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import Indexed, evaluation_seed
-from vae_lightning.objectives.elbo import ELBO
-from vae_lightning.objectives.terms import Progress, Terms
+from vae_lightning.objectives.elbo import evaluated_elbo
+from vae_lightning.objectives.terms import Terms
 from vae_lightning.runs.trained import TrainedRun
 
 log = logging.getLogger("vae_lightning")
@@ -58,7 +58,6 @@ class Bounds(Metric):
         return Score(figures, {"num_images": len(elbo), "num_samples": num_samples})
 
 
-@torch.no_grad()
 def elbo_terms(vae: LatentModel, batch: ImageBatch, num_samples: int, seed: int) -> Terms:
     """ELBO, rate and distortion of each image, by noise that depends on the seed and the image's index alone.
 
@@ -69,8 +68,7 @@ def elbo_terms(vae: LatentModel, batch: ImageBatch, num_samples: int, seed: int)
         seed: see `evaluation_seed`.
     """
     noise = Indexed(seed, batch.indices, num_samples, batch.images.device)
-    output: VAEOutput = vae(batch.images, noise, batch.labels)
-    return ELBO().to(batch.images.device)(output, batch.images, Progress(0))
+    return evaluated_elbo(vae, batch.images, noise, batch.labels)
 
 
 def samples_in_training(run: TrainedRun) -> int:

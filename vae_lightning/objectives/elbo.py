@@ -1,11 +1,12 @@
 """The evidence lower bound, with a weight on the rate that may be warmed up."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from vae_lightning.errors import require_at_least
-from vae_lightning.models.latent_model import VAEOutput
+from vae_lightning.models.latent_model import LatentModel, VAEOutput
+from vae_lightning.noise import Noise
 from vae_lightning.objectives.terms import Objective, Progress, Terms, distortion, rate
 
 
@@ -48,6 +49,15 @@ class ELBO(Objective):
     def schedules(self, progress: Progress) -> dict[str, float]:
         """beta, for the log."""
         return {"beta": self.beta_at(progress.step)}
+
+
+@torch.no_grad()
+def evaluated_elbo(
+    vae: LatentModel, x: Float[Tensor, "B C H W"], noise: Noise, labels: Int64[Tensor, " B"] | None
+) -> Terms:
+    """ELBO at beta = 1, rate and distortion of each image, of a model in evaluation mode."""
+    output: VAEOutput = vae(x, noise, labels)
+    return ELBO().to(x.device)(output, x, Progress(0))
 
 
 def linear_warmup(step: int, num_steps: int) -> float:

@@ -62,7 +62,7 @@ class Choice:
         if self.images is not None:
             files = picture_files(self.images)
             self._check_number("images", len(files))
-            read = run.preprocessing.read_images(files)
+            read = run.own(run.preprocessing.read_images(files))
             return ImageBatch(read, torch.arange(len(read)), None)
         if self.indices is not None:
             self._check_number("indices", len(self.indices))
@@ -162,7 +162,7 @@ def stream_files(
     Raises:
         UserError: a picture that was named can't be read.
     """
-    data = run.preprocessing
+    data, first = run.preprocessing, True
     with ThreadPoolExecutor(num_cpus()) as pool:  # threads: Pillow releases the GIL
         for start in range(0, len(files), batch_size):
             block = range(start, min(start + batch_size, len(files)))
@@ -175,7 +175,8 @@ def stream_files(
             readable = [index for index, image in zip(block, images, strict=True) if isinstance(image, Tensor)]
             if readable:
                 stacked = torch.stack([image for image in images if isinstance(image, Tensor)])
-                yield NamedImages(stacked, "file", [names[index] for index in readable], None)
+                yield NamedImages(run.own(stacked, first=first), "file", [names[index] for index in readable], None)
+                first = False
 
 
 def picture_files(images: Files) -> list[Path]:

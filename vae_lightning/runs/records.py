@@ -103,12 +103,16 @@ class RunDir:
         }
         self._write("environment.json", json.dumps(environment | facts, indent=2))
 
+    def environment(self) -> dict[str, Any]:
+        """What `write_environment` wrote last; empty when it never did, or what is there can't be read."""
+        try:
+            return _of_kind(dict, load_json(self._read("environment.json")))
+        except (OSError, ValueError):  # not there yet, or cut short by a full disk
+            return {}
+
     def origin(self) -> dict[str, Any] | None:
         """What environment.json says of the checkpoint that the weights of a run with `init_from` were taken from."""
-        try:
-            return _of_kind(dict, load_json(self._read("environment.json"))).get("init_from")
-        except (OSError, ValueError):  # not there yet, or cut short by a full disk
-            return None
+        return self.environment().get("init_from")
 
     def write_status(self, status: str, reason: str | None = None) -> None:
         """Record running, finished, failed or interrupted, and why; `status.record_status` tells TensorBoard, too.

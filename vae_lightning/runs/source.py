@@ -144,6 +144,10 @@ class Source(ABC):
         """The images of a picture that looks at few: those that are chosen now, or were when training began."""
         return choose(self)
 
+    def own(self, images: UInt8[Tensor, "N C H W"], *, first: bool = True) -> UInt8[Tensor, "N C H W"]:
+        """Pictures of the user's as they are looked at; an opened run tells of what is strange about the first ones."""
+        return images
+
     # Labels
 
     def told(self, labels: Tensor | None, count: int) -> Int64[Tensor, " N"] | None:

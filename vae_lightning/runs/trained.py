@@ -1,5 +1,6 @@
 """A trained model, opened from its run directory alone: on any machine, without the data it was trained on."""
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 from vae_lightning.building.stored import check_config
 from vae_lightning.building.trust import Trust, trusting
@@ -20,9 +23,13 @@ from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.likelihood.kind import kind_of
 from vae_lightning.machine.hardware import native_accelerator
 from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.runs.likeness import Likeness
 from vae_lightning.runs.opening import named_run, open_run
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.source import Source, Work
+from vae_lightning.runs.usual import Usual, usual_of
+
+log = logging.getLogger("vae_lightning")
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -43,6 +50,7 @@ class TrainedRun(Source):
         trusted: see `config.instantiate`.
         label: of what a model with labels makes, and of images that have none; None leaves it to who asks.
         averaged: whether the weights are averages of those that were trained.
+        invert: whether the user's own images are inverted, bright for dark, once they are prepared.
     """
 
     run_dir: RunDir
@@ -55,6 +63,7 @@ class TrainedRun(Source):
     trusted: Trust
     label: int | None = None
     averaged: bool = False
+    invert: bool = False
 
     @property
     def context(self) -> str:
@@ -94,6 +103,20 @@ class TrainedRun(Source):
         """
         _ = self.preprocessing.splits  # opens them; `prepare_data` might download
         return self.preprocessing
+
+    @cached_property
+    def usual(self) -> dict[str, Usual]:
+        """What is recorded of the images that it has learned."""
+        return usual_of(self.run_dir)
+
+    def own(self, images: UInt8[Tensor, "N C H W"], *, first: bool = True) -> UInt8[Tensor, "N C H W"]:
+        turned = 255 - images if self.invert else images
+        if first:
+            likeness = Likeness(self, self.usual, f"invert={'false' if self.invert else 'true'}")
+            strange = likeness.look(turned.float() / 255, self.told(None, len(turned)))
+            if strange is not None:
+                log.warning(strange.told)
+        return turned
 
     def with_label(self, label: int | None) -> "TrainedRun":
         """The same run, of which everything is to be made with this label.

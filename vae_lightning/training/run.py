@@ -42,6 +42,7 @@ from vae_lightning.models.parts import ConditionalDistribution, Likelihood
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import resumed_checkpoint
 from vae_lightning.runs.tags import checked_tags
+from vae_lightning.runs.usual import RECORD, described
 from vae_lightning.training.averaging import averaging_of
 from vae_lightning.training.execution import Unprofiled, execute_together, lightning_options
 from vae_lightning.training.initial_weights import take_weights
@@ -219,8 +220,9 @@ def _describe(parts: Parts) -> None:
     if trainer.is_global_zero:
         device = device_name(trainer.strategy.root_device.type)
         origin = parts.origin or (parts.run_dir.origin() if parts.resume else None)
-        facts = {"device": device, "precision": trainer.precision, "num_ranks": trainer.world_size}
-        parts.run_dir.write_environment(**facts, **({"init_from": origin} if origin else {}))
+        facts: dict[str, Any] = {"device": device, "precision": trainer.precision, "num_ranks": trainer.world_size}
+        facts |= {RECORD: described(parts.data)} | ({"init_from": origin} if origin else {})
+        parts.run_dir.write_environment(**facts)
         if parts.origin:
             which = AVERAGED if parts.origin.get("averaged") else "weights"
             log.info("%s of %s, kept after its epoch %d", which, parts.origin["checkpoint"], parts.origin["epoch"])
