@@ -118,7 +118,7 @@ class Likeness:
         if chosen.are_blank:
             return "nothing is on them"
         if cure is None:
-            return f"neither inverted nor with more contrast nor centred would they fit; {_KIND}"
+            return f"nothing that was tried would make them fit; {_KIND}"
         inverted = f"inverted ({self.turned})" if cure.invert else None
         stretched = "with full contrast (PIL.ImageOps.autocontrast)" if cure.stretch else None
         sized = (
