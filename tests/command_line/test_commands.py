@@ -50,6 +50,7 @@ MISTAKES = {
     "trainer.max_epochs=0": "trainer.max_epochs=0: a run trains and then tests; choose at least 1",
     "trainer.limit_test_batches=0": "trainer.limit_test_batches=0: a run trains and then tests",
     "+trainer.fast_dev_run=true": "debug=fast does the same",
+    "trainer.num_threads=0": "trainer.num_threads=0: choose auto or a whole number from 1 to 1024",
     "resume=nowhere": "resume=nowhere: no such directory",
     "checkpoint=foo": "checkpoint=foo: give single keys, such as checkpoint.every_minutes=5",
     "checkpoint=null": "checkpoint=null: a run tests its best checkpoint; checkpoint.every_minutes=null has it saved",

@@ -15,6 +15,7 @@ from torch import Tensor
 from vae_lightning.building.arguments import below
 from vae_lightning.building.trust import Trust
 from vae_lightning.callbacks.averaging import averages
+from vae_lightning.callbacks.busy_cores import BusyCores
 from vae_lightning.callbacks.checkpoints import current_checkpoint
 from vae_lightning.callbacks.pictures import as_callbacks, prepare_pictures
 from vae_lightning.checkpoints.contents import trained
@@ -26,6 +27,7 @@ from vae_lightning.disk.files import replacing
 from vae_lightning.drawing.captions import AVERAGED
 from vae_lightning.errors import UserError
 from vae_lightning.loggers.showing import show_start
+from vae_lightning.machine.cores import OtherProcesses, take_threads
 from vae_lightning.machine.environment import environment
 from vae_lightning.machine.hardware import (
     device_name,
@@ -75,7 +77,7 @@ class Parts:
         config: the resolved config as plain data.
         resume: whether a checkpoint of the run directory is to be gone on from.
         origin: where the weights were taken from, by `init_from`; None where they were not.
-        left_out: lines on pictures that are not for this model.
+        notes: lines to tell when it begins: on pictures that are not for this model, on busy cores.
     """
 
     config: dict[str, Any]
@@ -85,7 +87,7 @@ class Parts:
     module: VAEModule
     trainer: Trainer
     origin: dict[str, Any] | None = None
-    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def needed_bytes(self) -> int:
@@ -111,6 +113,7 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     config = config | {"checkpoint": checkpoint, "tags": checked_tags(config.get("tags"))}
     check_settings(config)
     check_hardware(config)
+    others = OtherProcesses()
     flush_denormals()
     seed_everything(config["seed"], verbose=False)
     data = instantiate(config["data"], "data", trusted=trusted)
@@ -124,7 +127,7 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
 
     chosen = _build_all(config["callbacks"], "callbacks", trusted)
     averaging = averaging_of(config, chosen, trusted)
-    callbacks, left_out = as_callbacks(chosen, module.vae)
+    callbacks, notes = as_callbacks(chosen, module.vae)
     trainer = _build_trainer(config, run_dir, first_step, trusted, expected, averaging + callbacks)
     # As Lightning will do: the number of ranks decides whether the batch size fits, and pictures look at the data.
     data.trainer, trainer.datamodule = trainer, data
@@ -147,7 +150,11 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
         state = check_state(resumed_checkpoint(run_dir, config), expected(), run_dir)
         check_nothing_newer(config, expected(), run_dir)
     prepare_pictures(callbacks, trainer, module, state["callbacks"] if resume else {})
-    return Parts(config, run_dir, resume, data, module, trainer, origin, left_out)
+    if trainer.strategy.root_device.type == "cpu":
+        before = run_dir.environment().get("num_threads") if resume else None
+        told = take_threads(config["trainer"].get("num_threads", "auto"), others, before)
+        notes += [told] if told else []
+    return Parts(config, run_dir, resume, data, module, trainer, origin, notes)
 
 
 def run(parts: Parts) -> dict[str, Any]:
@@ -220,14 +227,15 @@ def _describe(parts: Parts) -> None:
     if trainer.is_global_zero:
         device = device_name(trainer.strategy.root_device.type)
         origin = parts.origin or (parts.run_dir.origin() if parts.resume else None)
-        facts: dict[str, Any] = {"device": device, "precision": trainer.precision, "num_ranks": trainer.world_size}
+        facts: dict[str, Any] = {"device": device, "num_threads": torch.get_num_threads()}
+        facts |= {"precision": trainer.precision, "num_ranks": trainer.world_size}
         facts |= {RECORD: described(parts.data)} | ({"init_from": origin} if origin else {})
         parts.run_dir.write_environment(**facts)
         if parts.origin:
             which = AVERAGED if parts.origin.get("averaged") else "weights"
             log.info("%s of %s, kept after its epoch %d", which, parts.origin["checkpoint"], parts.origin["epoch"])
         ranks = f"{trainer.world_size} ranks, " if trainer.world_size > 1 else ""
-        for line in parts.left_out:
+        for line in parts.notes:
             log.info(line)
         log.info("%s on %s%s, precision %s", parts.run_dir.path, ranks, device, trainer.precision)
         show_start(trainer, parts.config)
@@ -260,7 +268,7 @@ def _build_trainer(
         "trainer",
         trusted=trusted,
         default_root_dir=str(run_dir.path),
-        callbacks=[*callbacks, checkpoints],
+        callbacks=[*callbacks, BusyCores(), checkpoints],
         plugins=[AtomicCheckpointIO(expected), world.cluster_environment()],
         logger=loggers or False,
         enable_progress_bar=bool((config["callbacks"] or {}).get("progress")),
