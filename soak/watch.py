@@ -1,6 +1,7 @@
 """What a process asks of the system, as Python's audit hook tells it, and what of that no stranger's file may cause."""
 
 import os
+import re
 import site
 import sys
 import sysconfig
@@ -136,6 +137,8 @@ def is_own_process(arguments: list[Any]) -> bool:
 
 def _may_write(place: Place, path: str) -> bool:
     if path in ("/dev/null", "/dev/tty") or path.startswith(("/dev/shm/", "/proc/self/")):
+        return True
+    if re.fullmatch(r"/proc/\d+/clear_refs", path):  # where the kernel is asked to count a peak of memory anew
         return True
     return _is_below(os.path.realpath(path), [os.path.realpath(folder) for folder in place.writable])
 

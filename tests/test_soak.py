@@ -53,6 +53,8 @@ def test_a_place_tells_what_was_touched(tmp_path):
     [
         (["write", "ROOT/outside/x"], "written: write <place>/outside/x"),
         (["write", "ROOT/run/x"], None),
+        (["write", "/proc/123/clear_refs"], None),
+        (["write", "/proc/123/mem"], "written: write /proc/123/mem"),
         (["write", "ROOT/run/../x"], "written: write <place>/run/../x"),
         (["read", "ROOT/outside/secret.txt"], "read: <place>/outside/secret.txt"),
         (["read", "/etc/passwd"], "read: /etc/passwd"),

@@ -12,7 +12,7 @@ from typing import Any, ForwardRef, get_args
 import jaxtyping
 from beartype import BeartypeConf, beartype
 
-checked = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is welcome as a float
+checked = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=TypeError))  # an int is welcome as a float
 _with_shapes = jaxtyping.jaxtyped
 
 

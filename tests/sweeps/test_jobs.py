@@ -18,7 +18,8 @@ from vae_lightning.runs.training_lock import trainer_of
 from vae_lightning.sweeps import jobs as sweeps
 from vae_lightning.sweeps.jobs import Job, run_job
 
-CONFIG = {"trainer": {"devices": 1, "accelerator": "cpu"}, "logger": None}
+TRAINER = {"devices": 1, "accelerator": "cpu", "precision": "auto", "gradient_clip_val": None, "compile": False}
+CONFIG = {"seed": 0, "trainer": TRAINER, "optimizer": {}, "data": {}, "callbacks": None, "logger": None}
 
 
 @pytest.fixture
@@ -239,7 +240,7 @@ def test_gpus_of_a_job_are_told_before_its_processes_start(tmp_path, monkeypatch
     monkeypatch.setattr(sweeps, "train_in_children", train)
     monkeypatch.setattr(sweeps, "end_with_parent", lambda: None)
     monkeypatch.setattr("vae_lightning.machine.gpus.native_accelerator", lambda accelerator: "cuda")
-    trainer = {"devices": devices, "accelerator": "gpu"}
+    trainer = TRAINER | {"devices": devices, "accelerator": "gpu"}
     run_job(replace(job(tmp_path, 0, "seed=1", trainer=trainer), num_at_once=num_at_once))
     assert seen == [expected]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,5,6,7"

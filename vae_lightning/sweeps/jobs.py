@@ -84,7 +84,8 @@ def _run(job: Job, world: World) -> dict[str, Any] | None:
         if step == _FINISHED:
             return run_dir.metrics()
         with _recorded(run_dir):
-            refuse_early(run_dir.config())
+            if step == _NEW:
+                refuse_early(job.config)
             if world.size > 1:
                 _train_here(world, run_dir, step == _RESUMED)
             else:
