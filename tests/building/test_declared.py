@@ -42,7 +42,18 @@ def test_limits_are_found_in_the_class_in_what_it_inherits_and_in_functions():
     assert {limit.argument for limit in declared("vae_lightning.models.vae.build_vae").limits} == {"latent_dim"}
 
 
-@pytest.mark.parametrize("path", ["", "nowhere", "no.such.Class", "torch.nosuch.Class", "vae_lightning.models.vae.No"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "nowhere",
+        ".a.B",
+        "vae_lightning./tmp/x.Y",
+        "no.such.Class",
+        "torch.nosuch.Class",
+        "vae_lightning.models.vae.No",
+    ],
+)
 def test_what_is_not_found_is_left_open(path):
     assert declared(path) is None
 

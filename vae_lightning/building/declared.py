@@ -201,7 +201,7 @@ class _Scope(dict):
 def _file_of(module: str) -> _File | None:
     first, *names = module.split(".")
     try:
-        spec = importlib.util.find_spec(first)
+        spec = importlib.util.find_spec(first) if all(map(str.isidentifier, (first, *names))) else None
         if spec is None or not spec.submodule_search_locations:
             return None
         place = Path(spec.submodule_search_locations[0], *names)
