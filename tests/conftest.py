@@ -1,7 +1,6 @@
 """What all tests share."""
 
 import functools
-import gc
 import logging
 import os
 import signal
@@ -31,7 +30,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core s
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 composed.remember()
-gc.set_threshold(20_000)
 
 TINY = [
     "data=digits",
