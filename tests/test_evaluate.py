@@ -245,7 +245,7 @@ def test_ctrl_c_keeps_the_metrics_that_are_there_and_what_was_before(plane_run, 
     process.send_signal(signal.SIGINT)
     printed, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.strip().splitlines()[-1] == "interrupted: Ctrl-C"
+    assert errors.strip().splitlines()[-1] == "interrupted: Ctrl-C; elbo recorded; the rest by metrics=[nll]"
     assert "Traceback" not in errors
     after = run.metrics()
     assert "test/elbo_seconds" in after

@@ -9,6 +9,7 @@ from vae_lightning.command_line.commands import run_command, take, take_opening
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.errors import UserError, plain_lines
+from vae_lightning.machine.interruption import undivided
 from vae_lightning.machine.process import run_as_program
 
 
@@ -28,13 +29,13 @@ def _evaluate(config: DictConfig) -> None:
     out, wanted = take(settings, "out", "metrics").values()
     nodes = {name: settings[name] for name in _chosen(settings, wanted)}
     check_early(nodes)
-    # Imported here: `--help`, and what is refused, must be answered without torch.
-    from vae_lightning.machine.hardware import flush_denormals
-    from vae_lightning.machine.world import joined_world
-    from vae_lightning.metrics.evaluation import Evaluation
-    from vae_lightning.runs.trained import open_trained
+    with undivided():  # imported here: `--help`, and what is refused, must be answered without torch
+        from vae_lightning.machine.hardware import flush_denormals
+        from vae_lightning.machine.world import joined_world
+        from vae_lightning.metrics.evaluation import Evaluation
+        from vae_lightning.runs.trained import open_trained
 
-    metrics = {name: instantiate(node, name) for name, node in nodes.items()}
+        metrics = {name: instantiate(node, name) for name, node in nodes.items()}
     flush_denormals()
     with joined_world(opening["device"]) as world:
         run = checked(open_trained, opening)

@@ -11,6 +11,7 @@ from vae_lightning.command_line.commands import run_command, take, take_opening
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.errors import UserError, one_line
+from vae_lightning.machine.interruption import undivided
 from vae_lightning.machine.process import run_as_program
 
 
@@ -37,13 +38,13 @@ def _generate(config: DictConfig) -> None:
             "invert=true: inverts images of your own, and none are given; give images=, with a mode that takes them"
         )
     check_early(settings)
-    # Imported here: `--help`, and what is refused, must be answered without torch.
-    from vae_lightning.exports.saving import save_picture
-    from vae_lightning.pictures.picture import Picture
-    from vae_lightning.runs.generated import output_folder, own_folder
-    from vae_lightning.runs.trained import open_trained
+    with undivided():  # imported here: `--help`, and what is refused, must be answered without torch
+        from vae_lightning.exports.saving import save_picture
+        from vae_lightning.pictures.picture import Picture
+        from vae_lightning.runs.generated import output_folder, own_folder
+        from vae_lightning.runs.trained import open_trained
 
-    made = instantiate(settings, "")
+        made = instantiate(settings, "")
     run = checked(open_trained, opening)
     run = replace(checked(run.with_label, {"label": label}), invert=invert)
     if out is not None:

@@ -37,6 +37,21 @@ def test_a_line_an_epoch_where_there_is_no_terminal(fit, capsys):
         assert re.fullmatch(pattern, line), line
 
 
+def test_a_long_epoch_has_lines_of_its_own_where_there_is_no_terminal(fit, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.0)
+    fit(ProgressBar(), enable_progress_bar=True)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "%" in line]
+    assert len(lines) > 3
+    assert all(re.fullmatch(r"epoch \d/3  \d+%  left: epoch \d:\d\d, run \d:\d\d", line) for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(0.12345, "0.1235"), (101.23, "101.2"), (18_200.4, "18200"), (-1.07e34, "-1.07e+34")]
+)
+def test_figures_are_short_whatever_they_are(value, told):
+    assert progress._short(value) == told
+
+
 def test_an_epoch_without_validation_shows_no_older_elbo(fit, capsys):
     fit(ProgressBar(), enable_progress_bar=True, check_val_every_n_epoch=2)
     assert ["val elbo" in line for line in capsys.readouterr().out.splitlines()] == [False, True, False]

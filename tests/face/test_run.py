@@ -250,6 +250,6 @@ def test_images_that_are_far_from_the_runs_are_warned_of_once_and_can_be_inverte
         method(images[1:])
     (warning,) = told()  # of four calls
     assert warning.startswith("images: mean 0.")
-    assert warning.endswith("inverted (invert=True) they would fit")
+    assert warning.endswith("inverted (open_run(..., invert=True)) they would fit")
     with pytest.raises(ValueError, match=r"^invert: expected True or False, got 'yes'$"):
         inspect.unwrap(open_run)(digits_run.path, invert="yes")

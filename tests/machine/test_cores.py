@@ -42,6 +42,11 @@ def test_a_thread_for_each_core_that_is_free(taken, threads):
         )
 
 
+def test_more_threads_than_cores_are_told():
+    told = take_threads(9, taking(0.0))
+    assert told == "trainer.num_threads=9: more threads than the 8 cores here, which slows all of them down"
+
+
 def test_what_the_user_says_counts(monkeypatch):
     assert take_threads(3, taking(8.0)) is None
     assert torch.get_num_threads() == 3

@@ -42,6 +42,14 @@ def test_a_signal_that_is_put_off_is_raised_when_it_is_heeded(number, code):
         assert interruption.asked() == 0
 
 
+@BOTH
+def test_what_is_undivided_is_done_before_it_is_interrupted(number, code):
+    done = []
+    with pytest.raises(Interrupted) as interrupt, interruptible(), interruption.undivided():
+        done.extend([send(number), "import"])
+    assert (exit_code(interrupt.value), done) == (code, [None, "import"])
+
+
 def test_what_was_heeded_or_put_off_elsewhere_puts_nothing_off():
     interruption.put_off()  # where nobody listens
     with pytest.raises(Interrupted), interruptible():

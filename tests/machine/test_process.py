@@ -6,7 +6,7 @@ import sys
 import pytest
 
 PROGRAM = """
-import atexit, sys, threading, time
+import atexit, signal, sys, threading, time
 from vae_lightning.machine.process import run_as_program
 
 def late():
@@ -29,6 +29,7 @@ run_as_program(main)
         ("pass", 0, ""),
         ("sys.exit()", 0, ""),
         ("sys.exit(130)", 130, ""),
+        ("atexit.register(signal.raise_signal, signal.SIGINT); sys.exit(130)", 130, ""),  # Ctrl-C once more
         ("sys.exit('a reason')", 1, "a reason\n"),
     ],
 )

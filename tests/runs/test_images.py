@@ -15,6 +15,7 @@ from vae_lightning.runs.images import (
     short_names,
     stream_files,
     stream_split,
+    tell_of_cuts,
 )
 
 
@@ -41,6 +42,19 @@ def refusal(call, *arguments, **options) -> str:
 
 
 # Files
+
+
+def test_what_is_cut_off_is_told(digits, tmp_path, told):
+    for name, size in {"tall": (30, 40), "square": (28, 28), "nearly": (100, 101)}.items():
+        Image.new("L", size).save(tmp_path / f"{name}.png")
+    tell_of_cuts([tmp_path / "square.png", tmp_path / "nearly.png", tmp_path / "none.png"])
+    assert told() == []
+    Choice(images=str(tmp_path / "tall.png")).read(digits)
+    tell_of_cuts([tmp_path / "square.png", Image.new("L", (9, 6))])
+    assert [line for line in told() if "square" in line] == [
+        "images: a picture of 30 x 40 pixels is no square: the middle 30 x 30 is taken",
+        "images: 1 of 2 pictures, the first one of 9 x 6 pixels is no square: the middle 6 x 6 is taken",
+    ]
 
 
 def test_files_come_as_given_and_folders_in_the_order_of_their_names(album, monkeypatch):

@@ -55,8 +55,8 @@ def test_a_run_that_has_recorded_nothing_warns_of_nothing(digits, own):
 
 def test_what_is_wrong_with_images_is_found_by_trying(digits, own):
     pale, paper = line(digits, own[:8] / 5), line(digits, 0.8 - 0.5 * own[:8])
-    assert pale.endswith("): with full contrast (PIL.ImageOps.autocontrast) they would fit")
-    assert paper.endswith("): inverted (invert=true) and with full contrast (PIL.ImageOps.autocontrast) they would fit")
+    assert pale.endswith("): with full contrast at 28 x 28 pixels (light evened, bolder lines) they would fit")
+    assert paper.endswith(" pixels (light evened, bolder lines) they would fit")
     small = Cure(False, False, 0.65)(own[:8]).roll((4, 4), (2, 3))  # in a corner
     assert "centred at 1.5 times their size" in line(digits, small)
     assert "centred" not in line(digits, small, "mean", "spread")  # which do not tell where in the frame it lies

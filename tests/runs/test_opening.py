@@ -11,10 +11,13 @@ from vae_lightning.runs.resuming import run_to_resume
 from vae_lightning.runs.trained import open_trained
 
 
-def begun(folder: Path, time: float, config: bool = True) -> Path:
+def begun(folder: Path, time: float, config: bool = True, checkpoint: bool = True) -> Path:
     folder.mkdir(parents=True)
     (folder / "status.json").write_text("{}")
     os.utime(folder / "status.json", (time, time))
+    if checkpoint:
+        (folder / "checkpoints").mkdir()
+        (folder / "checkpoints/last.ckpt").touch()
     if config:
         (folder / "config.yaml").write_text("name: x")
     return folder
@@ -26,6 +29,7 @@ def test_the_latest_is_the_one_whose_status_has_changed_last(tmp_path):
     job = begun(tmp_path / "sweeps/2026-01-01/09_b/3", 300)
     begun(tmp_path / "2026-01-02/11_c", 200)
     begun(tmp_path / "2026-01-02/12_d", 400, config=False)  # still being checked
+    begun(tmp_path / "2026-01-02/12_f", 400, checkpoint=False)  # nothing of it can be opened
     (tmp_path / "2026-01-03/13_e").mkdir(parents=True)
     assert latest_run(tmp_path) == job
     mine = begun(tmp_path / "mine", 500)  # as run_dir=outputs/mine puts it
@@ -34,7 +38,7 @@ def test_the_latest_is_the_one_whose_status_has_changed_last(tmp_path):
 
 def test_latest_stands_for_a_run_unless_there_is_such_a_folder(tmp_path, monkeypatch, told):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"^run=latest: there is no run in outputs; name a run's directory$"):
+    with pytest.raises(UserError, match=r"^run=latest: no run in outputs has a checkpoint; name a run's directory$"):
         named_run("latest", "run")
     begun(tmp_path / "outputs/2026-01-01/10_a", 1)
     assert named_run("latest", "run") == ("outputs/2026-01-01/10_a", None)

@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 
-from vae_lightning.callbacks.bar import Bar, Shown
+from vae_lightning.callbacks.bar import Bar, Shown, clock
 from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.callbacks.time_left import TimeLeft
 from vae_lightning.errors import require_at_least
@@ -22,6 +22,7 @@ log = logging.getLogger("vae_lightning")  # goes to the terminal, above the bar,
 _FIGURES = {"loss": "train/loss", "elbo": "train/elbo"}
 _READ_EVERY_S = 0.25  # what is read waits for the device
 _TOLD_AFTER_S = 2.0
+_LINE_EVERY_S = 30.0  # where there is no bar, and an epoch takes longer
 
 
 class ProgressBar(LightningProgressBar):
@@ -30,7 +31,8 @@ class ProgressBar(LightningProgressBar):
         epoch 3/20 ━━━━━╸    61%  loss 101.2  18,200 img/s  left: epoch 0:04, run 1:12
 
     It also shows a validation, the test, and which picture is being drawn. Where stdout is a file or a pipe there is no
-    bar, only the lines, and one for each picture after the last epoch that takes more than two seconds:
+    bar, only the lines, one every half minute within a longer epoch, and one for each picture after the last epoch that
+    takes more than two seconds:
 
         epoch 3/20  train loss 101.2  val elbo -99.8  18200 images/s  4.1 s
 
@@ -53,6 +55,7 @@ class ProgressBar(LightningProgressBar):
         self._time_left = TimeLeft()
         self._epoch_start = 0.0
         self._read_at = 0.0
+        self._told_at = 0.0
         self._validated = False
         self._num_batches = 0
 
@@ -72,7 +75,7 @@ class ProgressBar(LightningProgressBar):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         if self._is_enabled and trainer.is_global_zero and can_be_drawn_on(sys.stdout):
-            self._shown = Shown()
+            self._shown = Shown("testing" if stage == "test" else "starting")
             self._bar = Bar(self._shown)
             self._bar.start()
 
@@ -91,6 +94,7 @@ class ProgressBar(LightningProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._time_left = TimeLeft()
+        self._told_at = time.monotonic()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_start = time.perf_counter()
@@ -105,13 +109,25 @@ class ProgressBar(LightningProgressBar):
         before, self._num_batches = self._num_batches, self._num_batches + len(batch.images)
         self._time_left.count(self._num_batches)
         if self._bar is None:
+            self._tell_of_long_epoch(trainer)
             return
         self._show_training(trainer)
         due = before // self.refresh_rate != self._num_batches // self.refresh_rate
         if due and time.monotonic() - self._read_at >= _READ_EVERY_S:
             self._read(trainer)
 
+    def _tell_of_long_epoch(self, trainer: Trainer) -> None:
+        now = time.monotonic()
+        if now - self._told_at < _LINE_EVERY_S or not self._is_enabled or not trainer.is_global_zero:
+            return
+        self._told_at = now
+        total, epochs_left = self.total_train_batches, _epochs_left(trainer)
+        ends = zip(("epoch", "run"), self._time_left.ends(total, epochs_left), strict=True)
+        left = [f"{name} {clock(end - now)}" for name, end in ends if end is not None]
+        log.info("%s  %d%%  left: %s", _epoch(trainer), 100 * self._num_batches // max(total, 1), ", ".join(left))
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._told_at = time.monotonic()
         if trainer.is_global_zero:
             log.info(self._line(trainer))
         if self._bar is not None:
@@ -123,9 +139,7 @@ class ProgressBar(LightningProgressBar):
     def _show_training(self, trainer: Trainer) -> None:
         shown, total = self._shown, self.total_train_batches
         shown.task, shown.done, shown.total = _epoch(trainer), self._num_batches, total
-        epochs = trainer.max_epochs or -1
-        epochs_left = epochs - trainer.current_epoch - 1 if epochs > 0 else None
-        shown.epoch_ends, shown.run_ends = self._time_left.ends(total, epochs_left)
+        shown.epoch_ends, shown.run_ends = self._time_left.ends(total, _epochs_left(trainer))
 
     def _read(self, trainer: Trainer) -> None:
         metrics = trainer.callback_metrics
@@ -219,8 +233,16 @@ def _epoch(trainer: Trainer) -> str:
     return f"epoch {trainer.current_epoch + 1}{total}"
 
 
+def _epochs_left(trainer: Trainer) -> int | None:
+    """After this one; None where there is no end."""
+    epochs = trainer.max_epochs or -1
+    return epochs - trainer.current_epoch - 1 if epochs > 0 else None
+
+
 def _short(value: Any) -> str:
-    """About four digits: 0.1234, 101.2, 18200."""
+    """About four digits: 0.1234, 101.2, 18200, 1.072e+34."""
     number = float(value)
+    if abs(number) >= 1e7:
+        return f"{number:.4g}"
     decimals = 0 if abs(number) >= 10_000 else 1 if abs(number) >= 10 else 4
     return f"{number:.{decimals}f}"

@@ -55,6 +55,14 @@ def decode_image(
     return np.asarray(fitted).reshape(image_size, image_size, channels)
 
 
+def stated_size(picture: str | PathLike[str] | Image.Image, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height that a picture says it has, before it is turned upright; raises as `decode_image`."""
+    if isinstance(picture, Image.Image):
+        return picture.size
+    with _open_regular(picture) as file, _identified(file, max_pixels) as image:
+        return image.size
+
+
 def decode_grey_square(
     path: str | PathLike[str] | Image.Image, max_pixels: int = MAX_PIXELS
 ) -> UInt8[np.ndarray, "side side"]:

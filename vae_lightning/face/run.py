@@ -219,7 +219,7 @@ class Run:
 
     def _look_over(self, x: Float32[Tensor, "N C H W"], told: Int64[Tensor, " N"] | None) -> None:
         """Tell of images that are far from those that the model has learned, of the same trouble once."""
-        likeness = Likeness(self._opened, self._opened.usual, f"invert={not self._opened.invert}")
+        likeness = Likeness(self._opened, self._opened.usual, f"open_run(..., invert={not self._opened.invert})")
         strange = likeness.look(x, told)
         if strange is not None and (trouble := (strange.figures, strange.cure)) not in self._told_of:
             self._told_of.add(trouble)

@@ -18,7 +18,7 @@ from vae_lightning.building.trust import Trust
 from vae_lightning.errors import UserError
 from vae_lightning.machine.environment import environment
 from vae_lightning.machine.hardware import num_cpus
-from vae_lightning.machine.interruption import Interrupted, exit_code, interruptible
+from vae_lightning.machine.interruption import Interrupted, exit_code, interruptible, undivided
 from vae_lightning.machine.process import run_as_program
 from vae_lightning.machine.world import given_world
 from vae_lightning.runs.records import GONE, RunDir
@@ -194,7 +194,9 @@ def _held(run_dir: RunDir, parent: int | None) -> Iterator[None]:
 
 def _train(run_dir: RunDir, label: str, resume: bool, trusted: Trust | None) -> None:
     from vae_lightning.launch.output import configure_logging, labelled_output
-    from vae_lightning.training.run import build, run
+
+    with undivided():
+        from vae_lightning.training.run import build, run
 
     if label:
         labelled_output(label)

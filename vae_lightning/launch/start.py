@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vae_lightning.building.early import check_early
 from vae_lightning.building.trust import Trust
 from vae_lightning.launch.children import train_in_children
+from vae_lightning.machine.interruption import undivided
 from vae_lightning.machine.world import World, joined_world
 from vae_lightning.runs.directories import check_new_place, reserved
 from vae_lightning.runs.records import RunDir
@@ -51,6 +52,7 @@ def start(config: dict[str, Any], overrides: list[str], path: Path) -> RunDir | 
     refuse_early(config)
     check_new_place("run_dir", path)
     check_one_beginning(config, overrides)
+    _import_training()
     with joined_world(config["trainer"]["accelerator"]) as world, ExitStack() as held:
         with ExitStack() as until_checked:
             run_dir = world.agree(lambda: until_checked.enter_context(reserved(path)))
@@ -66,11 +68,18 @@ def resume(config: dict[str, Any], overrides: list[str], run_dir: RunDir, *, tru
     Raises:
         UserError: as `start`; or another process is training the run, in which nothing has been changed then.
     """
+    _import_training()
     with joined_world(config["trainer"]["accelerator"]) as world, ExitStack() as held:
         world.agree(lambda: held.enter_context(locked(run_dir.path, f"resume={run_dir.path}")))
         parts = prepared(world, config, run_dir, resume=True, trusted=trusted)
         _train(world, parts, run_dir.overrides() + overrides, trusted)
     return run_dir if world.rank == 0 else None
+
+
+def _import_training() -> None:
+    """PyTorch and Lightning, seconds of imports, once it is known that they are needed."""
+    with undivided():
+        import vae_lightning.training.run  # noqa: F401
 
 
 def prepared(

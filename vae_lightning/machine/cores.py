@@ -48,13 +48,13 @@ def take_threads(wanted: Any, others: OtherProcesses, before: Any = None) -> str
         before: how many a run had that is gone on with: with others its sums would differ in their last digits.
 
     Returns:
-        a line that tells of fewer threads than cores, None where there is nothing to tell.
+        a line that tells of fewer threads than cores, or of more; None where there is nothing to tell.
     """
     import torch
 
     if wanted != "auto":
         torch.set_num_threads(wanted)
-        return None
+        return _too_many(wanted) if wanted > num_cpus() else None
     if any(os.environ.get(name) for name in _THREADS_SET) or torch.get_num_threads() == 1:
         return None
     if type(before) is int and 1 <= before <= num_cpus():
@@ -69,3 +69,7 @@ def take_threads(wanted: Any, others: OtherProcesses, before: Any = None) -> str
         f"other processes take {taken:.1f} of {num_cpus()} cores, so this one computes with {free} "
         f"{'thread' if free == 1 else 'threads'}; trainer.num_threads={num_cpus()} takes them all"
     )
+
+
+def _too_many(threads: int) -> str:
+    return f"trainer.num_threads={threads}: more threads than the {num_cpus()} cores here, which slows all of them down"

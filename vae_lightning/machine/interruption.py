@@ -102,6 +102,16 @@ def heed() -> None:
         raise Interrupted(_heard.number)
 
 
+@contextmanager
+def undivided() -> Iterator[None]:
+    """Have signals wait for the end of the block: an import that is broken off leaves half of a module behind."""
+    put_off()
+    try:
+        yield
+    finally:
+        heed()
+
+
 def _handle(number: int, _: Any) -> None:
     first = not _heard.number
     if first:

@@ -4,6 +4,7 @@ import atexit
 import gc
 import io
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 _ALLOCATIONS = 20_000  # between two looks for garbage
+_INTERRUPTED = (130, 143)  # by Ctrl-C, by SIGTERM
 _WRITERS = {io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom}
 
 
@@ -32,6 +34,8 @@ def run_as_program(main: Callable[[], None]) -> NoReturn:
     if isinstance(status, str):
         print(status, file=sys.stderr)
         status = 1
+    if status in _INTERRUPTED:  # which has been told: Ctrl-C once more must not break off what is still written
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     _flush_open_files()

@@ -13,6 +13,7 @@ from vae_lightning.disk.files import load_json, read_text, write_atomically
 from vae_lightning.disk.locks import alone_in
 from vae_lightning.errors import UserError, require_at_least
 from vae_lightning.machine.hardware import keep_freed_memory
+from vae_lightning.machine.interruption import Interrupted, number_of
 from vae_lightning.machine.world import World
 from vae_lightning.metrics.record import flat, paragraph, replaced
 from vae_lightning.metrics.score import Metric, Score
@@ -78,11 +79,16 @@ class Evaluation:
             metric.check(subject)
         if world.rank == 0:
             checkpoint = f"{run.context} ({run.checkpoint}), {SPLIT_NAMES[self.split]} images, seed {seed}"
-            tell(f"\n{checkpoint}\n{run.kind}\n")
+            names = ", ".join(metrics)
+            fewer = f"; fewer by metrics=[{','.join(list(metrics)[:2])}]" if len(metrics) > 2 else ""
+            tell(f"\n{checkpoint}\n{run.kind}\ncomputed now: {names}{fewer}\n")
         facts = {"seed": seed, "checkpoint": run.checkpoint, "epoch": run.epoch}
         places: dict[Path, None] = {}
         for name, metric in metrics.items():
-            score = {name: _timed(metric, subject, facts)}
+            try:
+                score = {name: _timed(metric, subject, facts)}
+            except KeyboardInterrupt as interrupt:
+                raise _interrupted(interrupt, list(metrics), name) from None
             if world.rank == 0:
                 record = {f"{self.split}/kind": run.kind} | flat(score, self.split)
                 place = path if out is not None else _still_apt(path, run)
@@ -91,6 +97,13 @@ class Evaluation:
                 tell(f"{paragraph(score[name], self.split)}\n")
         if world.rank == 0:
             tell(f"recorded in {' and '.join(map(str, places))}")
+
+
+def _interrupted(interrupt: KeyboardInterrupt, names: list[str], broken_off: str) -> Interrupted:
+    """What is recorded already, and how to have the rest."""
+    done, rest = names[: names.index(broken_off)], names[names.index(broken_off) :]
+    kept = f"{', '.join(done)} recorded; " if done else ""
+    return Interrupted(number_of(interrupt), f"{kept}the rest by metrics=[{','.join(rest)}]")
 
 
 def _timed(metric: Metric, subject: Subject, facts: dict[str, Any]) -> Score:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,8 +12,10 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
+from PIL import Image
 from torch import Tensor
 
+from vae_lightning.data.decode import stated_size
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.data.loader import ImageBatch, seeded_generator
 from vae_lightning.data.picture_files import find_pictures
@@ -23,6 +26,9 @@ from vae_lightning.runs.source import Source
 Split = Literal["train", "val", "test"]
 Files = str | Sequence[str]
 log = logging.getLogger("vae_lightning")
+
+_LOOKED_AT = 64  # pictures whose shape is looked at
+_NEARLY_SQUARE = 1.02  # of the shorter side; what is cut off then is no part of anything
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
@@ -62,6 +68,7 @@ class Choice:
         if self.images is not None:
             files = picture_files(self.images)
             self._check_number("images", len(files))
+            tell_of_cuts(files)
             read = run.own(run.preprocessing.read_images(files))
             return ImageBatch(read, torch.arange(len(read)), None)
         if self.indices is not None:
@@ -106,6 +113,25 @@ class NamedImages:
         return named if self.labels is None else named | {"label": self.labels}
 
 
+def tell_of_cuts(pictures: Sequence[Path | Image.Image]) -> None:
+    """Log a line where pictures are no squares and lose what lies beside their middle; looks at the first of them."""
+    first, sizes = pictures[:_LOOKED_AT], []
+    for picture in first:
+        with suppress(Exception):  # one that can't be read is told by who reads it
+            sizes.append(stated_size(picture))
+    cut = [size for size in sizes if max(size) > _NEARLY_SQUARE * min(size)]
+    if cut:
+        width, height = cut[0]
+        many = "a picture" if len(first) == 1 else f"{len(cut)} of {len(first)} pictures, the first one"
+        log.warning(
+            "images: %s of %d x %d pixels is no square: the middle %d x %d is taken",
+            many,
+            width,
+            height,
+            *[min(cut[0])] * 2,
+        )
+
+
 def own_images(run: Source, images: Files, num_images: int, seed: int) -> NamedImages:
     """The user's pictures; of more than so many that number of them, drawn by the seed.
 
@@ -121,6 +147,7 @@ def own_images(run: Source, images: Files, num_images: int, seed: int) -> NamedI
         log.info("%s of %s pictures, drawn by the seed", f"{num_images:,}", f"{len(files):,}")
         chosen = torch.randperm(len(files), generator=seeded_generator("pictures", seed))[:num_images]
         files, names = ([given[index] for index in sorted(chosen.tolist())] for given in (files, names))
+    tell_of_cuts(files)
     batches = list(stream_files(run, files, names, set(given_paths(images)), 500, unreadable))
     if unreadable:
         log.warning(

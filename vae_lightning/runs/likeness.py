@@ -120,7 +120,9 @@ class Likeness:
         if cure is None:
             return f"nothing that was tried would make them fit; {_KIND}"
         inverted = f"inverted ({self.turned})" if cure.invert else None
-        stretched = "with full contrast (PIL.ImageOps.autocontrast)" if cure.stretch else None
+        size = " x ".join(map(str, chosen.images.shape[2:]))
+        # Tried on what is left of a picture at this size: thin lines are grey there, however black in the file.
+        stretched = f"with full contrast at {size} pixels (light evened, bolder lines)" if cure.stretch else None
         sized = (
             None if cure.size is None else "centred" if cure.size == 1 else f"centred at {cure.size:g} times their size"
         )

@@ -64,7 +64,7 @@ def named_run(path: str, key: str, output_dir: str = "outputs") -> tuple[str, st
             raise UserError(f"{key}={LATEST}: ranks might find different ones; name the run's directory")
         latest = latest_run(Path(output_dir))
         if latest is None:
-            raise UserError(f"{key}={LATEST}: there is no run in {output_dir}; name a run's directory")
+            raise UserError(f"{key}={LATEST}: no run in {output_dir} has a checkpoint; name a run's directory")
         log.info("%s=%s: %s", key, LATEST, latest)
         return str(latest), None
     file = Path(path)
@@ -75,11 +75,15 @@ def named_run(path: str, key: str, output_dir: str = "outputs") -> tuple[str, st
 
 
 def latest_run(output_dir: Path) -> Path | None:
-    """The run directory below the folder of all runs, a sweep's job among them, whose status has changed last."""
+    """The run directory below the folder of all runs, a sweep's job among them, whose status has changed last.
+
+    One without a checkpoint, which can be neither opened nor gone on with, does not count.
+    """
     with_times = []
     for status in (file for pattern in _RUNS for file in output_dir.glob(pattern)):
         with suppress(OSError):  # a run that was refused is removed again
-            if (status.parent / "config.yaml").is_file():
+            has_checkpoint = any((status.parent / CHECKPOINTS).glob("*.ckpt"))
+            if has_checkpoint and (status.parent / "config.yaml").is_file():
                 with_times.append((status.stat().st_mtime, status.parent))
     return max(with_times)[1] if with_times else None
 
