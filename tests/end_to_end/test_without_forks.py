@@ -11,6 +11,7 @@ from vae_lightning.runs.records import RunDir
 ROOT = Path(__file__).parents[2]
 LACKING = """
 import os, signal, sys
+import psutil  # whose part for this system needs them; there it has another
 for module, names in {signal: ["SIGHUP", "SIGQUIT"], os: ["fork", "forkpty", "setsid", "killpg", *OTHERS]}.items():
     for name in names:
         delattr(module, name)
