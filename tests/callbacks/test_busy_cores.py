@@ -1,5 +1,6 @@
 """A training with threads for cores that others take is told so, once."""
 
+import time
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -15,25 +16,27 @@ from vae_lightning.callbacks.busy_cores import BusyCores
 def epochs(monkeypatch, told):
     """Lets epochs pass with so many threads while others take so many of 4 cores, and returns what is logged."""
 
-    def pass_by(num_threads: int, *taken: float, device: str = "cpu") -> list[str]:
+    def pass_by(num_threads: int, *taken: float, device: str = "cpu", seconds: float = 0.0) -> list[str]:
         monkeypatch.setattr(busy_cores, "num_cpus", lambda: 4)
         monkeypatch.setattr(torch, "get_num_threads", lambda: num_threads)
         trainer, module = Mock(Trainer), Mock(LightningModule)
         trainer.strategy.root_device = torch.device(device)
-        callback = BusyCores()
+        callback, seen = BusyCores(), []
         for cores in taken:
             monkeypatch.setattr(busy_cores, "OtherProcesses", lambda c=cores: SimpleNamespace(cores_taken=lambda: c))
             callback.on_train_epoch_start(trainer, module)
+            time.sleep(seconds)
+            seen.append(len(told()))
             callback.on_train_epoch_end(trainer, module)
-        return told()
+        return told() if not seconds else seen
 
     return pass_by
 
 
 def test_it_is_told_once(epochs):
     assert epochs(4, 0.1, 2.6, 2.6) == [
-        "other processes took 2.6 of 4 cores in this epoch, beside the 4 threads of this training: "
-        "trainer.num_threads=1 may be faster"
+        "other processes take 2.6 of 4 cores, beside the 4 threads of this training: it may be faster gone on with "
+        "(Ctrl-C, and what it says) by trainer.num_threads=1"
     ]
 
 
@@ -42,3 +45,8 @@ def test_it_is_told_once(epochs):
 )
 def test_nothing_is_told_where_there_is_room(epochs, num_threads, taken, device):
     assert epochs(num_threads, taken, taken, device=device) == []
+
+
+def test_within_a_long_epoch_it_is_told_before_its_end(epochs, monkeypatch):
+    monkeypatch.setattr(busy_cores, "_LOOK_AFTER_S", 0.05)
+    assert epochs(4, 2.6, seconds=0.5) == [1]

@@ -31,7 +31,10 @@ def test_options_come_before_all_overrides(arguments, expected):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a=1", "--foo"], "unrecognized arguments: --foo; --hydra-help lists the options"),
+        (
+            ["a=1", "--foo"],
+            "unrecognized arguments: --foo; a setting is key=value, without dashes, and --hydra-help lists the options",
+        ),
         (["a=1", "--config-dir"], "--config-dir: a value is missing; --hydra-help lists the options"),
         (["--cfg", "x"], "argument --cfg/-c: invalid choice: 'x'"),
     ],

@@ -146,3 +146,9 @@ def test_pictures_that_were_shrunk_are_told(tmp_path, monkeypatch):
     whole = module.embed
     monkeypatch.setattr(module, "embed", lambda files: whole(files, budget=20_000))
     assert "1 of 6 are reduced in size, quality or number of frames" in page_of(sweep).text
+
+
+def test_a_page_without_curves_says_what_writes_them(tmp_path):
+    write_run(tmp_path / "1", {"seed": 1}, [], figures(-100))
+    page = page_html(Comparison(read_runs([tmp_path / "1"])), "Runs", tmp_path)
+    assert "None of these runs has curves in its <code>metrics.csv</code>, which <code>logger=csv</code> writes" in page

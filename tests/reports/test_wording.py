@@ -20,6 +20,11 @@ def test_the_standard_error_has_the_decimals_of_its_figure():
     assert with_stderr(None, 0.25) == "-"
 
 
+def test_of_huge_figures_the_size_is_told():
+    assert nats(-1.0722e34) == "-1.07e+34"
+    assert with_stderr(-1.0722e34, 2.5e33) == "-1.07e+34 ± 2.5e+33"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

@@ -1,6 +1,7 @@
 """Tells when other processes take the cores that a training on the CPU has its threads for."""
 
 import logging
+from threading import Timer
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -10,31 +11,46 @@ from vae_lightning.machine.hardware import num_cpus
 
 log = logging.getLogger("vae_lightning")
 _WORTH_TELLING = 0.5  # cores
+_LOOK_AFTER_S = 30.0
 
 
 class BusyCores(Callback):
-    """Logs one line after the first epoch in which this process and others together wanted more cores than there are.
+    """Logs one line when this process and others together want more cores than there are: after an epoch, or half a
+    minute after it began.
 
     A training with one thread is told nothing: it loses no more than its share.
     """
 
     def __init__(self) -> None:
         self._others: OtherProcesses | None = None
+        self._timer = Timer(0, lambda: None)
         self._has_told = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         on_cpu = trainer.strategy.root_device.type == "cpu"
-        several = on_cpu and torch.get_num_threads() > 1 and not self._has_told
-        self._others = OtherProcesses() if several else None
+        if not on_cpu or torch.get_num_threads() == 1 or self._has_told or not trainer.is_global_zero:
+            return
+        self._others = OtherProcesses()
+        self._timer = Timer(_LOOK_AFTER_S, self._look)
+        self._timer.daemon = True
+        self._timer.start()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._others is None:
+        self._timer.cancel()
+        self._look()
+        self._others = None
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        if self._others is None or self._has_told:
             return
         threads, taken = torch.get_num_threads(), self._others.cores_taken()
         if taken >= _WORTH_TELLING and threads + taken >= num_cpus() + _WORTH_TELLING:
             self._has_told = True
             log.warning(
-                "other processes took %.1f of %d cores in this epoch, beside the %d threads of this training: "
-                "trainer.num_threads=%d may be faster",
+                "other processes take %.1f of %d cores, beside the %d threads of this training: it may be faster gone "
+                "on with (Ctrl-C, and what it says) by trainer.num_threads=%d",
                 *(taken, num_cpus(), threads, max(1, int(num_cpus() - taken + 0.5))),
             )

@@ -47,4 +47,5 @@ def _takes_value(option: str) -> bool:
 
 
 def _refuse(message: str) -> NoReturn:
-    raise UserError(f"{message}; --hydra-help lists the options")
+    settings = "a setting is key=value, without dashes, and " if message.startswith("unrecognized") else ""
+    raise UserError(f"{message}; {settings}--hydra-help lists the options")

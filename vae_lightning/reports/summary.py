@@ -113,7 +113,7 @@ def _row(ranking: Ranking, record: RunRecord, keys: list[str], room: int, has_ta
 def _status(record: RunRecord, room: int) -> str:
     """The status and as much of the reason as there is room for, beside the longest status."""
     status = shortened(record.status, 11)
-    reason = shortened(record.reason, room - len(": ")) if room else ""
+    reason = shortened(record.reason, room - len(": ")) if record.reason and room > len(": ...") else ""
     return f"{status}: {reason}" if reason else status
 
 

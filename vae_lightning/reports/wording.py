@@ -1,20 +1,25 @@
 """How figures and reasons read, on the terminal and on the page."""
 
 _LARGE = 10_000
+_HUGE = 1e9  # of a training that has come apart: its size is all that is worth the room
 
 
 def nats(value: float | None, missing: str = "-") -> str:
     """Nats per image: two decimals below 10,000, none above, where the standard error is larger than they are."""
     if value is None:
         return missing
-    return f"{value:,.2f}" if abs(value) < _LARGE else f"{value:,.0f}"
+    return _written(value, 2 if abs(value) < _LARGE else 0)
 
 
 def with_stderr(value: float | None, stderr: float | None, sign: str = "±") -> str:
     """A figure with its standard error, as in `-97.15 ± 0.25`."""
     if value is None or stderr is None:
         return nats(value)
-    return f"{nats(value)} {sign} {stderr:,.{0 if abs(value) >= _LARGE else 2}f}"
+    return f"{nats(value)} {sign} {_written(stderr, 0 if abs(value) >= _LARGE else 2)}"
+
+
+def _written(value: float, decimals: int) -> str:
+    return f"{value:,.{decimals}f}" if abs(value) < _HUGE else f"{value:.3g}"
 
 
 def whole(value: float | None) -> str:
