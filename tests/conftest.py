@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import functools
+import gc
 import logging
 import os
 import signal
@@ -150,3 +151,18 @@ def real_data() -> Path:
     if not root:
         pytest.skip("VAE_LIGHTNING_DATA is not set: no MNIST and no anime faces at hand")
     return Path(root)
+
+
+def pytest_collection_modifyitems(items):
+    """Long tests come first, so that at the end no worker is left with one while the others have none."""
+    items.sort(key=lambda item: item.path.parent.name != "end_to_end" and item.path.name != "test_soak.py")
+
+
+def pytest_collection_finish(session):
+    """What the imports have made stays for good: a look for garbage needs not look at it again each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure(config):
+    gc.unfreeze()  # else a library tells at the end what it takes for leaks

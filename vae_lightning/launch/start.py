@@ -8,7 +8,7 @@ from vae_lightning.building.early import check_early
 from vae_lightning.building.trust import Trust
 from vae_lightning.launch.children import train_in_children
 from vae_lightning.machine.interruption import undivided
-from vae_lightning.machine.world import World, joined_world
+from vae_lightning.machine.world import World, given_world, joined_world
 from vae_lightning.runs.directories import check_new_place, reserved
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import check_one_beginning
@@ -49,7 +49,8 @@ def start(config: dict[str, Any], overrides: list[str], path: Path) -> RunDir | 
     Raises:
         UserError: a config that can't work, of which nothing is left behind; or a run that failed.
     """
-    refuse_early(config)
+    if given_world().size == 1:  # ranks find the same one after another, and agree on it below
+        refuse_early(config)
     check_new_place("run_dir", path)
     check_one_beginning(config, overrides)
     _import_training()

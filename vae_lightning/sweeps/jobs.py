@@ -84,7 +84,7 @@ def _run(job: Job, world: World) -> dict[str, Any] | None:
         if step == _FINISHED:
             return run_dir.metrics()
         with _recorded(run_dir):
-            if step == _NEW:
+            if step == _NEW and world.size == 1:
                 refuse_early(job.config)
             if world.size > 1:
                 _train_here(world, run_dir, step == _RESUMED)
