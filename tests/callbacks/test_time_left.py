@@ -48,6 +48,14 @@ def test_the_first_batches_which_set_everything_up_are_soon_forgotten(wait):
     assert left(estimate, 100, None) == [8, None]
 
 
+def begin(estimate, wait, first, *counts, seconds):
+    """An epoch begins after its first batches, and so many are counted each time that so many seconds have passed."""
+    estimate.begin_epoch(first)
+    for done in counts:
+        wait(seconds)
+        estimate.count(done)
+
+
 def test_an_epoch_has_its_validation_and_a_run_the_pictures_of_its_epochs(wait):
     estimate = TimeLeft()
     epoch(estimate, wait, seconds=4.0)
@@ -60,19 +68,13 @@ def test_an_epoch_has_its_validation_and_a_run_the_pictures_of_its_epochs(wait):
 
 def test_an_epoch_that_is_gone_on_with_counts_from_its_middle(wait):
     estimate = TimeLeft()
-    estimate.begin_epoch(60)
-    for done in (70, 80):
-        wait(2)
-        estimate.count(done)
+    begin(estimate, wait, 60, 70, 80, seconds=2)
     assert left(estimate, 100, 1) == [4, 4 + 20]
 
 
 def test_a_validation_within_an_epoch_slows_no_batches(wait):
     estimate = TimeLeft()
-    estimate.begin_epoch(0)
-    for done in (10, 20):
-        wait(1)
-        estimate.count(done)
+    begin(estimate, wait, 0, 10, 20, seconds=1)
     estimate.begin_validation()
     wait(60)
     estimate.end_validation()

@@ -44,7 +44,13 @@ def test_a_thread_for_each_core_that_is_free(taken, threads):
 
 def test_more_threads_than_cores_are_told():
     told = take_threads(9, taking(0.0))
-    assert told == "trainer.num_threads=9: more threads than the 8 cores here, which slows all of them down"
+    assert told == "trainer.num_threads=9: more than the 8 cores here, which slows all threads down"
+    assert torch.get_num_threads() == 9
+
+
+def test_a_run_of_a_large_machine_does_not_stand_still_on_a_small_one():
+    assert take_threads(99, taking(0.0)).endswith("which slows all threads down; 16 are taken")
+    assert torch.get_num_threads() == 16
 
 
 def test_what_the_user_says_counts(monkeypatch):

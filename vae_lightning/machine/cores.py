@@ -9,6 +9,7 @@ import psutil
 from vae_lightning.machine.hardware import num_cpus
 
 _SHORTEST_S = 0.2  # that says something: the kernel counts hundredths of a second
+_MOST_A_CORE = 2  # threads: with more, a run of a large machine would stand still on a small one
 _THREADS_SET = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -53,7 +54,7 @@ def take_threads(wanted: Any, others: OtherProcesses, before: Any = None) -> str
     import torch
 
     if wanted != "auto":
-        torch.set_num_threads(wanted)
+        torch.set_num_threads(min(wanted, _MOST_A_CORE * num_cpus()))
         return _too_many(wanted) if wanted > num_cpus() else None
     if any(os.environ.get(name) for name in _THREADS_SET) or torch.get_num_threads() == 1:
         return None
@@ -72,4 +73,6 @@ def take_threads(wanted: Any, others: OtherProcesses, before: Any = None) -> str
 
 
 def _too_many(threads: int) -> str:
-    return f"trainer.num_threads={threads}: more threads than the {num_cpus()} cores here, which slows all of them down"
+    most = _MOST_A_CORE * num_cpus()
+    taken = f"; {most} are taken" if threads > most else ""
+    return f"trainer.num_threads={threads}: more than the {num_cpus()} cores here, which slows all threads down{taken}"
