@@ -26,7 +26,7 @@ def check_hardware(config: dict[str, Any]) -> None:
     """Refuse what can't work on this machine, or in this world of ranks.
 
     Raises:
-        UserError: a GPU, a compiler or ranks that there are not, or a precision that the device can't compute in.
+        UserError: a GPU, a compiler, GPUs for SyncBatchNorm or nodes that there are not.
     """
     trainer = config["trainer"]
     if trainer["accelerator"] in ("gpu", "cuda") and native_accelerator("auto") == "cpu":
