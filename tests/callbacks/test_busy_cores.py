@@ -16,8 +16,11 @@ from vae_lightning.callbacks.busy_cores import BusyCores
 def epochs(monkeypatch, told):
     """Lets epochs pass with so many threads while others take so many of 4 cores, and returns what is logged."""
 
-    def pass_by(num_threads: int, *taken: float, device: str = "cpu", seconds: float = 0.0) -> list[str]:
+    def pass_by(
+        num_threads: int, *taken: float, device: str = "cpu", seconds: float = 0.0, shortest: float = 0.0
+    ) -> list[str]:
         monkeypatch.setattr(busy_cores, "num_cpus", lambda: 4)
+        monkeypatch.setattr(busy_cores, "_SHORTEST_S", shortest)
         monkeypatch.setattr(torch, "get_num_threads", lambda: num_threads)
         trainer, module = Mock(Trainer), Mock(LightningModule)
         trainer.strategy.root_device = torch.device(device)
@@ -50,3 +53,7 @@ def test_nothing_is_told_where_there_is_room(epochs, num_threads, taken, device)
 def test_within_a_long_epoch_it_is_told_before_its_end(epochs, monkeypatch):
     monkeypatch.setattr(busy_cores, "_LOOK_AFTER_S", 0.05)
     assert epochs(4, 2.6, seconds=0.5) == [1]
+
+
+def test_short_epochs_are_not_waited_for(epochs):
+    assert epochs(4, 2.6, 2.6, shortest=100.0) == []

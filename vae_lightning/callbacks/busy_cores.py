@@ -1,6 +1,7 @@
 """Tells when other processes take the cores that a training on the CPU has its threads for."""
 
 import logging
+import time
 from threading import Timer
 
 import torch
@@ -12,17 +13,19 @@ from vae_lightning.machine.hardware import num_cpus
 log = logging.getLogger("vae_lightning")
 _WORTH_TELLING = 0.5  # cores
 _LOOK_AFTER_S = 30.0
+_SHORTEST_S = 1.0  # of epochs that say something, one or several together
 
 
 class BusyCores(Callback):
-    """Logs one line when this process and others together want more cores than there are: after an epoch, or half a
-    minute after it began.
+    """Logs one line when this process and others together want more cores than there are: after an epoch, or after
+    some that take a second together, or half a minute after one began.
 
     A training with one thread is told nothing: it loses no more than its share.
     """
 
     def __init__(self) -> None:
         self._others: OtherProcesses | None = None
+        self._began = 0.0
         self._timer = Timer(0, lambda: None)
         self._has_told = False
 
@@ -30,15 +33,17 @@ class BusyCores(Callback):
         on_cpu = trainer.strategy.root_device.type == "cpu"
         if not on_cpu or torch.get_num_threads() == 1 or self._has_told or not trainer.is_global_zero:
             return
-        self._others = OtherProcesses()
+        if self._others is None:
+            self._others, self._began = OtherProcesses(), time.monotonic()
         self._timer = Timer(_LOOK_AFTER_S, self._look)
         self._timer.daemon = True
         self._timer.start()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._timer.cancel()
-        self._look()
-        self._others = None
+        if time.monotonic() - self._began >= _SHORTEST_S:  # else the watch goes on: nothing is waited for here
+            self._look()
+            self._others = None
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._timer.cancel()
