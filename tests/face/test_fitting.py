@@ -44,6 +44,7 @@ def surroundings() -> list[object]:
         GlobalHydra.instance().hydra,
         {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         threading.active_count(),
+        torch.get_num_threads(),
     ]
 
 
@@ -72,7 +73,7 @@ def test_it_leaves_the_process_as_it_was(tmp_path, monkeypatch):
     unchecked = inspect.unwrap(fit)  # what checks types while tests run draws which items of a list it looks at
     with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):  # a program of the caller's own
         before = surroundings()
-        run = unchecked(QUICK, device="cpu")
+        run = unchecked([*QUICK, "trainer.num_threads=2"], device="cpu")
         assert surroundings() == before
         with pytest.raises(UserError):
             unchecked([*QUICK, "model.latent_dim=0"])

@@ -25,14 +25,15 @@ _VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")  # which Lightning sets with 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Put back what training changes in this process: random numbers, logging, warnings, how small numbers are taken.
+    """Put back what training changes in this process: random numbers, logging, warnings, threads, how small numbers are
+    taken.
 
     Signal handlers are put back where they are set (`machine.interruption`).
     """
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         stack.enter_context(environment(**{name: os.environ.get(name) for name in _VARIABLES}))
-        for keep in (_logging, _random_numbers, _denormals, _backends):
+        for keep in (_logging, _random_numbers, _denormals, _backends, _threads):
             stack.callback(keep())
         yield
 
@@ -80,5 +81,14 @@ def _backends() -> Callable[[], None]:
     def restore() -> None:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn, benchmark
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+
+    return restore
+
+
+def _threads() -> Callable[[], None]:
+    number = torch.get_num_threads()
+
+    def restore() -> None:
+        torch.set_num_threads(number)
 
     return restore
