@@ -47,6 +47,8 @@ def measured(runs: list[Run], num_epochs: int) -> dict[Run, list[float]]:
     """Images per second of so many epochs of each run, after a first one; every second round goes backwards."""
     contenders = {run: Contender(*run[:3], num_epochs + 1, run[3]) for run in runs}
     for contender in contenders.values():
+        contender.ready()
+    for contender in contenders.values():
         contender.epoch()
     rates: dict[Run, list[float]] = {run: [] for run in runs}
     for epoch in range(num_epochs):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -84,6 +84,16 @@ CASES = {
         3200,
         flips=True,
     ),
+    "ladder": Case(
+        "ladder of three groups, MNIST",
+        (1, 28, 28),
+        0,
+        lambda shape: nn.Identity(),  # this project alone trains it
+        lambda latent_dim, shape: nn.Identity(),
+        ("data=mnist", "model=ladder"),
+        None,
+        flips=False,
+    ),
     "upsample": Case(
         "upsample, 150 x 150 x 3 faces",
         (3, 150, 150),
@@ -95,3 +105,4 @@ CASES = {
         flips=True,
     ),
 }
+CASES["conv5_long"] = replace(CASES["conv5"], num_images=25_600)  # an epoch that a GPU takes longer for than an eye

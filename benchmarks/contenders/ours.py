@@ -13,7 +13,7 @@ from benchmarks.contenders.turns import Turns
 from vae_lightning import train as command
 
 
-def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: Turns) -> None:
+def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: Turns, *overrides: str) -> None:
     """Train an epoch a turn; precision as `trainer.precision`."""
 
     @functools.wraps(Trainer.__init__)
@@ -31,5 +31,6 @@ def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: T
             f"trainer.precision={precision}",
             f"output_dir={folder}",
             *limit,
+            *overrides,
         ]
         command.main()

@@ -38,7 +38,10 @@ class Contender:
             text=True,
             cwd=Path(__file__).parents[2],
         )
-        self._next()  # ready for the first epoch: starting up is no one else's time
+
+    def ready(self) -> None:
+        """Wait for it to be ready for its first epoch: starting up is no one else's time."""
+        self._next()
 
     def epoch(self) -> float:
         """Images per second of the next epoch; comes back when the one after it could begin."""

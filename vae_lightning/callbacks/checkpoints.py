@@ -231,7 +231,7 @@ def _is_finite(trainer: Trainer, module: LightningModule) -> bool:
 
 def _may_be_dropped(module: LightningModule) -> bool:
     """Whether a step is under way that may yet be put back to what was before it, which no checkpoint holds."""
-    return module.dropped is not None and module._num_accumulated > 0
+    return module.dropped is not None and module.stepper.num_accumulated > 0
 
 
 def _is_about_to_validate(trainer: Trainer) -> bool:

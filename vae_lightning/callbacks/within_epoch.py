@@ -49,16 +49,16 @@ def state_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     To be called on every rank; the ranks' states are rank zero's alone.
     """
     gradients = {}
-    if module._num_accumulated:
+    if module.stepper.num_accumulated:
         named = module.named_parameters()
         gradients = {name: value.grad.cpu() for name, value in named if value.grad is not None}
     buffers = {name: value.cpu() for name, value in module.named_buffers()}
     own = {"random": _random_states(module.device), "gradients": gradients, "buffers": buffers}
-    own["loss"] = module.epoch_loss.state()
+    own["loss"] = module.stepper.epoch_loss.state()
     return {
         "batches": module.num_trained,
         "validating": trainer.validating,
-        "accumulated": module._num_accumulated,
+        "accumulated": module.stepper.num_accumulated,
         "run": _run(trainer, module),
         "ranks": _gathered(own, trainer),
     }
@@ -114,7 +114,7 @@ def restore(place: Place, trainer: Trainer, module: LightningModule) -> None:
     if place.state is None:
         torch.manual_seed(derive_seed(module.seed, trainer.current_epoch, trainer.global_rank, place.batches))
         return
-    module._num_accumulated = place.accumulated
+    module.stepper.num_accumulated = place.accumulated
     parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
     for name, gradient in place.state["gradients"].items():
         parameters[name].grad = gradient.to(module.device)
@@ -122,7 +122,7 @@ def restore(place: Place, trainer: Trainer, module: LightningModule) -> None:
         for name, buffer in place.state["buffers"].items():
             buffers[name].copy_(buffer)
     if "loss" in place.state:
-        module.epoch_loss.restore(place.state["loss"])
+        module.stepper.epoch_loss.restore(place.state["loss"])
     random = place.state["random"]
     torch.set_rng_state(random["cpu"])
     if module.device.type in _GENERATORS:

@@ -21,14 +21,23 @@ class EpochMean:
         self._count = 0.0
         self._skips = skips
 
+    def reset(self) -> None:
+        """Begin another epoch."""
+        self._total.zero_()
+        self._left_out.zero_()
+        self._count = 0.0
+
     def add(self, loss: Float[Tensor, " B"]) -> None:
-        """Take the losses of a batch."""
+        """Take the losses of a batch, on the device alone: may be captured in a CUDA graph."""
         total = loss.detach().sum(dtype=self._total.dtype)
         if self._skips:
             self._left_out += len(loss) * ~total.isfinite()
             total = total.where(total.isfinite(), 0.0)
         self._total += total
-        self._count += len(loss)
+
+    def count(self, num_images: int) -> None:
+        """Of how many images the losses of a batch were."""
+        self._count += num_images
 
     def state(self) -> Float[Tensor, " 2"]:
         """The sum of the losses and the number of images, float64 on the CPU."""

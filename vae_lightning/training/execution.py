@@ -21,7 +21,8 @@ from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
 from vae_lightning.training.stepping import Stepping
 
-_OWN_SETTINGS = ("compile", "num_threads", "steps_per_execution")  # of conf/trainer, which Lightning's Trainer has not
+# Of conf/trainer, which Lightning's Trainer has not.
+_OWN_SETTINGS = ("capture", "compile", "num_threads", "steps_per_execution")
 _STEPPING = tuple(field.name for field in fields(Stepping))
 STEP_HOOKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
 _BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end", *STEP_HOOKS)

@@ -37,16 +37,25 @@ class Watch(ABC):
         """Before the first batch of a step."""
 
     @abstractmethod
-    def loss(self, step: int, loss: Tensor) -> Tensor:
+    def loss(self, loss: Tensor) -> Tensor:
         """The loss of a batch as it is to be differentiated."""
 
     @abstractmethod
-    def gradient(self, step: int, optimizer: Optimizer) -> None:
+    def gradient(self, optimizer: Optimizer) -> None:
         """Right before the optimizer takes the gradients, clipped as they are."""
 
     @abstractmethod
     def end(self, optimizer: Optimizer) -> None:
         """After the optimizer has taken them."""
+
+    @property
+    def seen(self) -> tuple[Tensor, ...]:
+        """What has to be looked at of the last batch, one number each, on the device."""
+        return ()
+
+    @abstractmethod
+    def note(self, step: int, seen: Iterable[Tensor]) -> None:
+        """After each batch: of which step it was, and what was `seen` of it. The rest may happen in a CUDA graph."""
 
     @abstractmethod
     def check(self) -> None:
@@ -72,20 +81,28 @@ class Stop(Watch):
         super().__init__(module, scaled)
         self._probe = next((each for each in self._parameters if each.requires_grad and each.numel() <= _FEW), None)
         self._unseen: list[tuple[int, str, Tensor]] = []
+        self._seen: list[Tensor] = []
 
     def begin(self) -> None:
         pass
 
-    def loss(self, step: int, loss: Tensor) -> Tensor:
-        self._unseen.append((step, "loss", loss.detach()))
+    def loss(self, loss: Tensor) -> Tensor:
+        self._seen = [loss.detach()]
         return loss
 
-    def gradient(self, step: int, optimizer: Optimizer) -> None:
+    def gradient(self, optimizer: Optimizer) -> None:
         if self._probe is not None and self._probe.grad is not None and not self._scaled:
-            self._unseen.append((step, "gradient", self._probe.grad.sum()))
+            self._seen.append(self._probe.grad.sum())
 
     def end(self, optimizer: Optimizer) -> None:
         pass
+
+    @property
+    def seen(self) -> tuple[Tensor, ...]:
+        return tuple(self._seen)
+
+    def note(self, step: int, seen: Iterable[Tensor]) -> None:
+        self._unseen += [(step, what, value) for what, value in zip(("loss", "gradient"), seen, strict=False)]
 
     def check(self) -> None:
         unseen, self._unseen = self._unseen, []
@@ -125,12 +142,11 @@ class Skip(Watch):
     def begin(self) -> None:
         self._buffers.keep()
 
-    def loss(self, step: int, loss: Tensor) -> Tensor:
+    def loss(self, loss: Tensor) -> Tensor:
         # NaN times any gradient, that of another rank added, is NaN.
         return loss * torch.where(loss.detach().isfinite(), 1.0, torch.nan)
 
-    def gradient(self, step: int, optimizer: Optimizer) -> None:
-        self._step = step
+    def gradient(self, optimizer: Optimizer) -> None:
         gradients = [each.grad for each in self._parameters if each.grad is not None]
         self.dropped.copy_(~norm(gradients).isfinite())
         self._in_epoch.add_(self.dropped)
@@ -148,6 +164,9 @@ class Skip(Watch):
         self._buffers.put_back(self.dropped)
         for name in ("found_inf", "grad_scale"):
             vars(optimizer).pop(name, None)
+
+    def note(self, step: int, seen: Iterable[Tensor]) -> None:
+        self._step = step
 
     def check(self) -> None:
         longest = int(self._longest)

@@ -45,6 +45,7 @@ def module_of(kind: Callable[..., M], config: dict[str, Any], trusted: Trust | N
         config=config,
         stepping=checked(Stepping, stepping_options(config["trainer"]), "trainer"),
         schedule=instantiate(config["schedule"], "schedule", trusted=trusted) if config.get("schedule") else None,
+        capture=config["trainer"].get("capture", "auto"),
     )
 
 

@@ -4,13 +4,12 @@ import logging
 import math
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float32, Int64
-from lightning.pytorch import Callback, LightningModule
+from jaxtyping import Int64, UInt8
+from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 from torch.optim import Optimizer
@@ -23,12 +22,12 @@ from vae_lightning.latents.units import UnitMeter, UnitStatistics
 from vae_lightning.likelihood.means import ExactMeans, Mean
 from vae_lightning.loggers.figures import LOSS_OF_EPOCH, log_metrics
 from vae_lightning.models.latent_model import LatentModel, VAEOutput
-from vae_lightning.noise import Fresh, Indexed, derive_seed, evaluation_seed
+from vae_lightning.noise import Indexed, derive_seed, evaluation_seed
 from vae_lightning.objectives.terms import Objective, Progress, Terms
-from vae_lightning.training.epoch_mean import EpochMean
-from vae_lightning.training.execution import asking_only, step_listeners
-from vae_lightning.training.finiteness import DivergedError, Skip, Watch, watch
+from vae_lightning.training.captured import capturing
+from vae_lightning.training.finiteness import DivergedError, Skip
 from vae_lightning.training.loading import loaded
+from vae_lightning.training.stepper import Stepper, float32
 from vae_lightning.training.stepping import Stepping
 
 log = logging.getLogger("vae_lightning")
@@ -47,6 +46,7 @@ class VAEModule(LightningModule):
         config: the run's resolved config as plain data, stored in every checkpoint.
         stepping: how batches become optimizer steps.
         schedule: the factor of the optimizer's learning rate at a progress in [0, 1]; None leaves it as it is.
+        capture: whether steps are captured as a CUDA graph; "auto" is wherever they can be.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class VAEModule(LightningModule):
         config: dict[str, Any] | None = None,
         stepping: Stepping = _EVERY_BATCH,
         schedule: Callable[[float], float] | None = None,
+        capture: bool | str = "auto",
     ):
         super().__init__()
         self.automatic_optimization = False  # several steps a call: see `training_step`
@@ -68,16 +69,14 @@ class VAEModule(LightningModule):
         self.config = config or {}
         self.stepping = stepping
         self.schedule = schedule
+        self.capture = capture
         self.results: dict[str, Mean] = {}  # of the last evaluation, by metric name
         self.units: UnitStatistics | None = None  # of the last validation
         self._means = ExactMeans()
         self._unit_meter = UnitMeter()
-        self._step_listeners: list[Callback] = []
-        self._watch: Watch | None = None  # while training
+        self._stepper: Stepper | None = None  # while training
         self._skipped: dict[str, int] = {}  # as a checkpoint has it
-        self.epoch_loss = EpochMean(self.device)  # of this epoch so far
         self.num_trained = 0  # batches of this epoch so far
-        self._num_accumulated = 0  # of them since the last optimizer step
         self._num_batches = 0  # in this epoch
         self._num_steps = 0  # of the whole training
         self._num_images = 0  # that are trained on
@@ -120,44 +119,31 @@ class VAEModule(LightningModule):
         self.trainer.log_every_n_steps = min(self.trainer.log_every_n_steps, max(steps, 1))
         self._num_steps = max(steps * (self.trainer.max_epochs or 0), 0)
         self._num_images = len(self.trainer.datamodule.splits["train"])
-        self._step_listeners = step_listeners(self.trainer)
         # A run that was killed once it had stopped early, as it was being tested, needs no further epoch.
         stopping = [callback for callback in self.trainer.callbacks if isinstance(callback, EarlyStopping)]
         self.trainer.should_stop |= any(callback.wait_count >= callback.patience for callback in stopping)
-        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        self._watch = watch(self, self.stepping, scaled)
-        if isinstance(self._watch, Skip):
-            self._watch.restore(self._skipped)
 
     def on_train_epoch_start(self) -> None:
         # The random state is a function of the epoch, so that a resumed run repeats an uninterrupted one.
         torch.manual_seed(derive_seed(self.seed, self.current_epoch, self.global_rank))
         self.units = None  # those of an earlier epoch are not those of the weights to come
         self._num_batches = self.trainer.datamodule.num_train_batches
-        self._num_accumulated = 0
         self.num_trained = self.trainer.datamodule.first_batch
-        self.epoch_loss = EpochMean(self.device, skips=isinstance(self._watch, Skip))
+        self.stepper.begin_epoch()
         self.trainer.callback_metrics.pop(LOSS_OF_EPOCH, None)
 
     def training_step(self, batches: TrainingBatches, batch_idx: int) -> None:
         """One optimizer step after another, on batches that came at once (see `execution`)."""
-        with asking_only(self._step_listeners, self.trainer):
+        with self.stepper.at_once():
             labels = [None] * len(batches.images) if batches.labels is None else batches.labels
             for images, told in zip(batches.images, labels, strict=True):
-                x = self.trainer.datamodule.training_images(images)
                 self.num_trained += 1
-                self._train_on(x, self.vae.told(told), is_last=self.num_trained == self._num_batches)
+                self._train_on(images, self.vae.told(told), is_last=self.num_trained == self._num_batches)
 
-    def _train_on(self, x: Float32[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None, is_last: bool) -> None:
+    def _train_on(self, images: UInt8[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None, is_last: bool) -> None:
         progress = self.progress()
-        if self._num_accumulated == 0:
-            self._watched.begin()
-        noise = Fresh(self.objective.num_samples, len(x), self.device)
-        terms = self.objective(self.vae(x, noise, labels), x, progress)
-        self.epoch_loss.add(terms.loss)
-        with self._float32():
-            stepped = self._descend(terms, is_last)
-        if stepped and (progress.step + 1) % self.trainer.log_every_n_steps == 0:
+        terms = self.stepper.take(images, labels, progress, is_last)
+        if terms is not None and (progress.step + 1) % self.trainer.log_every_n_steps == 0:
             self._check_finite()
             self._log_training(terms, progress)
 
@@ -165,7 +151,7 @@ class VAEModule(LightningModule):
         # Here rather than at the epoch's end, which the callbacks are told of first.
         is_last = self.num_trained == self._num_batches or self.trainer.should_stop
         if is_last or self.global_step == self.trainer.max_steps:
-            mean = self.epoch_loss.value(self._summed_over_ranks)
+            mean = self.stepper.epoch_loss.value(self._summed_over_ranks)
             if mean is not None:
                 log_metrics(self.trainer, {LOSS_OF_EPOCH: mean})
 
@@ -173,59 +159,36 @@ class VAEModule(LightningModule):
         """How far the training is, for what goes by it."""
         return Progress(self.global_step, self._num_steps, self._num_images)
 
-    def _descend(self, terms: Terms, is_last: bool) -> bool:
-        """Backward and, once enough gradients are accumulated, an optimizer step; whether there was one."""
-        optimizer, num_batches = self.optimizers(), self.stepping.accumulate_grad_batches
-        if self._num_accumulated == 0:
-            optimizer.zero_grad()
-        loss = self._watched.loss(self.global_step, terms.loss.mean())
-        self._num_accumulated += 1
-        complete = is_last or self._num_accumulated == num_batches
-        accumulating = nullcontext() if complete else optimizer.toggle_model(sync_grad=False)
-        with accumulating, self.trainer.profiler.profile("backward_pass"):
-            self.manual_backward(loss / num_batches if num_batches > 1 else loss)
-        if complete:
-            self._set_learning_rate(optimizer)
-            optimizer.step()
-            with torch.no_grad():
-                self.objective.after_step(terms)
-            self._watched.end(optimizer.optimizer)
-            self._num_accumulated = 0
-        return complete
-
-    def _set_learning_rate(self, optimizer: Any) -> None:
-        if self.schedule is None:
-            return
-        factor = self.schedule(self.global_step / self._num_steps)
-        for group in optimizer.param_groups:
-            group["lr"] = factor * optimizer.defaults["lr"]
-
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clips the gradients, which Lightning has unscaled by now if they are of fp16."""
-        self.stepping.clip(self.parameters())
-        self._watched.gradient(self.global_step, optimizer)
+        self.stepper.before_update(optimizer)
 
     def _log_training(self, terms: Terms, progress: Progress) -> None:
         means = {f"train/{name}": values.mean() for name, values in terms.by_name().items()}
-        schedules = self.objective.schedules(progress) | {"learning_rate": self.optimizers().param_groups[0]["lr"]}
-        log_metrics(self.trainer, means | schedules | self._watched.figures())
+        schedules = self.objective.schedules(progress) | {"learning_rate": self.stepper.learning_rate}
+        log_metrics(self.trainer, means | schedules | self.stepper.watch.figures())
+
+    @property
+    def stepper(self) -> Stepper:
+        """What takes the steps of the training that is under way."""
+        if self._stepper is None:  # callbacks may ask for it as training starts, before this module is told
+            make_pass = capturing(self.capture, self, self.trainer, VAEModule)
+            self._stepper = Stepper(self, self.trainer, self.schedule, make_pass)
+            if isinstance(self._stepper.watch, Skip):
+                self._stepper.watch.restore(self._skipped)
+        return self._stepper
 
     @property
     def dropped(self) -> Tensor | None:
         """Whether the last step was, a bool on the device; None where trainer.on_nan drops none."""
-        return self._watch.dropped if isinstance(self._watch, Skip) else None
-
-    @property
-    def _watched(self) -> Watch:
-        assert self._watch is not None
-        return self._watch
+        watch = None if self._stepper is None else self._stepper.watch
+        return watch.dropped if isinstance(watch, Skip) else None
 
     def _check_finite(self) -> None:
         """Raise a UserError that names the first step that was not finite, of those not looked at yet."""
-        if self._watch is None:
+        if self._stepper is None:
             return
         try:
-            self._watch.check()
+            self._stepper.watch.check()
         except DivergedError as error:
             last = Path(self.trainer.default_root_dir) / "checkpoints/last.ckpt"
             kept = "the last good checkpoint is kept; " if last.is_file() else ""
@@ -237,13 +200,18 @@ class VAEModule(LightningModule):
     def on_train_epoch_end(self) -> None:
         self._check_finite()  # before the checkpoint is saved, also where nothing is validated
         self.trainer.datamodule.first_batch = 0
-        skipped = self._watched.end_epoch()
+        skipped = self.stepper.watch.end_epoch()
         if skipped and self.trainer.is_global_zero:
             log.warning(
                 "epoch %d: %d updates were skipped, as the loss or the gradient was not finite",
                 self.current_epoch + 1,
                 skipped,
             )
+
+    def on_fit_end(self) -> None:
+        if isinstance(self.stepper.watch, Skip):
+            self._skipped = self.stepper.watch.state()
+        self._stepper = None  # with the memory of what was captured
 
     # Evaluation
 
@@ -259,7 +227,7 @@ class VAEModule(LightningModule):
 
     def on_validation_model_zero_grad(self) -> None:
         """Frees the gradients' memory, but not of those that are accumulated for the next step."""
-        if self._num_accumulated == 0:
+        if self._stepper is None or self._stepper.num_accumulated == 0:
             super().on_validation_model_zero_grad()
 
     def on_validation_epoch_start(self) -> None:
@@ -274,7 +242,7 @@ class VAEModule(LightningModule):
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
         labels = self.vae.told(batch.labels)
         output = self._evaluate(batch, labels, "val")
-        with self._float32():
+        with float32(self.device):
             means = self.vae.means_of(output, batch.images, labels)
             rates = torch.cat([group.rate_per_dimension() for group in output.groups], -1)
         self._unit_meter.update(rates, means)
@@ -296,7 +264,7 @@ class VAEModule(LightningModule):
         seed = evaluation_seed(self.seed, split)
         noise = Indexed(seed, batch.indices, self.objective.num_samples, self.device)
         # In float32 whatever the training precision, so that metrics of different runs can be compared.
-        with self._float32():
+        with float32(self.device):
             output = self.vae(batch.images, noise, labels)
             terms = self.objective(output, batch.images, self.progress())
         self._means.update(terms.by_name())
@@ -310,18 +278,15 @@ class VAEModule(LightningModule):
     def _summed_over_ranks(self, moments: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(moments, reduce_op="sum")
 
-    def _float32(self) -> AbstractContextManager[object]:
-        """Out of the autocast that Lightning puts around every step in mixed precision."""
-        device = self.device.type
-        return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._check_finite()
         bad = first_not_finite(checkpoint["state_dict"])
         if bad is not None:
             raise UserError(f"{bad} is not finite (epoch {self.current_epoch + 1}): no checkpoint is written of that")
-        if isinstance(self._watch, Skip):
-            checkpoint["skipped"] = self._watch.state()
+        watch = None if self._stepper is None else self._stepper.watch
+        skipped = watch.state() if isinstance(watch, Skip) else self._skipped
+        if skipped:
+            checkpoint["skipped"] = skipped
         for logger in self.trainer.loggers:
             logger.save()  # what was logged so far: a run that goes on from here does not log it again
         checkpoint["config"] = self.config

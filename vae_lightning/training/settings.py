@@ -31,6 +31,9 @@ def check_settings(config: dict[str, Any]) -> None:
         raise UserError("optimizer.fused=true: in fp16 it unscales the gradients itself, too late for clipping them")
     if not isinstance(trainer["compile"], bool):
         raise UserError(f"trainer.compile={trainer['compile']!r}: expected true or false")
+    capture = trainer.get("capture", "auto")
+    if capture != "auto" and not isinstance(capture, bool):
+        raise UserError(f"trainer.capture={capture}: choose auto, true or false")
     threads = trainer.get("num_threads", "auto")
     if threads != "auto" and (isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024):
         raise UserError(f"trainer.num_threads={threads}: choose auto or a whole number from 1 to 1024")

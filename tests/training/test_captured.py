@@ -1,0 +1,204 @@
+"""A recorded step does what the steps taken operator by operator do, to the last bit."""
+
+import logging
+from functools import partial
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from tests.callbacks.struck import KilledError, assert_equal_states
+from tests.callbacks.struck import fit as fit_with_checkpoints
+from tests.tiny import ADAM, NUM_BATCHES, Noise, differing, fit, module
+from tests.training.recorded_operators import RecordedOperators
+from vae_lightning.callbacks.averaging import EMA
+from vae_lightning.errors import UserError
+from vae_lightning.objectives.elbo import ELBO
+from vae_lightning.objectives.geco import GECO
+from vae_lightning.objectives.iwae import IWAE
+from vae_lightning.training import module as the_module
+from vae_lightning.training.captured import Captured
+from vae_lightning.training.schedules import Cosine
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    """Has every training record its steps, on this CPU."""
+    made = RecordedOperators()
+    monkeypatch.setattr(the_module, "capturing", lambda *_: lambda trained: Captured(trained, made))
+    return made
+
+
+RATE = partial(ADAM, lr=2.0**-7)  # which is the same in float32
+
+
+def made(objective=None, schedule=None, optimizer=RATE, **stepping):
+    trained = module(optimizer, **stepping)
+    trained.objective = objective or ELBO()
+    trained.schedule = schedule
+    return trained
+
+
+CASES = {
+    "plain": {},
+    "warm-up of beta": {"objective": lambda: ELBO(beta=0.5, warmup_steps=12)},
+    "several samples": {"objective": lambda: ELBO(num_samples=3)},
+    "iwae": {"objective": lambda: IWAE(num_samples=3)},
+    "geco": {"objective": lambda: GECO(tolerance=0.2)},
+    "clipped": {"gradient_clip_val": 1.0},
+    "clipped by value": {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"},
+    "accumulated": {"accumulate_grad_batches": 3},
+    "accumulated in pairs": {"accumulate_grad_batches": 2, "gradient_clip_val": 1.0},
+    "accumulated, geco": {"accumulate_grad_batches": 2, "objective": lambda: GECO(tolerance=0.2)},
+    "skipping": {"on_nan": "skip"},
+    "adamw": {"optimizer": partial(torch.optim.AdamW, lr=2.0**-7, weight_decay=0.1, fused=True)},
+}
+
+
+def of(case):
+    options = dict(CASES[case])
+    objective = options.pop("objective", None)
+    return made(objective and objective(), **options)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("case", CASES)
+def test_replayed_steps_are_the_operators_steps(case, steps, monkeypatch, request):
+    data = {"horizontal_flip": True, "binarize": "dynamic"}
+    eager = fit(steps, trained=of(case), data=Noise(**data), max_epochs=3, log_every_n_steps=1)
+    recorder = request.getfixturevalue("recorder")
+    replayed = fit(steps, trained=of(case), data=Noise(**data), max_epochs=3, log_every_n_steps=1)
+    assert differing(eager.weights, replayed.weights) == []
+    assert replayed.rows == eager.rows
+    assert replayed.trainer.global_step == eager.trainer.global_step
+    per_step = CASES[case].get("accumulate_grad_batches", 1)
+    assert recorder.num_replayed == 3 * NUM_BATCHES - 3 * per_step
+    assert recorder.num_recorded <= 4
+
+
+def test_a_learning_rate_that_changes_is_followed(request):
+    schedule = Cosine(warmup=0.3)
+    eager = fit(4, trained=made(schedule=schedule), max_epochs=3, log_every_n_steps=1)
+    recorder = request.getfixturevalue("recorder")
+    replayed = fit(4, trained=made(schedule=schedule), max_epochs=3, log_every_n_steps=1)
+    assert recorder.num_recorded == 1
+    for name, value in eager.weights.items():  # a rate in the device's memory is float32
+        torch.testing.assert_close(replayed.weights[name], value, rtol=1e-4, atol=1e-6, msg=name)
+    rates = [[figures["learning_rate"] for _, figures in each.of("train")] for each in (eager, replayed)]
+    assert rates[0] == rates[1]
+    assert len(set(rates[0])) > 20
+
+
+class Turns(Callback):
+    """Turns off dropout, or moves a weight to another place, or changes Adam's memory, after the first epoch."""
+
+    def __init__(self, what):
+        self.what = what
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.current_epoch:
+            return
+        if self.what == "mode":
+            pl_module.vae.encoder.eval()
+        elif self.what == "place":
+            weight = pl_module.vae.posterior.loc.weight
+            weight.data = weight.data.clone()
+        else:
+            trainer.optimizers[0].param_groups[0]["betas"] = (0.5, 0.9)
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if self.what == "mode" and trainer.current_epoch:
+            pl_module.vae.encoder.eval()
+
+
+@pytest.mark.parametrize("what", ["mode", "place", "betas"])
+def test_what_a_recording_depends_on_may_change(what, request):
+    eager = fit(4, Turns(what), trained=made(), max_epochs=3)
+    recorder = request.getfixturevalue("recorder")
+    replayed = fit(4, Turns(what), trained=made(), max_epochs=3)
+    assert differing(eager.weights, replayed.weights) == []
+    assert recorder.num_recorded == 2
+
+
+def epoch_of(data):
+    loader = data.train_dataloader()
+    loader.batches.set_epoch(0)
+    return list(loader.batches)
+
+
+class Poisoned(Noise):
+    """Is NaN where a batch's pixels sum up to a number: what a graph would see, too."""
+
+    bad = -1
+
+    def training_images(self, images):
+        good = super().training_images(images)
+        return torch.where(images.sum() == self.bad, torch.full_like(good, float("nan")), good)
+
+
+def poisoned(step):
+    data = Poisoned()
+    data.bad = int(epoch_of(data)[step].images.sum())
+    return data
+
+
+def test_a_nan_at_step_7_ends_the_training_there(recorder):
+    with pytest.raises(UserError, match="the loss was not finite at step 7 "):
+        fit(4, trained=made(), data=poisoned(7), max_epochs=1)
+    assert recorder.num_replayed > 0
+
+
+def test_a_nan_at_step_7_is_skipped(request):
+    eager = fit(4, trained=made(on_nan="skip"), data=poisoned(7), max_epochs=2)
+    recorder = request.getfixturevalue("recorder")
+    replayed = fit(4, trained=made(on_nan="skip"), data=poisoned(7), max_epochs=2)
+    assert differing(eager.weights, replayed.weights) == []
+    assert str(replayed.rows) == str(eager.rows)  # with the NaN among them
+    assert recorder.num_replayed == 2 * NUM_BATCHES - 3
+
+
+def test_averages_are_those_of_the_operators_steps(request):
+    eager = fit(1, EMA(0.9), trained=made(), max_epochs=2)
+    recorder = request.getfixturevalue("recorder")
+    replayed = fit(1, EMA(0.9), trained=made(), max_epochs=2)
+    assert differing(eager.weights, replayed.weights) == []
+    assert recorder.num_recorded == 1
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_training_that_was_killed_goes_on_to_the_same_end(accumulate, recorder, tmp_path):
+    make = partial(made, accumulate_grad_batches=accumulate)
+    for folder, kill in (("whole", None), ("killed", 17)):
+        try:
+            fit_with_checkpoints(tmp_path / folder, 1, make, kill=kill, max_epochs=3)
+        except KilledError:
+            fit_with_checkpoints(tmp_path / folder, 1, make, max_epochs=3)
+    assert_equal_states(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_what_can_not_be_recorded_is_taken_operator_by_operator(recorder, monkeypatch, caplog):
+    eager = fit(4, trained=made(), max_epochs=2)
+    caplog.set_level(logging.INFO)
+
+    def refuse(function):
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    monkeypatch.setattr(recorder, "record", refuse)
+    fallen_back = fit(4, trained=made(), max_epochs=2)
+    assert differing(eager.weights, fallen_back.weights) == []
+    told = [each.message for each in caplog.records if "CUDA graph" in each.message]
+    assert told == ["steps are not captured as a CUDA graph: operation not permitted when stream is capturing"]
+
+
+def test_a_step_that_must_be_captured_and_can_not_is_refused(recorder, monkeypatch):
+    monkeypatch.setattr(the_module, "capturing", lambda *_: lambda trained: Captured(trained, recorder, needed=True))
+    monkeypatch.setattr(recorder, "record", lambda function: (_ for _ in ()).throw(RuntimeError("no way")))
+    with pytest.raises(UserError, match=r"trainer\.capture=true: the step can't be captured .* \(no way\)"):
+        fit(4, trained=made(), max_epochs=1)
+
+
+def test_capture_true_is_refused_on_a_cpu():
+    trained = made()
+    trained.capture = True
+    with pytest.raises(UserError, match=r"trainer\.capture=true: there is no NVIDIA GPU; choose auto or false"):
+        fit(1, trained=trained, max_epochs=1)
