@@ -2,9 +2,9 @@
 
     python -m benchmarks.gpu --epochs 7
 
-Training: this project (captured, eager, compiled and captured) beside a hand-written loop (likewise), taking turns epoch
-by epoch as in `throughput`; this project runs with everything on that is on by default. VAE_LIGHTNING_DATA holds MNIST
-and anime-faces, of which 4,000 will do.
+Training: this project (captured, eager, compiled and captured) beside a hand-written loop (likewise), taking turns
+epoch by epoch as in `throughput`; this project runs with everything on that is on by default. VAE_LIGHTNING_DATA holds
+MNIST and anime-faces, of which 4,000 will do.
 Then a whole command with its pictures and without, and log-likelihoods. All goes to gpu.json, and a table is printed.
 """
 

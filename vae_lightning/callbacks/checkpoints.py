@@ -141,7 +141,7 @@ class Checkpoints(Checkpoint):
         return signal, bool(is_time)
 
     def _save_within(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        pl_module._check_finite()
+        pl_module.settle()
         self._is_within = True
         try:
             self._save(trainer, "last")

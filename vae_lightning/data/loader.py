@@ -136,11 +136,15 @@ class BatchLoader:
 
     def indices(self) -> tuple[Int64[Tensor, " B"], ...]:
         """The indices of each batch of this rank's share in this epoch."""
-        order = self._order().to(self.images.rows.device)
         if self.drop_last:
-            share = order[self.rank :: self.world_size]
-            return share[: len(self) * self.batch_size].split(self.batch_size)
+            return self.equal_batches().unbind()
+        order = self._order().to(self.images.rows.device)
         return order.tensor_split(self.world_size)[self.rank].tensor_split(len(self))
+
+    def equal_batches(self) -> Int64[Tensor, "S B"]:
+        """The indices of all batches that have `batch_size` images, with `drop_last`."""
+        share = self._order()[self.rank :: self.world_size][: len(self) * self.batch_size]
+        return share.to(self.images.rows.device).unflatten(0, (-1, self.batch_size))
 
     def _order(self) -> Int64[Tensor, " M"]:
         if not self.shuffle:
@@ -166,7 +170,7 @@ class TrainingLoader:
         return -(-len(self.batches) // self.steps_per_execution)
 
     def __iter__(self) -> Iterator[TrainingBatches]:
-        every, first = torch.stack(self.batches.indices()), self.first_batch()
+        every, first = self.batches.equal_batches(), self.first_batch()
         for indices in every[first:].split(self.steps_per_execution) if first < len(every) else ():
             images = self.batches.images.images(indices.flatten())
             yield TrainingBatches(images.unflatten(0, indices.shape), indices, self.batches.images.labels_of(indices))

@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from vae_lightning.errors import UserError, first_line
 from vae_lightning.objectives.terms import Terms
 from vae_lightning.training.execution import STEP_HOOKS, step_listeners
-from vae_lightning.training.stepper import Batch, DeviceRates, Eager, Pass, Trained, float32
+from vae_lightning.training.stepper import Batch, DeviceRates, Eager, Pass, Training, float32
 
 log = logging.getLogger("vae_lightning")
 
@@ -88,7 +88,7 @@ class Captured(Pass):
         needed: whether a step that can't be recorded is an error.
     """
 
-    def __init__(self, trained: Trained, recorder: Recorder, *, needed: bool = False):
+    def __init__(self, trained: Training, recorder: Recorder, *, needed: bool = False):
         self._trained = trained
         self._recorder = recorder
         self._needed = needed
@@ -193,7 +193,7 @@ class Captured(Pass):
 
 def capturing(
     choice: bool | str, module: LightningModule, trainer: Trainer, base: type[LightningModule]
-) -> Callable[[Trained], Pass]:
+) -> Callable[[Training], Pass]:
     """How the work of a batch is to be launched.
 
     Args:
@@ -240,7 +240,7 @@ def _optimizer_against(optimizer: Optimizer) -> str | None:
     return None
 
 
-def _constants(trained: Trained) -> Any:
+def _constants(trained: Training) -> Any:
     """What a recording holds as it was: where tensors lie, the optimizer's settings, and who is in training mode."""
     state = [value for one in trained.optimizer.state.values() for value in one.values() if isinstance(value, Tensor)]
     tensors = [*trained.module.parameters(), *trained.module.buffers(), *state]

@@ -5,12 +5,14 @@ kept there, and looked at where figures are logged.
 """
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from vae_lightning.machine.fetching import Fetched
 from vae_lightning.training.stepping import Stepping
 
 _FEW = 4096  # numbers of a gradient that are looked at in each step at no cost that shows
@@ -58,8 +60,12 @@ class Watch(ABC):
         """After each batch: of which step it was, and what was `seen` of it. The rest may happen in a CUDA graph."""
 
     @abstractmethod
-    def check(self) -> None:
-        """Wait for the device, and raise DivergedError where training must end."""
+    def look(self) -> None:
+        """Begin to look at the steps so far, without waiting for the device."""
+
+    @abstractmethod
+    def check(self, keep: int = 0) -> None:
+        """Wait for what was looked at, but for the last `keep` times; raise DivergedError where training must end."""
 
     def figures(self) -> dict[str, float | Tensor]:
         """What is to be logged."""
@@ -82,6 +88,7 @@ class Stop(Watch):
         self._probe = next((each for each in self._parameters if each.requires_grad and each.numel() <= _FEW), None)
         self._unseen: list[tuple[int, str, Tensor]] = []
         self._seen: list[Tensor] = []
+        self._looks: deque[tuple[list[tuple[int, str]], Fetched]] = deque()
 
     def begin(self) -> None:
         pass
@@ -104,17 +111,21 @@ class Stop(Watch):
     def note(self, step: int, seen: Iterable[Tensor]) -> None:
         self._unseen += [(step, what, value) for what, value in zip(("loss", "gradient"), seen, strict=False)]
 
-    def check(self) -> None:
+    def look(self) -> None:
         unseen, self._unseen = self._unseen, []
-        if not unseen:
-            return
-        values = torch.stack([value for *_, value in unseen] + [norm(self._parameters)])
-        *finite, weights_are = values.isfinite().tolist()
-        for (step, what, _), is_finite in zip(unseen, finite, strict=True):
-            if not is_finite:
-                raise DivergedError(f"the {what} was not finite at step {step}")
-        if not weights_are:
-            raise DivergedError(f"the weights were not finite after step {unseen[-1][0]}")
+        if unseen:
+            values = torch.stack([value for *_, value in unseen] + [norm(self._parameters)])
+            self._looks.append(([(step, what) for step, what, _ in unseen], Fetched(values.isfinite())))
+
+    def check(self, keep: int = 0) -> None:
+        while len(self._looks) > keep:
+            places, found = self._looks.popleft()
+            *finite, weights_are = found.numbers()
+            for (step, what), is_finite in zip(places, finite, strict=True):
+                if not is_finite:
+                    raise DivergedError(f"the {what} was not finite at step {step}")
+            if not weights_are:
+                raise DivergedError(f"the weights were not finite after step {places[-1][0]}")
 
 
 class Skip(Watch):
@@ -138,6 +149,7 @@ class Skip(Watch):
         self.dropped = zero.bool()  # the last step
         self._in_a_row, self._longest, self._in_epoch = zero.clone(), zero.clone(), zero.clone()
         self._step = 0
+        self._looks: deque[tuple[int, Fetched]] = deque()
 
     def begin(self) -> None:
         self._buffers.keep()
@@ -168,14 +180,19 @@ class Skip(Watch):
     def note(self, step: int, seen: Iterable[Tensor]) -> None:
         self._step = step
 
-    def check(self) -> None:
-        longest = int(self._longest)
+    def look(self) -> None:
+        self._looks.append((self._step, Fetched(self._longest)))
         self._longest.copy_(self._in_a_row)
-        if longest >= self._max_skipped:
-            raise DivergedError(
-                f"{longest} updates in a row were skipped up to step {self._step}, as the loss or the gradient was not "
-                f"finite (trainer.max_skipped={self._max_skipped})"
-            )
+
+    def check(self, keep: int = 0) -> None:
+        while len(self._looks) > keep:
+            step, found = self._looks.popleft()
+            longest = int(found.numbers()[0])
+            if longest >= self._max_skipped:
+                raise DivergedError(
+                    f"{longest} updates in a row were skipped up to step {step}, as the loss or the gradient was not "
+                    f"finite (trainer.max_skipped={self._max_skipped})"
+                )
 
     def figures(self) -> dict[str, float | Tensor]:
         return {"train/skipped": self._in_epoch}

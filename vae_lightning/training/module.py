@@ -20,7 +20,7 @@ from vae_lightning.data.loader import ImageBatch, TrainingBatches
 from vae_lightning.errors import ArgumentError, UserError
 from vae_lightning.latents.units import UnitMeter, UnitStatistics
 from vae_lightning.likelihood.means import ExactMeans, Mean
-from vae_lightning.loggers.figures import LOSS_OF_EPOCH, log_metrics
+from vae_lightning.loggers.figures import LOSS_OF_EPOCH, LateFigures, log_metrics
 from vae_lightning.models.latent_model import LatentModel, VAEOutput
 from vae_lightning.noise import Indexed, derive_seed, evaluation_seed
 from vae_lightning.objectives.terms import Objective, Progress, Terms
@@ -75,6 +75,7 @@ class VAEModule(LightningModule):
         self._means = ExactMeans()
         self._unit_meter = UnitMeter()
         self._stepper: Stepper | None = None  # while training
+        self._figures = LateFigures()
         self._skipped: dict[str, int] = {}  # as a checkpoint has it
         self.num_trained = 0  # batches of this epoch so far
         self._num_batches = 0  # in this epoch
@@ -144,13 +145,15 @@ class VAEModule(LightningModule):
         progress = self.progress()
         terms = self.stepper.take(images, labels, progress, is_last)
         if terms is not None and (progress.step + 1) % self.trainer.log_every_n_steps == 0:
-            self._check_finite()
-            self._log_training(terms, progress)
+            self.stepper.watch.look()
+            self._figures.take(progress.step, self._told_of(terms, progress))
+            self._tell(keep=self.device.type == "cuda")  # there the numbers of the time before have come by now
 
     def on_train_batch_end(self, *_: Any) -> None:
         # Here rather than at the epoch's end, which the callbacks are told of first.
         is_last = self.num_trained == self._num_batches or self.trainer.should_stop
         if is_last or self.global_step == self.trainer.max_steps:
+            self.settle()
             mean = self.stepper.epoch_loss.value(self._summed_over_ranks)
             if mean is not None:
                 log_metrics(self.trainer, {LOSS_OF_EPOCH: mean})
@@ -162,10 +165,10 @@ class VAEModule(LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         self.stepper.before_update(optimizer)
 
-    def _log_training(self, terms: Terms, progress: Progress) -> None:
+    def _told_of(self, terms: Terms, progress: Progress) -> dict[str, float | Tensor]:
         means = {f"train/{name}": values.mean() for name, values in terms.by_name().items()}
         schedules = self.objective.schedules(progress) | {"learning_rate": self.stepper.learning_rate}
-        log_metrics(self.trainer, means | schedules | self.stepper.watch.figures())
+        return means | schedules | self.stepper.watch.figures()
 
     @property
     def stepper(self) -> Stepper:
@@ -183,12 +186,20 @@ class VAEModule(LightningModule):
         watch = None if self._stepper is None else self._stepper.watch
         return watch.dropped if isinstance(watch, Skip) else None
 
-    def _check_finite(self) -> None:
-        """Raise a UserError that names the first step that was not finite, of those not looked at yet."""
-        if self._stepper is None:
-            return
+    def settle(self) -> None:
+        """Wait for the device, and log what there is to be logged of the steps so far.
+
+        Raises:
+            UserError: one of them was not finite; names the first.
+        """
+        if self._stepper is not None:
+            self._stepper.watch.look()
+            self._tell(keep=False)
+
+    def _tell(self, keep: bool) -> None:
+        """Check and log all that was looked at, but for the last time if that is to be kept back."""
         try:
-            self._stepper.watch.check()
+            self.stepper.watch.check(int(keep))
         except DivergedError as error:
             last = Path(self.trainer.default_root_dir) / "checkpoints/last.ckpt"
             kept = "the last good checkpoint is kept; " if last.is_file() else ""
@@ -196,9 +207,10 @@ class VAEModule(LightningModule):
                 f"{error} (epoch {self.current_epoch + 1}); {kept}"
                 "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
             ) from None
+        self._figures.log(self.trainer, int(keep))
 
     def on_train_epoch_end(self) -> None:
-        self._check_finite()  # before the checkpoint is saved, also where nothing is validated
+        self.settle()  # before the checkpoint is saved, also where nothing is validated
         self.trainer.datamodule.first_batch = 0
         skipped = self.stepper.watch.end_epoch()
         if skipped and self.trainer.is_global_zero:
@@ -216,7 +228,7 @@ class VAEModule(LightningModule):
     # Evaluation
 
     def on_validation_start(self) -> None:
-        self._check_finite()
+        self.settle()
         self._share_buffers()
 
     def _share_buffers(self) -> None:
@@ -279,7 +291,7 @@ class VAEModule(LightningModule):
         return self.trainer.strategy.reduce(moments, reduce_op="sum")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._check_finite()
+        self.settle()
         bad = first_not_finite(checkpoint["state_dict"])
         if bad is not None:
             raise UserError(f"{bad} is not finite (epoch {self.current_epoch + 1}): no checkpoint is written of that")

@@ -44,7 +44,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Trained:
+class Training:
     """What is trained, and what keeps an eye on it."""
 
     module: LightningModule
@@ -102,7 +102,7 @@ class Pass(ABC):
 class Eager(Pass):
     """Operator by operator, as Lightning's manual optimization does it, with all its hooks."""
 
-    def __init__(self, trained: Trained):
+    def __init__(self, trained: Training):
         self._trained = trained
         self._rates = DeviceRates(trained.optimizer)
 
@@ -192,14 +192,14 @@ class Stepper:
         module: Any,
         trainer: Trainer,
         schedule: Callable[[float], float] | None,
-        make_pass: Callable[[Trained], Pass] = Eager,
+        make_pass: Callable[[Training], Pass] = Eager,
     ):
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         self.watch = watch(module, module.stepping, scaled)
         self.epoch_loss = EpochMean(module.device, skips=isinstance(self.watch, Skip))
         self.num_accumulated = 0
         parts = module.vae, module.objective, module.stepping
-        self._trained = Trained(module, *parts, trainer, self.watch, self.epoch_loss)
+        self._trained = Training(module, *parts, trainer, self.watch, self.epoch_loss)
         self._schedule = schedule
         self._listeners = step_listeners(trainer)
         self._pass = make_pass(self._trained)
