@@ -18,12 +18,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from tabulate import tabulate
 
 from benchmarks.contenders.cases import CASES
 from benchmarks.throughput import Run, environment, measured
+from vae_lightning.metrics.log_likelihood import LogLikelihood
+from vae_lightning.runs.trained import open_trained
 
 HERE = Path(__file__).parent
 CONTENDERS = {
@@ -45,14 +48,12 @@ _PLAN = {  # case and batch size: who is measured
 }
 
 
-def trained(num_epochs: int, precision: str) -> dict[str, dict[str, list[float]]]:
-    """Images per second of each epoch, by case and contender."""
-    found: dict[str, dict[str, list[float]]] = {}
+def trained(num_epochs: int, precision: str) -> Iterator[tuple[str, dict[str, list[float]]]]:
+    """Images per second of each epoch of the contenders, case by case."""
     for (case, batch_size), titles in _PLAN.items():
         runs: dict[str, Run] = {title: (CONTENDERS[title], case, batch_size, precision) for title in titles}
         rates = measured(list(runs.values()), num_epochs)
-        found[f"{case} {batch_size}"] = {title: rates[run] for title, run in runs.items()}
-    return found
+        yield f"{case} {batch_size}", {title: rates[run] for title, run in runs.items()}
 
 
 def rows(rates: dict[str, dict[str, list[float]]]) -> list[list[str]]:
@@ -65,17 +66,28 @@ def rows(rates: dict[str, dict[str, list[float]]]) -> list[list[str]]:
     return table
 
 
-def whole_commands() -> dict[str, float]:
+def whole_commands(folder: Path) -> dict[str, float]:
     """Seconds of 20 epochs of the MLP as a command, with the default callbacks and without any."""
     seconds = {}
     for callbacks in ("default", "none"):
-        with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "vae_lightning.train", *CASES["mlp"].overrides]
-            command += [f"callbacks={callbacks}", "trainer.max_epochs=20", f"output_dir={folder}"]
-            started = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            seconds[callbacks] = time.perf_counter() - started
+        command = [sys.executable, "-m", "vae_lightning.train", *CASES["mlp"].overrides]
+        command += [f"callbacks={callbacks}", "trainer.max_epochs=20", f"run_dir={folder / callbacks}"]
+        started = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        seconds[callbacks] = time.perf_counter() - started
     return seconds
+
+
+def likelihoods(path: Path) -> dict[str, float]:
+    """Images per second whose log-likelihood is estimated by K = 5,000 samples, and their mean NLL in nats."""
+    run = open_trained(str(path), device="cuda")
+    images = run.data.images_at(torch.arange(2000), "test")
+    x = (images.images.float() / 255).cuda()
+    sampled = LogLikelihood(num_samples=5000).sampler(run.vae, run.data.image_shape, 0, "test", 5000)
+    list(sampled(x[:100], images.indices[:100], None))
+    started = time.perf_counter()
+    found = torch.cat([bounds.log_likelihood for _, bounds in sampled(x, images.indices, None)])
+    return {"images_per_s": len(x) / (time.perf_counter() - started), "nll": -float(found.mean())}
 
 
 @contextmanager
@@ -103,13 +115,17 @@ def main() -> None:
     options = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("benchmarks.gpu: there is no NVIDIA GPU here")
+    record: dict[str, Any] = environment() | {"images_per_s": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        record["seconds_of_20_epochs"] = whole_commands(Path(folder))
+        record["likelihood"] = likelihoods(Path(folder) / "none")
+    print(json.dumps(record["seconds_of_20_epochs"]), json.dumps(record["likelihood"]), flush=True)
     with many_faces():
-        rates = trained(options.epochs, "bf16-mixed")
+        for case, rates in trained(options.epochs, "bf16-mixed"):
+            record["images_per_s"][case] = rates
+            options.output.write_text(json.dumps(record, indent=2) + "\n")  # so much, whatever becomes of the rest
     header = ["case", "captured, images/s", *(f"/ {title}" for title in list(CONTENDERS)[1:])]
-    print(tabulate(rows(rates), header, tablefmt="github", disable_numparse=True))
-    record = environment() | {"images_per_s": rates, "seconds_of_20_epochs": whole_commands()}
-    print(json.dumps(record["seconds_of_20_epochs"]))
-    options.output.write_text(json.dumps(record, indent=2) + "\n")
+    print(tabulate(rows(record["images_per_s"]), header, tablefmt="github", disable_numparse=True))
 
 
 if __name__ == "__main__":

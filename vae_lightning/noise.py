@@ -102,20 +102,26 @@ def indexed_parts(
     """Noise for many samples of each index, `most` of all samples or fewer at a time.
 
     The samples of an index depend on `seed`, the index, the number of samples and that of the draw alone: not on `most`
-    or other indices.
+    or other indices. They are drawn where `noise_device` says, and are others there than on the CPU.
     """
     step = max(1, most // len(indices))
     for start in range(0, num_samples, _SAMPLES):  # a generator serves so many samples of an index
-        block = _Block(seed, indices, start, min(_SAMPLES, num_samples - start))
+        block = _Block(seed, indices, start, min(_SAMPLES, num_samples - start), noise_device(device))
         for first in range(0, block.num_samples, step):
             yield _Part(block, slice(first, first + step), device)
+
+
+def noise_device(device: torch.device) -> torch.device:
+    """Where many samples for this device are drawn: on an NVIDIA GPU itself, which a CPU can't keep up with."""
+    return device if device.type == "cuda" else torch.device("cpu")
 
 
 class _Block:
     """Samples of each index that share a generator, drawn once however they are divided."""
 
-    def __init__(self, seed: int, indices: Int64[Tensor, " B"], start: int, num_samples: int):
+    def __init__(self, seed: int, indices: Int64[Tensor, " B"], start: int, num_samples: int, device: torch.device):
         self.num_samples = num_samples
+        self._device = device
         self._seed = seed
         self._indices = indices.tolist()
         self._start = start
@@ -125,8 +131,9 @@ class _Block:
         if number == len(self._draws):
             seed = _seed_of_draw(self._seed, number)
             seeds = [derive_seed(seed, index, self._start) for index in self._indices]
-            generators = [torch.Generator().manual_seed(each) for each in seeds]
-            self._draws.append(torch.stack([draw(self.num_samples, *shape, generator=each) for each in generators], 1))
+            generators = [torch.Generator(self._device).manual_seed(each) for each in seeds]
+            sizes, where = (self.num_samples, *shape), {"device": self._device}
+            self._draws.append(torch.stack([draw(*sizes, generator=each, **where) for each in generators], 1))
         return self._draws[number]
 
 

@@ -20,7 +20,7 @@ from vae_lightning.metrics.bounds import bits_per_dim
 from vae_lightning.metrics.score import Metric, Score, mean_figure
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.models.latent_model import LatentModel
-from vae_lightning.noise import evaluation_seed
+from vae_lightning.noise import evaluation_seed, noise_device
 
 log = logging.getLogger("vae_lightning")
 
@@ -83,6 +83,7 @@ class LogLikelihood(Metric):
         bounded = None if is_all or not self._is_bounded else self.max_seconds
         facts: dict[str, Any] = {"num_images": num_images, "num_samples": num_samples, "max_seconds": bounded}
         facts["matmul_precision"] = self._precision(subject.vae)
+        facts["noise"] = noise_device(subject.run.device).type  # a generator of another device gives other samples
         return Score(figures, facts)
 
     def _precision(self, vae: LatentModel) -> Precision:
