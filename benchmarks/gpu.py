@@ -10,6 +10,7 @@ Then a whole command with its pictures and without, and log-likelihoods. All goe
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -38,6 +39,7 @@ CONTENDERS = {
     "loop, compiled": "handwritten_compiled",
 }
 _FACES = 30_000
+_PARTS = ("commands", "training")
 _PLAN = {  # case and batch size: who is measured
     ("mlp", 128): tuple(CONTENDERS),
     ("conv5_long", 128): ("captured", "eager", "loop, eager", "loop, captured"),
@@ -112,14 +114,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=7)
     parser.add_argument("--output", type=Path, default=HERE / "gpu.json")
+    parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS)
     options = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("benchmarks.gpu: there is no NVIDIA GPU here")
     record: dict[str, Any] = environment() | {"images_per_s": {}}
-    with tempfile.TemporaryDirectory() as folder:
-        record["seconds_of_20_epochs"] = whole_commands(Path(folder))
-        record["likelihood"] = likelihoods(Path(folder) / "none")
-    print(json.dumps(record["seconds_of_20_epochs"]), json.dumps(record["likelihood"]), flush=True)
+    if "commands" in options.parts:
+        with tempfile.TemporaryDirectory() as folder:
+            record["seconds_of_20_epochs"] = whole_commands(Path(folder))
+            record["likelihood"] = likelihoods(Path(folder) / "none")
+        print(json.dumps(record["seconds_of_20_epochs"]), json.dumps(record["likelihood"]), flush=True)
+    if "training" not in options.parts:
+        options.output.write_text(json.dumps(record, indent=2) + "\n")
+        return
     with many_faces():
         for case, rates in trained(options.epochs, "bf16-mixed"):
             record["images_per_s"][case] = rates

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -46,10 +47,8 @@ def run_of(title: str, case: str, batch_size: int, precision: str) -> Run:
 def measured(runs: list[Run], num_epochs: int) -> dict[Run, list[float]]:
     """Images per second of so many epochs of each run, after a first one; every second round goes backwards."""
     contenders = {run: Contender(*run[:3], num_epochs + 1, run[3]) for run in runs}
-    for contender in contenders.values():
-        contender.ready()
-    for contender in contenders.values():
-        contender.epoch()
+    with ThreadPoolExecutor() as pool:  # starting up, compiling and the first epoch are no one else's time
+        list(pool.map(Contender.first_epoch, contenders.values()))
     rates: dict[Run, list[float]] = {run: [] for run in runs}
     for epoch in range(num_epochs):
         for run in runs if epoch % 2 == 0 else runs[::-1]:

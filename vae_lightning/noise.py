@@ -131,9 +131,11 @@ class _Block:
         if number == len(self._draws):
             seed = _seed_of_draw(self._seed, number)
             seeds = [derive_seed(seed, index, self._start) for index in self._indices]
-            generators = [torch.Generator(self._device).manual_seed(each) for each in seeds]
-            sizes, where = (self.num_samples, *shape), {"device": self._device}
-            self._draws.append(torch.stack([draw(*sizes, generator=each, **where) for each in generators], 1))
+            generator, noise = torch.Generator(self._device), []
+            for each in seeds:
+                generator.manual_seed(each)
+                noise.append(draw(self.num_samples, *shape, generator=generator, device=self._device))
+            self._draws.append(torch.stack(noise, 1))
         return self._draws[number]
 
 

@@ -74,7 +74,7 @@ def importance_sampled(
 
 
 class _Running:
-    """Sums over the samples seen so far, in float64 on the CPU."""
+    """Sums over the samples seen so far, in float64 where the weights are."""
 
     def __init__(self, num_images: int):
         self.num_samples = 0
@@ -82,12 +82,15 @@ class _Running:
         self.sum = torch.zeros(num_images, dtype=torch.float64)
 
     def add(self, log_weights: Float64[Tensor, "K B"]) -> None:
+        if self.num_samples == 0:
+            self.log_sum, self.sum = self.log_sum.to(log_weights.device), self.sum.to(log_weights.device)
         self.num_samples += len(log_weights)
         self.log_sum = torch.logaddexp(self.log_sum, log_weights.logsumexp(0))
         self.sum += log_weights.sum(0)
 
     def bounds(self) -> SampledBounds:
-        return SampledBounds(self.log_sum - math.log(self.num_samples), self.sum / self.num_samples)
+        bounds = self.log_sum - math.log(self.num_samples), self.sum / self.num_samples
+        return SampledBounds(*(each.cpu() for each in bounds))
 
 
 @torch.no_grad()

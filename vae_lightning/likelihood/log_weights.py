@@ -59,7 +59,7 @@ class Looked:
 def log_weights(
     vae: LatentModel, images: Looked, noise: Noise, precision: Precision = "highest"
 ) -> Float64[Tensor, "K B"]:
-    """log w of the latents that this noise makes of the images' posteriors, in nats, on the CPU.
+    """log w of the latents that this noise makes of the images' posteriors, in nats, where float64 is.
 
     Args:
         vae: in evaluation mode.
@@ -70,7 +70,7 @@ def log_weights(
             weights' sum is then that of "highest" to a few thousandths of a nat.
     """
     groups = vae.infer(images.observed, noise)
-    ratio = _on_cpu(functools.reduce(operator.add, [group.log_ratio() for group in groups]))
+    ratio = _double(functools.reduce(operator.add, [group.log_ratio() for group in groups]))
     z = side_by_side(groups)
     with matmul_precision("medium" if precision == "refined" else precision):
         found = ratio + _log_likelihood(vae, z, images.x, images.labels)
@@ -83,13 +83,13 @@ def _log_likelihood(
     """log p(x|z); many latents on the CPU image by image, as many at a time as leave decoded images in its cache."""
     num_rows = max(1, _CACHED_VALUES // math.prod(decoder_shape(vae.likelihood, x.shape[1:])))
     if z.device.type != "cpu" or len(z) < num_rows:
-        return _on_cpu(vae.decode(z, labels).log_prob(x))
+        return _double(vae.decode(z, labels).log_prob(x))
     images = []
     for row, image in enumerate(x):
         label = None if labels is None else labels[row]
         parts = z[:, row].split(num_rows)
         images.append(torch.cat([vae.decode(part, label).log_prob(image) for part in parts]))
-    return _on_cpu(torch.stack(images, 1))
+    return _double(torch.stack(images, 1))
 
 
 def _refined(
@@ -126,5 +126,6 @@ def _heaviest(log_weights: Float64[Tensor, "K B"]) -> Bool[Tensor, "K B"]:
     return log_weights >= ordered.gather(0, num_heavy.unsqueeze(0))
 
 
-def _on_cpu(values: Tensor) -> Float64[Tensor, "..."]:
-    return values.cpu().double()
+def _double(values: Tensor) -> Float64[Tensor, "..."]:
+    """In float64, on the CPU where the device has none."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
