@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from vae_lightning.data.decode import decode_image
-from vae_lightning.data.image_folder import ImageFolder, split_of
+from vae_lightning.data.image_folder import ImageFolder
+from vae_lightning.data.splitting import split_of
 from vae_lightning.errors import UserError
 
 
@@ -185,3 +186,87 @@ def test_real_faces(real_data, tmp_path):
     plain = Image.open(root / name).convert("RGB").resize((64, 64), Image.Resampling.BOX)
     difference = batch.images[0, 0].permute(1, 2, 0).numpy().astype(int) - np.asarray(plain).astype(int)
     assert np.abs(difference).mean() < 8
+
+
+# Splits and labels that somebody has made
+
+
+def in_folders(pictures: Path, *folders: str) -> None:
+    """Picture n in folder n modulo their number."""
+    for number, path in enumerate(sorted(pictures.iterdir())):
+        place = pictures / folders[number % len(folders)]
+        place.mkdir(parents=True, exist_ok=True)
+        path.rename(place / path.name)
+
+
+def test_without_the_later_arguments_folders_are_names_as_any(folder, pictures):
+    in_folders(pictures, "train/a", "val/b", "test/a")
+    shutil.copy(pictures / "train/a/00.png", pictures / "train/a/copy.png")
+    data = folder()
+    assert all(split_of(name, 0.2, 0.2) == split for split, each in names(data).items() for name in each)
+    assert all(images.labels is None and images.class_names is None for images in data.splits.values())
+    assert data.num_classes is None
+
+
+def test_folders_are_splits_and_classes(folder, pictures):
+    in_folders(pictures, "train/b", "val/a", "test/b", "train/c")
+    data = folder(own_splits=True, labels="auto")
+    assert {split: len(images) for split, images in data.splits.items()} == {"train": 30, "val": 15, "test": 15}
+    assert (data.class_names, data.num_classes) == (("a", "b", "c"), 3)
+    for images in data.splits.values():
+        assert ["abc"[label] for label in images.labels.tolist()] == [name.split("/")[1] for name in images.names]
+        first = images.images(torch.tensor([0]))[0].permute(1, 2, 0).numpy()
+        assert np.array_equal(first, decode_image(pictures / images.names[0], 8, 3))
+    assert torch.equal(next(iter(data.val_dataloader())).labels, data.splits["val"].labels)
+
+
+def test_labels_and_factors_of_a_table_go_with_their_pictures(folder, pictures):
+    rows = [f"{number:02},{'odd' if number % 2 else 'even'},{number}\n" for number in range(60)]
+    (pictures / "labels.csv").write_text("file,label,number\n" + "".join(rows))
+    data = folder(labels="labels.csv", binarize="fixed")
+    for images in data.splits.values():
+        numbers = [int(name.removesuffix(".png")) for name in images.names]
+        assert images.factors["number"].tolist() == numbers
+        assert [data.class_names[label] for label in images.labels] == [("even", "odd")[n % 2] for n in numbers]
+
+
+def test_labels_change_neither_the_splits_nor_what_is_trained_on(folder, pictures):
+    in_folders(pictures, "a", "b")
+    plain, labelled = folder(), folder(labels="folders")
+    assert names(plain) == names(labelled)
+    for one, other in zip(plain.train_dataloader(), labelled.train_dataloader(), strict=True):
+        assert torch.equal(one.images, other.images)
+        assert (one.labels is None, other.labels is None) == (True, False)
+
+
+def test_copies_of_a_picture_stay_in_its_split(folder, pictures):
+    for number in range(30):
+        shutil.copy(pictures / "07.png", pictures / f"copy {number}.png")
+    whole = folder(keep_duplicates_together=True)
+    splits = {split for split, each in names(whole).items() for name in each if name.startswith(("copy", "07"))}
+    assert splits == {split_of("07.png", 0.2, 0.2)}
+
+
+def test_an_archive_may_have_splits_and_a_table_in_it(folder, pictures, tmp_path):
+    archive = tmp_path / "faces.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for number, path in enumerate(sorted(pictures.iterdir())):
+            file.write(path, f"faces/{('train', 'val', 'test')[number % 3]}/{path.name}")
+        file.writestr("labels.csv", "file,label\n" + "".join(f"{number:02},{number % 2}\n" for number in range(60)))
+    data = folder(root=None, archive=str(archive), own_splits=True, labels="labels.csv")
+    assert [len(images) for images in data.splits.values()] == [20, 20, 20]
+    assert data.class_names == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"group_by": "("}, r"group_by must be folder or a regular expression, got \( \(missing \)"),
+        ({"group_by": ""}, "group_by must not be empty"),
+        ({"labels": ""}, "labels must not be empty"),
+        ({"split_file": ""}, "split_file must not be empty"),
+    ],
+)
+def test_values_of_splits_and_labels_that_can_not_be(folder, options, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        folder(**options)

@@ -104,7 +104,7 @@ TABLE: dict[str, Entry] = {
     "vae_lightning.data.mnist.MNIST": Entry(("data",), read_only=("root",)),
     "vae_lightning.data.image_folder.ImageFolder": Entry(
         ("data",),
-        read_only=("root", "archive", "cache_dir"),
+        read_only=("root", "archive", "cache_dir", "labels", "split_file"),
         at_most={"max_pixels": 128_000_000, "max_archive_gb": 20, "max_archive_files": 1_000_000},
     ),
     # model

@@ -10,7 +10,7 @@ from vae_lightning.runs.records import as_word
 PLACES = (
     *("output_dir", "run_dir", "sweep_dir", "resume", "init_from", "sweep"),
     *("run", "checkpoint", "ckpt", "out", "runs", "output"),
-    *("data.root", "data.archive", "data.cache_dir", "samples.weights"),
+    *("data.root", "data.archive", "data.cache_dir", "data.labels", "data.split_file", "samples.weights"),
 )
 _HOME = r"(?:^|(?<=[\[,])|(?<=[\[,] ))~[^,\]]*"  # a word that begins with a tilde
 

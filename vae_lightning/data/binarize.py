@@ -1,5 +1,7 @@
 """Binarization that stays the same: a Bernoulli draw that is a function of the seed and the image's index."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
@@ -23,7 +25,7 @@ def binarized(images: ImageSet, seed: int, split: str) -> ImageSet:
     pixels = torch.empty(len(images), *images.pixels.shape[1:], dtype=torch.uint8)
     for indices in torch.arange(len(images)).split(_CHUNK):
         pixels[indices] = fixed_draw(images.pixels[images.rows[indices]], indices, seed, split)
-    return ImageSet(pixels, torch.arange(len(images)), images.labels, images.names)
+    return replace(images, pixels=pixels, rows=torch.arange(len(images)), pages=None)
 
 
 def _noise_seed(seed: int, split: str) -> int:

@@ -105,6 +105,20 @@ class ImageDataModule(LightningDataModule, ABC):
         """(C, H, W) of one image."""
         return self.channels, self.image_size, self.image_size
 
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of labels 0, 1, ...; None where they have none, or there are no labels."""
+        return self.splits["train"].class_names
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many labels there are; None for data without labels."""
+        labels = [images.labels for images in self.splits.values()]
+        known = [int(each.max()) + 1 for each in labels if each is not None]
+        if len(known) < len(labels):
+            return None
+        return max(*known, len(self.class_names or ()))
+
     def setup(self, stage: str | None = None) -> None:
         """Loads the splits once; raises UserError if they are too small for the batch size and the ranks."""
         self._check(self.splits)
@@ -308,6 +322,8 @@ def randomly_flipped(images: UInt8[Tensor, "B C H W"]) -> UInt8[Tensor, "B C H W
 
 def round_robin(order: Int64[Tensor, " M"], labels: Int64[Tensor, " M"]) -> Int64[Tensor, " M"]:
     """`order` rearranged: first each label's first index, then each label's second, and so on."""
-    one_hot = torch.nn.functional.one_hot(labels[order])
-    turn = (one_hot.cumsum(0) * one_hot).sum(1)
+    by_label = labels[order].argsort(stable=True)
+    counts = labels[order].unique(return_counts=True)[1]
+    turn = torch.empty_like(by_label)
+    turn[by_label] = torch.arange(len(order)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
     return order[turn.argsort(stable=True)]

@@ -1,8 +1,7 @@
 """Any folder or archive of pictures."""
 
-import hashlib
+import re
 import warnings
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import final
@@ -18,17 +17,20 @@ from vae_lightning.data.cache import cache_folder
 from vae_lightning.data.decode import EXTENSIONS, MAX_PIXELS, decode_image
 from vae_lightning.data.decoded_folder import DecodedFolder, FolderDecoder
 from vae_lightning.data.image_data import Binarize, ImageDataModule
+from vae_lightning.data.labelling import NONE, Labelling
 from vae_lightning.data.loader import ImageSet
 from vae_lightning.data.pages import Pages
-from vae_lightning.errors import UserError, require_at_least
+from vae_lightning.data.splitting import SPLITS, Splitting
+from vae_lightning.errors import require_at_least
 
 
 @final
 class ImageFolder(ImageDataModule):
-    """The pictures below a folder or in an archive, cropped to squares and split by their names; no labels.
+    """The pictures below a folder or in an archive, cropped to squares and split by their names, or as somebody says.
 
     A picture's split is a function of its path below the root and the two fractions alone: adding files moves
-    no other, and neither does the seed.
+    no other, and neither does the seed. Folders, a file and groups that say otherwise are those of `Splitting`, labels
+    those of `Labelling`; without the last five arguments there are none of them.
 
     Args:
         root: the folder; not needed with `archive`.
@@ -39,6 +41,11 @@ class ImageFolder(ImageDataModule):
         val_fraction, test_fraction: the expected shares of these splits.
         max_archive_gb: an archive that unpacks to more than so many 10^9 bytes is refused.
         max_archive_files: so is one of more members, or that unpacks to more files and folders.
+        own_splits: whether folders that are called train, val and test are the splits.
+        split_file: a table, or JSON, that has the split of each picture; goes before such folders.
+        group_by: `folder` or a regular expression for pictures that stay in one split; None for each by itself.
+        keep_duplicates_together: whether files of the same bytes stay in one split.
+        labels: `none`, `auto`, `folders` or a table.
     """
 
     def __init__(
@@ -61,6 +68,11 @@ class ImageFolder(ImageDataModule):
         shuffle: bool = True,
         horizontal_flip: bool = False,
         binarize: Binarize = "none",
+        own_splits: bool = False,
+        split_file: str | None = None,
+        group_by: str | None = None,
+        keep_duplicates_together: bool = False,
+        labels: str | None = NONE,
     ):
         super().__init__(
             image_size=image_size,
@@ -81,6 +93,11 @@ class ImageFolder(ImageDataModule):
         self.test_fraction = test_fraction
         self.max_archive_gb = max_archive_gb
         self.max_archive_files = max_archive_files
+        self.own_splits = own_splits
+        self.split_file = split_file
+        self.group_by = group_by
+        self.keep_duplicates_together = keep_duplicates_together
+        self.labels = NONE if labels is None else labels
         self._check_options()
 
     def prepare_data(self) -> None:
@@ -88,39 +105,64 @@ class ImageFolder(ImageDataModule):
         _ = self._decoded
 
     def load_splits(self) -> dict[str, ImageSet]:
-        """The three splits of the readable pictures, memory-mapped, with their names."""
+        """The three splits of the readable pictures, memory-mapped, with their names and any labels."""
         folder = self._decoded
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             pixels = torch.from_numpy(folder.pixels)
-        pages = Pages(folder.pixels)
-        return {split: replace(self._split(split, folder, pixels), pages=pages) for split in ("train", "val", "test")}
+        readable = np.flatnonzero(folder.readable).tolist()
+        names = [folder.names[row] for row in readable]
+        unreadable = [folder.names[row] for row in np.flatnonzero(~folder.readable).tolist()]
+        splits = self._splitting()(names, self._pictures, unreadable)
+        labelled = Labelling(self._source(), self.labels)(names, self._pictures, unreadable)
+        pages, rows = Pages(folder.pixels), torch.tensor(readable)
+
+        def split(wanted: str) -> ImageSet:
+            chosen = torch.tensor([index for index, name in enumerate(names) if splits[name] == wanted])
+            known = labelled.of(chosen)
+            return ImageSet(
+                pixels,
+                rows[chosen],
+                known.labels,
+                tuple(names[index] for index in chosen.tolist()),
+                pages,
+                factors=known.factors,
+                class_names=known.class_names,
+                factor_names=known.factor_names,
+            )
+
+        return {wanted: split(wanted) for wanted in SPLITS}
 
     def decode(self, path: Path | Image.Image) -> UInt8[Tensor, "H W C"]:
         """One picture, cropped and resized as this dataset's images are."""
         return torch.from_numpy(decode_image(path, self.image_size, self.channels, self.max_pixels).copy())
 
-    def _split(self, split: str, folder: DecodedFolder, pixels: UInt8[Tensor, "N H W C"]) -> ImageSet:
-        readable = np.flatnonzero(folder.readable).tolist()
-        fractions = self.val_fraction, self.test_fraction
-        rows = [row for row in readable if split_of(folder.names[row], *fractions) == split]
-        if not rows:
-            advice = "add images" if split == "train" else f"raise data.{split}_fraction or add images"
-            raise UserError(f"{self._source()}: of {len(readable)} images none fell to {split}; {advice}")
-        names = tuple(folder.names[row] for row in rows)
-        return ImageSet(pixels, torch.tensor(rows), None, names)
+    def _splitting(self) -> Splitting:
+        return Splitting(
+            self._source(),
+            self.val_fraction,
+            self.test_fraction,
+            self.own_splits,
+            self.split_file,
+            self.group_by,
+            self.keep_duplicates_together,
+        )
 
     @cached_property
     def _decoded(self) -> DecodedFolder:
         """Found once: a run goes on with the pictures that it began with, whatever becomes of their files."""
-        own, found = self._cache_folders()
-        folder = self._folder(own, found)
+        folder, (own, found) = self._pictures, self._cache_folders()
         options = self.image_size, self.channels, self.max_bad_fraction, self._source(), self.max_pixels
         if found is not None and folder.is_dir():  # else it is the user's own cache that a message is to name
             decoded = FolderDecoder(folder, found, *options).open_valid()
             if decoded is not None:
                 return decoded
         return FolderDecoder(folder, own, *options)()
+
+    @cached_property
+    def _pictures(self) -> Path:
+        """Where their files lie."""
+        return self._folder(*self._cache_folders())
 
     def _cache_folders(self) -> tuple[Path, Path | None]:
         """Where what is made goes, and another that is only looked into: one that a stranger's config names."""
@@ -155,12 +197,12 @@ class ImageFolder(ImageDataModule):
             raise ValueError(f"max_archive_gb must be positive, got {self.max_archive_gb}")
         require_at_least("max_pixels", self.max_pixels, 1)
         require_at_least("max_archive_files", self.max_archive_files, 1)
-
-
-def split_of(name: str, val_fraction: float, test_fraction: float) -> str:
-    """The split of the picture with this path below the root, by a hash: the same on every machine."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
-    position = int.from_bytes(digest[:8], "big") / 2**64
-    if position < test_fraction:
-        return "test"
-    return "val" if position < test_fraction + val_fraction else "train"
+        for name in ("group_by", "split_file", "labels"):
+            if getattr(self, name) == "":
+                raise ValueError(f"{name} must not be empty")
+        try:
+            re.compile(self.group_by or "")
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(
+                f"group_by must be folder or a regular expression, got {self.group_by} ({error})"
+            ) from error

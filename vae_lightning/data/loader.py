@@ -1,7 +1,7 @@
 """Whole batches sliced from one uint8 tensor: no work per image, no collate, no worker processes."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -38,7 +38,7 @@ class TrainingBatches(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """One split: the `rows` of the pixels that belong to it, with the labels and file names there are."""
+    """One split: the `rows` of the pixels that belong to it, with what there is of labels, file names and factors."""
 
     pixels: UInt8[Tensor, "N H W C"]  # in RAM, memory-mapped or on a GPU, shared by the splits
     rows: Int64[Tensor, " M"]
@@ -46,6 +46,9 @@ class ImageSet:
     names: tuple[str, ...] | None = None
     pages: Pages | None = None  # of memory-mapped pixels
     pinned: bool = False  # what `images` copies lies in pinned memory, from where a GPU fetches it while computing
+    factors: Mapping[str, Tensor] | None = None  # [M] each: further facts by name, for nobody to train on
+    class_names: tuple[str, ...] | None = None  # of labels 0, 1, ...
+    factor_names: Mapping[str, tuple[str, ...]] | None = None  # of those factors that count names
 
     def __len__(self) -> int:
         return len(self.rows)

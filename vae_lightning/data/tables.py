@@ -1,0 +1,165 @@
+"""Tables that say something of pictures: read whatever program wrote them, and matched to the files that they name."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from vae_lightning.disk.files import read_bytes
+from vae_lightning.errors import UserError, first_line
+
+_MOST_BYTES = 500_000_000
+_DELIMITERS = ",;\t"
+SPLIT_FOLDERS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text below a header.
+
+    Attributes:
+        told: how messages call it, as `data.labels=labels.csv`.
+        header: the columns' names.
+        rows: as many cells each.
+        lines: where each row stands in the file, counted from 1.
+    """
+
+    told: str
+    header: tuple[str, ...]
+    rows: list[list[str]]
+    lines: list[int]
+
+    def position(self, name: str) -> int | None:
+        """Where a column stands, in whatever case it is written; None if there is none."""
+        names = [each.lower() for each in self.header]
+        return names.index(name) if name in names else None
+
+
+def located(given: str, root: Path) -> Path:
+    """A file as it was typed; where there is none, the one of that name below the root of the pictures."""
+    path = Path(given).expanduser()
+    return path if path.exists() or not (root / path).is_file() else root / path
+
+
+def read_lines(path: Path, told: str) -> str:
+    """The text of a file that the user has named.
+
+    Raises:
+        UserError: it can't be read, or it is no text in UTF-8.
+    """
+    try:
+        return read_bytes(path, _MOST_BYTES).decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(f"{told}: there is no such file, nor one below the root") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{told}: is no text in UTF-8") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{told}: can't be read ({getattr(error, 'strerror', None) or first_line(error)})") from error
+
+
+def parsed(text: str, told: str, header: Sequence[str] | None = None) -> Table:
+    """A table of cells separated by commas, semicolons or tabs, whichever its first line has most of.
+
+    Args:
+        text: of the file.
+        told: see `Table`.
+        header: of a file without one; None takes the first line.
+
+    Raises:
+        UserError: no rows, a row with more or fewer cells than the header, or two columns of one name.
+    """
+    first = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=first.count))
+    rows, lines = [], []
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append([cell.strip() for cell in row])
+                lines.append(reader.line_num)
+    except csv.Error as error:
+        raise UserError(f"{told}: line {reader.line_num} can't be read ({error})") from error
+    if header is None and rows:
+        header, rows, lines = rows[0], rows[1:], lines[1:]
+    if header is None or not rows:
+        raise UserError(f"{told}: has no rows")
+    _check_cells(header, rows, lines, told)
+    return Table(told, tuple(header), rows, lines)
+
+
+def _check_cells(header: Sequence[str], rows: list[list[str]], lines: list[int], told: str) -> None:
+    wrong = next((index for index, row in enumerate(rows) if len(row) != len(header)), None)
+    if wrong is not None:
+        raise UserError(
+            f"{told}: line {lines[wrong]} has {len(rows[wrong])} cells, where there are {len(header)} columns"
+        )
+    names = [name.lower() for name in header]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{told}: has two columns of the name {twice!r}")
+
+
+def pictures_meant(files: Iterable[str], names: Sequence[str], told: str) -> list[str | None]:
+    """The picture that each entry of a table means; None for one that is not there.
+
+    An entry is the path below the root. It may leave out a folder that holds all, the folder of a split (train, val,
+    test) and the extension, where just one picture goes by what is left.
+
+    Args:
+        files: the entries.
+        names: of all pictures, below the root.
+        told: how messages call the table.
+
+    Raises:
+        UserError: an entry that may be one of several pictures, or two that are the same one.
+    """
+    known, shorter = set(names), None
+    meant: dict[str, str] = {}
+    found: list[str | None] = []
+    for file in files:
+        entry = PurePosixPath(file.replace("\\", "/") if file not in known else file).as_posix()
+        picture: str | None = entry
+        if entry not in known:
+            shorter = _shorter_names(names) if shorter is None else shorter
+            picture = _only(shorter.get(entry, ()), file, told)
+        if picture is not None and picture in meant:
+            both = f"{meant[picture]!r}" if meant[picture] == file else f"{meant[picture]!r} and {file!r}"
+            raise UserError(f"{told}: names a picture twice, by {both}")
+        if picture is not None:
+            meant[picture] = file
+        found.append(picture)
+    return found
+
+
+def _only(pictures: Sequence[str], file: str, told: str) -> str | None:
+    if len(pictures) > 1:
+        raise UserError(f"{told}: {file!r} may be {pictures[0]!r} or {pictures[1]!r}; write the whole path")
+    return pictures[0] if pictures else None
+
+
+def _shorter_names(names: Sequence[str]) -> dict[str, list[str]]:
+    """What else each picture goes by, and who goes by that."""
+    pictures: dict[str, list[str]] = {}
+    wrapped = len(wrapping_folder(names))
+    for name in names:
+        whole = {name, name[wrapped:], below_split(name[wrapped:])}
+        for short in whole | {PurePosixPath(each).with_suffix("").as_posix() for each in whole}:
+            pictures.setdefault(short, []).append(name)
+    return pictures
+
+
+def wrapping_folder(names: Sequence[str]) -> str:
+    """`photos/` where all lies in one folder of that name, which is no split's; else nothing."""
+    first, slash, _ = names[0].partition("/") if names else ("", "", "")
+    is_wrapping = slash and first.lower() not in SPLIT_FOLDERS
+    return f"{first}/" if is_wrapping and all(name.startswith(f"{first}/") for name in names) else ""
+
+
+def below_split(name: str) -> str:
+    """A picture's name without the folder of a split that it begins with, if it does."""
+    first, slash, rest = name.partition("/")
+    return rest if slash and first.lower() in SPLIT_FOLDERS else name
