@@ -21,6 +21,8 @@ from tests.trained import (  # noqa: F401
     digits_run,
     generate,
     moved,
+    named,
+    named_run,
     plane,
     plane_run,
     stateful_run,

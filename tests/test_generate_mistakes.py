@@ -31,6 +31,7 @@ VALID = (
     "batch_size, checkpoint, ckpt, data, device, invert, label, mode, num_images, out, overwrite, run, save, seed, "
     "temperature, trust"
 )
+PLACES = "archive, cache_dir, labels, root, split_file"
 MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, transition, traversal, units"
 
 
@@ -41,7 +42,10 @@ MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, tran
         (["num_image=3"], f"num_image: no such key; did you mean num_images? valid here: {VALID}"),
         (["+new=3"], "new: no such key; valid here: batch_size, num_images, save, seed, temperature"),
         (["split=val"], f"split: no such key; valid here: {VALID}"),
-        (["data.rot=x"], "data.rot: no such key; did you mean root? valid here: archive, cache_dir, root"),
+        (
+            ["data.rot=x"],
+            f"data.rot: no such key; did you mean root? valid here: {PLACES}",
+        ),
         (["num_images=many"], "num_images='many': expected int"),
         (["num_images=null"], "num_images=None: expected int"),
         (["num_images=0"], "num_images must be at least 1, got 0"),

@@ -86,6 +86,19 @@ def stateful_run(tmp_path_factory) -> RunDir:
     return train_once(path, *DIGITS, *small, "averaging=ema", OWN_CHECKPOINTS, callbacks=callbacks)
 
 
+@pytest.fixture(scope="session")
+def named_run(tmp_path_factory) -> RunDir:
+    """Of a model that is told labels: 60 pictures in the folders cat, dog and owl of `pictures` beside the run."""
+    place = tmp_path_factory.mktemp("trained")
+    write_pictures(place / "drawn")
+    for number, path in enumerate(sorted((place / "drawn").rglob("*.*"))):
+        folder = place / "pictures" / ("owl", "cat", "dog")[number % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        path.rename(folder / path.name)
+    places = [f"data.root={place / 'pictures'}", f"data.cache_dir={place / 'cache'}"]
+    return train_once(place / "run", *FOLDER, *places, "model.num_classes=auto", "trainer.max_epochs=1")
+
+
 def opened(run: RunDir) -> "TrainedRun":
     from vae_lightning.runs.trained import open_trained
 
@@ -105,6 +118,11 @@ def plane(plane_run) -> "TrainedRun":
 @pytest.fixture(scope="session")
 def colour(colour_run) -> "TrainedRun":
     return opened(colour_run)
+
+
+@pytest.fixture(scope="session")
+def named(named_run) -> "TrainedRun":
+    return opened(named_run)
 
 
 @pytest.fixture

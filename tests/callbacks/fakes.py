@@ -2,7 +2,6 @@
 
 import io
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from vae_lightning.callbacks.pictures import DrawPicture, as_callbacks
-from vae_lightning.data.loader import ImageBatch, TrainingBatches
+from vae_lightning.data.loader import ImageBatch, ImageSet, TrainingBatches
 from vae_lightning.models.distributions import DiagonalNormal, UnitNormal, normal_image, sample
 from vae_lightning.models.latent_model import Group, LatentModel, Latents
 from vae_lightning.noise import Indexed
@@ -110,9 +109,13 @@ class FakeData(LightningDataModule):
         drawn = torch.randint(0, 256, (2, NUM_IMAGES, channels, 8, 8), generator=generator).to(torch.uint8)
         self.levels = {"train": drawn[0], "val": drawn[1][:num_val]}
         self.has_labels = has_labels
-        self.splits = {split: SimpleNamespace(names=None) for split in self.levels}
+        self.splits = {
+            split: ImageSet(levels.permute(0, 2, 3, 1), torch.arange(len(levels)), None)
+            for split, levels in self.levels.items()
+        }
 
     eval_batch_size = 7
+    class_names = None
     num_train_batches = 6
     first_batch = 0
 

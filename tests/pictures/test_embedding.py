@@ -42,7 +42,7 @@ def means(trainer, num_images):
 @pytest.mark.parametrize("method", ["tsne", "pca", "plane"])
 def test_shows_the_first_images_with_their_labels(drawn, method):
     pictures, trainer = drawn
-    points, images, labels, _, title, context = pictures[method]
+    points, images, labels, _, title, context, _ = pictures[method]
     assert points.shape == (10, 2)
     assert torch.equal(images, trainer.datamodule.examples(10).images)
     assert labels.tolist() == [index % 3 for index in range(10)]
@@ -53,14 +53,14 @@ def test_shows_the_first_images_with_their_labels(drawn, method):
 
 def test_the_plane_is_the_posterior_means(drawn):
     pictures, trainer = drawn
-    points, _, _, axes, _, _ = pictures["plane"]
+    points, _, _, axes, *_ = pictures["plane"]
     assert np.allclose(points, means(trainer, 10), atol=1e-6)
     assert axes == ("z 0", "z 1")
 
 
 def test_pca_is_that_of_the_posterior_means(drawn):
     pictures, trainer = drawn
-    points, _, _, axes, _, _ = pictures["pca"]
+    points, _, _, axes, *_ = pictures["pca"]
     pca = PCA(2).fit(means(trainer, 10))
     assert np.allclose(np.abs(points), np.abs(pca.transform(means(trainer, 10))), atol=1e-5)
     assert axes[0] == f"principal component 1, {pca.explained_variance_ratio_[0]:.0%} of the variance"

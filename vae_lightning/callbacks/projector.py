@@ -24,6 +24,7 @@ from vae_lightning.drawing.sprites import sprite_sheet
 from vae_lightning.errors import require_at_least
 from vae_lightning.loggers.showing import tensorboard_loggers
 from vae_lightning.pictures.picture import NothingToDrawError, check_finite
+from vae_lightning.runs.source import Source
 
 log = logging.getLogger("vae_lightning")
 
@@ -62,7 +63,8 @@ class Projector(PeriodicCallback):
     def act(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
         if not (tensorboard_loggers(trainer) and trainer.is_global_zero):
             return
-        batch, latents = training_source(trainer, pl_module, epoch).encoded("val", self.num_images)
+        source = training_source(trainer, pl_module, epoch)
+        batch, latents = source.encoded("val", self.num_images)
         try:
             check_finite(latents)
         except NothingToDrawError as reason:
@@ -70,13 +72,13 @@ class Projector(PeriodicCallback):
             return
         with spared("the projector's files"):
             which = f", {AVERAGED}" if averages(trainer) else ""
-            _write(folder_in(Path(trainer.default_root_dir), "projector"), epoch, latents.loc, batch, which)
+            _write(folder_in(Path(trainer.default_root_dir), "projector"), epoch, latents.loc, batch, which, source)
 
 
-def _write(folder: Path, epoch: int, points: Float32[Tensor, "N D"], batch: Any, which: str) -> None:
+def _write(folder: Path, epoch: int, points: Float32[Tensor, "N D"], batch: Any, which: str, source: Source) -> None:
     _forget([path for path in _tensors(folder) if _num_lines(path) != len(points)])
     write_atomically(folder / f"epoch_{epoch:04d}.tsv", _tsv(points))
-    thumbnail = _write_images(folder, batch)
+    thumbnail = _write_images(folder, batch, source)
     _write_config(folder, _config(_tensors(folder), thumbnail, which))
 
 
@@ -133,11 +135,11 @@ def _tsv(points: Float32[Tensor, "N D"]) -> bytes:
     return buffer.getvalue()
 
 
-def _write_images(folder: Path, batch: Any) -> tuple[int, int]:
+def _write_images(folder: Path, batch: Any, source: Source) -> tuple[int, int]:
     """What is the same at every epoch; returns the width and height of a thumbnail."""
     rows = [str(index) for index in batch.indices.tolist()]
     if batch.labels is not None:  # TensorBoard takes the first line for a header only where there are several columns
-        labelled = zip(batch.labels.tolist(), rows, strict=True)
+        labelled = zip(map(source.label_name, batch.labels.tolist()), rows, strict=True)
         rows = ["label\tindex", *(f"{label}\t{index}" for label, index in labelled)]
     write_atomically(folder / "metadata.tsv", "".join(f"{row}\n" for row in rows).encode())
     sheet, thumbnail = sprite_sheet(batch.images)

@@ -12,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from vae_lightning.callbacks.averaging import averages
+from vae_lightning.data.class_names import Names
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.drawing.captions import origin
 from vae_lightning.errors import UserError
@@ -48,6 +49,10 @@ class TrainingSource(Source):
     def context(self) -> str:
         folder = Path(self.trainer.default_root_dir).name
         return origin(self.module.config["name"], folder, self.epoch, averages(self.trainer))
+
+    @property
+    def class_names(self) -> Names:
+        return self.trainer.datamodule.class_names
 
     @property
     def seed(self) -> int:

@@ -19,6 +19,7 @@ from vae_lightning.checkpoints.expectations import (
     optional,
     sequence,
     tensor_like,
+    text,
     whole,
 )
 from vae_lightning.checkpoints.reader import StoredTensor, UnreadableError, stored
@@ -26,6 +27,8 @@ from vae_lightning.errors import UserError
 from vae_lightning.latents.units import UnitStatistics
 
 EPOCH = whole(0, 2**31)
+CLASS_NAMES = "class_names"  # of the labels of the data, where they have names
+_MOST_NAMES = 100_000
 AVERAGING = "averaging_state"  # what Lightning's WeightAveraging adds, whose averages are the state_dict then
 
 
@@ -38,12 +41,14 @@ class Trained:
         epoch: the number of epochs that were begun, so that the first is 1.
         units: of the validation images at that epoch, None where none was validated.
         averaged: whether the weights are averages of those that were trained.
+        class_names: of the labels of the data that it was trained on; None where they had none.
     """
 
     weights: dict[str, Tensor]
     epoch: int
     units: UnitStatistics | None
     averaged: bool
+    class_names: tuple[str, ...] | None = None
 
 
 def trained(path: Path, model: Mapping[str, Tensor], told: str, latent_dim: int, prefix: str = "") -> Trained:
@@ -59,13 +64,13 @@ def trained(path: Path, model: Mapping[str, Tensor], told: str, latent_dim: int,
     Raises:
         UserError: it can't be read, or is of another model, or has weights that are not finite.
     """
-    may_have = {"units": optional(units(latent_dim)), AVERAGING: present}
+    may_have = {"units": optional(units(latent_dim)), AVERAGING: present, CLASS_NAMES: class_names}
     expected = mapping({"state_dict": weights(model, prefix), "epoch": EPOCH}, may_have)
     with reading(path, told) as take:
         found = take(expected)
     statistics = found.get("units")
     known = UnitStatistics.from_dict(statistics) if statistics else None
-    return Trained(found["state_dict"], found["epoch"] + 1, known, AVERAGING in found)
+    return Trained(found["state_dict"], found["epoch"] + 1, known, AVERAGING in found, found.get(CLASS_NAMES))
 
 
 @contextmanager
@@ -107,6 +112,16 @@ def _weights(value: Any, where: str, model: Mapping[str, Tensor], prefix: str) -
     if different:
         raise OtherModelError(f"it differs in {_visible(different[0])}")
     return {name: tensor_like(model[name])(part, f"{where}.{prefix}{name}") for name, part in found.items()}
+
+
+def class_names(value: Any, where: str) -> tuple[str, ...]:
+    """A name for each label, no two the same."""
+    if not isinstance(value, list) or len(value) > _MOST_NAMES:
+        raise UnexpectedError(f"{where} is no list of at most {_MOST_NAMES} names")
+    names = tuple(text(name, f"{where}[{index}]") for index, name in enumerate(value))
+    if len(set(names)) < len(names):
+        raise UnexpectedError(f"{where} has a name twice")
+    return names
 
 
 def present(value: Any, where: str) -> bool:

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.data.binarize import binarized, fixed_draw
+from vae_lightning.data.class_names import Label, label_name, label_number
 from vae_lightning.data.loader import (
     BatchLoader,
     ImageBatch,
@@ -208,21 +209,22 @@ class ImageDataModule(LightningDataModule, ABC):
         for indices in torch.arange(len(self.splits[split])).split(batch_size):
             yield self.images_at(indices, split)
 
-    def images_of_labels(self, labels: Sequence[int], split: str = "val") -> ImageBatch:
-        """An image of each of these labels, chosen by the seed; a label that is repeated gets another image.
+    def images_of_labels(self, labels: Sequence[Label], split: str = "val") -> ImageBatch:
+        """An image of each of these labels, by name or number, chosen by the seed; a repeated one gets another image.
 
-        Raises UserError where there are no labels, or not so many images of one.
+        Raises UserError where there are no labels, or none of that name, or not so many images of one.
         """
         known = self.splits[split].labels
         if known is None:
             raise UserError(f"labels={list(labels)}: these data have no labels; choose by indices or images")
         left = self._shuffled(split).tolist()
         chosen = []
-        for label in labels:
+        for given in labels:
+            label = label_number(given, self.class_names, f"labels={list(labels)}")
             found = next((index for index in left if known[index] == label), None)
             if found is None:
-                valid = ", ".join(map(str, known.unique().tolist()))
-                raise UserError(f"labels: the {split} images have no more of label {label}; valid here: {valid}")
+                valid = ", ".join(label_name(each, self.class_names) for each in known.unique().tolist())
+                raise UserError(f"labels: the {split} images have no more of label {given}; valid here: {valid}")
             left.remove(found)
             chosen.append(found)
         return self.images_at(torch.tensor(chosen, dtype=torch.int64), split)

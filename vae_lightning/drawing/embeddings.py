@@ -1,5 +1,7 @@
 """Points of a latent space on a plane: coloured where they have labels, as the images they stand for where not."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
@@ -15,6 +17,7 @@ def embedding_picture(
     axes: tuple[str, str] | None,
     title: str,
     context: str,
+    class_names: Sequence[str] | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """A scatter plot with a legend, or all the images, each near its place.
 
@@ -24,7 +27,8 @@ def embedding_picture(
         labels: what they are coloured by.
         axes: what the axes are; None where they mean nothing.
         title, context: above the picture.
+        class_names: of the labels, by number.
     """
     if labels is None:
         return thumbnail_map(points, images, title, context, axes)
-    return label_scatter(points, labels, title, context, axes)
+    return label_scatter(points, labels, title, context, axes, class_names)

@@ -53,6 +53,7 @@ def label_scatter(
     title: str,
     context: str,
     axes: tuple[str, str] | None,
+    class_names: Sequence[str] | None = None,
 ) -> Picture:
     """Points marked by their labels in colour and shape, each label written at the median of its points.
 
@@ -62,6 +63,7 @@ def label_scatter(
         title: of the picture.
         context: what it was made from, such as "mnist_conv · epoch 15".
         axes: what the coordinates are; None, as for t-SNE, leaves out ticks and units.
+        class_names: what labels 0, 1, ... are called; None for their numbers.
     """
     finite = np.isfinite(points).all(axis=1)
     points, labels = points[finite], None if labels is None else labels[finite]
@@ -73,7 +75,7 @@ def label_scatter(
         if labels is None or not len(labels):
             _scatter(panel, points, ACTIVE)
         else:
-            _scatter_by_label(panel, points, labels)
+            _scatter_by_label(panel, points, labels, class_names)
 
     return _picture(paint, title, context)
 
@@ -172,22 +174,28 @@ def _name_axes(panel: "Axes", axes: tuple[str, str] | None) -> None:
         panel.set_ylabel(axes[1], parse_math=False)
 
 
-def _scatter_by_label(panel: "Axes", points: Float[np.ndarray, "N 2"], labels: Int[np.ndarray, " N"]) -> None:
+def _scatter_by_label(
+    panel: "Axes",
+    points: Float[np.ndarray, "N 2"],
+    labels: Int[np.ndarray, " N"],
+    class_names: Sequence[str] | None,
+) -> None:
     names, ranks = np.unique(labels, return_inverse=True)
+    texts = [str(name) if class_names is None else class_names[name] for name in names]
     colours, shapes = label_colours(names), label_shapes(names)
     # In random order, so that no class lies above all others.
     order = np.random.default_rng(0).permutation(len(points))
     _scatter(panel, points[order], colours[ranks[order]], [shapes[rank] for rank in ranks[order]])
     if len(names) <= MOST_MARKED:
-        _legend(panel, names, colours, shapes)
+        _legend(panel, texts, colours, shapes)
     elif len(names) > _NAMED_LABELS:
         _colour_bar(panel, names)
     if len(names) <= _NAMED_LABELS:
         medians = np.stack([np.median(points[labels == name], axis=0) for name in names])
         unit = max(np.ptp(points, axis=0) / (_WIDTH - 110, _HEIGHT - 90))  # of the plane, to a pixel
-        room = np.array([10 + 14 * max(len(str(name)) for name in names), 24])
-        for name, place in zip(names, _set_apart(medians, unit * room), strict=True):
-            _haloed(panel, place, str(name))
+        room = np.array([10 + 14 * max(len(text) for text in texts), 24])
+        for text, place in zip(texts, _set_apart(medians, unit * room), strict=True):
+            _haloed(panel, place, text)
 
 
 def _set_apart(places: Float[np.ndarray, "M 2"], least: Float[np.ndarray, " 2"]) -> Float[np.ndarray, "M 2"]:
@@ -202,14 +210,14 @@ def _set_apart(places: Float[np.ndarray, "M 2"], least: Float[np.ndarray, " 2"])
     return places
 
 
-def _legend(
-    panel: "Axes", names: Int[np.ndarray, " M"], colours: Float[np.ndarray, "M 4"], shapes: Sequence[str]
-) -> None:
+def _legend(panel: "Axes", texts: Sequence[str], colours: Float[np.ndarray, "M 4"], shapes: Sequence[str]) -> None:
     handles = [
-        panel.scatter([], [], s=28, color=colour, marker=shape, linewidths=0, label=str(name))
-        for name, colour, shape in zip(names, colours, shapes, strict=True)
+        panel.scatter([], [], s=28, color=colour, marker=shape, linewidths=0)
+        for colour, shape in zip(colours, shapes, strict=True)
     ]
-    panel.legend(handles=handles, title="label", loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.3)
+    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.3}
+    for text in panel.legend(handles, texts, title="label", **place).get_texts():
+        text.set_parse_math(False)
 
 
 def _colour_bar(panel: "Axes", names: Int[np.ndarray, " M"]) -> None:
@@ -222,7 +230,18 @@ def _colour_bar(panel: "Axes", names: Int[np.ndarray, " M"]) -> None:
 
 def _haloed(panel: "Axes", place: Float[np.ndarray, " 2"], text: str) -> None:
     x, y = place.tolist()
-    panel.text(x, y, text, fontsize=11, weight="bold", ha="center", va="center", path_effects=_halo(), zorder=5)
+    panel.text(
+        x,
+        y,
+        text,
+        fontsize=11,
+        weight="bold",
+        ha="center",
+        va="center",
+        path_effects=_halo(),
+        zorder=5,
+        parse_math=False,
+    )
 
 
 def _halo() -> list["AbstractPathEffect"]:

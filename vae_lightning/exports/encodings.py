@@ -29,12 +29,13 @@ _PLURAL = {
     "file": "files",
     "index": "indices",
     "label": "labels",
+    "class": "classes",
 }  # in the .npz; `file` is the name of an argument of savez
 
 
 @dataclass(frozen=True)
 class WriteEncodings:
-    """Posterior means and scales of images, with their names and labels: `posterior.npz` and `posterior.csv`.
+    """Posterior means and scales of images, with their names, labels and factors: `posterior.npz` and `posterior.csv`.
 
     One batch of images is in memory at a time. Pictures of a folder that can't be read are left out, counted in a
     warning, and listed in `unreadable.txt`; one that was named itself is an error.

@@ -43,7 +43,8 @@ class Run:
 
     What comes back is a NumPy array, on whatever device the model computes; one image gives an array of one row.
 
-    A model that is told labels (`num_classes`) takes `labels=` everywhere: one for all images, or one for each.
+    A model that is told labels (`num_classes`) takes `labels=` everywhere: one for all images, or one for each, by its
+    number or its name.
 
     Every mistake in what is given is a ValueError of one line.
     """
@@ -88,6 +89,11 @@ class Run:
     def num_classes(self) -> int | None:
         """Of the labels that the model is told; None for a model that is not told any."""
         return self._opened.vae.num_classes
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of labels 0, 1, ... of the data that it was trained on; None where they have none."""
+        return self._opened.class_names
 
     @property
     def kind(self) -> str:
@@ -226,7 +232,7 @@ class Run:
             log.warning(strange.told)
 
     def _labels(self, labels: Labels, count: int) -> Tensor | None:
-        return as_labels(labels, count, self.num_classes)
+        return as_labels(labels, count, self.num_classes, self.class_names)
 
     def _seed(self, seed: Any) -> int:
         return self._opened.config["seed"] if seed is None else _whole("seed", seed, 0)

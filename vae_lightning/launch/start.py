@@ -30,7 +30,8 @@ def refuse_early(config: dict[str, Any]) -> None:
         UserError: a value of the wrong type or out of its range, settings that can't work, a folder that is not there.
     """
     trainer = {name: value for name, value in config["trainer"].items() if value != "auto"}  # chosen when it is built
-    check_early(config | {"trainer": trainer})
+    model = {name: value for name, value in config["model"].items() if (name, value) != ("num_classes", "auto")}
+    check_early(config | {"trainer": trainer, "model": model})
     check_settings(config)
     check_root(config["data"])
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from vae_lightning.data.class_names import label_name
 from vae_lightning.drawing.embeddings import embedding_picture
 from vae_lightning.errors import UserError, require_at_least
 from vae_lightning.latents.embeddings import FEWEST, METHODS, Embedded, Method, embed
@@ -88,5 +89,6 @@ class Embedding(Picture):
     def draw_at(self, embedded: Embedded, seen: Placed, context: str) -> Drawing:
         """The picture of images whose places are known."""
         title = f"posterior means of {len(seen.latents):,} {seen.kind}images: {embedded.name}"
-        images, labels = seen.chosen.images, seen.chosen.labels
-        return Drawing(embedding_picture(embedded.points, images, labels, embedded.axes, title, context))
+        images, labels, names = seen.chosen.images, seen.chosen.labels, seen.chosen.class_names
+        shown = None if names is None else [label_name(number, names) for number in range(len(names))]
+        return Drawing(embedding_picture(embedded.points, images, labels, embedded.axes, title, context, shown))

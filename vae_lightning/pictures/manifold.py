@@ -50,7 +50,7 @@ class Manifold(Picture):
     def look(self, source: Source) -> Plane:
         z, values = manifold(self.num_points)
         labels = source.told_to_make(first_label(z.shape[:2].numel()), z.shape[:2].numel())
-        of = "" if labels is None else f", label {int(labels[0])}"
+        of = "" if labels is None else f", label {source.label_name(int(labels[0]))}"
         images = source.decode(z.flatten(0, 1), labels).unflatten(0, z.shape[:2])
         return Plane(images, values.tolist(), f"images over the latent plane{of}")
 

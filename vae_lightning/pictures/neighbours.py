@@ -57,7 +57,7 @@ class Neighbours(PictureOfSamples):
         reconstructions = source.decode_as(means, told)
         if not (samples.isfinite().all() and reconstructions.isfinite().all()):
             raise NothingToDrawError("what the model makes is not finite: nothing is drawn of it")
-        of = "" if source.label is None else f" of label {source.label}"
+        of = "" if source.label is None else f" of label {source.label_name(source.label)}"
         return Compared(samples, reconstructions, source.data, f"samples{of} and their nearest training images")
 
     def draw(self, seen: Compared, context: str) -> Drawing:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from vae_lightning.data.class_names import Label
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.errors import UserError, require_at_least, require_at_most
 from vae_lightning.latents.classes import labels_of_samples
@@ -138,7 +139,7 @@ class PictureOfImages(Picture, ABC):
 
     images: Files | None = None
     indices: Sequence[int] | None = None
-    labels: Sequence[int] | None = None
+    labels: Sequence[Label] | None = None
     split: Split = "val"
     num_images: int = 16
 

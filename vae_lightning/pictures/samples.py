@@ -12,6 +12,8 @@ from vae_lightning.drawing.grids import sample_grid
 from vae_lightning.pictures.picture import Drawing, PictureOfSamples
 from vae_lightning.runs.source import Source
 
+_ROOM = 60  # letters of names in a title
+
 
 class Sampled(NamedTuple):
     """Samples to be shown.
@@ -56,11 +58,19 @@ class Samples(PictureOfSamples):
         num_rows = None if source.label is not None else source.vae.num_classes
         if num_rows is not None and len(images) >= num_rows:
             images = images[: len(images) - len(images) % num_rows]
-        rows = "" if num_rows is None else ", a row a label"
-        label = "" if source.label is None else f", label {source.label}"
+        rows = "" if num_rows is None else f", a row a label{_listed(source, num_rows)}"
+        label = "" if source.label is None else f", label {source.label_name(source.label)}"
         temperature = "" if self.temperature == 1 else f", temperature {self.temperature:g}"
         title = f"samples from the prior{rows}{label}{temperature}, seed {self.seed_of(source)}"
         return Sampled(images, num_rows, title)
 
     def draw(self, seen: Sampled, context: str) -> Drawing:
         return Drawing(with_caption(sample_grid(seen.images, seen.num_rows), seen.title, context))
+
+
+def _listed(source: Source, num_rows: int) -> str:
+    """The names of the rows' labels, if they have names and there is room for these."""
+    if source.class_names is None or len(source.class_names) < num_rows:
+        return ""
+    names = ", ".join(source.label_name(label) for label in range(num_rows))
+    return f" ({names})" if len(names) <= _ROOM else ""

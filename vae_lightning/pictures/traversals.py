@@ -135,7 +135,7 @@ class Traversals(PictureOfImages):
         """Where all other dimensions stay, with which label, and what the picture is called."""
         if self.centre == "prior" and not self._names_an_image:
             label = source.told_to_make(first_label(1), 1)
-            of = "" if label is None else f", label {int(label)}"
+            of = "" if label is None else f", label {source.label_name(int(label))}"
             return spread.mean, label, f"traversals around the prior's mean{of}"
         chosen = source.chosen(self.read)
         label = source.told(chosen.labels, 1)

@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
+from vae_lightning.data.class_names import Label, Names
 from vae_lightning.data.decode import stated_size
 from vae_lightning.data.image_data import ImageDataModule
-from vae_lightning.data.loader import ImageBatch, seeded_generator
+from vae_lightning.data.loader import ImageBatch, ImageSet, seeded_generator
 from vae_lightning.data.picture_files import find_pictures
 from vae_lightning.errors import UserError
 from vae_lightning.machine.hardware import num_cpus
@@ -40,7 +41,7 @@ class Choice:
     Attributes:
         images: picture files, or folders of them, prepared as the run's data were.
         indices: of images in the split.
-        labels: an image of each, in the split; repeated ones get different images.
+        labels: an image of each, in the split, by name or number; repeated ones get different images.
         split: of the run's data.
         num_images: so many of the split, chosen by the run's seed, where none of the first three is given.
         most: more than so many are refused.
@@ -48,7 +49,7 @@ class Choice:
 
     images: Files | None = None
     indices: Sequence[int] | None = None
-    labels: Sequence[int] | None = None
+    labels: Sequence[Label] | None = None
     split: Split = "val"
     num_images: int = 16
     most: int = 1000
@@ -94,12 +95,16 @@ class NamedImages:
         kind: what the names are: `file` or `index`.
         names: file names, or indices in the split.
         labels: where there are labels.
+        class_names: of the labels, by number, where they have names.
+        factors: what else is known of each, by name: numbers, or names.
     """
 
     images: UInt8[Tensor, "N C H W"]
     kind: Literal["file", "index"]
     names: list[str] | list[int]
     labels: Int64[np.ndarray, " N"] | None
+    class_names: Names = None
+    factors: dict[str, np.ndarray] = field(default_factory=dict)
 
     def told(self, run: Source) -> Int64[Tensor, " N"] | None:
         """The labels of these images for a run's model that is told labels."""
@@ -110,7 +115,11 @@ class NamedImages:
     def columns(self) -> dict[str, np.ndarray]:
         """What tells the images from one another, as columns of a table."""
         named: dict[str, np.ndarray] = {self.kind: np.array(self.names)}
-        return named if self.labels is None else named | {"label": self.labels}
+        if self.labels is not None:
+            named["label"] = self.labels
+            if self.class_names is not None:
+                named["class"] = np.array(self.class_names)[self.labels]
+        return named | {f"factor_{name}": values for name, values in self.factors.items()}
 
 
 def tell_of_cuts(pictures: Sequence[Path | Image.Image]) -> None:
@@ -242,9 +251,18 @@ def named_images(run: Source, split: Split, batch: ImageBatch) -> NamedImages:
     """Images of a split by the names of their files, or where they have none by their indices."""
     indices, names = batch.indices.tolist(), run.data.splits[split].names
     labels = None if batch.labels is None else batch.labels.numpy()
+    known: dict[str, Any] = {
+        "class_names": run.data.class_names,
+        "factors": _factors(run.data.splits[split], batch.indices),
+    }
     if names is None:
-        return NamedImages(batch.images, "index", indices, labels)
-    return NamedImages(batch.images, "file", [names[index] for index in indices], labels)
+        return NamedImages(batch.images, "index", indices, labels, **known)
+    return NamedImages(batch.images, "file", [names[index] for index in indices], labels, **known)
+
+
+def _factors(images: ImageSet, indices: Int64[Tensor, " N"]) -> dict[str, np.ndarray]:
+    values = {name: factor[indices].numpy() for name, factor in (images.factors or {}).items()}
+    return values | {name: np.array(names)[values[name]] for name, names in (images.factor_names or {}).items()}
 
 
 def short_names(files: Sequence[Path]) -> list[str]:

@@ -23,6 +23,8 @@ OPTIONAL_KEYS = (
     *("averaging", "callbacks", "data", "initialization", "logger", "model", "objective", "optimizer", "schedule"),
 )
 _REPLACEABLE = ("callbacks", "logger")
+AUTO = "auto"
+NUM_CLASSES = "model.num_classes"  # of which AUTO, typed when a run began, has become a number
 
 
 def check_one_beginning(config: dict[str, Any], overrides: list[str]) -> None:
@@ -110,6 +112,8 @@ def _put_in(
             continue
         path = key.replace("/", ".")
         value = _get(composed, path)
+        if path == NUM_CLASSES and value == AUTO and override in known:
+            continue
         # A choice that the run began with stands for all that it is made of, which may have been changed since.
         if override not in known or not _is_choice(path, stored):
             if path.startswith(tuple(f"{group}." for group in OPTIONAL_KEYS)) and override[0] not in "+~":

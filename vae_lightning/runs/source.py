@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
+from vae_lightning.data.class_names import Names, choices, label_name
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.errors import UserError, first_line
@@ -136,9 +137,18 @@ class Source(ABC):
         """What has been computed of this model."""
 
     @property
+    @abstractmethod
+    def class_names(self) -> Names:
+        """The names of the labels that the model was trained with; known without its images."""
+
+    @property
     def latent_dim(self) -> int:
         """D."""
         return self.vae.latent_dim
+
+    def label_name(self, label: int) -> str:
+        """How a label is called."""
+        return label_name(label, self.class_names)
 
     def chosen(self, choose: Callable[["Source"], ImageBatch]) -> ImageBatch:
         """The images of a picture that looks at few: those that are chosen now, or were when training began."""
@@ -184,8 +194,8 @@ class Source(ABC):
 
     def _of_one_label(self, label: int | None, count: int) -> Tensor:
         if label is None:
-            last = (self.vae.num_classes or 0) - 1
-            raise UserError(f"label: this run's model is told labels; choose label=0 to label={last}")
+            valid = choices(self.class_names, self.vae.num_classes)
+            raise UserError(f"label: this run's model is told labels, and none is given by label=; {valid}")
         return torch.full((count,), label)
 
     # Images to latents and back, on the CPU

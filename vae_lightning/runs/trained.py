@@ -16,6 +16,7 @@ from vae_lightning.building.stored import check_config
 from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.checkpoints.contents import trained
 from vae_lightning.config import instantiate
+from vae_lightning.data.class_names import Label, Names, choices, label_number
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.drawing.captions import origin
 from vae_lightning.errors import UserError, first_line
@@ -51,6 +52,7 @@ class TrainedRun(Source):
         label: of what a model with labels makes, and of images that have none; None leaves it to who asks.
         averaged: whether the weights are averages of those that were trained.
         invert: whether the user's own images are inverted, bright for dark, once they are prepared.
+        named: the names of the labels, by number, as the checkpoint has them.
     """
 
     run_dir: RunDir
@@ -64,6 +66,11 @@ class TrainedRun(Source):
     label: int | None = None
     averaged: bool = False
     invert: bool = False
+    named: tuple[str, ...] | None = None
+
+    @property
+    def class_names(self) -> Names:
+        return self.named
 
     @property
     def context(self) -> str:
@@ -99,9 +106,12 @@ class TrainedRun(Source):
         """The run's DataModule with its images.
 
         Raises:
-            UserError: they are not where the config says; nothing is downloaded.
+            UserError: they are not where the config says, for nothing is downloaded; or they have other classes than
+                those that the model is told.
         """
         _ = self.preprocessing.splits  # opens them; `prepare_data` might download
+        if self.vae.num_classes is not None:
+            check_classes(self.named, self.preprocessing.class_names, f"run={self.run_dir.path}: data")
         return self.preprocessing
 
     @cached_property
@@ -118,8 +128,8 @@ class TrainedRun(Source):
                 log.warning(strange.told)
         return turned
 
-    def with_label(self, label: int | None) -> "TrainedRun":
-        """The same run, of which everything is to be made with this label.
+    def with_label(self, label: Label | None) -> "TrainedRun":
+        """The same run, of which everything is to be made with this label, by its name or its number.
 
         Raises:
             UserError: a label that the model does not know, or a model that is not told labels.
@@ -127,9 +137,10 @@ class TrainedRun(Source):
         num_classes = self.vae.num_classes
         if label is not None and num_classes is None:
             raise UserError(f"label={label}: this run's model is not told labels; that takes model.num_classes=")
-        if label is not None and num_classes is not None and not 0 <= label < num_classes:
-            raise UserError(f"label={label}: choose 0 to {num_classes - 1}")
-        return replace(self, label=label)
+        number = None if label is None else label_number(label, self.named, f"label={label}")
+        if number is not None and num_classes is not None and not 0 <= number < num_classes:
+            raise UserError(f"label={label}: {choices(self.named, num_classes)}")
+        return replace(self, label=number)
 
 
 def open_trained(
@@ -179,8 +190,24 @@ def open_trained(
     vae = vae.to(place).to(memory_format=torch.channels_last).eval()
     own = file.resolve().parent == run_dir.checkpoints.resolve()
     name = file.name if own else str(file.resolve())
-    averaged = found.averaged
-    return TrainedRun(run_dir, name, config, vae, found.epoch, found.units, place, trusted, averaged=averaged)
+    more: dict[str, Any] = {"averaged": found.averaged, "named": found.class_names}
+    return TrainedRun(run_dir, name, config, vae, found.epoch, found.units, place, trusted, **more)
+
+
+def check_classes(known: Names, found: Names, told: str) -> None:
+    """Raise a UserError where images have other classes than those by whose numbers a model is told them.
+
+    Args:
+        known: the names of the labels when the model was trained; None where they had none.
+        found: those of the images now.
+        told: what the message begins with.
+    """
+    if known is not None and found is not None and known != found:
+        differs = sorted({*known} ^ {*found}) or ["their order"]
+        raise UserError(
+            f"{told}: the model is told labels, and these images have others ({len(found)} where there were "
+            f"{len(known)}; the first that differs is {differs[0]})"
+        )
 
 
 def _checkpoint_file(run_dir: RunDir, checkpoint: str) -> Path:

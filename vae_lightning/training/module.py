@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vae_lightning.callbacks.averaging import averages
+from vae_lightning.checkpoints.contents import CLASS_NAMES
 from vae_lightning.checkpoints.writing import first_not_finite
 from vae_lightning.data.loader import ImageBatch, TrainingBatches
 from vae_lightning.errors import ArgumentError, UserError
@@ -303,6 +304,8 @@ class VAEModule(LightningModule):
             logger.save()  # what was logged so far: a run that goes on from here does not log it again
         checkpoint["config"] = self.config
         checkpoint["data"] = self.trainer.datamodule.identity
+        if self.trainer.datamodule.class_names is not None:
+            checkpoint[CLASS_NAMES] = list(self.trainer.datamodule.class_names)
         checkpoint["units"] = None if self.units is None else self.units.as_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

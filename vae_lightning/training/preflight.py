@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vae_lightning.checkpoints.contents import EPOCH, reading, trained, weights
+from vae_lightning.checkpoints.contents import CLASS_NAMES, EPOCH, class_names, reading, trained, weights
 from vae_lightning.checkpoints.expectations import Expectation, mapping, optional, text, whole
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
@@ -17,7 +17,8 @@ from vae_lightning.machine.world import given_world
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.runs.images import SPLIT_NAMES
 from vae_lightning.runs.records import RunDir, typed
-from vae_lightning.runs.resuming import resumed_checkpoint
+from vae_lightning.runs.resuming import AUTO, resumed_checkpoint
+from vae_lightning.runs.trained import check_classes
 from vae_lightning.training.module import VAEModule
 from vae_lightning.training.resumed_state import EPOCHS
 
@@ -57,6 +58,20 @@ def check_image_shape(config: dict[str, Any], data: ImageDataModule) -> None:
         raise UserError(f"data: images of shape {list(data.image_shape)}, but the model is for {built_for}")
 
 
+def with_num_classes(config: dict[str, Any], data: ImageDataModule) -> dict[str, Any]:
+    """The config with `model.num_classes=auto` replaced by how many labels the data have, which are opened for it.
+
+    Raises:
+        UserError: the data have no labels.
+    """
+    if config["model"].get("num_classes") != AUTO:
+        return config
+    data.prepare_data()
+    if data.num_classes is None:
+        raise UserError(f"model.num_classes={AUTO}: these data have no labels; choose null")
+    return config | {"model": config["model"] | {"num_classes": data.num_classes}}
+
+
 def check_labels(vae: LatentModel, data: ImageDataModule) -> None:
     """Raise a UserError where a model is to be told labels that the data have not, or that it does not know."""
     if vae.num_classes is None:
@@ -70,6 +85,16 @@ def check_labels(vae: LatentModel, data: ImageDataModule) -> None:
                 f"model.num_classes={vae.num_classes}: the {SPLIT_NAMES[split]} images have labels {lowest} to "
                 f"{highest}; choose at least {highest + 1}"
             )
+
+
+def check_classes_of_run(config: dict[str, Any], vae: LatentModel, data: ImageDataModule, run_dir: RunDir) -> None:
+    """Raise a UserError where a run that is to be gone on with, and is told labels, has been told others."""
+    if vae.num_classes is None:
+        return
+    file = resumed_checkpoint(run_dir, config)
+    with reading(file, f"resume={run_dir.path}: {file.name}") as take:
+        known = take(mapping({}, {CLASS_NAMES: class_names})).get(CLASS_NAMES)
+    check_classes(known, data.class_names, f"resume={run_dir.path}: data")
 
 
 def check_optimizer(module: VAEModule) -> None:

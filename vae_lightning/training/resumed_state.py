@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 
 from vae_lightning.callbacks import within_epoch
 from vae_lightning.callbacks.checkpoints import Checkpoints
-from vae_lightning.checkpoints.contents import EPOCH, units, weights
+from vae_lightning.checkpoints.contents import CLASS_NAMES, EPOCH, units, weights
 from vae_lightning.checkpoints.expectations import (
     Expectation,
     UnexpectedError,
@@ -210,7 +210,7 @@ _MAY_HAVE: dict[str, Callable[[Live], Expectation]] = {
     "units": lambda live: optional(units(live.module.vae.latent_dim)),
     within_epoch.KEY: _within_epoch,
 }
-_OWN_KEYS = _REQUIRED.keys() | _MAY_HAVE.keys() | {"config", "data", "native_amp_scaling_state"}
+_OWN_KEYS = _REQUIRED.keys() | _MAY_HAVE.keys() | {"config", "data", CLASS_NAMES, "native_amp_scaling_state"}
 
 
 def _reads_more(callback: Callback) -> bool:

@@ -53,6 +53,7 @@ from vae_lightning.training.log_file import log_file
 from vae_lightning.training.module import VAEModule
 from vae_lightning.training.outcome import final_metrics, peak_memory, recorded, told_of_units
 from vae_lightning.training.preflight import (
+    check_classes_of_run,
     check_hardware,
     check_image_shape,
     check_labels,
@@ -61,6 +62,7 @@ from vae_lightning.training.preflight import (
     check_resumable,
     check_same_images,
     check_state,
+    with_num_classes,
 )
 from vae_lightning.training.profiling import StepProfiler
 from vae_lightning.training.resumed_state import Live, resumed_state
@@ -117,6 +119,7 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     flush_denormals()
     seed_everything(config["seed"], verbose=False)
     data = instantiate(config["data"], "data", trusted=trusted)
+    config = with_num_classes(config, data)
     module = module_of(VAEModule, config | {"resume": None}, trusted)  # its checkpoints are gone on from themselves
     check_optimizer(module)
     check_image_shape(config, data)
@@ -136,6 +139,7 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     check_labels(module.vae, data)
     if resume:
         check_same_images(config, data, run_dir)
+        check_classes_of_run(config, module.vae, data, run_dir)
     execute_together(config["trainer"].get("steps_per_execution", "auto"), trainer, data)
     origin = None
     if not resume and config.get("init_from"):
