@@ -87,6 +87,17 @@ def test_names_of_labels_are_set_apart():
     assert ink[0] > 0.9 * ink[1]
 
 
+def test_labels_are_called_by_their_names_whatever_signs_are_in_them():
+    labels = np.repeat(np.arange(3), 100)
+    numbers, named, odd = (
+        label_scatter(clusters(labels), labels, TITLE, CONTEXT, None, names)
+        for names in (None, ("cat", "dog", "elk"), (r"$\frac$", "a$b", "x_{1}$ $"))
+    )
+    assert np.array_equal(label_scatter(clusters(labels), labels, TITLE, CONTEXT, None, ("0", "1", "2")), numbers)
+    assert not np.array_equal(named, numbers)
+    assert odd.min() < 60
+
+
 def test_points_without_labels_have_one_colour_and_no_legend():
     picture = label_scatter(clusters(np.zeros(300)), None, TITLE, CONTEXT, None)
     colourful = np.ptp(picture.astype(int), axis=-1) > 40

@@ -14,7 +14,6 @@ from tests.conftest import refusal
 from tests.trained import FOLDER, write_pictures
 from vae_lightning import open_run
 from vae_lightning.errors import UserError
-from vae_lightning.errors import UserError
 from vae_lightning.exports.encodings import WriteEncodings
 from vae_lightning.pictures.embedding import Embedding
 from vae_lightning.pictures.samples import Samples

@@ -215,8 +215,9 @@ def _legend(panel: "Axes", texts: Sequence[str], colours: Float[np.ndarray, "M 4
         panel.scatter([], [], s=28, color=colour, marker=shape, linewidths=0)
         for colour, shape in zip(colours, shapes, strict=True)
     ]
-    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.3}
-    for text in panel.legend(handles, texts, title="label", **place).get_texts():
+    corner = (1.0, 1.0)
+    legend = panel.legend(handles, texts, title="label", loc="upper left", bbox_to_anchor=corner, borderaxespad=0.3)
+    for text in legend.get_texts():
         text.set_parse_math(False)
 
 

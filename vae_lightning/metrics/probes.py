@@ -57,10 +57,10 @@ class Probes(Metric):
         facts: dict[str, Any] = {"num_images": len(test), "num_train": len(train)}
         classes = subject.run.data.class_names
         if classes is not None and len(classes) <= _MOST_CLASSES:
-            for number in range(len(classes)):
-                members, told = labels.numpy() == number, label_name(number, classes)
-                for name, label in names.items():
-                    figures[f"{name}_class_{number}"] = _accuracy(correct[name][members], f"{label}, {told}")
+            for name, label in names.items():
+                for number in range(len(classes)):
+                    right = correct[name][labels.numpy() == number]
+                    figures[f"{name}_class_{number}"] = _accuracy(right, f"{label}, {label_name(number, classes)}")
             facts["classes"] = list(classes)
         return Score(figures, facts)
 
