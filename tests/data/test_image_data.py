@@ -358,6 +358,15 @@ def test_round_robin_takes_the_labels_in_turn():
     assert labels[spread[:12]].bincount().tolist() == [5, 5, 2]
 
 
+def test_round_robin_counts_the_turns_of_each_label_and_takes_any_number_for_one():
+    labels = torch.tensor([3, 0, 3, 7, 3, 0])
+    order = torch.tensor([5, 4, 3, 2, 1, 0])
+    one_hot = torch.nn.functional.one_hot(labels[order])
+    turns = (one_hot.cumsum(0) * one_hot).sum(1)
+    assert torch.equal(round_robin(order, labels), order[turns.argsort(stable=True)])
+    assert round_robin(torch.arange(3), torch.tensor([10**12, 10**12, 5])).tolist() == [0, 2, 1]
+
+
 def test_ranks_of_the_trainer_get_their_shares():
     class OnRank:
         global_rank, world_size, training = 1, 2, False

@@ -48,9 +48,7 @@ def test_a_split_that_has_no_folder_is_taken_out_of_train_by_the_names(there, mi
 
 
 def test_pictures_beside_the_splits_are_refused():
-    with pytest.raises(
-        UserError, match=r"^data.root=x: 2 images lie beside the folders Train, valid, TEST, the first "
-    ):
+    with pytest.raises(UserError, match=r"^data.root=x: 2 images beside the folders Train, valid, TEST, the first "):
         dealt([*OWN, "extra/a.png", "b.png"], own_splits=True)
 
 
@@ -99,7 +97,7 @@ def test_a_file_may_name_pictures_that_can_not_be_read(tmp_path):
         (
             "s.csv",
             "a.png,train\nb.png,val\nx.png,test\ny.png,test\n",
-            "names 2 files that are not there, the first 'x.p",
+            "names 2 files not to be found, the first 'x.p",
         ),
         ("s.csv", "a.png,train\nb.png,val\n", "has no split for 1 of 3 images, the first 'c.png'"),
         ("s.csv", "a.png,val\nb.png,val\nc.png,test\n", "has no file for train"),
@@ -165,7 +163,7 @@ def test_a_split_without_a_group_is_told():
 def test_groups_that_own_splits_tear_apart_are_warned_of(told):
     names = ["train/clip1_a.png", "train/clip2_a.png", "val/clip1_b.png", "test/clip3_a.png"]
     dealt(names, own_splits=True, group_by=r"clip\d")
-    assert r"data.group_by=clip\d: 1 groups lie in more than one split, the first 'clip1'" in told()
+    assert r"data.group_by=clip\d: 1 group in more than one split, the first 'clip1'" in told()
 
 
 # Copies
@@ -208,6 +206,17 @@ def test_copies_lie_in_the_split_of_their_first_and_others_where_they_were(files
     assert before == {name: split_of(name, 0.2, 0.2) for name in names}
 
 
+def test_one_copy_is_told_as_one_and_none_that_lies_there_anyway_is_told(files, tmp_path, told):
+    apart = next(f"x{number}" for number in range(99) if split_of(f"x{number}", 0.4, 0.3) != split_of("a", 0.4, 0.3))
+    beside = next(f"y{number}" for number in range(99) if split_of(f"y{number}", 0.4, 0.3) == split_of("a", 0.4, 0.3))
+    others = {f"{number:03}": str(number).encode() for number in range(40)}
+    options = {"val_fraction": 0.4, "test_fraction": 0.3, "keep_duplicates_together": True}
+    dealt(files({**others, "a": b"same", beside: b"same"}), tmp_path, **options)
+    assert told() == []
+    dealt(files({**others, "a": b"same", apart: b"same"}), tmp_path, **options)
+    assert told() == ["1 file is a copy of another: it lies in the split of that one"]
+
+
 def test_copies_hold_groups_together():
     groups = {"a1": "a", "a2": "a", "b1": "b", "c1": "c", "d1": "d", "e1": "e"}
     keys = joined(groups, [["c1", "d1"], ["b1", "d1"], ["a2", "c1"]])
@@ -218,5 +227,5 @@ def test_copies_in_splits_of_ones_own_are_warned_of_and_not_moved(files, tmp_pat
     names = files({"train/a": b"1", "train/b": b"2", "val/c": b"1", "test/d": b"1", "test/e": b"5"})
     splits = dealt(names, tmp_path, own_splits=True, keep_duplicates_together=True)
     assert splits == {name: name.partition("/")[0] for name in names}
-    leak = "data.root=x: 2 files of other splits are copies of files in train, or in val, the first 'test/d'"
+    leak = "data.root=x: 2 files of val or test have copies in another split, the first 'test/d'"
     assert told()[0].startswith(leak)

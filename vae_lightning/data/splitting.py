@@ -13,6 +13,7 @@ from pathlib import Path
 from vae_lightning.data.tables import (
     SPLIT_FOLDERS,
     Table,
+    counted,
     located,
     parsed,
     pictures_meant,
@@ -116,13 +117,15 @@ class Splitting:
         counts = Counter(splits.values())
         for split in SPLITS:
             if not counts[split]:
-                grouped = f" in {len(set(groups.values())):,} groups" if self.group_by is not None else ""
+                grouped = f" in {counted(len(set(groups.values())), 'group')}" if self.group_by is not None else ""
                 what = "groups" if grouped else "images"
                 advice = f"add {what}" if split == "train" else f"raise data.{split}_fraction or add {what}"
                 raise UserError(f"{self.source}: of {len(splits)} images{grouped} none fell to {split}; {advice}")
 
     def _tell(self, splits: dict[str, str], given: Given | None, groups: dict[str, str]) -> None:
-        grouped = f"{len(set(groups.values())):,} groups (data.group_by={self.group_by})" if self.group_by else ""
+        grouped = (
+            f"{counted(len(set(groups.values())), 'group')} (data.group_by={self.group_by})" if self.group_by else ""
+        )
         if given is None and not grouped:
             return
         counts = Counter(splits.values())
@@ -134,27 +137,22 @@ class Splitting:
         logger.info("%s", told)
 
     def _tell_of_copies(self, splits: dict[str, str], groups: dict[str, str], copies: list[list[str]]) -> None:
-        alone = {
-            name: split_of(groups[name], self.val_fraction, self.test_fraction) for each in copies for name in each
-        }
-        if any(split != splits[name] for name, split in alone.items()):
+        fractions = self.val_fraction, self.test_fraction
+        if any(split_of(groups[name], *fractions) != splits[name] for same in copies for name in same):
             count = sum(len(same) - 1 for same in copies)
-            logger.info(
-                "%s copies of others: each lies in the split of its first",
-                "1 file is a copy" if count == 1 else f"{count:,} files are",
-            )
+            if count == 1:
+                logger.info("1 file is a copy of another: it lies in the split of that one")
+            else:
+                logger.info("%s files are copies of others: each lies in the split of its first", f"{count:,}")
 
     def _warn_of_leaks(self, splits: dict[str, str], groups: dict[str, str], copies: list[list[str]]) -> None:
         """Splits that somebody has made stay as they are."""
         leaks = [name for same in copies for name in _beyond_the_first_split(same, splits)]
         if leaks:
-            logger.warning(
-                "%s: %d files of other splits are copies of files in train, or in val, the first %r; those of a test "
-                "that was trained on flatter its figures",
-                self.source,
-                len(leaks),
-                min(leaks),
-            )
+            count = len(leaks)
+            have = "1 file of val or test has a copy" if count == 1 else f"{count:,} files of val or test have copies"
+            told = "%s: %s in another split, the first %r; figures of pictures that were trained on flatter"
+            logger.warning(told, self.source, have, min(leaks))
         if self.group_by is None:
             return
         members: dict[str, list[str]] = {}
@@ -162,12 +160,8 @@ class Splitting:
             members.setdefault(group, []).append(name)
         torn = sorted(group for group, each in members.items() if _beyond_the_first_split(each, splits))
         if torn:
-            logger.warning(
-                "data.group_by=%s: %d groups lie in more than one split, the first %r",
-                self.group_by,
-                len(torn),
-                torn[0],
-            )
+            told = f"{counted(len(torn), 'group')} in more than one split, the first {torn[0]!r}"
+            logger.warning("data.group_by=%s: %s", self.group_by, told)
 
 
 def _beyond_the_first_split(names: Sequence[str], splits: dict[str, str]) -> list[str]:
@@ -209,8 +203,8 @@ def split_by_folders(names: Sequence[str], source: str) -> Given | None:
     if len(splits) < len(names):
         other = next(name for name in names if name not in splits)
         raise UserError(
-            f"{source}: {len(names) - len(splits)} images lie beside the folders {told}, the first {other!r}; move "
-            "them, or data.own_splits=false deals all out by their names"
+            f"{source}: {counted(len(names) - len(splits), 'image')} beside the folders {told}, the first {other!r}; "
+            "move them, or data.own_splits=false deals all out by their names"
         )
     return Given(splits, f"by the folders {told}")
 
@@ -228,7 +222,7 @@ def split_by_file(given: str, names: Sequence[str], root: Path, unreadable: Sequ
     meant = pictures_meant([file for file, _ in entries], [*names, *unreadable], told)
     lost = [file for (file, _), picture in zip(entries, meant, strict=True) if picture is None]
     if lost:
-        raise UserError(f"{told}: names {len(lost)} files that are not there, the first {lost[0]!r}")
+        raise UserError(f"{told}: names {counted(len(lost), 'file')} not to be found, the first {lost[0]!r}")
     known = {picture: split for (_, split), picture in zip(entries, meant, strict=True) if picture is not None}
     left = [name for name in names if name not in known]
     if left:

@@ -152,6 +152,11 @@ def _shorter_names(names: Sequence[str]) -> dict[str, list[str]]:
     return pictures
 
 
+def counted(count: int, thing: str) -> str:
+    """`1 group`, `2 groups`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def wrapping_folder(names: Sequence[str]) -> str:
     """`photos/` where all lies in one folder of that name, which is no split's; else nothing."""
     first, slash, _ = names[0].partition("/") if names else ("", "", "")

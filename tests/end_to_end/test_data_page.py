@@ -1,0 +1,88 @@
+"""What docs/data.md tells a user to type works as typed, and is told as the page says."""
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import refusal
+from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.trained import open_trained
+
+PAGE = (Path(__file__).parents[2] / "docs/data.md").read_text()
+TRAIN = "python -m vae_lightning.train"
+OWN = "data.(root=(pets|photos|clips|frames))"
+LINES = [
+    line.removeprefix(TRAIN).strip() for line in PAGE.splitlines() if line.startswith(TRAIN) and re.search(OWN, line)
+]
+SMALL = ["debug=fast", "data.image_size=8", "data.batch_size=8", "trainer=cpu", "model.encoder.hidden=[4]"]
+COUNTS = {
+    "data.root=pets": "train 80 / val 10 / test 10: by the folders train, val, test",
+    "data.split_file=splits.csv": "train 60 / val 20 / test 20: by data.split_file=splits.csv",
+    "data.group_by=folder": "by 50 groups (data.group_by=folder)",
+    "data.group_by='(clip[0-9]+)_'": "by 50 groups (data.group_by=(clip[0-9]+)_)",
+    "data.labels=labels.csv": "labels: the 2 classes even, odd, by data.labels=labels.csv; factors brightness",
+}
+
+
+def draw(names: list[str]) -> None:
+    for name, pixels in zip(
+        names, np.random.default_rng(0).integers(0, 256, (len(names), 8, 8, 3), np.uint8), strict=True
+    ):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(name)
+
+
+@pytest.fixture
+def train(command, tmp_path) -> Callable[..., RunDir]:
+    """Trains on the pictures that the page speaks of, which lie in the current folder."""
+    splits = ["train"] * 8 + ["val", "test"]
+    draw([f"pets/{splits[number % 10]}/{'cat' if number % 4 > 1 else 'dog'}/{number}.png" for number in range(100)])
+    draw([f"photos/{number:02}.png" for number in range(100)])
+    draw([f"clips/{number // 2}/{number}.png" for number in range(100)])
+    draw([f"frames/clip{number // 2}_{number}.png" for number in range(100)])
+    splits = ["train", "train", "train", "val", "test"]
+    Path("splits.csv").write_text("file,split\n" + "".join(f"{n:02}.png,{splits[n % 5]}\n" for n in range(100)))
+    rows = "".join(f"{n:02},{'odd' if n % 2 else 'even'},{n / 10}\n" for n in range(100))
+    Path("labels.csv").write_text(f"file,label,brightness\n{rows}")
+
+    def call(*arguments: str) -> RunDir:
+        command(*arguments, *SMALL, "callbacks=none", "logger=none", f"run_dir={tmp_path / 'run'}")
+        return RunDir(tmp_path / "run")
+
+    return call
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_each_command_trains_and_tells_where_its_splits_are_from(line, train, capsys):
+    run, told = train(*shlex.split(line)), capsys.readouterr().out
+    assert run.status()["status"] == "finished"
+    expected = [text for key, text in COUNTS.items() if key in shlex.split(line)]
+    assert expected
+    assert all(text in told for text in expected)
+    if "model.num_classes=auto" in line:
+        assert open_trained(str(run.path), device="cpu").class_names == ("cat", "dog")
+        assert run.config()["model"]["num_classes"] == 2
+
+
+def test_the_page_has_them_all():
+    assert {key for key in COUNTS if any(key in shlex.split(line) for line in LINES)} == set(COUNTS)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(train, command, tmp_path):
+    Path("splits.csv").write_text("file,split\n00.png,train\nlost.png,val\n")
+    folder = ["data=folder", "model=mlp", *SMALL, "data.root=photos", f"run_dir={tmp_path / 'run'}"]
+    told = refusal(command, *folder, "data.split_file=splits.csv")
+    assert told == "data.split_file=splits.csv: names 1 file not to be found, the first 'lost.png'"
+    Path("labels.csv").write_text("file,label\n00.png,odd\n")
+    told = refusal(command, *folder, "data.labels=labels.csv")
+    assert told == "data.labels=labels.csv: has no row for 99 of 100 images, the first '01.png'"
+    told = refusal(command, *folder, "data.group_by=clip")
+    assert told == "data.group_by=clip: does not match 100 of 100 files, as '00.png'"
+    told = refusal(command, *folder, "data.group_by=folder")
+    assert told.startswith("data.root=photos: of 100 images in 1 group none fell to ")
+    assert not (tmp_path / "run").exists()
