@@ -123,6 +123,14 @@ def test_without_labels_each_line_is_a_point(tmp_path):
     assert served.metadata(embedding) == {None: tuple(str(index) for index in range(NUM_IMAGES))}
 
 
+def test_labels_go_by_their_names(fit, tmp_path):
+    data = FakeData()
+    data.class_names = ("cat", "d\tog", "owl")
+    fit(Projector(None, NUM_IMAGES), latent_dim=1, max_epochs=1, data=data)
+    lines = (tmp_path / "projector/metadata.tsv").read_text().splitlines()
+    assert lines[:4] == ["label\tindex", "cat\t0", "d?og\t1", "owl\t2"]
+
+
 def test_there_are_fewer_points_where_there_are_fewer_images(fit, tmp_path):
     fit(Projector(None, num_images=2000), latent_dim=1, max_epochs=1, data=FakeData(num_val=3))
     assert np.loadtxt(tmp_path / "projector/epoch_0001.tsv").shape == (3,)
