@@ -1,5 +1,8 @@
 """How a mistake is told: the one exception that speaks to the user, and what is checked of numbers that are given."""
 
+from collections.abc import Sequence
+
+_SIDES = 2  # of an image: height and width
 _TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # have what follows run the other way
 
 
@@ -31,6 +34,14 @@ def require_frame_duration(name: str, milliseconds: int) -> None:
     require_at_least(name, milliseconds, 20)  # viewers slow down what is shorter
     if milliseconds > 655_350:  # the file counts in hundredths of a second, of two bytes
         raise ValueError(f"{name} must be at most 655350, got {milliseconds}")
+
+
+def require_image_size(name: str, value: int | Sequence[int]) -> None:
+    """Raise a ValueError that opens with the parameter's name unless its value is a positive number, or two of them."""
+    sides = [value, value] if isinstance(value, int) else list(value)
+    if len(sides) != _SIDES or any(type(side) is not int or side < 1 for side in sides):
+        shown = value if isinstance(value, int) else sides
+        raise ValueError(f"{name} must be a positive number of pixels, or two as [height,width], got {shown}")
 
 
 def first_line(error: BaseException) -> str:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
 
-from vae_lightning.data.decode import _to_8_bit, decode_grey_square, decode_image
+from vae_lightning.data.decode import _to_8_bit, decode_grey, decode_image, stated_size
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -129,81 +129,44 @@ def test_numbers_become_grey_levels(mode, values, expected):
     assert _to_8_bit(np.array([values]), mode).tolist() == [expected]
 
 
-@pytest.mark.parametrize("size", [(60, 20), (20, 60), (37, 20)])
-def test_the_middle_is_kept_and_the_shorter_side_fits(tmp_path, size):
-    width, height = size
-    image = Image.new("RGB", size, BLUE)
-    left, top = (width - 20) // 2, (height - 20) // 2
-    image.paste(quadrants((20, 20)), (left, top))
-    pixels = decode_image(saved(image, tmp_path / "picture.png"), 20, 3)
-    assert is_close(corners(pixels), [RED, GREEN, BLUE, WHITE], 40)
-    larger = decode_image(tmp_path / "picture.png", 33, 3)
-    assert larger.shape == (33, 33, 3)
-    assert is_close(corners(larger), [RED, GREEN, BLUE, WHITE], 40)
+def test_a_grey_picture_keeps_its_own_size(tmp_path):
+    levels = np.random.default_rng(0).integers(0, 256, (20, 37), dtype=np.uint8)
+    assert np.array_equal(decode_grey(saved(Image.fromarray(levels), tmp_path / "picture.png")), levels)
 
 
-def test_shrinking_is_antialiased(tmp_path):
-    stripes = np.zeros((64, 64), np.uint8)
-    stripes[:, ::2] = 255
-    pixels = decode_image(saved(Image.fromarray(stripes), tmp_path / "picture.png"), 16, 1)
-    assert is_close(pixels[4:-4, 4:-4], 127, 4)
-
-
-def test_a_large_jpeg_is_decoded_small_but_never_below_the_wanted_size(tmp_path, monkeypatch):
-    sizes = []
-    fit = ImageOps.fit
-    monkeypatch.setattr(ImageOps, "fit", lambda image, *rest: sizes.append(image.size) or fit(image, *rest))
-    path = saved(quadrants((800, 640)), tmp_path / "picture.jpg")
-    for image_size in (30, 64, 100, 500, 700):
-        assert is_close(corners(decode_image(path, image_size, 3)), [RED, GREEN, BLUE, WHITE], 20)
-    assert sizes == [(100, 80), (200, 160), (400, 320), (800, 640), (800, 640)]
-
-
-def test_the_first_frame_of_an_animation(tmp_path):
-    frames = [Image.new("RGB", (8, 8), color) for color in (RED, GREEN)]
-    for suffix in ("gif", "webp"):
-        path = tmp_path / f"animation.{suffix}"
-        frames[0].save(path, save_all=True, append_images=frames[1:])
-        assert is_close(decode_image(path, 8, 3)[4, 4], RED)
-
-
-def test_damaged_files_raise(tmp_path):
-    path = saved(quadrants(), tmp_path / "picture.jpg")
-    path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(OSError, match=r"(?i)truncated"):
-        decode_image(path, 20, 3)
-    path.write_bytes(b"not a picture")
-    with pytest.raises(OSError, match="cannot identify"):
-        decode_image(path, 20, 3)
-
-
-# Grey squares
-
-
-def test_a_grey_square_keeps_every_level(tmp_path):
-    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    for suffix in ("png", "bmp", "gif"):
-        path = saved(Image.fromarray(levels), tmp_path / f"picture.{suffix}")
-        assert np.array_equal(decode_grey_square(path), levels)
-
-
-@pytest.mark.parametrize("size", [(60, 20), (20, 60), (37, 20)])
-def test_of_a_longer_side_the_middle_is_kept_at_its_own_size(tmp_path, size):
-    levels = np.random.default_rng(0).integers(0, 256, size[::-1], dtype=np.uint8)
-    square = decode_grey_square(saved(Image.fromarray(levels), tmp_path / "picture.png"))
-    assert square.shape == (20, 20)
-    left, top = (size[0] - 20) // 2, (size[1] - 20) // 2
-    assert np.array_equal(square, levels[top : top + 20, left : left + 20])
-
-
-def test_a_grey_square_is_upright_opaque_and_of_colours_their_luminance(tmp_path):
+def test_a_grey_picture_is_upright_opaque_and_of_colours_their_luminance(tmp_path):
     image = quadrants()
     exif = Image.Exif()
     exif[0x0112] = 3
     turned = saved(image.transpose(Image.Transpose.ROTATE_180), tmp_path / "turned.png", exif=exif)
-    assert is_close(corners(decode_grey_square(turned)[..., None]), [(76,), (150,), (29,), (255,)], 1)
+    assert is_close(corners(decode_grey(turned)[..., None]), [(76,), (150,), (29,), (255,)], 1)
     clear = saved(quadrants(), tmp_path / "clear.png", transparency=RED)
-    assert corners(decode_grey_square(clear)[..., None])[0] == (255,)
+    assert corners(decode_grey(clear)[..., None])[0] == (255,)
     ramp = np.tile(np.linspace(0, 65535, 64).round().astype(np.uint16), (64, 1))
-    deep = decode_grey_square(saved(Image.fromarray(ramp), tmp_path / "deep.png"))
+    deep = decode_grey(saved(Image.fromarray(ramp), tmp_path / "deep.png"))
     assert np.abs(deep[0].astype(int) - np.linspace(0, 255, 64)).max() <= 1
+
+
+# Frames
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_fills_a_wide_frame_sharply_whichever_way_it_is_turned(tmp_path, orientation):
+    """JPEG is decoded at a part of its size, which must never be less than the frame's."""
+    stripes = np.zeros((160, 640), np.uint8)
+    stripes[:, ::20] = 255
+    stripes[:, 1::20] = 255
+    image, exif = Image.fromarray(np.repeat(stripes[:, :, None], 3, 2)), Image.Exif()
+    exif[0x0112] = orientation
+    stored = image if orientation == 1 else image.transpose(Image.Transpose.ROTATE_90)
+    path = saved(stored, tmp_path / "picture.jpg", quality=100, exif=exif)
+    assert stated_size(path) == (640, 160)
+    expected = image.resize((320, 80), Image.Resampling.LANCZOS)
+    for fit in ("crop", "pad", "stretch"):
+        assert is_close(decode_image(path, [80, 320], 3, fit=fit), np.asarray(expected), 12)
+
+
+def test_the_orientation_of_a_picture_in_memory_counts_for_its_size():
+    image = Image.new("L", (30, 20))
+    image.getexif()[0x0112] = 8
+    assert stated_size(image) == (20, 30)

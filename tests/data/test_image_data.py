@@ -94,7 +94,7 @@ def collect(data: ImageDataModule, epochs: int = 1) -> Collector:
     [
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"eval_batch_size": -1}, "eval_batch_size must be at least 1, got -1"),
-        ({"image_size": 0}, "image_size must be at least 1, got 0"),
+        ({"image_size": 0}, "image_size must be a positive number of pixels, or two as [height,width], got 0"),
         ({"channels": 2}, "channels must be 1 (grey) or 3 (RGB), got 2"),
     ],
 )

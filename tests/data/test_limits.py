@@ -19,7 +19,7 @@ from tests.data.mutations import mutated_pictures, seed_pictures
 from tests.data.test_decoded_folder import decode
 from vae_lightning.data import decode as decoding
 from vae_lightning.data import decoded_blocks
-from vae_lightning.data.decode import decode_grey_square, decode_image
+from vae_lightning.data.decode import decode_grey, decode_image
 from vae_lightning.data.digits import Digits
 from vae_lightning.data.image_folder import ImageFolder
 from vae_lightning.data.memory import MemoryBudget
@@ -51,9 +51,9 @@ def test_a_picture_of_more_pixels_is_refused_by_its_header_and_one_of_as_many_is
     for limit in (1199, 100):
         with pytest.raises(ValueError, match=rf"(40 x 30|1200) pixels are more than data\.max_pixels={limit}$"):
             decode_image(path, 8, 3, max_pixels=limit)
-    assert decode_grey_square(path, max_pixels=1200).shape == (30, 30)
+    assert decode_grey(path, max_pixels=1200).shape == (30, 40)
     with pytest.raises(ValueError, match=r"more than data\.max_pixels"):
-        decode_grey_square(path, max_pixels=1199)
+        decode_grey(path, max_pixels=1199)
     assert len(recwarn) == 0
     assert Image.MAX_IMAGE_PIXELS == 89_478_485  # Pillow's own, for others
 
@@ -181,7 +181,7 @@ def test_other_formats_are_none_whatever_their_name(tmp_path, monkeypatch, conte
     path.write_bytes(content)
     with Image.open(path) as image:
         assert image.format in ("EPS", "TIFF", "PPM")
-    for read in (lambda: decode_image(path, 8, 3), lambda: decode_grey_square(path)):
+    for read in (lambda: decode_image(path, 8, 3), lambda: decode_grey(path)):
         with pytest.raises(OSError, match="cannot identify"):
             read()
     for data in (Digits(), ImageFolder(root="/gone")):
@@ -325,7 +325,7 @@ def test_folders_a_thousand_deep_are_searched(tmp_path):
 def test_a_pipe_is_not_waited_for_nor_a_file_that_vanished(pictures, cache_dir, monkeypatch):
     """As they may become one between the listing and the decoding."""
     os.mkfifo(pictures / "pipe.png")
-    for read in (lambda path: decode_image(path, 8, 3), decode_grey_square):
+    for read in (lambda path: decode_image(path, 8, 3), decode_grey):
         with pytest.raises(OSError, match="no regular file"):
             read(pictures / "pipe.png")
         with pytest.raises(OSError, match="Is a directory"):

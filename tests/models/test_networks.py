@@ -46,6 +46,13 @@ def test_reconstructs_to_exactly_the_input_size(name, size, channels):
     assert reconstruction.max() <= 1
 
 
+@pytest.mark.parametrize("shape", [(1, 18, 45), (3, 45, 18)])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_rectangles_come_out_as_they_went_in(name, shape):
+    vae = build(name, shape)
+    assert vae.reconstruct(torch.rand(2, *shape)).shape == (2, *shape)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_reach_every_parameter(name):
     vae = build(name, (3, 28, 28))
@@ -60,12 +67,14 @@ def test_gradients_reach_every_parameter(name):
 def test_too_small_images_are_refused_with_the_smallest_that_works(name):
     with pytest.raises(ValueError, match="image_size=7 is too small for 5 halvings; choose at least 17"):
         build(name, (3, 7, 7))
+    with pytest.raises(ValueError, match=r"image_size=\[16,64\] is too small for 5 halvings; .* 17 for each side"):
+        build(name, (3, 16, 64))
     build(name, (3, 17, 17))(torch.rand(2, 3, 17, 17), fresh(1, 2))
 
 
 def test_halvings_round_up():
-    assert halvings(28, 3) == [28, 14, 7, 4]
-    assert halvings(150, 5) == [150, 75, 38, 19, 10, 5]
+    assert halvings((28, 40), 3) == [(28, 40), (14, 20), (7, 10), (4, 5)]
+    assert halvings((150, 17), 5) == [(150, 17), (75, 9), (38, 5), (19, 3), (10, 2), (5, 1)]
 
 
 @pytest.mark.parametrize("latent_dim", [0, -1])

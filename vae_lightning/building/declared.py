@@ -15,9 +15,9 @@ from typing import Any, Literal, Optional, Union
 from vae_lightning import errors
 from vae_lightning.errors import require_at_least, require_at_most
 
-_LIMITS: dict[str, Callable[..., None]] = {
-    check.__name__: check for check in (require_at_least, require_at_most, errors.require_frame_duration)
-}
+_OF_NUMBERS = (require_at_least, require_at_most, errors.require_frame_duration)
+_LIMITS: dict[str, tuple[Callable[..., None], Any]] = {each.__name__: (each, int | float) for each in _OF_NUMBERS}
+_LIMITS["require_image_size"] = errors.require_image_size, int | float | list
 _NAMES = {each.__name__: each for each in (int, float, bool, str, list, dict, tuple, Sequence)} | {
     "Any": Any,
     "Literal": Literal,
@@ -37,9 +37,10 @@ class Limit:
     bounds: tuple[Any, ...]
 
     def __call__(self, value: Any) -> None:
-        """Raise the ValueError that the constructor would raise; other values than numbers are not its matter."""
-        if isinstance(value, int | float):
-            _LIMITS[self.check](self.argument, value, *self.bounds)
+        """Raise the ValueError that the constructor would raise; values of other kinds are not its matter."""
+        check, kinds = _LIMITS[self.check]
+        if isinstance(value, kinds):
+            check(self.argument, value, *self.bounds)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, ListConfig, OmegaConf
 
 from vae_lightning.building.table import MOVED_CALLBACKS
 from vae_lightning.errors import UserError
@@ -63,8 +63,14 @@ def register() -> None:
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
     ConfigStore.instance().store(name="report_schema", node=ReportConfig)
     OmegaConf.register_new_resolver("fused_optimizer", _fused_optimizer, replace=True)
+    OmegaConf.register_new_resolver("image_shape", _image_shape, replace=True)
     OmegaConf.register_new_resolver("choice", _choice, replace=True)
     OmegaConf.register_new_resolver("sweep_place", _sweep_place, replace=True)
+
+
+def _image_shape(channels: Any, image_size: Any) -> list[Any]:
+    """Channels, height and width of images whose size is one number or two; what can't be one is refused elsewhere."""
+    return [channels, *image_size] if isinstance(image_size, ListConfig) else [channels, image_size, image_size]
 
 
 def _sweep_place(sweep: str | None, sweep_dir: str) -> str:

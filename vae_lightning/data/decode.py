@@ -12,8 +12,9 @@ from os import PathLike
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
+from vae_lightning.data.fitting import Fit, ImageSize, check_tile, fitted, frame_of, tile_boxes
 from vae_lightning.data.memory import MemoryBudget, own_budget
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
@@ -24,54 +25,71 @@ _BYTES_A_PIXEL = 12  # of RAM while a picture is brought into its final mode, at
 _BYTES_A_PROGRESSIVE_PIXEL = 6  # more, of a progressive JPEG's full size, however small it is decoded
 _BAND = 2**20  # pixels converted at a time
 _MOST_BYTES = 10**9  # of a file
+_ON_ITS_SIDE = (5, 6, 7, 8)  # orientations that a camera held upright writes
 _opening = threading.Lock()
 
 
 def decode_image(
     path: str | PathLike[str] | Image.Image,
-    image_size: int,
+    image_size: ImageSize,
     channels: int,
     max_pixels: int = MAX_PIXELS,
     budget: MemoryBudget | None = None,
+    fit: Fit = "crop",
 ) -> UInt8[np.ndarray, "H W C"]:
-    """The picture upright, its shorter side resized to `image_size` and the middle of the longer one kept.
+    """The picture upright and fitted into the frame: by default resized to cover it, with the middle kept.
 
     Transparency is laid on white, 16-bit grey scaled to 8, and of an animation the first frame is taken.
 
     Args:
         path: a regular file of one of the formats that EXTENSIONS name, whatever its own name says; or a picture that
             Pillow has opened, which stays as it is.
-        image_size: height and width of the result.
+        image_size: height and width of the result, one number for both or [height, width].
         channels: 1 or 3.
         max_pixels: a picture that says it has more is not decoded, and a ValueError.
         budget: where the memory for a large picture is taken from; this process's own if there is none.
+        fit: see `fitting.fitted`.
 
-    Raises what Pillow raises for a file it cannot read.
+    Raises what Pillow raises for a file it cannot read, and ValueError for a picture smaller than a tile.
     """
-    # Lets JPEG be decoded at 1/2, 1/4 or 1/8 of its size, never below twice the wanted one.
-    with _upright(path, max_pixels, budget, draft=(2 * image_size, 2 * image_size)) as upright:
+    frame = frame_of(image_size)
+    # Lets JPEG be decoded at 1/2, 1/4 or 1/8 of its size, never below twice the wanted one, whichever way it is turned.
+    draft = None if fit == "tile" else (2 * max(frame), 2 * max(frame))
+    with _upright(path, max_pixels, budget, draft) as upright:
+        image = fitted(_in_mode("L" if channels == 1 else "RGB", upright), frame, fit)
+    return np.asarray(image).reshape(*frame, channels)
+
+
+def decode_tiles(
+    path: str | PathLike[str], frame: tuple[int, int], channels: int, max_pixels: int, budget: MemoryBudget | None
+) -> UInt8[np.ndarray, "N H W C"]:
+    """All whole tiles of a picture, upright and at its own resolution, row by row; else as `decode_image`."""
+    with _upright(path, max_pixels, budget) as upright:
+        size = upright.height, upright.width
+        check_tile(size, frame)
         picture = _in_mode("L" if channels == 1 else "RGB", upright)
-        fitted = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.LANCZOS)
-    return np.asarray(fitted).reshape(image_size, image_size, channels)
+        tiles = [np.asarray(picture.crop(box)).reshape(*frame, channels) for box in tile_boxes(size, frame)]
+    return np.stack(tiles)
 
 
 def stated_size(picture: str | PathLike[str] | Image.Image, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Width and height that a picture says it has, before it is turned upright; raises as `decode_image`."""
+    """Width and height that a picture says it has once it is upright, without decoding it; raises as `decode_image`."""
     if isinstance(picture, Image.Image):
-        return picture.size
+        return _upright_size(picture)
     with _open_regular(picture) as file, _identified(file, max_pixels) as image:
-        return image.size
+        return _upright_size(image)
 
 
-def decode_grey_square(
-    path: str | PathLike[str] | Image.Image, max_pixels: int = MAX_PIXELS
-) -> UInt8[np.ndarray, "side side"]:
-    """The picture upright and in grey, the middle of its longer side kept, at its own size; else as `decode_image`."""
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    # Not by the format's own method, for that of PNG decodes the picture to look behind the pixels.
+    turned = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
+    return (image.height, image.width) if turned else image.size
+
+
+def decode_grey(path: str | PathLike[str] | Image.Image, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W"]:
+    """The picture upright and in grey, whole and at its own size; else as `decode_image`."""
     with _upright(path, max_pixels, None) as upright:
-        picture = _in_mode("L", upright)
-        side = min(picture.size)
-        left, top = ((length - side) // 2 for length in picture.size)  # whole pixels: nothing is resampled
-        return np.asarray(picture.crop((left, top, left + side, top + side)))
+        return np.asarray(_in_mode("L", upright))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Many picture files decoded on all cores, into one file of pixels."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,10 +8,13 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch.utils.data import DataLoader, Dataset
 
-from vae_lightning.data.decode import MAX_PIXELS, decode_image
+from vae_lightning.data.decode import MAX_PIXELS, decode_image, decode_tiles
+from vae_lightning.data.fitting import Fit, ImageSize, frame_of
 from vae_lightning.data.memory import MemoryBudget
+from vae_lightning.data.tiling import Tiling, whole
 from vae_lightning.machine.hardware import num_cpus
 
 _BLOCK_BYTES = 2**20  # of pixels, so that what is under way fits into RAM at any image size
@@ -40,16 +44,20 @@ class PixelFile:
     Args:
         path: of an existing file.
         offset: where the first picture begins, in bytes.
-        image_size: height and width.
+        image_size: height and width, one number for both or [height, width].
         channels: 1 or 3.
         max_pixels: of a picture; one that has more is not decoded.
+        fit: how each is brought to that size.
+        tiling: which rows of the pixels are of which picture; None is one each.
     """
 
     path: Path
     offset: int
-    image_size: int
+    image_size: ImageSize
     channels: int
     max_pixels: int = MAX_PIXELS
+    fit: Fit = "crop"
+    tiling: Tiling | None = None
 
     def decode(self, pictures: Sequence[Path]) -> Iterator[DecodedBlock]:
         """Fill in all pictures, a block at a time in their order; black where one cannot be read.
@@ -59,8 +67,12 @@ class PixelFile:
         """
         num_workers = num_cpus() if len(pictures) >= _FEWEST_FOR_WORKERS else 0
         most = len(pictures) // (_BLOCKS_A_WORKER * max(num_workers, 1))
+        tiling = self.tiling or whole(len(pictures))
+        bytes_a_picture = (
+            math.prod(frame_of(self.image_size)) * self.channels * tiling.num_rows // max(len(pictures), 1)
+        )
         loader = DataLoader(
-            _Blocks(self, pictures, max(1, min(most, _BLOCK_BYTES // (self.image_size**2 * self.channels)))),
+            _Blocks(self, pictures, tiling, max(1, min(most, _BLOCK_BYTES // max(bytes_a_picture, 1)))),
             batch_size=None,
             collate_fn=_as_it_is,
             num_workers=num_workers,
@@ -72,9 +84,11 @@ class PixelFile:
 class _Blocks(Dataset[DecodedBlock]):
     """Getting a block decodes and writes it."""
 
-    def __init__(self, file: PixelFile, pictures: Sequence[Path], block_size: int):
+    def __init__(self, file: PixelFile, pictures: Sequence[Path], tiling: Tiling, block_size: int):
         self.file = file
+        self.frame = frame_of(file.image_size)
         self.pictures = pictures
+        self.starts = tiling.starts
         self.block_size = block_size
         self.budget = MemoryBudget()
 
@@ -84,20 +98,30 @@ class _Blocks(Dataset[DecodedBlock]):
     def __getitem__(self, index: int) -> DecodedBlock:
         start = index * self.block_size
         block = DecodedBlock(range(start, min(start + self.block_size, len(self.pictures))))
-        size, channels = self.file.image_size, self.file.channels
-        pixels = np.zeros((len(block.numbers), size, size, channels), np.uint8)
-        for target, number in zip(pixels, block.numbers, strict=True):
+        first, *others = self.starts[start : block.numbers.stop + 1].tolist()
+        pixels = np.zeros((others[-1] - first, *self.frame, self.file.channels), np.uint8)
+        targets = np.split(pixels, [row - first for row in others[:-1]])
+        for target, number in zip(targets, block.numbers, strict=True):
             try:
-                target[:] = decode_image(self.pictures[number], size, channels, self.file.max_pixels, self.budget)
+                target[:] = self._decoded(self.pictures[number], len(target))
             except Exception as error:  # Pillow's plugins raise anything on a damaged file
                 block.reasons[number] = " ".join(f"{type(error).__name__}: {error}".split())
         try:
             with self.file.path.open("r+b") as file:
-                file.seek(self.file.offset + start * size**2 * channels)
+                file.seek(self.file.offset + first * math.prod(pixels.shape[1:]))
                 file.write(pixels.data)
         except OSError as error:
             block.write_error = error  # raised here, DataLoader would make one long text of it
         return block
+
+    def _decoded(self, picture: Path, num_rows: int) -> UInt8[np.ndarray, "N H W C"]:
+        options = self.frame, self.file.channels, self.file.max_pixels, self.budget
+        if self.file.fit != "tile":
+            return decode_image(picture, *options, self.file.fit)[None]
+        tiles = decode_tiles(picture, *options)
+        if len(tiles) != num_rows:  # it has been replaced since, or states its size falsely
+            raise ValueError(f"{len(tiles)} tiles, where the size that it states makes {num_rows}")
+        return tiles
 
 
 def _as_it_is(value: Any) -> Any:

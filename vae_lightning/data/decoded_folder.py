@@ -15,8 +15,19 @@ from tqdm import tqdm
 from vae_lightning.data.cache import build_once, build_unless, cache_key
 from vae_lightning.data.decode import EXTENSIONS, MAX_PIXELS
 from vae_lightning.data.decoded_blocks import DecodedBlock, PixelFile
+from vae_lightning.data.fitting import Fit, ImageSize, frame_of
 from vae_lightning.data.picture_files import PictureFile, check_folder, find_pictures
-from vae_lightning.data.pixel_cache import PIXELS, READABLE, DamagedError, has_checksums, open_cached, write_checksums
+from vae_lightning.data.pixel_cache import (
+    PIXELS,
+    READABLE,
+    TILES,
+    DamagedError,
+    has_checksums,
+    open_cached,
+    open_tiles,
+    write_checksums,
+)
+from vae_lightning.data.tiling import Tiling, planned, whole
 from vae_lightning.disk.files import write_atomically
 from vae_lightning.errors import UserError
 
@@ -24,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 _FORMAT = 1  # of the cache; to be raised when decoding changes
 _MEGABYTE = 10**6
+UNREADABLE, TOO_SMALL = "can't be read", "smaller than a tile"  # why a picture is left out
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,8 @@ class DecodedFolder:
     pixels: UInt8[np.memmap, "N H W C"]  # memory-mapped, read-only
     readable: Bool[np.ndarray, " N"]
     names: tuple[str, ...]
+    files: tuple[str, ...]  # the picture of each row: its name, but for tiles, of which a picture has many
+    left_out: dict[str, int]  # why pictures are not among the readable ones: how many
 
 
 @dataclass(frozen=True)
@@ -42,20 +56,22 @@ class FolderDecoder:
     Args:
         root: the folder, searched with its subfolders; hidden files and `__MACOSX` are left out.
         cache_dir: holds one folder for each state of the root and choice of options.
-        image_size: height and width in pixels.
+        image_size: height and width in pixels, one number for both or [height, width].
         channels: 1 or 3.
         max_bad_fraction: more unreadable files than this are an error.
         source: how messages call the root, as `data.root=faces`.
         max_pixels: a picture that has more of them counts as unreadable.
+        fit: how each is brought to that size; see `ImageFolder`.
     """
 
     root: Path
     cache_dir: Path
-    image_size: int
+    image_size: ImageSize
     channels: int
     max_bad_fraction: float
     source: str
     max_pixels: int = MAX_PIXELS
+    fit: Fit = "crop"
 
     def __call__(self) -> DecodedFolder:
         """The decoded folder; raises UserError if there are no pictures, too many bad ones, or no space."""
@@ -68,7 +84,7 @@ class FolderDecoder:
             # The name says that it was made of these pictures, which are as they were.
             logger.warning("data.cache_dir=%s: %s is damaged (%s) and built anew", self.cache_dir, folder.name, error)
             decoded = self._mended(folder, files, build)
-        self._check_readable(decoded.readable, folder.name)
+        self._check_readable(decoded.left_out, len(files), folder.name)
         self._give_checksums(folder)
         return decoded
 
@@ -86,16 +102,26 @@ class FolderDecoder:
         except DamagedError as error:
             logger.warning("data.cache_dir=%s: %s is damaged (%s) and not used", self.cache_dir, folder.name, error)
             return None
-        self._check_readable(decoded.readable, folder.name)
+        self._check_readable(decoded.left_out, len(files), folder.name)
         return decoded
 
     def _folder(self, files: list[PictureFile]) -> Path:
-        options = () if self.max_pixels == MAX_PIXELS else (self.max_pixels,)  # there was no such option once
-        key = cache_key(_FORMAT, str(self.root.resolve()), self.image_size, self.channels, files, *options)
+        options: tuple = () if self.max_pixels == MAX_PIXELS else (self.max_pixels,)  # there was no such option once
+        options += () if self.fit == "crop" else ("fit", self.fit)  # nor this, and images were squares
+        height, width = frame_of(self.image_size)
+        size = height if height == width else (height, width)
+        key = cache_key(_FORMAT, str(self.root.resolve()), size, self.channels, files, *options)
         return self.cache_dir / f"images-{key}"
 
     def _open(self, folder: Path, files: list[PictureFile]) -> DecodedFolder:
-        return DecodedFolder(*open_cached(folder, self._shape(files)), tuple(file.name for file in files))
+        names, tiling = [file.name for file in files], self._tiling(folder, files)
+        pixels, readable = open_cached(folder, self._shape(tiling))
+        of_rows = tiling.of_rows(names)
+        row_names = tiling.tile_names(names) if self.fit == "tile" else of_rows
+        return DecodedFolder(pixels, readable, row_names, of_rows, _left_out(tiling, readable))
+
+    def _tiling(self, folder: Path, files: list[PictureFile]) -> Tiling:
+        return Tiling(open_tiles(folder, len(files))) if self.fit == "tile" else whole(len(files))
 
     def _mended(self, folder: Path, files: list[PictureFile], build: Callable[[Path], None]) -> DecodedFolder:
         build_unless(lambda target: self._is_good(target, files), folder, build)
@@ -122,8 +148,8 @@ class FolderDecoder:
         except OSError:
             logger.info("%s is of an earlier version and can't be given checksums; it is used unchecked", folder)
 
-    def _shape(self, files: list[PictureFile]) -> tuple[int, int, int, int]:
-        return len(files), self.image_size, self.image_size, self.channels
+    def _shape(self, tiling: Tiling) -> tuple[int, int, int, int]:
+        return tiling.num_rows, *frame_of(self.image_size), self.channels
 
     def _files(self) -> list[PictureFile]:
         check_folder(self.root, self.source, self.cache_dir)
@@ -136,7 +162,11 @@ class FolderDecoder:
         return files
 
     def _build(self, folder: Path, files: list[PictureFile]) -> None:
-        shape = self._shape(files)
+        pictures, tiling = [self.root / file.name for file in files], whole(len(files))
+        if self.fit == "tile":
+            tiling = planned(pictures, frame_of(self.image_size), self.max_pixels)
+            np.save(folder / TILES, tiling.grids)
+        shape = self._shape(tiling)
         self._check_space(int(np.prod(shape, dtype=np.int64)))
         logger.info("decoding %d images of %s into %s", len(files), self.root, self.cache_dir)
         path, name = folder / PIXELS, self._folder(files).name
@@ -144,21 +174,22 @@ class FolderDecoder:
             # Not written through a memory map, which would fill RAM, and kill the process if the disk is full.
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-        pixels = PixelFile(path, path.stat().st_size, self.image_size, self.channels, self.max_pixels)
-        reasons = self._decode(files, pixels)
-        readable = np.array([number not in reasons for number in range(len(files))])
+        options = self.image_size, self.channels, self.max_pixels, self.fit, tiling
+        reasons = self._decode(pictures, PixelFile(path, path.stat().st_size, *options))
+        is_good = np.array([number not in reasons for number in range(len(files))])
+        readable = is_good.repeat(np.diff(tiling.starts))
         np.save(folder / READABLE, readable)
         if reasons:
             lines = [f"{files[number].name!r}: {reason}\n" for number, reason in reasons.items()]
             write_atomically(self._bad_files(name), "".join(lines).encode(errors="backslashreplace"))
-        self._check_readable(readable, name)
+        self._check_readable(_left_out(tiling, readable), len(files), name)
         write_checksums(folder)
 
-    def _decode(self, files: list[PictureFile], pixels: PixelFile) -> dict[int, str]:
+    def _decode(self, pictures: list[Path], pixels: PixelFile) -> dict[int, str]:
         """Fill the file; why pictures could not be read, by their number."""
         reasons: dict[int, str] = {}
-        with tqdm(total=len(files), desc="decoding images", unit="img", disable=None) as progress:
-            for block in self._blocks(pixels, [self.root / file.name for file in files]):
+        with tqdm(total=len(pictures), desc="decoding images", unit="img", disable=None) as progress:
+            for block in self._blocks(pixels, pictures):
                 if block.write_error is not None:
                     raise block.write_error
                 reasons |= block.reasons
@@ -186,14 +217,30 @@ class FolderDecoder:
                 f"{free // _MEGABYTE} MB are free; choose another folder"
             )
 
-    def _check_readable(self, readable: Bool[np.ndarray, " N"], name: str) -> None:
-        num_bad = int((~readable).sum())
+    def _check_readable(self, left_out: dict[str, int], num_files: int, name: str) -> None:
+        listed, num_small = f"listed in {self._bad_files(name)}", left_out.get(TOO_SMALL, 0)
+        if num_small == num_files:
+            size = " x ".join(map(str, frame_of(self.image_size)))
+            raise UserError(
+                f"data.fit=tile: all {num_files} images are smaller than a tile of {size}; choose a smaller one"
+            )
+        if num_small:
+            logger.warning("%d of %d images are smaller than a tile, %s and left out", num_small, num_files, listed)
+        num_bad = left_out.get(UNREADABLE, 0)
         if num_bad == 0:
             return
-        report = f"{num_bad} of {len(readable)} images cannot be read, listed in {self._bad_files(name)}"
-        if num_bad > self.max_bad_fraction * len(readable):
+        report = f"{num_bad} of {num_files} images cannot be read, {listed}"
+        if num_bad > self.max_bad_fraction * num_files:
             raise UserError(f"data.max_bad_fraction={self.max_bad_fraction}: {report}; mend or remove them")
         logger.warning("%s and left out", report)
 
     def _bad_files(self, name: str) -> Path:
         return self.cache_dir / f"bad_files-{name.removeprefix('images-')}.txt"
+
+
+def _left_out(tiling: Tiling, readable: Bool[np.ndarray, " N"]) -> dict[str, int]:
+    """Pictures by the reason that they are left out for; reasons without any are not there."""
+    is_small = tiling.grids.prod(1) == 0
+    is_bad = ~readable[tiling.starts[:-1]] & ~is_small
+    counts = {UNREADABLE: int(is_bad.sum()), TOO_SMALL: int(is_small.sum())}
+    return {reason: count for reason, count in counts.items() if count}

@@ -8,7 +8,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from vae_lightning.data.decode import decode_grey_square
+from vae_lightning.data.decode import decode_grey
+from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet, seeded_generator
 from vae_lightning.data.resize import grey_pixels
@@ -23,7 +24,7 @@ class Digits(ImageDataModule):
     def __init__(
         self,
         *,
-        image_size: int = 28,
+        image_size: ImageSize = 28,
         channels: int = 1,
         batch_size: int = 128,
         eval_batch_size: int = 500,
@@ -31,6 +32,7 @@ class Digits(ImageDataModule):
         shuffle: bool = True,
         horizontal_flip: bool = False,
         binarize: Binarize = "none",
+        fit: FitInMemory = "crop",
     ):
         super().__init__(
             image_size=image_size,
@@ -41,6 +43,7 @@ class Digits(ImageDataModule):
             shuffle=shuffle,
             horizontal_flip=horizontal_flip,
             binarize=binarize,
+            fit=fit,
         )
 
     def prepare_data(self) -> None:
@@ -53,12 +56,12 @@ class Digits(ImageDataModule):
         digits = load_digits()
         grey = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8)
         labels = torch.from_numpy(digits.target).long()
-        pixels = grey_pixels(grey, self.image_size, self.channels)
+        pixels = grey_pixels(grey, self.frame, self.channels, self.fit)
         order = torch.randperm(len(labels), generator=seeded_generator("digits", self.seed))
         shares = zip(_SPLIT_SIZES, order.split(list(_SPLIT_SIZES.values())), strict=True)
         return {split: ImageSet(pixels, rows, labels[rows]) for split, rows in shares}
 
     def decode(self, path: Path | Image.Image) -> UInt8[Tensor, "H W C"]:
-        """One picture in grey, its middle square resized as this dataset's images are."""
-        grey = torch.from_numpy(decode_grey_square(path).copy())
-        return grey_pixels(grey.unsqueeze(0), self.image_size, self.channels)[0]
+        """One picture in grey, cropped and resized as this dataset's images are."""
+        grey = torch.from_numpy(decode_grey(path).copy())
+        return grey_pixels(grey.unsqueeze(0), self.frame, self.channels, self.fit)[0]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vae_lightning.data.binarize import binarized, fixed_draw
 from vae_lightning.data.class_names import Label, label_name, label_number
+from vae_lightning.data.fitting import Fit, ImageSize, frame_of
 from vae_lightning.data.loader import (
     BatchLoader,
     ImageBatch,
@@ -23,7 +24,7 @@ from vae_lightning.data.loader import (
     TrainingLoader,
     seeded_generator,
 )
-from vae_lightning.errors import UserError, require_at_least
+from vae_lightning.errors import UserError, require_at_least, require_image_size
 
 Binarize = Literal["none", "dynamic", "fixed"]
 
@@ -32,7 +33,7 @@ class ImageDataModule(LightningDataModule, ABC):
     """Images in three splits; a dataset adds `prepare_data` (rank zero only) and `load_splits`.
 
     Args:
-        image_size: height and width in pixels.
+        image_size: height and width in pixels, one number for both or [height, width].
         channels: 1 (grey) or 3 (RGB).
         batch_size: training images per step and rank; a last smaller batch is dropped.
         eval_batch_size: at most so many images per validation or test batch and rank.
@@ -41,10 +42,13 @@ class ImageDataModule(LightningDataModule, ABC):
         horizontal_flip: flip each training image with probability 1/2.
         binarize: "none"; "dynamic", a fresh Bernoulli draw each time in training and one fixed draw in
             evaluation; "fixed", one fixed draw everywhere.
+        fit: how a picture of other proportions becomes an image: "crop", resized to cover it, the middle kept; "pad",
+            whole, on black; "stretch"; "tile", cut at its own resolution, see `ImageFolder`.
 
     Raises ValueError, starting with the parameter's name, for a value that cannot be.
 
     Attributes:
+        frame: height and width of an image.
         read_only: those of its arguments that name places, as `cache_dir`, which come from a file that may be a
             stranger's: they are read and not written.
         steps_per_execution: so many training batches are handed out at once.
@@ -60,7 +64,7 @@ class ImageDataModule(LightningDataModule, ABC):
     def __init__(
         self,
         *,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         batch_size: int,
         eval_batch_size: int = 500,
@@ -68,16 +72,21 @@ class ImageDataModule(LightningDataModule, ABC):
         shuffle: bool = True,
         horizontal_flip: bool = False,
         binarize: Binarize = "none",
+        fit: Fit = "crop",
     ):
         super().__init__()
-        require_at_least("image_size", image_size, 1)
+        require_image_size("image_size", image_size)
         require_at_least("batch_size", batch_size, 1)
         require_at_least("eval_batch_size", eval_batch_size, 1)
         if channels not in (1, 3):
             raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
         if binarize not in get_args(Binarize):
             raise ValueError(f"binarize must be one of {', '.join(get_args(Binarize))}, got {binarize}")
+        if fit not in get_args(Fit):
+            raise ValueError(f"fit must be one of {', '.join(get_args(Fit))}, got {fit}")
         self.image_size = image_size
+        self.frame = frame_of(image_size)
+        self.fit = fit
         self.channels = channels
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -104,7 +113,7 @@ class ImageDataModule(LightningDataModule, ABC):
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one image."""
-        return self.channels, self.image_size, self.image_size
+        return self.channels, *self.frame
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

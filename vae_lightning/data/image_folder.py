@@ -16,6 +16,7 @@ from vae_lightning.data.archive import ARCHIVE_EXTENSIONS, Unpacker
 from vae_lightning.data.cache import cache_folder
 from vae_lightning.data.decode import EXTENSIONS, MAX_PIXELS, decode_image
 from vae_lightning.data.decoded_folder import DecodedFolder, FolderDecoder
+from vae_lightning.data.fitting import Fit, ImageSize
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.labelling import NONE, Labelling
 from vae_lightning.data.loader import ImageSet
@@ -26,11 +27,13 @@ from vae_lightning.errors import require_at_least
 
 @final
 class ImageFolder(ImageDataModule):
-    """The pictures below a folder or in an archive, cropped to squares and split by their names, or as somebody says.
+    """The pictures below a folder or in an archive, brought to one size and split by their names, or as somebody says.
 
     A picture's split is a function of its path below the root and the two fractions alone: adding files moves
     no other, and neither does the seed. Folders, a file and groups that say otherwise are those of `Splitting`, labels
-    those of `Labelling`; without the last five arguments there are none of them.
+    those of `Labelling`; without the arguments that name them there are none. With `fit="tile"` each picture is cut
+    into as many whole images as fit into it side by side, at its own resolution, all of them in one split; their names
+    are as `a.png#0,1`, by row and column.
 
     Args:
         root: the folder; not needed with `archive`.
@@ -60,7 +63,7 @@ class ImageFolder(ImageDataModule):
         test_fraction: float = 0.05,
         max_archive_gb: float = 20.0,
         max_archive_files: int = 1_000_000,
-        image_size: int = 64,
+        image_size: ImageSize = 64,
         channels: int = 3,
         batch_size: int = 128,
         eval_batch_size: int = 500,
@@ -73,6 +76,7 @@ class ImageFolder(ImageDataModule):
         group_by: str | None = None,
         keep_duplicates_together: bool = False,
         labels: str | None = NONE,
+        fit: Fit = "crop",
     ):
         super().__init__(
             image_size=image_size,
@@ -83,6 +87,7 @@ class ImageFolder(ImageDataModule):
             shuffle=shuffle,
             horizontal_flip=horizontal_flip,
             binarize=binarize,
+            fit=fit,
         )
         self.root = root
         self.archive = archive
@@ -111,20 +116,20 @@ class ImageFolder(ImageDataModule):
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             pixels = torch.from_numpy(folder.pixels)
         readable = np.flatnonzero(folder.readable).tolist()
-        names = [folder.names[row] for row in readable]
-        unreadable = [folder.names[row] for row in np.flatnonzero(~folder.readable).tolist()]
-        splits = self._splitting()(names, self._pictures, unreadable)
-        labelled = Labelling(self._source(), self.labels)(names, self._pictures, unreadable)
+        files = [folder.files[row] for row in readable]  # all tiles of a picture go where it goes
+        unreadable = [folder.files[row] for row in np.flatnonzero(~folder.readable).tolist()]
+        splits = self._splitting()(files, self._pictures, unreadable)
+        labelled = Labelling(self._source(), self.labels)(files, self._pictures, unreadable)
         pages, rows = Pages(folder.pixels), torch.tensor(readable)
 
         def split(wanted: str) -> ImageSet:
-            chosen = torch.tensor([index for index, name in enumerate(names) if splits[name] == wanted])
+            chosen = torch.tensor([index for index, file in enumerate(files) if splits[file] == wanted])
             known = labelled.of(chosen)
             return ImageSet(
                 pixels,
                 rows[chosen],
                 known.labels,
-                tuple(names[index] for index in chosen.tolist()),
+                tuple(folder.names[readable[index]] for index in chosen.tolist()),
                 pages,
                 factors=known.factors,
                 class_names=known.class_names,
@@ -135,7 +140,7 @@ class ImageFolder(ImageDataModule):
 
     def decode(self, path: Path | Image.Image) -> UInt8[Tensor, "H W C"]:
         """One picture, cropped and resized as this dataset's images are."""
-        return torch.from_numpy(decode_image(path, self.image_size, self.channels, self.max_pixels).copy())
+        return torch.from_numpy(decode_image(path, self.frame, self.channels, self.max_pixels, fit=self.fit).copy())
 
     def _splitting(self) -> Splitting:
         return Splitting(
@@ -152,7 +157,7 @@ class ImageFolder(ImageDataModule):
     def _decoded(self) -> DecodedFolder:
         """Found once: a run goes on with the pictures that it began with, whatever becomes of their files."""
         folder, (own, found) = self._pictures, self._cache_folders()
-        options = self.image_size, self.channels, self.max_bad_fraction, self._source(), self.max_pixels
+        options = self.frame, self.channels, self.max_bad_fraction, self._source(), self.max_pixels, self.fit
         if found is not None and folder.is_dir():  # else it is the user's own cache that a message is to name
             decoded = FolderDecoder(folder, found, *options).open_valid()
             if decoded is not None:

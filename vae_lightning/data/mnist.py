@@ -1,6 +1,7 @@
 """MNIST: found where torchvision keeps it, or downloaded to there."""
 
 import gzip
+import math
 import os
 import shutil
 import zlib
@@ -13,8 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.data.cache import locked
-from vae_lightning.data.decode import decode_grey_square
+from vae_lightning.data.decode import decode_grey
 from vae_lightning.data.download import DownloadError, Limits, download
+from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.idx import read_idx
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet
@@ -48,7 +50,7 @@ class MNIST(ImageDataModule):
         *,
         root: str = "data",
         num_val: int | None = None,
-        image_size: int = 28,
+        image_size: ImageSize = 28,
         channels: int = 1,
         batch_size: int = 128,
         eval_batch_size: int = 500,
@@ -56,6 +58,7 @@ class MNIST(ImageDataModule):
         shuffle: bool = True,
         horizontal_flip: bool = False,
         binarize: Binarize = "none",
+        fit: FitInMemory = "crop",
     ):
         super().__init__(
             image_size=image_size,
@@ -66,6 +69,7 @@ class MNIST(ImageDataModule):
             shuffle=shuffle,
             horizontal_flip=horizontal_flip,
             binarize=binarize,
+            fit=fit,
         )
         require_at_least("num_val", 1 if num_val is None else num_val, 1)
         self.root = root
@@ -106,9 +110,9 @@ class MNIST(ImageDataModule):
         }
 
     def decode(self, path: Path | Image.Image) -> UInt8[Tensor, "H W C"]:
-        """One picture in grey, its middle square resized as this dataset's images are."""
-        grey = torch.from_numpy(decode_grey_square(path).copy())
-        return grey_pixels(grey.unsqueeze(0), self.image_size, self.channels)[0]
+        """One picture in grey, cropped and resized as this dataset's images are."""
+        grey = torch.from_numpy(decode_grey(path).copy())
+        return grey_pixels(grey.unsqueeze(0), self.frame, self.channels, self.fit)[0]
 
     def _read(self, name: str) -> UInt8[Tensor, "..."]:
         path = self.raw_folder / name
@@ -126,12 +130,12 @@ class MNIST(ImageDataModule):
         if images.ndim != 3 or labels.shape != images.shape[:1]:
             shapes = f"{list(images.shape)} and {list(labels.shape)}"
             raise UserError(f"data.root={self.root}: images and labels do not match: {shapes}")
-        if images.shape[1:] != (self.image_size, self.image_size) and len(images) * self.image_size**2 > _MOST_BYTES:
+        if images.shape[1:] != self.frame and len(images) * math.prod(self.frame) > _MOST_BYTES:
             raise UserError(
                 f"data.image_size={self.image_size}: {len(images):,} images of this size take more than "
                 f"{_MOST_BYTES // 10**9} GB; choose a smaller one"
             )
-        return grey_pixels(images, self.image_size, self.channels)
+        return grey_pixels(images, self.frame, self.channels, self.fit)
 
 
 def _is_complete(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Decoded pictures on disk: two arrays, and checksums that tell whether they are still what was written."""
+"""Decoded pictures on disk: arrays, and checksums that tell whether they are still what was written."""
 
 import json
 import os
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int64, UInt8
 
 from vae_lightning.disk.files import load_json, open_regular, read_text, write_atomically
 
 PIXELS = "pixels.npy"
 READABLE = "readable.npy"
+TILES = "tiles.npy"
 _CHECKSUMS = "checksums.json"
 _BLOCK = 2**22  # bytes under one checksum
 _MOST_BYTES = 2**60
@@ -23,8 +24,8 @@ class DamagedError(Exception):
 
 
 def write_checksums(folder: Path) -> None:
-    """To be called once both arrays are whole; raises OSError if they can't be read or the folder not written."""
-    sums = {name: _checksums(folder / name) for name in (PIXELS, READABLE)}
+    """To be called once the arrays are whole; raises OSError if they can't be read or the folder not written."""
+    sums = {name: _checksums(folder / name) for name in _arrays(folder)}
     content = {"algorithm": "crc32", "block_bytes": _BLOCK, "files": sums}
     write_atomically(folder / _CHECKSUMS, json.dumps(content), durable=True)
 
@@ -57,6 +58,25 @@ def open_cached(
     return pixels, readable
 
 
+def open_tiles(folder: Path, num_pictures: int) -> Int64[np.ndarray, "N 2"]:
+    """How many tiles of each picture lie below and beside each other; raises DamagedError as `open_cached`."""
+    try:
+        with open_regular(folder / TILES, _MOST_BYTES) as file:
+            _start(file, TILES, (num_pictures, 2), np.dtype(np.int64))
+            grids = np.frombuffer(file.read(), np.int64).reshape(num_pictures, 2)
+    except DamagedError:
+        raise
+    except Exception as error:  # as above
+        raise DamagedError(" ".join(str(error).split())[:200] or type(error).__name__) from error
+    if grids.min() < 0:
+        raise DamagedError(f"{TILES} has negative numbers")
+    return grids
+
+
+def _arrays(folder: Path) -> tuple[str, ...]:
+    return (PIXELS, READABLE, TILES) if os.path.lexists(folder / TILES) else (PIXELS, READABLE)
+
+
 def _start(file: BinaryIO, name: str, shape: tuple[int, ...], dtype: np.dtype) -> int:
     """Where the array begins in a file that holds just this one; else a DamagedError."""
     if np.lib.format.read_magic(file) != (1, 0):
@@ -65,7 +85,7 @@ def _start(file: BinaryIO, name: str, shape: tuple[int, ...], dtype: np.dtype) -
     if stored != shape or is_transposed or stored_dtype != dtype:
         raise DamagedError(f"{name} holds {stored_dtype} of shape {list(stored)}")
     size = os.fstat(file.fileno()).st_size
-    if size != file.tell() + np.prod(shape, dtype=np.int64):
+    if size != file.tell() + dtype.itemsize * np.prod(shape, dtype=np.int64):
         raise DamagedError(f"{name} has {size} bytes")
     return file.tell()
 
@@ -74,7 +94,7 @@ def _verify(folder: Path) -> None:
     if not has_checksums(folder):
         return
     content = load_json(read_text(folder / _CHECKSUMS))
-    for name in (PIXELS, READABLE):
+    for name in _arrays(folder):
         wanted, found = _stated(content, name), _checksums(folder / name)
         if wanted != found:
             bad = [number for number, pair in enumerate(zip(wanted, found, strict=False)) if pair[0] != pair[1]]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vae_lightning.data.class_names import Label, Names
 from vae_lightning.data.decode import stated_size
+from vae_lightning.data.fitting import Fit, cropped_size
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.data.loader import ImageBatch, ImageSet, seeded_generator
 from vae_lightning.data.picture_files import find_pictures
@@ -29,7 +30,7 @@ Files = str | Sequence[str]
 log = logging.getLogger("vae_lightning")
 
 _LOOKED_AT = 64  # pictures whose shape is looked at
-_NEARLY_SQUARE = 1.02  # of the shorter side; what is cut off then is no part of anything
+_NEARLY_ALIKE = 1.02  # of the shorter side; what is cut off then is no part of anything
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
@@ -69,7 +70,7 @@ class Choice:
         if self.images is not None:
             files = picture_files(self.images)
             self._check_number("images", len(files))
-            tell_of_cuts(files)
+            tell_of_cuts(files, run.preprocessing)
             read = run.own(run.preprocessing.read_images(files))
             return ImageBatch(read, torch.arange(len(read)), None)
         if self.indices is not None:
@@ -122,23 +123,43 @@ class NamedImages:
         return named | {f"factor_{name}": values for name, values in self.factors.items()}
 
 
-def tell_of_cuts(pictures: Sequence[Path | Image.Image]) -> None:
-    """Log a line where pictures are no squares and lose what lies beside their middle; looks at the first of them."""
+def tell_of_cuts(pictures: Sequence[Path | Image.Image], data: ImageDataModule) -> None:
+    """Log a line where pictures have other proportions than the run's images, and what becomes of them.
+
+    Args:
+        pictures: of which the first ones are looked at.
+        data: the run's, which says how they are fitted.
+    """
     first, sizes = pictures[:_LOOKED_AT], []
     for picture in first:
         with suppress(Exception):  # one that can't be read is told by who reads it
             sizes.append(stated_size(picture))
-    cut = [size for size in sizes if max(size) > _NEARLY_SQUARE * min(size)]
-    if cut:
-        width, height = cut[0]
-        many = "a picture" if len(first) == 1 else f"{len(cut)} of {len(first)} pictures, the first one"
-        log.warning(
-            "images: %s of %d x %d pixels is no square: the middle %d x %d is taken",
-            many,
-            width,
-            height,
-            *[min(cut[0])] * 2,
-        )
+    is_other = _is_no_tile if data.fit == "tile" else _has_other_proportions
+    others = [(height, width) for width, height in sizes if is_other((height, width), data.frame)]
+    if others:
+        many = "a picture" if len(first) == 1 else f"{len(others)} of {len(first)} pictures, the first one"
+        height, width = others[0]
+        log.warning("images: %s of %d x %d pixels %s", many, width, height, _becomes(others[0], data.frame, data.fit))
+
+
+def _has_other_proportions(size: tuple[int, int], frame: tuple[int, int]) -> bool:
+    one, other = size[0] * frame[1], size[1] * frame[0]
+    return max(one, other) > _NEARLY_ALIKE * min(one, other)
+
+
+def _is_no_tile(size: tuple[int, int], frame: tuple[int, int]) -> bool:
+    return size != frame
+
+
+def _becomes(size: tuple[int, int], frame: tuple[int, int], fit: Fit) -> str:
+    """What of a picture of that height and width is seen, in a message."""
+    if fit == "tile":
+        return f"is no tile of {frame[1]} x {frame[0]}: its middle is taken, not resized"
+    differs = "is no square" if frame[0] == frame[1] else f"has other proportions than {frame[1]} x {frame[0]}"
+    height, width = cropped_size(size, frame)
+    middle = f"the middle {width} x {height} is taken"
+    ends = {"crop": middle, "pad": "it is seen whole, on black", "stretch": "it is stretched"}
+    return f"{differs}: {ends[fit]}"
 
 
 def own_images(run: Source, images: Files, num_images: int, seed: int) -> NamedImages:
@@ -156,7 +177,7 @@ def own_images(run: Source, images: Files, num_images: int, seed: int) -> NamedI
         log.info("%s of %s pictures, drawn by the seed", f"{num_images:,}", f"{len(files):,}")
         chosen = torch.randperm(len(files), generator=seeded_generator("pictures", seed))[:num_images]
         files, names = ([given[index] for index in sorted(chosen.tolist())] for given in (files, names))
-    tell_of_cuts(files)
+    tell_of_cuts(files, run.preprocessing)
     batches = list(stream_files(run, files, names, set(given_paths(images)), 500, unreadable))
     if unreadable:
         log.warning(

@@ -14,7 +14,7 @@ class ConvEncoder(nn.Module):
     """Blocks of convolution, batch norm, LeakyReLU and max pooling, dropout after the last; then a hidden layer.
 
     Args:
-        image_shape: (C, H, W) with H = W.
+        image_shape: (C, H, W).
         channels: width of each block; each halves the image.
         hidden: width of the fully connected layer, the number of features F.
         dropout: probability after the last block and after the hidden layer, in [0, 1).
@@ -33,14 +33,14 @@ class ConvEncoder(nn.Module):
         super().__init__()
         check_channels(channels)
         _check_dropout(dropout)
-        sizes = halvings(image_shape[1], len(channels))
+        sizes = halvings(image_shape[1:], len(channels))
         widths = [image_shape[0], *channels]
         self.num_features = hidden
         self.layers = nn.Sequential(
             *(_pooling_block(*pair) for pair in itertools.pairwise(widths)),
             nn.Dropout(dropout),
             nn.Flatten(),
-            nn.Linear(channels[-1] * sizes[-1] ** 2, hidden),
+            nn.Linear(channels[-1] * math.prod(sizes[-1]), hidden),
             nn.LeakyReLU(0.2),
             nn.Dropout(dropout),
         )
@@ -66,8 +66,8 @@ class ConvDecoder(nn.Module):
         super().__init__()
         check_channels(channels)
         _check_dropout(dropout)
-        sizes = halvings(image_shape[1], len(channels))[::-1]
-        code_shape = (channels[-1], sizes[0], sizes[0])
+        sizes = halvings(image_shape[1:], len(channels))[::-1]
+        code_shape = (channels[-1], *sizes[0])
         widths = [*channels[::-1], channels[0]]
         self.layers = nn.Sequential(
             nn.Linear(latent_dim, hidden),
@@ -84,12 +84,13 @@ class ConvDecoder(nn.Module):
         return self.layers(z)
 
 
-def transposed_block(num_inputs: int, num_outputs: int, size: int, target_size: int) -> nn.Sequential:
-    """Transposed convolution that doubles maps of side `size` to exactly `target_size` (2 * size or one less)."""
+def transposed_block(
+    num_inputs: int, num_outputs: int, size: tuple[int, int], target_size: tuple[int, int]
+) -> nn.Sequential:
+    """Transposed convolution that doubles maps of `size` to exactly `target_size` (2 * size or one less, each side)."""
+    height, width = (target - (2 * side - 1) for side, target in zip(size, target_size, strict=True))
     return nn.Sequential(
-        nn.ConvTranspose2d(
-            num_inputs, num_outputs, 3, stride=2, padding=1, output_padding=target_size - (2 * size - 1), bias=False
-        ),
+        nn.ConvTranspose2d(num_inputs, num_outputs, 3, stride=2, padding=1, output_padding=(height, width), bias=False),
         nn.BatchNorm2d(num_outputs),
         nn.LeakyReLU(0.2),
     )

@@ -15,7 +15,7 @@ class Conv5Encoder(nn.Module):
     """Blocks of stride-2 convolution, batch norm and LeakyReLU; features are the flattened last map.
 
     Args:
-        image_shape: (C, H, W) with H = W.
+        image_shape: (C, H, W).
         channels: width of each block; each halves the image.
 
     Raises:
@@ -25,9 +25,9 @@ class Conv5Encoder(nn.Module):
     def __init__(self, image_shape: Sequence[int], channels: Sequence[int] = (32, 64, 128, 256, 512)):
         super().__init__()
         check_channels(channels)
-        sizes = halvings(image_shape[1], len(channels))
+        sizes = halvings(image_shape[1:], len(channels))
         widths = [image_shape[0], *channels]
-        self.num_features = channels[-1] * sizes[-1] ** 2
+        self.num_features = channels[-1] * math.prod(sizes[-1])
         self.layers = nn.Sequential(*(_strided_block(*pair) for pair in itertools.pairwise(widths)), nn.Flatten())
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
@@ -40,8 +40,8 @@ class Conv5Decoder(nn.Module):
     def __init__(self, latent_dim: int, image_shape: Sequence[int], channels: Sequence[int] = (32, 64, 128, 256, 512)):
         super().__init__()
         check_channels(channels)
-        sizes = halvings(image_shape[1], len(channels))[::-1]
-        code_shape = (channels[-1], sizes[0], sizes[0])
+        sizes = halvings(image_shape[1:], len(channels))[::-1]
+        code_shape = (channels[-1], *sizes[0])
         widths = [*channels[::-1], channels[0]]
         self.layers = nn.Sequential(
             nn.Linear(latent_dim, math.prod(code_shape)),

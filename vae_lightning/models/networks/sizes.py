@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 
 
-def halvings(image_size: int, num_blocks: int) -> list[int]:
-    """The sides of the feature maps, largest first, when each of `num_blocks` blocks halves them, rounding up.
+def halvings(image_size: Sequence[int], num_blocks: int) -> list[tuple[int, int]]:
+    """Height and width of the feature maps, largest first, when each of `num_blocks` blocks halves both, rounding up.
 
-    Halving 28 px three times gives [28, 14, 7, 4].
+    Halving (28, 40) three times gives [(28, 40), (14, 20), (7, 10), (4, 5)].
 
     Raises:
-        ValueError: the map is down to one pixel before the last block.
+        ValueError: a side of the map is down to one pixel before the last block.
     """
-    sizes = [image_size]
+    height, width = image_size
+    smallest = 2 ** (num_blocks - 1) + 1
+    if min(height, width) < smallest and num_blocks:
+        given, each = (f"{height}", "") if height == width else (f"[{height},{width}]", " for each side")
+        raise ValueError(f"image_size={given} is too small for {num_blocks} halvings; choose at least {smallest}{each}")
+    sizes = [(height, width)]
     for _ in range(num_blocks):
-        if sizes[-1] == 1:
-            smallest = 2 ** (num_blocks - 1) + 1
-            raise ValueError(
-                f"image_size={image_size} is too small for {num_blocks} halvings; choose at least {smallest}"
-            )
-        sizes.append((sizes[-1] + 1) // 2)
+        sizes.append(tuple((side + 1) // 2 for side in sizes[-1]))
     return sizes
 
 

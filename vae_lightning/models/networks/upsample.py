@@ -17,7 +17,7 @@ class UpsampleEncoder(nn.Module):
     """Blocks of stride-2 convolution, batch norm and ReLU; features are the flattened last map.
 
     Args:
-        image_shape: (C, H, W) with H = W.
+        image_shape: (C, H, W).
         channels: width of each block; each halves the image.
 
     Raises:
@@ -27,9 +27,9 @@ class UpsampleEncoder(nn.Module):
     def __init__(self, image_shape: Sequence[int], channels: Sequence[int] = (16, 32, 64, 128, 256)):
         super().__init__()
         check_channels(channels)
-        sizes = halvings(image_shape[1], len(channels))
+        sizes = halvings(image_shape[1:], len(channels))
         widths = [image_shape[0], *channels]
-        self.num_features = channels[-1] * sizes[-1] ** 2
+        self.num_features = channels[-1] * math.prod(sizes[-1])
         self.layers = nn.Sequential(
             *(_relu_block(*pair, stride=2) for pair in itertools.pairwise(widths)), nn.Flatten()
         )
@@ -47,8 +47,8 @@ class UpsampleDecoder(nn.Module):
     def __init__(self, latent_dim: int, image_shape: Sequence[int], channels: Sequence[int] = (16, 32, 64, 128, 256)):
         super().__init__()
         check_channels(channels)
-        sizes = halvings(image_shape[1], len(channels))[::-1]
-        code_shape = (channels[-1], sizes[0], sizes[0])
+        sizes = halvings(image_shape[1:], len(channels))[::-1]
+        code_shape = (channels[-1], *sizes[0])
         widths = [*channels[::-1], channels[0]]
         self.layers = nn.Sequential(
             nn.Linear(latent_dim, math.prod(code_shape)),
@@ -62,8 +62,8 @@ class UpsampleDecoder(nn.Module):
         return self.layers(z)
 
 
-def _upsampling_block(num_inputs: int, num_outputs: int, target_size: int) -> nn.Sequential:
-    upsampling = nn.Upsample(size=(target_size, target_size), mode="bilinear", align_corners=False)
+def _upsampling_block(num_inputs: int, num_outputs: int, target_size: tuple[int, int]) -> nn.Sequential:
+    upsampling = nn.Upsample(size=target_size, mode="bilinear", align_corners=False)
     return nn.Sequential(upsampling, *_relu_block(num_inputs, num_outputs, stride=1))
 
 
