@@ -39,6 +39,7 @@ ORDER = (
     ("disk",),
     ("errors", "noise"),
 )
+STARTED = {"vae_lightning.data.__main__": "train"}  # a room's own entry point, which stands where that one does
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 # Rooms that know less than the order lets them.
 ONLY = {
@@ -65,8 +66,8 @@ MODULES = {name_of(file): file for file in FILES}
 
 
 def room_of(module: str) -> str:
-    """`training` of vae_lightning.training.run; the module itself of one at the top."""
-    return f"{module}.".split(".")[1]
+    """`training` of vae_lightning.training.run; the module itself of one at the top, or one that stands beside it."""
+    return STARTED.get(module) or f"{module}.".split(".")[1]
 
 
 @cache

@@ -45,6 +45,7 @@ class DecodedFolder:
     pixels: UInt8[np.memmap, "N H W C"]  # memory-mapped, read-only
     readable: Bool[np.ndarray, " N"]
     names: tuple[str, ...]
+    root: Path
     files: tuple[str, ...]  # the picture of each row: its name, but for tiles, of which a picture has many
     left_out: dict[str, int]  # why pictures are not among the readable ones: how many
 
@@ -118,7 +119,7 @@ class FolderDecoder:
         pixels, readable = open_cached(folder, self._shape(tiling))
         of_rows = tiling.of_rows(names)
         row_names = tiling.tile_names(names) if self.fit == "tile" else of_rows
-        return DecodedFolder(pixels, readable, row_names, of_rows, _left_out(tiling, readable))
+        return DecodedFolder(pixels, readable, row_names, self.root, of_rows, _left_out(tiling, readable))
 
     def _tiling(self, folder: Path, files: list[PictureFile]) -> Tiling:
         return Tiling(open_tiles(folder, len(files))) if self.fit == "tile" else whole(len(files))

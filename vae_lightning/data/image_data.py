@@ -184,6 +184,15 @@ class ImageDataModule(LightningDataModule, ABC):
             return torch.empty_like(scaled).bernoulli_(scaled)  # torch.bernoulli would lose channels_last
         return scaled
 
+    def original_sizes(self, most: int = 200) -> list[tuple[int, int]]:
+        """Height and width of so many of the pictures that the images were made of; none where they are not known."""
+        return []
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Of what was found, how much is in no split, by the reason."""
+        return {}
+
     def mean_image(self, split: str = "train") -> Float32[Tensor, "C H W"]:
         """The mean of a split's images in [0, 1], computed in one pass over them."""
         total = torch.zeros(self.image_shape, dtype=torch.int64)

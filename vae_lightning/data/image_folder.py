@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import final
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from vae_lightning.data.archive import ARCHIVE_EXTENSIONS, Unpacker
 from vae_lightning.data.cache import cache_folder
-from vae_lightning.data.decode import EXTENSIONS, MAX_PIXELS, decode_image
+from vae_lightning.data.decode import EXTENSIONS, MAX_PIXELS, decode_image, stated_size
 from vae_lightning.data.decoded_folder import DecodedFolder, FolderDecoder
 from vae_lightning.data.fitting import Fit, ImageSize
 from vae_lightning.data.image_data import Binarize, ImageDataModule
@@ -141,6 +142,19 @@ class ImageFolder(ImageDataModule):
     def decode(self, path: Path | Image.Image) -> UInt8[Tensor, "H W C"]:
         """One picture, cropped and resized as this dataset's images are."""
         return torch.from_numpy(decode_image(path, self.frame, self.channels, self.max_pixels, fit=self.fit).copy())
+
+    def original_sizes(self, most: int = 200) -> list[tuple[int, int]]:
+        """Height and width that the files of pictures spread over the folder state, as far as they can be read."""
+        files, sizes = dict.fromkeys(self._decoded.files), []
+        for name in list(files)[:: -(-len(files) // most)]:
+            with suppress(Exception):  # Pillow's plugins raise anything
+                sizes.append(stated_size(self._decoded.root / name, self.max_pixels)[::-1])
+        return sizes
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Pictures of the folder that are in no split, by the reason."""
+        return self._decoded.left_out
 
     def _splitting(self) -> Splitting:
         return Splitting(

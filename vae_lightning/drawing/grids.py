@@ -41,13 +41,14 @@ def image_grid(
 
 
 def sample_grid(images: Float[Tensor, "N C H W"], num_rows: int | None = None) -> UInt8[np.ndarray, "height width 3"]:
-    """Images as nearly in a square as can be; or with image n in row n modulo `num_rows`, a row for each label.
+    """Images in a picture that is nearly a square; or with image n in row n modulo `num_rows`, a row for each label.
 
     Raises:
         ValueError: as for `image_grid`.
     """
     if num_rows is None:
-        return image_grid(images, columns=math.ceil(math.sqrt(len(images))))
+        height, width = images.shape[-2:]
+        return image_grid(images, columns=math.ceil(math.sqrt(len(images) * height / width)))
     columns = math.ceil(len(images) / num_rows)
     empty = images.new_full((columns * num_rows - len(images), *images.shape[1:]), BACKGROUND / 255)
     table = torch.cat([images, empty]).unflatten(0, (columns, num_rows)).transpose(0, 1)

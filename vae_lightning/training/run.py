@@ -67,6 +67,7 @@ from vae_lightning.training.preflight import (
 from vae_lightning.training.profiling import StepProfiler
 from vae_lightning.training.resumed_state import Live, resumed_state
 from vae_lightning.training.settings import check_settings
+from vae_lightning.training.variety import check_variety
 
 log = logging.getLogger("vae_lightning")
 
@@ -140,6 +141,8 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     if resume:
         check_same_images(config, data, run_dir)
         check_classes_of_run(config, module.vae, data, run_dir)
+    else:  # what was trained on, whatever it is, can be gone on with
+        notes += check_variety(data)
     execute_together(config["trainer"].get("steps_per_execution", "auto"), trainer, data)
     origin = None
     if not resume and config.get("init_from"):

@@ -1,0 +1,75 @@
+"""Images as training gets them, above a histogram of their values."""
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+from torch import Tensor
+
+from vae_lightning.drawing.captions import BACKGROUND, with_caption, with_note
+from vae_lightning.drawing.grids import sample_grid
+from vae_lightning.drawing.lettering import FAINT_INK, text_width, write
+
+_HEIGHT = 96  # of a channel's bars
+_BAR = 2  # pixels of width a level
+_MARGIN = 12
+_TICKS = (0, 64, 128, 192, 255)
+_MOST_ABOVE = 25  # times the highest bar but for black and white
+_SIZE = 11  # of their letters
+_GREY = ((240, 240, 240),)
+_RGB = ((235, 96, 96), (96, 210, 110), (110, 150, 245))
+
+
+def preview_picture(
+    images: Float[Tensor, "N C H W"],
+    levels: Int[np.ndarray, "C 256"],
+    title: str,
+    context: str,
+    note: str,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The images as nearly in a square as can be, above the histogram of each channel.
+
+    Args:
+        images: in [0, 1], C = 1 (grey) or 3 (RGB).
+        levels: how many pixels of each channel have each level.
+        title: of the picture.
+        context: what it shows, fainter.
+        note: on the histogram, below it.
+
+    Raises:
+        ValueError: there are no images, or C is neither 1 nor 3.
+    """
+    grid = sample_grid(images)
+    bars = with_note(_histogram(levels), note)
+    width = max(grid.shape[1], bars.shape[1])
+    return with_caption(np.concatenate([_widened(grid, width), _widened(bars, width)]), title, context)
+
+
+def _widened(picture: UInt8[np.ndarray, "H W 3"], width: int) -> UInt8[np.ndarray, "H width 3"]:
+    return np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=BACKGROUND)
+
+
+def _histogram(levels: Int[np.ndarray, "C 256"]) -> UInt8[np.ndarray, "height width 3"]:
+    colours = _GREY if len(levels) == 1 else _RGB
+    panels = [_panel(counts, colour) for counts, colour in zip(levels, colours, strict=True)]
+    return np.concatenate([*panels, _ticks(panels[0].shape[1])])
+
+
+def _panel(counts: Int[np.ndarray, " 256"], colour: tuple[int, int, int]) -> UInt8[np.ndarray, "height width 3"]:
+    """Bars as high as the square root of their share; what is far above the rest, as a black ground is, is cut off."""
+    reference = max(counts[1:-1].max(), counts.max() / _MOST_ABOVE, 1)
+    heights = np.sqrt(counts / reference).clip(max=1)
+    filled = np.ceil(heights * (_HEIGHT - 8)).repeat(_BAR)
+    panel = np.full((_HEIGHT, 256 * _BAR + 2 * _MARGIN, 3), BACKGROUND, np.uint8)
+    inside = panel[:, _MARGIN:-_MARGIN]
+    inside[np.arange(_HEIGHT)[:, None] >= _HEIGHT - filled] = colour
+    panel[-1, _MARGIN:-_MARGIN] = FAINT_INK
+    return panel
+
+
+def _ticks(width: int) -> UInt8[np.ndarray, "height width 3"]:
+    strip = Image.new("L", (width, _SIZE + 8), BACKGROUND)
+    for level in _TICKS:
+        text = str(level)
+        left = _MARGIN + level * _BAR - text_width(text, _SIZE) / 2
+        write(strip, max(2, min(left, width - text_width(text, _SIZE) - 2)), strip.height / 2, text, _SIZE, FAINT_INK)
+    return np.asarray(strip.convert("RGB"))
