@@ -84,6 +84,21 @@ def check_as_stored(config, tmp_path, told) -> None:
     assert told() == []
 
 
+@pytest.mark.parametrize("model", ["mlp", "conv", "ladder"])
+def test_images_may_be_rectangles(model, tmp_path, told):
+    config = composed("data=digits", "data.image_size=[12,20]", f"model={model}", "model/prior=vamp")
+    assert config["model"]["image_shape"] == config["model"]["prior"]["image_shape"] == [1, 12, 20]
+    check_as_stored(config, tmp_path, told)
+    assert instantiate(config["data"], "data", trusted=STRANGER).image_shape == (1, 12, 20)
+    assert composed(f"model={model}")["model"]["image_shape"] == [1, 28, 28]
+
+
+def test_a_config_without_a_fit_is_one_of_crops():
+    stored = composed("data=digits")["data"]
+    assert stored.pop("fit") == "crop"
+    assert instantiate(stored, "data", trusted=STRANGER).fit == "crop"
+
+
 def test_several_callbacks_can_be_chosen():
     assert {"training_gif", "ema", "early_stopping"} <= set(
         composed("callbacks=[default,ema,early_stopping]")["callbacks"]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vae_lightning.data.cache import cache_key
 from vae_lightning.data.decode import decode_image
 from vae_lightning.data.decoded_folder import DecodedFolder, FolderDecoder, find_pictures
 from vae_lightning.errors import UserError
@@ -41,6 +42,27 @@ def test_the_rows_are_the_decoded_files_in_the_order_of_their_names(pictures, ca
     assert folder.readable.all()
     for name, row in zip(folder.names, folder.pixels, strict=True):
         assert np.array_equal(row, decode_image(pictures / name, 8, 3))
+
+
+def test_what_was_decoded_as_squares_is_found_and_other_frames_lie_elsewhere(pictures, cache_dir):
+    """The names are those of earlier versions, which knew no rectangles and no way but a crop."""
+    key = cache_key(1, str(pictures.resolve()), 8, 3, sorted(find_pictures(pictures)))
+    for size in (8, [8, 8]):
+        decode(pictures, cache_dir, image_size=size)
+        assert built(cache_dir) == {f"images-{key}"}
+    frames = [{"image_size": [8, 9]}, {"image_size": [9, 8]}, {"fit": "pad"}, {"fit": "stretch"}, {"fit": "tile"}]
+    for number, options in enumerate(frames, 2):
+        decode(pictures, cache_dir, **options)
+        assert len(built(cache_dir)) == number
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_rows_are_rectangles_where_that_is_wanted(pictures, cache_dir, fit):
+    folder = decode(pictures, cache_dir, image_size=(6, 11), channels=1, fit=fit)
+    assert folder.pixels.shape == (60, 6, 11, 1)
+    assert folder.names == folder.files
+    for name, row in zip(folder.names, folder.pixels, strict=True):
+        assert np.array_equal(row, decode_image(pictures / name, [6, 11], 1, fit=fit))
 
 
 def test_hidden_and_foreign_files_are_left_out(pictures):

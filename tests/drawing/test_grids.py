@@ -63,6 +63,12 @@ def test_samples_are_nearly_in_a_square_or_have_a_row_a_label():
     assert np.array_equal(sample_grid(images, num_rows=3), expected)
 
 
+@pytest.mark.parametrize(("shape", "columns"), [((8, 32), 2), ((32, 8), 8), ((8, 1000), 1)])
+def test_samples_that_are_no_squares_are_nearly_in_one(shape, columns):
+    images = torch.rand(16, 1, *shape)
+    assert np.array_equal(sample_grid(images), image_grid(images, columns=columns))
+
+
 def test_fewer_images_than_columns_leave_no_empty_columns():
     assert image_grid(solid(1.0, num_images=2), columns=8, scale=1, padding=2).shape == (32, 62, 3)
 

@@ -82,6 +82,16 @@ def test_caption_and_note_surround_the_map():
     assert is_whole(letters(picture)[bottom + 8 :])
 
 
+def test_flat_images_are_shrunk_smoothly_and_keep_their_proportions():
+    """Their shorter side stays a pixel, whatever the longer one does."""
+    stripes = torch.zeros(4, 1, 1, 400, dtype=torch.uint8)
+    stripes[..., ::2] = 254
+    picture = thumbnail_map(CORNERS, stripes, "map", "run")
+    inside = (picture == picture[..., :1]).all(2) & (np.abs(picture[..., 0].astype(int) - 127) < 3)
+    assert inside.sum() > 4 * 60
+    assert thumbnails._size(4, torch.Size((10, 200)), 96) == (5, 96)
+
+
 def test_points_must_match_images_that_can_be_shown():
     with pytest.raises(ValueError, match="images must be"):
         thumbnail_map(CORNERS, torch.zeros(4, 2, 8, 8, dtype=torch.uint8), "map", "run")

@@ -27,6 +27,7 @@ def test_similarity_is_one_of_equal_images_and_falls_with_noise():
 
 def test_images_smaller_than_the_window_have_no_ssim():
     assert math.isnan(float(_measures(torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 8))[0, 2]))
+    assert math.isnan(float(_measures(torch.rand(1, 1, 10, 40), torch.rand(1, 1, 10, 40))[0, 2]))
 
 
 def test_reconstructions_are_those_of_the_posterior_mean(colour):

@@ -108,7 +108,16 @@ def test_kinds_that_do_not_compare_are_ranked_apart(tmp_path):
     assert comparison.ranks == {"2": 1, "0": 2, "1": 1}
 
 
-@pytest.mark.parametrize("change", [{"data__image_size": 64}, {"data__channels": 3}, {"data__binarize": "dynamic"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data__image_size": 64},
+        {"data__image_size": [28, 32]},
+        {"data__fit": "pad"},
+        {"data__channels": 3},
+        {"data__binarize": "dynamic"},
+    ],
+)
 def test_other_images_do_not_compare_and_their_failed_runs_go_with_them(tmp_path, change):
     comparison = compare(
         write_run(tmp_path / "0", {}, metrics=figures(-100)),

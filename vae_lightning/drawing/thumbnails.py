@@ -116,7 +116,7 @@ def _paste(
 
 def _thumbnails(images: UInt8[Tensor, "N C H W"], size: tuple[int, int]) -> UInt8[np.ndarray, "N height width 3"]:
     images = images.float() / 255
-    shrinks = size[0] < images.shape[2]
+    shrinks = size < tuple(images.shape[2:])  # by one factor, which rounding may hide on the shorter side
     images = interpolate(images, size=size, mode="bicubic" if shrinks else "nearest", antialias=shrinks)
     levels = images.clamp(0, 1).mul(255).round().to(torch.uint8)
     return levels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()

@@ -34,7 +34,7 @@ class Reconstruction(Metric):
             "ssim": mean_figure(similarity, "SSIM", "", 4),
         }
         if min(subject.image_shape[1:]) < _SMALLEST:
-            reason = f"SSIM's window is {_SMALLEST} pixels wide, the images {subject.image_shape[2]}"
+            reason = f"SSIM's window is {_SMALLEST} pixels wide, the images {min(subject.image_shape[1:])}"
             figures["ssim"] = Figure(None, label="SSIM", reason=reason)
         return Score(figures, {"num_images": len(squared)})
 

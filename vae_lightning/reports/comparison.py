@@ -9,7 +9,8 @@ from vae_lightning.reports.runs import RunRecord
 from vae_lightning.reports.settings import Setting, setting_order, setting_text
 
 # Images of another set, size or colour have another likelihood altogether, though its kind may bear the same name.
-_DATA = ("data._target_", "data.image_size", "data.channels", "data.binarize")
+_DATA = ("data._target_", "data.image_size", "data.fit", "data.channels", "data.binarize")
+_ONCE = {"data.fit": "crop"}  # what was meant before there was such a key
 _Population = tuple[str | None, tuple[str, ...]]
 _GROUPS = ("model", "objective", "optimizer", "data", "trainer")
 
@@ -155,7 +156,7 @@ def is_known(run: RunRecord, key: str) -> bool:
 
 
 def _data(run: RunRecord) -> tuple[str, ...]:
-    texts = {key: setting_text(run.settings.get(key)) for key in _DATA}
+    texts = {key: setting_text(run.settings.get(key, _ONCE.get(key))) for key in _DATA}
     return tuple(text if key == "data._target_" else f"{key}={text}" for key, text in texts.items())
 
 

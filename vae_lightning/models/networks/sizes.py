@@ -18,7 +18,8 @@ def halvings(image_size: Sequence[int], num_blocks: int) -> list[tuple[int, int]
         raise ValueError(f"image_size={given} is too small for {num_blocks} halvings; choose at least {smallest}{each}")
     sizes = [(height, width)]
     for _ in range(num_blocks):
-        sizes.append(tuple((side + 1) // 2 for side in sizes[-1]))
+        height, width = sizes[-1]
+        sizes.append(((height + 1) // 2, (width + 1) // 2))
     return sizes
 
 
