@@ -42,21 +42,13 @@ def variety_of(images: ImageSet) -> Variety:
     image_bytes = math.prod(images.pixels.shape[1:])
     number = max(1, min(len(images), _MOST_IMAGES, _MOST_BYTES // image_bytes))
     looked_at = torch.arange(number) * len(images) // number
-    sums = torch.zeros(3, images.pixels.shape[3], dtype=torch.float64)
-    lowest, highest, one_coloured = 255, 0, list[int]()
+    lowest, highest, one_coloured, moments = 255, 0, list[int](), list[tuple[Tensor, Tensor]]()
     for indices in looked_at.split(max(1, _CHUNK_BYTES // image_bytes)):
         pixels = images.images(indices).flatten(2)
         low, high = pixels.aminmax(dim=2)
         lowest, highest = min(lowest, int(low.min())), max(highest, int(high.max()))
         one_coloured += indices[(low == high).all(1)].tolist()
-        sums += _moments(pixels)
-    count, total, squares = sums
-    variance = (squares / count - (total / count).square()).clamp(min=0)
+        moments.append(torch.var_mean(pixels.float(), dim=2, correction=0))
+    within, means = (torch.cat(of_images).double() for of_images in zip(*moments, strict=True))
+    variance = within.mean(0) + means.var(0, correction=0)
     return Variety(number, float(variance.max().sqrt()), lowest, highest, tuple(one_coloured))
-
-
-def _moments(pixels: Tensor) -> Tensor:
-    """The number of pixels [N, C, HW] of each channel, their sum and that of their squares: [3, C]."""
-    levels = pixels.double()
-    count = torch.full((pixels.shape[1],), float(pixels.shape[0] * pixels.shape[2]), dtype=torch.float64)
-    return torch.stack([count, levels.sum((0, 2)), levels.square().sum((0, 2))])
