@@ -108,6 +108,14 @@ def test_kinds_that_do_not_compare_are_ranked_apart(tmp_path):
     assert comparison.ranks == {"2": 1, "0": 2, "1": 1}
 
 
+def test_a_run_of_before_there_was_a_fit_compares_with_one_of_crops(tmp_path):
+    comparison = compare(
+        write_run(tmp_path / "0", {}, metrics=figures(-100)),
+        write_run(tmp_path / "1", {"data__fit": "crop"}, metrics=figures(-400)),
+    )
+    assert [[run.name for run in ranking.records] for ranking in comparison.rankings] == [["0", "1"]]
+
+
 @pytest.mark.parametrize(
     "change",
     [
