@@ -114,6 +114,7 @@ class FakeData(LightningDataModule):
             for split, levels in self.levels.items()
         }
 
+    frame, fit = (8, 8), "crop"
     eval_batch_size = 7
     class_names = None
     num_train_batches = 6

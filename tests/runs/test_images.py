@@ -6,7 +6,6 @@ import pytest
 import torch
 from PIL import Image
 
-from vae_lightning.data.image_folder import ImageFolder
 from vae_lightning.errors import UserError
 from vae_lightning.runs.images import (
     Choice,
@@ -48,10 +47,10 @@ def refusal(call, *arguments, **options) -> str:
 def test_what_is_cut_off_is_told(digits, tmp_path, told):
     for name, size in {"tall": (30, 40), "square": (28, 28), "nearly": (100, 101)}.items():
         Image.new("L", size).save(tmp_path / f"{name}.png")
-    tell_of_cuts([tmp_path / "square.png", tmp_path / "nearly.png", tmp_path / "none.png"], digits.preprocessing)
+    tell_of_cuts([tmp_path / "square.png", tmp_path / "nearly.png", tmp_path / "none.png"], (28, 28), "crop")
     assert told() == []
     Choice(images=str(tmp_path / "tall.png")).read(digits)
-    tell_of_cuts([tmp_path / "square.png", Image.new("L", (9, 6))], digits.preprocessing)
+    tell_of_cuts([tmp_path / "square.png", Image.new("L", (9, 6))], (28, 28), "crop")
     assert [line for line in told() if "square" in line] == [
         "images: a picture of 30 x 40 pixels is no square: the middle 30 x 30 is taken",
         "images: 1 of 2 pictures, the first one of 9 x 6 pixels is no square: the middle 6 x 6 is taken",
@@ -68,10 +67,9 @@ def test_what_is_cut_off_is_told(digits, tmp_path, told):
     ],
 )
 def test_so_is_what_becomes_of_pictures_in_a_frame_that_is_no_square(fit, end, told):
-    data = ImageFolder(root="unread", image_size=[10, 20], fit=fit)
-    tell_of_cuts([Image.new("L", (40, 20)), Image.new("L", (20, 10))][fit == "tile" :], data)
+    tell_of_cuts([Image.new("L", (40, 20)), Image.new("L", (20, 10))][fit == "tile" :], (10, 20), fit)
     assert told() == []
-    tell_of_cuts([Image.new("L", (30, 40))], data)
+    tell_of_cuts([Image.new("L", (30, 40))], (10, 20), fit)
     assert told() == [f"images: a picture of 30 x 40 pixels {end}"]
 
 

@@ -69,7 +69,7 @@ def _files(given: str | os.PathLike) -> Sequence[Any]:
 
 
 def _prepared(pictures: Sequence[Any], data: ImageDataModule, first_index: int) -> Float32[Tensor, "N C H W"]:
-    tell_of_cuts(pictures, data)
+    tell_of_cuts(pictures, data.frame, data.fit)
     with ThreadPoolExecutor(num_cpus()) as pool:  # threads: Pillow releases the GIL
         images = list(pool.map(lambda index: _read(data, pictures[index], first_index + index), range(len(pictures))))
     return torch.stack(images).float().div_(255)

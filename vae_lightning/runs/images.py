@@ -70,7 +70,7 @@ class Choice:
         if self.images is not None:
             files = picture_files(self.images)
             self._check_number("images", len(files))
-            tell_of_cuts(files, run.preprocessing)
+            tell_of_cuts(files, run.preprocessing.frame, run.preprocessing.fit)
             read = run.own(run.preprocessing.read_images(files))
             return ImageBatch(read, torch.arange(len(read)), None)
         if self.indices is not None:
@@ -123,23 +123,24 @@ class NamedImages:
         return named | {f"factor_{name}": values for name, values in self.factors.items()}
 
 
-def tell_of_cuts(pictures: Sequence[Path | Image.Image], data: ImageDataModule) -> None:
+def tell_of_cuts(pictures: Sequence[Path | Image.Image], frame: tuple[int, int], fit: Fit) -> None:
     """Log a line where pictures have other proportions than the run's images, and what becomes of them.
 
     Args:
         pictures: of which the first ones are looked at.
-        data: the run's, which says how they are fitted.
+        frame: height and width of the run's images.
+        fit: how they are brought to that size.
     """
     first, sizes = pictures[:_LOOKED_AT], []
     for picture in first:
         with suppress(Exception):  # one that can't be read is told by who reads it
             sizes.append(stated_size(picture))
-    is_other = _is_no_tile if data.fit == "tile" else _has_other_proportions
-    others = [(height, width) for width, height in sizes if is_other((height, width), data.frame)]
+    is_other = _is_no_tile if fit == "tile" else _has_other_proportions
+    others = [(height, width) for width, height in sizes if is_other((height, width), frame)]
     if others:
         many = "a picture" if len(first) == 1 else f"{len(others)} of {len(first)} pictures, the first one"
         height, width = others[0]
-        log.warning("images: %s of %d x %d pixels %s", many, width, height, _becomes(others[0], data.frame, data.fit))
+        log.warning("images: %s of %d x %d pixels %s", many, width, height, _becomes(others[0], frame, fit))
 
 
 def _has_other_proportions(size: tuple[int, int], frame: tuple[int, int]) -> bool:
@@ -177,7 +178,7 @@ def own_images(run: Source, images: Files, num_images: int, seed: int) -> NamedI
         log.info("%s of %s pictures, drawn by the seed", f"{num_images:,}", f"{len(files):,}")
         chosen = torch.randperm(len(files), generator=seeded_generator("pictures", seed))[:num_images]
         files, names = ([given[index] for index in sorted(chosen.tolist())] for given in (files, names))
-    tell_of_cuts(files, run.preprocessing)
+    tell_of_cuts(files, run.preprocessing.frame, run.preprocessing.fit)
     batches = list(stream_files(run, files, names, set(given_paths(images)), 500, unreadable))
     if unreadable:
         log.warning(
