@@ -39,6 +39,7 @@ def _generate(config: DictConfig) -> None:
         )
     check_early(settings)
     with undivided():  # imported here: `--help`, and what is refused, must be answered without torch
+        from vae_lightning.drawing.shown import showing
         from vae_lightning.exports.saving import save_picture
         from vae_lightning.pictures.picture import Picture
         from vae_lightning.runs.generated import output_folder, own_folder
@@ -53,7 +54,8 @@ def _generate(config: DictConfig) -> None:
         folder = own_folder(run.run_dir.path / "generated" / mode, overwrite)
     facts = {"run": str(run.run_dir.path), "checkpoint": run.checkpoint, "epoch": run.epoch, "mode": mode}
     facts |= ({} if label is None else {"label": label}) | ({"invert": True} if invert else {}) | {"settings": settings}
-    with output_folder(folder, overwrite, facts) as staging:
+    shown = run.preprocessing.shown_channels
+    with output_folder(folder, overwrite, facts) as staging, showing(shown):
         if isinstance(made, Picture):
             save_picture(made, run, staging, mode)
         else:

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from vae_lightning.callbacks.pictures import DrawPicture, as_callbacks
+from vae_lightning.data.decode import EXTENSIONS
 from vae_lightning.data.loader import ImageBatch, ImageSet, TrainingBatches
 from vae_lightning.models.distributions import DiagonalNormal, UnitNormal, normal_image, sample
 from vae_lightning.models.latent_model import Group, LatentModel, Latents
@@ -119,6 +120,11 @@ class FakeData(LightningDataModule):
     class_names = None
     num_train_batches = 6
     first_batch = 0
+    shown_channels = None
+    extensions = EXTENSIONS
+
+    def pictures_in(self, path):
+        return [path]
 
     def examples(self, num_images: int, split: str = "val", balanced: bool = True):
         return self.images_of_indices(range(len(self.levels[split]))[:num_images], split)

@@ -334,7 +334,7 @@ def test_a_pipe_is_not_waited_for_nor_a_file_that_vanished(pictures, cache_dir, 
         Digits().read_images([pictures / "pipe.png"])
     (pictures / "pipe.png").unlink()
     listed = list(find_pictures(pictures))
-    monkeypatch.setattr("vae_lightning.data.decoded_folder.find_pictures", lambda _: listed)
+    monkeypatch.setattr("vae_lightning.data.decoded_folder.find_pictures", lambda *_: listed)
     (pictures / "00.png").unlink()
     (pictures / "01.png").unlink()
     os.mkfifo(pictures / "01.png")

@@ -86,7 +86,7 @@ def test_bad_arguments_are_named(arguments):
         image_grid(solid(1.0), **arguments)
 
 
-@pytest.mark.parametrize("shape", [(0, 1, 8, 8), (1, 2, 8, 8)])
+@pytest.mark.parametrize("shape", [(0, 1, 8, 8), (1, 0, 8, 8)])
 def test_bad_shapes_are_refused(shape):
     with pytest.raises(ValueError, match="images must be"):
         image_grid(torch.zeros(shape), columns=1)

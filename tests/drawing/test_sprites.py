@@ -42,7 +42,9 @@ def test_shrinking_averages():
 
 
 @pytest.mark.parametrize(
-    ("shape", "limit"), [((0, 3, 8, 8), 100), ((2, 2, 8, 8), 100), ((17, 1, 2, 2), 4)], ids=["none", "two", "many"]
+    ("shape", "limit"),
+    [((0, 3, 8, 8), 100), ((2, 0, 8, 8), 100), ((17, 1, 2, 2), 4)],
+    ids=["none", "no channels", "many"],
 )
 def test_bad_images_are_refused(shape, limit):
     with pytest.raises(ValueError, match="images must be"):

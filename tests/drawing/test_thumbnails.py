@@ -94,4 +94,4 @@ def test_flat_images_are_shrunk_smoothly_and_keep_their_proportions():
 
 def test_points_must_match_images_that_can_be_shown():
     with pytest.raises(ValueError, match="images must be"):
-        thumbnail_map(CORNERS, torch.zeros(4, 2, 8, 8, dtype=torch.uint8), "map", "run")
+        thumbnail_map(CORNERS, torch.zeros(4, 0, 8, 8, dtype=torch.uint8), "map", "run")

@@ -189,3 +189,45 @@ def test_an_array_that_is_not_to_be_written_to_is_taken_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert (batch_of(array, GREY) == batch_of(LEVELS[0], GREY)).all()
+
+
+# A run whose files were deeper than 8 bits
+
+
+def deep(*value_range: float) -> ImageFolder:
+    return ImageFolder(root="none", image_size=6, channels=1, batch_size=1, seed=0, value_range=list(value_range))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        LEVELS.astype(np.uint16) * 16,
+        LEVELS.astype(np.int64) * 16,
+        LEVELS.astype(np.float64) * 16,
+        torch.from_numpy(LEVELS.astype(np.float32) * 16),
+        LEVELS,
+        EXPECTED,
+    ],
+    ids=["uint16", "int64", "floats", "tensor", "levels", "pixels"],
+)
+def test_numbers_of_the_runs_scale_become_its_levels(images):
+    assert batch_of(images, deep(0, 4080)) == pytest.approx(EXPECTED, abs=1e-7)
+
+
+def test_on_a_scale_of_floats_all_floats_are_its_own():
+    values = np.full((1, 6, 6), 0.5, np.float32)
+    assert batch_of(values, deep(-1, 2)) == pytest.approx(np.full((1, 1, 6, 6), 128 / 255), abs=1e-6)
+    assert batch_of(values, deep(0, 1)) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="not finite"):
+        batch_of(values * np.nan, deep(-1, 2))
+
+
+def test_images_of_many_channels_are_told_by_their_number():
+    with pytest.raises(ValueError, match="wants 5-channel images of 6 x 6"):
+        as_batch(np.zeros((7, 7, 5), np.uint8), ImageFolder(root="none", image_size=6, channels=5, batch_size=1))
+
+
+def test_arrays_in_files_are_read_by_the_scale(tmp_path):
+    np.save(tmp_path / "a.npy", LEVELS.astype(np.uint16) * 16)
+    assert batch_of(tmp_path / "a.npy", deep(0, 4080)) == pytest.approx(EXPECTED, abs=1e-7)
+    assert batch_of(f"{tmp_path}/a.npy[1]", deep(0, 4080)) == pytest.approx(EXPECTED[1:2], abs=1e-7)

@@ -146,3 +146,11 @@ def test_a_file_of_other_weights_is_refused(tmp_path):
 def test_too_few_images_are_refused(settings):
     with pytest.raises(ValueError, match=f"^{next(iter(settings))} must be at least"):
         SampleQuality(**settings)
+
+
+def test_images_that_are_neither_grey_nor_rgb_have_no_figures_and_need_no_weights(digits, monkeypatch):
+    monkeypatch.setattr(digits.preprocessing, "channels", 5)
+    SampleQuality(weights="/nowhere").check(Subject(digits, "test", 0, 5, World()))
+    found = score(digits, weights="/nowhere")
+    assert [figure.value for figure in found.figures.values()] == [None, None]
+    assert all("have 5 channels" in str(figure.reason) for figure in found.figures.values())

@@ -9,7 +9,7 @@ import pytest
 from vae_lightning.building.trust import trusting
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import resumed_config
-from vae_lightning.runs.seals import own_services, seal_services
+from vae_lightning.runs.seals import own_services, rewrite_config, seal_services
 
 WANDB = {"_target_": "vae_lightning.loggers.wandb.WandB", "mode": "online", "entity": "team"}
 CSV = {"_target_": "vae_lightning.loggers.metrics_csv.MetricsCSV"}
@@ -136,3 +136,15 @@ def test_a_resumed_run_has_its_own_services_with_what_is_typed_now(digits_run, m
     (run.path / "services.json").write_text(json.dumps({"output_dir": "/", "seals": {"wandb": "00"}}))
     stored, trust = resumed_config(run, composed, [])
     assert (stored["output_dir"], trust.is_typed("logger.wandb")) == ("outputs", False)
+
+
+def test_a_config_that_is_written_anew_is_sealed_anew_as_far_as_it_was_sealed(run, config):
+    run.write_config(config | {"data": {"value_range": "auto"}}, ["data=folder"])
+    seal_services(run, config | {"data": {"value_range": "auto"}}, None)
+    found = config | {"data": {"value_range": [0, 4095]}}
+    rewrite_config(run, found)
+    assert (run.config(), run.overrides()) == (found, ["data=folder"])
+    assert own_services(run, found)[0] == ["wandb"]
+    (run.path / "services.json").unlink()
+    rewrite_config(run, config)
+    assert own_services(run, config)[0] == []

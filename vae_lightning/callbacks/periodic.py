@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from vae_lightning.callbacks.averaging import exchanged
 from vae_lightning.callbacks.progress import told_on_bar
 from vae_lightning.callbacks.source import forget
+from vae_lightning.drawing.shown import showing
 from vae_lightning.errors import require_at_least
 
 
@@ -68,7 +69,8 @@ class PeriodicCallback(Callback, ABC):
 
     def _act(self, trainer: Trainer, pl_module: LightningModule, epoch: int, is_last: bool) -> None:
         # The epochs' own lines tell that a run is under way; after the last one nothing else does.
-        with told_on_bar(trainer, self.doing, tell=is_last), undisturbed(trainer, pl_module):
+        shown = showing(getattr(trainer.datamodule, "shown_channels", None))
+        with told_on_bar(trainer, self.doing, tell=is_last), undisturbed(trainer, pl_module), shown:
             self.act(trainer, pl_module, epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -7,25 +7,33 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import BufferedReader
 from os import PathLike
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from vae_lightning.data.array_files import check_channels, is_npy, is_tiff, npy_picture, tiff_picture
+from vae_lightning.data.deep import DeepPicture, deep_picture, is_grey
 from vae_lightning.data.fitting import Fit, ImageSize, check_tile, fitted, frame_of, tile_boxes
 from vae_lightning.data.memory import MemoryBudget, own_budget
+from vae_lightning.data.values import Reading, as_levels
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+ALL_EXTENSIONS = tuple(sorted((*EXTENSIONS, ".avif", ".j2k", ".jp2", ".npy", ".tif", ".tiff")))
 MAX_PIXELS = 128_000_000  # more than cameras take, and half a gigabyte of RGB
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")  # others reach programs besides Pillow: EPS is run by Ghostscript
+LATER_FORMATS = ("AVIF", "JPEG2000", "TIFF")  # which an earlier version did not read
+_ALL_FORMATS = (*_FORMATS, *LATER_FORMATS)
 _BYTES_A_PIXEL = 12  # of RAM while a picture is brought into its final mode, at most
 _BYTES_A_PROGRESSIVE_PIXEL = 6  # more, of a progressive JPEG's full size, however small it is decoded
 _BAND = 2**20  # pixels converted at a time
 _MOST_BYTES = 10**9  # of a file
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations that a camera held upright writes
+_NUM_CHANNELS = 277  # the tag of a TIFF
 _opening = threading.Lock()
 
 
@@ -36,47 +44,129 @@ def decode_image(
     max_pixels: int = MAX_PIXELS,
     budget: MemoryBudget | None = None,
     fit: Fit = "crop",
+    reading: Reading | None = None,
 ) -> UInt8[np.ndarray, "H W C"]:
     """The picture upright and fitted into the frame: by default resized to cover it, with the middle kept.
 
-    Transparency is laid on white, 16-bit grey scaled to 8, and of an animation the first frame is taken.
+    Transparency is laid on white, unless there are 4 channels; of an animation or of several pages the first one is
+    taken. What is deeper than 8 bits is scaled to 8, by the dataset's one scale where it is read by one.
 
     Args:
-        path: a regular file of one of the formats that EXTENSIONS name, whatever its own name says; or a picture that
-            Pillow has opened, which stays as it is.
+        path: a regular file of one of the formats that EXTENSIONS name, with `reading` ALL_EXTENSIONS, whatever its own
+            name says; or a picture that Pillow has opened, which stays as it is.
         image_size: height and width of the result, one number for both or [height, width].
-        channels: 1 or 3.
+        channels: of the result.
         max_pixels: a picture that says it has more is not decoded, and a ValueError.
         budget: where the memory for a large picture is taken from; this process's own if there is none.
         fit: see `fitting.fitted`.
+        reading: how numbers become levels; None is as an earlier version did it, each file by its own scale.
 
-    Raises what Pillow raises for a file it cannot read, and ValueError for a picture smaller than a tile.
+    Raises what Pillow raises for a file it cannot read, and ValueError for one of other channels, or smaller than a
+    tile.
     """
     frame = frame_of(image_size)
     # Lets JPEG be decoded at 1/2, 1/4 or 1/8 of its size, never below twice the wanted one, whichever way it is turned.
     draft = None if fit == "tile" else (2 * max(frame), 2 * max(frame))
-    with _upright(path, max_pixels, budget, draft) as upright:
-        image = fitted(_in_mode("L" if channels == 1 else "RGB", upright), frame, fit)
-    return np.asarray(image).reshape(*frame, channels)
+    with _pixels_of(path, channels, max_pixels, budget, draft, reading) as pixels:
+        if isinstance(pixels, Image.Image):
+            return np.asarray(fitted(pixels, frame, fit)).reshape(*frame, channels)
+        return array_image(pixels, frame, channels, fit)
 
 
 def decode_tiles(
-    path: str | PathLike[str], frame: tuple[int, int], channels: int, max_pixels: int, budget: MemoryBudget | None
+    path: str | PathLike[str],
+    frame: tuple[int, int],
+    channels: int,
+    max_pixels: int,
+    budget: MemoryBudget | None,
+    reading: Reading | None = None,
 ) -> UInt8[np.ndarray, "N H W C"]:
     """All whole tiles of a picture, upright and at its own resolution, row by row; else as `decode_image`."""
-    with _upright(path, max_pixels, budget) as upright:
-        size = upright.height, upright.width
-        check_tile(size, frame)
-        picture = _in_mode("L" if channels == 1 else "RGB", upright)
-        tiles = [np.asarray(picture.crop(box)).reshape(*frame, channels) for box in tile_boxes(size, frame)]
-    return np.stack(tiles)
+    with _pixels_of(path, channels, max_pixels, budget, None, reading) as pixels:
+        levels = np.asarray(pixels)
+        levels = levels.reshape(*levels.shape[:2], -1)
+        check_tile(levels.shape[:2], frame)
+        levels = _in_channels(levels, channels)
+        boxes = tile_boxes(levels.shape[:2], frame)
+        return np.stack([levels[top:bottom, left:right] for left, top, right, bottom in boxes])
+
+
+@contextmanager
+def _pixels_of(
+    path: str | PathLike[str] | Image.Image,
+    channels: int,
+    max_pixels: int,
+    budget: MemoryBudget | None,
+    draft: tuple[int, int] | None,
+    reading: Reading | None,
+) -> Iterator[Image.Image | UInt8[np.ndarray, "h w S"]]:
+    """The picture upright and in its mode; as an array of levels where Pillow has no mode for it."""
+    if reading is not None and not isinstance(path, Image.Image):
+        with _numbers_in(path, channels, max_pixels, budget, reading) as numbers:
+            if numbers is not None:
+                yield as_levels(numbers, reading.scale)
+                return
+    with _upright(path, max_pixels, budget, draft, reading, with_alpha=channels == 4) as upright:
+        if channels == 4:
+            yield np.asarray(_in_mode("RGBA", upright))
+            return
+        if channels not in (1, 3):
+            raise ValueError(f"a picture has 1, 3 or 4 channels, and data.channels={channels}")
+        yield _in_mode("L" if channels == 1 else "RGB", upright)
+
+
+def array_image(
+    levels: UInt8[np.ndarray, "h w S"], image_size: ImageSize, channels: int, fit: Fit = "crop"
+) -> UInt8[np.ndarray, "H W C"]:
+    """An array of levels as `decode_image` would have it: fitted into the frame and brought to its channels.
+
+    Raises:
+        ValueError: its channels can't become these (see `check_channels`), or it is smaller than a tile.
+    """
+    frame = frame_of(image_size)
+    levels = _in_channels(levels, channels)
+    if levels.shape[:2] == frame:
+        return np.ascontiguousarray(levels)
+    bands = (Image.fromarray(np.ascontiguousarray(levels[..., band])) for band in range(channels))
+    return np.stack([np.asarray(fitted(band, frame, fit)) for band in bands], axis=-1)
+
+
+def _in_channels(levels: UInt8[np.ndarray, "h w S"], channels: int) -> UInt8[np.ndarray, "h w C"]:
+    check_channels(levels.shape[2], channels)
+    if levels.shape[2] == channels:
+        return levels
+    single = levels[..., 0] if levels.shape[2] == 1 else levels
+    picture = _in_mode("RGB" if channels == 3 else "L", Image.fromarray(np.ascontiguousarray(single)))
+    return np.asarray(picture).reshape(*levels.shape[:2], channels)
+
+
+def first_bytes(path: str | PathLike[str], count: int) -> bytes:
+    """How a regular file begins."""
+    with _open_regular(path) as file:
+        return file.read(count)
+
+
+@contextmanager
+def opened(path: str | PathLike[str], max_pixels: int = MAX_PIXELS) -> Iterator[tuple[BufferedReader, Image.Image]]:
+    """A picture of any of the formats that ALL_EXTENSIONS name, opened and not loaded; raises as `decode_image`."""
+    with _open_regular(path) as file, _identified(file, max_pixels, _ALL_FORMATS) as image:
+        yield file, image
+
+
+@contextmanager
+def numbers_in(
+    path: str | PathLike[str], channels: int, reading: Reading, max_pixels: int = MAX_PIXELS
+) -> Iterator[np.ndarray | None]:
+    """The numbers [H, W, S] of a file that is an array; None for a picture. Raises as `decode_image`."""
+    with _numbers_in(path, channels, max_pixels, None, reading) as numbers:
+        yield numbers
 
 
 def stated_size(picture: str | PathLike[str] | Image.Image, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Width and height that a picture says it has once it is upright, without decoding it; raises as `decode_image`."""
     if isinstance(picture, Image.Image):
         return _upright_size(picture)
-    with _open_regular(picture) as file, _identified(file, max_pixels) as image:
+    with opened(picture, max_pixels) as (_, image):
         return _upright_size(image)
 
 
@@ -98,20 +188,74 @@ def _upright(
     max_pixels: int,
     budget: MemoryBudget | None,
     draft: tuple[int, int] | None = None,
+    reading: Reading | None = None,
+    with_alpha: bool = False,
 ) -> Iterator[Image.Image]:
+    finish = partial(_levelled, reading=reading, with_alpha=with_alpha)
     if isinstance(path, Image.Image):
-        yield _opaque(ImageOps.exif_transpose(path))
+        turned = ImageOps.exif_transpose(path)
+        yield finish(DeepPicture(turned) if reading is not None and is_grey(turned.mode) else turned)
         return
-    with _open_regular(path) as file, _identified(file, max_pixels) as image:
+    formats = _FORMATS if reading is None else _ALL_FORMATS
+    with _open_regular(path) as file, _identified(file, max_pixels, formats) as image:
         stated = image.width * image.height
         if draft is not None:
             image.draft(None, draft)
         needed = _BYTES_A_PIXEL * image.width * image.height
         needed += _BYTES_A_PROGRESSIVE_PIXEL * stated if "progressive" in image.info else 0
         with (budget or own_budget()).lent(needed):
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            yield _opaque(image)
+            deep = None if reading is None else deep_picture(image, partial(again, file, max_pixels))
+            if deep is None:
+                image.load()
+                ImageOps.exif_transpose(image, in_place=True)
+            yield finish(deep or image)
+
+
+def _levelled(picture: Image.Image | DeepPicture, reading: Reading | None, with_alpha: bool) -> Image.Image:
+    """A picture in 8 bits, by the one scale if there is one."""
+    scale = None if reading is None else reading.scale
+    image = picture.levels(scale) if isinstance(picture, DeepPicture) else picture
+    if with_alpha:
+        image = image if image.mode in ("L", "LA", "RGB", "RGBA", "P", "PA") else _opaque(image)
+        image = _in_mode("RGBA", image)
+    else:
+        image = _opaque(image)
+    if isinstance(picture, DeepPicture) or scale is None or not scale.is_of_bytes:
+        return image
+    table, own = scale.levels(np.arange(256)).tolist(), list(range(256))
+    image = _in_mode("L", image) if image.mode == "1" else image
+    return image.point(table * len(image.getbands()) if image.mode != "RGBA" else table * 3 + own)
+
+
+def again(file: BufferedReader, max_pixels: int) -> Image.Image:
+    """The picture of an open file, opened another time."""
+    file.seek(0)
+    return _identified(file, max_pixels, _ALL_FORMATS)
+
+
+@contextmanager
+def _numbers_in(
+    path: str | PathLike[str], channels: int, max_pixels: int, budget: MemoryBudget | None, reading: Reading
+) -> Iterator[np.ndarray | None]:
+    with _open_regular(path) as file:
+        read = npy_picture if is_npy(file) else None
+        if is_tiff(file) and not _pillow_reads(file, channels, max_pixels):
+            read = tiff_picture
+        file.seek(0)
+        if read is None:
+            yield None
+            return
+        with (budget or own_budget()).lent(2 * os.fstat(file.fileno()).st_size):
+            yield read(file, channels, reading.layout, max_pixels)
+
+
+def _pillow_reads(file: BufferedReader, channels: int, max_pixels: int) -> bool:
+    """Whether Pillow reads all channels of a TIFF."""
+    try:
+        with _identified(file, max_pixels, _ALL_FORMATS) as image:
+            return channels in (1, 3, 4) and getattr(image, "tag_v2", {}).get(_NUM_CHANNELS, 1) <= 4
+    except UnidentifiedImageError:
+        return False
 
 
 def _open_regular(path: str | PathLike[str]) -> BufferedReader:
@@ -130,13 +274,14 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _identified(file: BufferedReader, max_pixels: int) -> Image.Image:
+def _identified(file: BufferedReader, max_pixels: int, formats: tuple[str, ...] = _FORMATS) -> Image.Image:
     """The picture before it is decoded; its size is checked as Pillow does it, but against this limit."""
     with _opening, warnings.catch_warnings():  # both settings are of the whole process
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", module="PIL.TiffImagePlugin")  # of a damaged one, which raises if it matters
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
         try:
-            image = Image.open(file, formats=_FORMATS)
+            image = Image.open(file, formats=formats)
         except Image.DecompressionBombError as error:  # of twice as many; some formats allocate when they are opened
             stated = re.search(r"\d+", str(error))
             raise _too_large(stated[0] if stated else "too many", max_pixels) from error

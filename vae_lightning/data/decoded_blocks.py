@@ -15,6 +15,7 @@ from vae_lightning.data.decode import MAX_PIXELS, decode_image, decode_tiles
 from vae_lightning.data.fitting import Fit, ImageSize, frame_of
 from vae_lightning.data.memory import MemoryBudget
 from vae_lightning.data.tiling import Tiling, whole
+from vae_lightning.data.values import Reading
 from vae_lightning.machine.hardware import num_cpus
 
 _BLOCK_BYTES = 2**20  # of pixels, so that what is under way fits into RAM at any image size
@@ -45,10 +46,11 @@ class PixelFile:
         path: of an existing file.
         offset: where the first picture begins, in bytes.
         image_size: height and width, one number for both or [height, width].
-        channels: 1 or 3.
+        channels: of the pixels.
         max_pixels: of a picture; one that has more is not decoded.
         fit: how each is brought to that size.
         tiling: which rows of the pixels are of which picture; None is one each.
+        reading: as for `decode_image`.
     """
 
     path: Path
@@ -58,6 +60,7 @@ class PixelFile:
     max_pixels: int = MAX_PIXELS
     fit: Fit = "crop"
     tiling: Tiling | None = None
+    reading: Reading | None = None
 
     def decode(self, pictures: Sequence[Path]) -> Iterator[DecodedBlock]:
         """Fill in all pictures, a block at a time in their order; black where one cannot be read.
@@ -117,8 +120,8 @@ class _Blocks(Dataset[DecodedBlock]):
     def _decoded(self, picture: Path, num_rows: int) -> UInt8[np.ndarray, "N H W C"]:
         options = self.frame, self.file.channels, self.file.max_pixels, self.budget
         if self.file.fit != "tile":
-            return decode_image(picture, *options, self.file.fit)[None]
-        tiles = decode_tiles(picture, *options)
+            return decode_image(picture, *options, self.file.fit, self.file.reading)[None]
+        tiles = decode_tiles(picture, *options, self.file.reading)
         if len(tiles) != num_rows:  # it has been replaced since, or states its size falsely
             raise ValueError(f"{len(tiles)} tiles, where the size that it states makes {num_rows}")
         return tiles

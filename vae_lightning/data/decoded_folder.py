@@ -2,21 +2,25 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from shutil import disk_usage
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 from tqdm import tqdm
 
+from vae_lightning.data.arrays import Arrays, open_arrays
 from vae_lightning.data.cache import build_once, build_unless, cache_key
-from vae_lightning.data.decode import EXTENSIONS, MAX_PIXELS
+from vae_lightning.data.decode import ALL_EXTENSIONS, EXTENSIONS, MAX_PIXELS
+from vae_lightning.data.decoded_arrays import write_arrays
 from vae_lightning.data.decoded_blocks import DecodedBlock, PixelFile
 from vae_lightning.data.fitting import Fit, ImageSize, frame_of
-from vae_lightning.data.picture_files import PictureFile, check_folder, find_pictures
+from vae_lightning.data.picture_files import PictureFile, check_folder, find_pictures, told_others
 from vae_lightning.data.pixel_cache import (
     PIXELS,
     READABLE,
@@ -27,9 +31,12 @@ from vae_lightning.data.pixel_cache import (
     open_tiles,
     write_checksums,
 )
+from vae_lightning.data.range_finding import reading_of
+from vae_lightning.data.survey import found_in_files
 from vae_lightning.data.tiling import Tiling, planned, whole
+from vae_lightning.data.values import Found, Layout, Reading, given_scale
 from vae_lightning.disk.files import write_atomically
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +55,8 @@ class DecodedFolder:
     root: Path
     files: tuple[str, ...]  # the picture of each row: its name, but for tiles, of which a picture has many
     left_out: dict[str, int]  # why pictures are not among the readable ones: how many
+    reading: Reading | None = None  # by which they were read
+    arrays: Arrays | None = None  # with their labels and splits, where the folder is a file of arrays
 
 
 @dataclass(frozen=True)
@@ -58,11 +67,17 @@ class FolderDecoder:
         root: the folder, searched with its subfolders; hidden files and `__MACOSX` are left out.
         cache_dir: holds one folder for each state of the root and choice of options.
         image_size: height and width in pixels, one number for both or [height, width].
-        channels: 1 or 3.
+        channels: of the pixels.
         max_bad_fraction: more unreadable files than this are an error.
         source: how messages call the root, as `data.root=faces`.
         max_pixels: a picture that has more of them counts as unreadable.
         fit: how each is brought to that size; see `ImageFolder`.
+        value_range: `auto` or [low, high], one scale for all; None is an earlier version's way, a scale for each file.
+        layout: of arrays.
+        max_archive_gb: the most 10^9 bytes that a compressed array may unpack to.
+        scratch: a folder that it may unpack to; None is the system's own.
+
+    The root may be a file of arrays, too.
     """
 
     root: Path
@@ -73,11 +88,16 @@ class FolderDecoder:
     source: str
     max_pixels: int = MAX_PIXELS
     fit: Fit = "crop"
+    value_range: str | Sequence[float] | None = None
+    layout: Layout = "auto"
+    max_archive_gb: float = 20.0
+    scratch: Path | None = None
 
     def __call__(self) -> DecodedFolder:
         """The decoded folder; raises UserError if there are no pictures, too many bad ones, or no space."""
         files = self._files()
         build = partial(self._build, files=files)
+        self._find_reading(files, writes=True)
         folder = build_once(self._folder(files), build)
         try:
             decoded = self._open(folder, files)
@@ -95,6 +115,7 @@ class FolderDecoder:
         Raises UserError if there are no pictures, or too many bad ones.
         """
         files = self._files()
+        self._find_reading(files, writes=False)
         folder = self._folder(files)
         if not folder.is_dir():
             return None
@@ -106,9 +127,44 @@ class FolderDecoder:
         self._check_readable(decoded.left_out, len(files), folder.name)
         return decoded
 
+    def _find_reading(self, files: list[PictureFile], *, writes: bool) -> None:
+        """See by which scale the files are read, which their place in the cache may depend on."""
+        if self.value_range is None and self._arrays is None:
+            return
+        given = tuple(given.pair) if (given := given_scale(self.value_range)) else ()
+        limits = self.channels, self.max_pixels, self.layout, given
+        place = self.cache_dir / f"values-{cache_key(_FORMAT, str(self.root.resolve()), files, *limits)}.json"
+        self._found[:] = reading_of(
+            self.value_range, self.layout, self.channels, self.source, partial(self._look, files), place, writes=writes
+        )
+
+    def _look(self, files: list[PictureFile], reading: Reading) -> Found:
+        if self._arrays is not None:
+            return self._arrays.found(reading.scale)
+        named = [(file.name, self.root / file.name) for file in files]
+        return found_in_files(named, self.channels, self.max_pixels, reading)
+
+    @cached_property
+    def _found(self) -> list[Any]:
+        """How files are read, and what of it the cache's key names."""
+        return [None, ()]
+
+    @cached_property
+    def _arrays(self) -> Arrays | None:
+        if not self.root.is_file():
+            return None
+        check_folder(self.root, self.source, self.cache_dir)
+        if self.fit == "tile":
+            raise UserError(f"data.fit=tile: cuts up files of one picture each, and {self.source} is a file of arrays")
+        limits = self.max_pixels, self.max_archive_gb
+        arrays = open_arrays(self.root, self.channels, self.layout, self.source, *limits, self.scratch)
+        logger.info("%s: %s", self.source, arrays.told)
+        return arrays
+
     def _folder(self, files: list[PictureFile]) -> Path:
         options: tuple = () if self.max_pixels == MAX_PIXELS else (self.max_pixels,)  # there was no such option once
         options += () if self.fit == "crop" else ("fit", self.fit)  # nor this, and images were squares
+        options += self._found[1]
         height, width = frame_of(self.image_size)
         size = height if height == width else (height, width)
         key = cache_key(_FORMAT, str(self.root.resolve()), size, self.channels, files, *options)
@@ -119,7 +175,8 @@ class FolderDecoder:
         pixels, readable = open_cached(folder, self._shape(tiling))
         of_rows = tiling.of_rows(names)
         row_names = tiling.tile_names(names) if self.fit == "tile" else of_rows
-        return DecodedFolder(pixels, readable, row_names, self.root, of_rows, _left_out(tiling, readable))
+        facts = self.root, of_rows, _left_out(tiling, readable), self._found[0], self._arrays
+        return DecodedFolder(pixels, readable, row_names, *facts)
 
     def _tiling(self, folder: Path, files: list[PictureFile]) -> Tiling:
         return Tiling(open_tiles(folder, len(files))) if self.fit == "tile" else whole(len(files))
@@ -154,12 +211,20 @@ class FolderDecoder:
 
     def _files(self) -> list[PictureFile]:
         check_folder(self.root, self.source, self.cache_dir)
+        if self._arrays is not None:
+            facts = self.root.stat()
+            return [PictureFile(name, facts.st_size, facts.st_mtime_ns) for name in self._arrays.names]
+        extensions, others = EXTENSIONS if self.value_range is None else ALL_EXTENSIONS, Counter[str]()
         try:
-            files = sorted(find_pictures(self.root))
+            files = sorted(find_pictures(self.root, extensions, others))
         except OSError as error:
             raise UserError(f"{self.source}: cannot be searched ({error})") from error
+        told = one_line(told_others(others)) if others else ""
         if not files:
-            raise UserError(f"{self.source}: no images found; accepted are {', '.join(EXTENSIONS)}")
+            besides = f"; {told}" if told else ""
+            raise UserError(f"{self.source}: no images found; accepted are {', '.join(extensions)}{besides}")
+        if told:
+            logger.info("%s: %s", self.source, told)
         return files
 
     def _build(self, folder: Path, files: list[PictureFile]) -> None:
@@ -175,8 +240,12 @@ class FolderDecoder:
             # Not written through a memory map, which would fill RAM, and kill the process if the disk is full.
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-        options = self.image_size, self.channels, self.max_pixels, self.fit, tiling
-        reasons = self._decode(pictures, PixelFile(path, path.stat().st_size, *options))
+        if self._arrays is None:
+            options = self.image_size, self.channels, self.max_pixels, self.fit, tiling, self._found[0]
+            reasons = self._decode(pictures, PixelFile(path, path.stat().st_size, *options))
+        else:
+            write_arrays(self._arrays, path, self.image_size, self.channels, self._found[0].scale, self.fit)
+            reasons = {}
         is_good = np.array([number not in reasons for number in range(len(files))])
         readable = is_good.repeat(np.diff(tiling.starts))
         np.save(folder / READABLE, readable)

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vae_lightning.data.binarize import binarized, fixed_draw
 from vae_lightning.data.class_names import Label, label_name, label_number
+from vae_lightning.data.decode import EXTENSIONS
 from vae_lightning.data.fitting import Fit, ImageSize, frame_of
 from vae_lightning.data.loader import (
     BatchLoader,
@@ -24,6 +25,7 @@ from vae_lightning.data.loader import (
     TrainingLoader,
     seeded_generator,
 )
+from vae_lightning.data.values import Scale
 from vae_lightning.errors import UserError, require_at_least, require_image_size
 
 Binarize = Literal["none", "dynamic", "fixed"]
@@ -34,7 +36,7 @@ class ImageDataModule(LightningDataModule, ABC):
 
     Args:
         image_size: height and width in pixels, one number for both or [height, width].
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (grey), 3 (RGB), or another number that the dataset accepts.
         batch_size: training images per step and rank; a last smaller batch is dropped.
         eval_batch_size: at most so many images per validation or test batch and rank.
         seed: of the training order, the example images and the fixed binarization.
@@ -54,12 +56,17 @@ class ImageDataModule(LightningDataModule, ABC):
         steps_per_execution: so many training batches are handed out at once.
         max_train_batches: no more of them in an epoch; None for all there are.
         first_batch: of the epoch that is trained first, or is being trained; above 0 where a run goes on within one.
+        accepted_channels: the numbers of channels that its images can have.
+        shown_channels: those that pictures show as red, green and blue where there are neither 1 nor 3; None leaves it
+            to them.
     """
 
     read_only: frozenset[str] = frozenset()
     steps_per_execution: int = 1
     max_train_batches: int | None = None
     first_batch: int = 0
+    accepted_channels: Container[int] = (1, 3)
+    shown_channels: tuple[int, ...] | None = None
 
     def __init__(
         self,
@@ -78,8 +85,8 @@ class ImageDataModule(LightningDataModule, ABC):
         require_image_size("image_size", image_size)
         require_at_least("batch_size", batch_size, 1)
         require_at_least("eval_batch_size", eval_batch_size, 1)
-        if channels not in (1, 3):
-            raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
+        if channels not in self.accepted_channels:
+            raise ValueError(f"channels must be {_told_channels(self.accepted_channels)}, got {channels}")
         if binarize not in get_args(Binarize):
             raise ValueError(f"binarize must be one of {', '.join(get_args(Binarize))}, got {binarize}")
         if fit not in get_args(Fit):
@@ -109,6 +116,24 @@ class ImageDataModule(LightningDataModule, ABC):
 
         Raises what Pillow raises.
         """
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """What names of pictures end in."""
+        return EXTENSIONS
+
+    def pictures_in(self, path: Path) -> list[Path]:
+        """The pictures that a file of the user's own holds, each by a name that `read_image` knows."""
+        return [path]
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """Arguments in whose place a run keeps what was found in the data, for whoever opens it without them."""
+        return {}
+
+    def scale(self) -> Scale | None:
+        """The scale by which numbers deeper than 8 bits become levels; None where each file has its own."""
+        return None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -322,6 +347,10 @@ class ImageDataModule(LightningDataModule, ABC):
                 f"data.batch_size={self.batch_size}{on_ranks} is larger than the training split of "
                 f"{len(splits['train'])} images; choose 1 to {largest}"
             )
+
+
+def _told_channels(accepted: Container[int]) -> str:
+    return f"from {accepted[0]} to {accepted[-1]}" if isinstance(accepted, range) else "1 (grey) or 3 (RGB)"
 
 
 def _identity(images: ImageSet) -> dict[str, Any]:

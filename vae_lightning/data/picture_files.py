@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from heapq import heappop, heappush
 from pathlib import Path
@@ -12,7 +13,11 @@ from vae_lightning.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+ARRAY_EXTENSIONS = (".npy", ".npz", ".h5", ".hdf5")
+
 _MOST_TOLD = 3  # entries that a message names
+_MOST_KINDS = 6  # of other files, that a message names
+_LONGEST_SUFFIX = 12
 
 
 class PictureFile(NamedTuple):
@@ -24,26 +29,38 @@ class PictureFile(NamedTuple):
 
 
 def check_folder(root: Path, source: str, cache_dir: Path) -> None:
-    """Refuse what is no folder.
+    """Refuse what is neither a folder nor a file of arrays.
 
     Args:
-        root: the folder of pictures.
+        root: the folder of pictures, or the file.
         source: how messages call it, as `data.root=faces`.
         cache_dir: where decoded folders lie; that nothing of them is used is told.
 
     Raises:
-        UserError: it is a file, or it is not there.
+        UserError: it is another file, or it is not there.
     """
     if root.is_file():
-        raise UserError(f"{source}: is a file, no folder of pictures; an archive is given by data.archive=")
+        if root.name.lower().endswith(ARRAY_EXTENSIONS):
+            return
+        raise UserError(
+            f"{source}: is a file, no folder of pictures; an archive is given by data.archive=, arrays as one of "
+            f"{', '.join(ARRAY_EXTENSIONS)}"
+        )
     if not root.is_dir():
         is_kept = next(cache_dir.glob("images-*"), None) is not None
         kept = f"; what was decoded into {cache_dir} before is not used without it" if is_kept else ""
         raise UserError(f"{source}: there is no folder {root.absolute()}{kept}")
 
 
-def find_pictures(root: Path) -> Iterator[PictureFile]:
+def find_pictures(
+    root: Path, extensions: tuple[str, ...] = EXTENSIONS, others: Counter[str] | None = None
+) -> Iterator[PictureFile]:
     """All picture files below the root, in any order; links to folders are followed, to each folder once.
+
+    Args:
+        root: the folder.
+        extensions: what names of pictures end in, in small letters.
+        others: is told how many files with other endings there are, which are left out.
 
     A folder that lies below the root goes by its own name, any other by the first of its links in the order of their
     names: links among a dozen folders make millions of names. What can't be used is left out and told in a line of the
@@ -63,7 +80,7 @@ def find_pictures(root: Path) -> Iterator[PictureFile]:
             seen.add(here)
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    found = _look_at(entry, prefix, useless)
+                    found = _look_at(entry, prefix, useless, extensions, others)
                     if isinstance(found, PictureFile):
                         yield found
                     elif found and entry.is_symlink():
@@ -79,14 +96,30 @@ def find_pictures(root: Path) -> Iterator[PictureFile]:
         logger.warning("%s: %d entries are left out, for they can't be used: %s", root, len(useless), told)
 
 
-def _look_at(entry: os.DirEntry[str], prefix: str, useless: list[str]) -> PictureFile | bool:
+def told_others(others: Counter[str]) -> str:
+    """Files that are left out by what their names end in: `left out: 3 .txt, 1 .mov`; of many kinds the commonest."""
+    common = others.most_common(_MOST_KINDS)
+    rest = others.total() - sum(count for _, count in common)
+    kinds = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in common]
+    return f"left out: {', '.join(kinds + ([f'{rest:,} others'] if rest else []))}"
+
+
+def _look_at(
+    entry: os.DirEntry[str],
+    prefix: str,
+    useless: list[str],
+    extensions: tuple[str, ...],
+    others: Counter[str] | None,
+) -> PictureFile | bool:
     """The picture file that an entry is; else whether it is a folder to search."""
     if entry.name.startswith(".") or entry.name == "__MACOSX":
         return False
     try:
         if entry.is_dir():
             return True
-        if not entry.name.lower().endswith(EXTENSIONS):
+        if not entry.name.lower().endswith(extensions):
+            if others is not None:
+                others[os.path.splitext(entry.name)[1].lower()[:_LONGEST_SUFFIX]] += 1
             return False
         status = entry.stat()
         if entry.is_file():

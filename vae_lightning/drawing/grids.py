@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vae_lightning.drawing.captions import BACKGROUND, with_caption
 from vae_lightning.drawing.lettering import LABEL_SIZES, spread, text_width, write
+from vae_lightning.drawing.shown import drawable
 
 _COMFORTABLE_SIDE = 96  # smaller images are enlarged by the largest integer that stays within it
 _MARGIN = 6  # on both sides of a row's label
@@ -26,13 +27,13 @@ def image_grid(
     """Images in [0, 1] in reading order on a dark grey ground; values outside are clamped, NaN is black.
 
     Args:
-        images: `[N, C, H, W]` with C = 1 (grey) or 3 (RGB).
+        images: `[N, C, H, W]`; of its channels those that `drawable` chooses.
         columns: images in a row, at most.
         scale: whole-number enlargement without smoothing; by default 28 px become 84, and 64 px stay.
         padding: pixels between the images and around them.
 
     Raises:
-        ValueError: there are no images, C is neither 1 nor 3, or `columns` or `scale` is below 1.
+        ValueError: there are no images, or `columns` or `scale` is below 1.
     """
     tiles = _tiles(images, scale)
     columns = _at_most(len(tiles), columns)
@@ -129,7 +130,7 @@ def image_table(
         padding: pixels between the images and around them.
 
     Raises:
-        ValueError: there are no images, C is neither 1 nor 3, `scale` is below 1, there are more or fewer labels
+        ValueError: there are no images, `scale` is below 1, there are more or fewer labels
             than rows or columns, or a gap after a row or column that is not there.
     """
     num_rows, num_columns = images.shape[:2]
@@ -150,10 +151,8 @@ def _at_most(num_images: int, columns: int) -> int:
 
 
 def _tiles(images: Float[Tensor, "N C H W"], scale: int | None) -> UInt8[np.ndarray, "N height width 3"]:
-    num_images, channels, height, width = images.shape
-    if num_images == 0 or channels not in (1, 3):
-        shape = tuple(images.shape)
-        raise ValueError(f"images must be at least one, with 1 or 3 channels, got shape {shape}")
+    images = drawable(images)
+    height, width = images.shape[2:]
     if scale is None:
         scale = max(1, _COMFORTABLE_SIDE // max(height, width))
     if scale < 1:

@@ -8,6 +8,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from vae_lightning.drawing.shown import drawable
+
 _CHUNK = 1024  # images shrunk at a time: bounds the memory
 
 
@@ -17,18 +19,17 @@ def sprite_sheet(
     """All images in reading order, ceil(sqrt(N)) a side, black where there is none.
 
     Args:
-        images: `[N, C, H, W]` with C = 1 (grey) or 3 (RGB).
+        images: `[N, C, H, W]`; of its channels those that `drawable` chooses.
         limit: longest side of the sheet; the thumbnails are shrunk to keep it. TensorBoard's is 8192 px.
 
     Returns:
         The sheet, and the (width, height) of one thumbnail.
 
     Raises:
-        ValueError: there are no images, more than a pixel each would fit, or C is neither 1 nor 3.
+        ValueError: there are no images, or more than a pixel each would fit.
     """
-    num_images, channels = images.shape[:2]
-    if num_images == 0 or channels not in (1, 3):
-        raise ValueError(f"images must be at least one, with 1 or 3 channels, got shape {tuple(images.shape)}")
+    images = drawable(images)
+    num_images = len(images)
     cells = math.isqrt(num_images - 1) + 1
     if cells > limit:
         raise ValueError(f"images must be at most {limit**2} for a sheet of {limit} px, got {num_images}")

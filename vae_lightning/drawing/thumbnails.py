@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from vae_lightning.drawing.captions import BACKGROUND, with_axes, with_caption, with_note
+from vae_lightning.drawing.shown import drawable
 
 _LARGEST, _SMALLEST = 96, 28  # sides of the thumbnails
 _MOST = 2500  # which make a map of 2,100 px
@@ -31,17 +32,17 @@ def thumbnail_map(
 
     Args:
         points: places in the plane, the second coordinate upwards; points that are not finite are left out.
-        images: C = 1 (grey) or 3 (RGB); large ones are shrunk. Of more than 2,500 every k-th is shown.
+        images: of their channels those that `drawable` chooses; large ones are shrunk. Of more than 2,500 every k-th is
+            shown.
         title: of the picture.
         context: what it was made from.
         axes: what the coordinates are; None where they mean nothing.
         side: of a square in pixels that the map is as large as, texts aside; larger where not all images would fit.
 
     Raises:
-        ValueError: there are no images, C is neither 1 nor 3, or no point is finite.
+        ValueError: there are no images, or no point is finite.
     """
-    if len(images) == 0 or images.shape[1] not in (1, 3):
-        raise ValueError(f"images must be at least one, with 1 or 3 channels, got shape {tuple(images.shape)}")
+    images = drawable(images)
     known = np.flatnonzero(np.isfinite(points).all(axis=1))
     if not len(known):
         raise ValueError("points must be finite, but none is")

@@ -61,7 +61,7 @@ class WriteEncodings:
         if self.images is None:
             total, batches = len(run.data.splits[self.split]), stream_split(run, self.split, self.batch_size)
         else:
-            files, named = picture_files(self.images), set(given_paths(self.images))
+            files, named = picture_files(self.images, run.preprocessing), set(given_paths(self.images))
             total, batches = (
                 len(files),
                 stream_files(run, files, short_names(files), named, self.batch_size, unreadable),

@@ -7,13 +7,14 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.drawing.png import encode_png
+from vae_lightning.drawing.shown import drawable
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, Picture, drawing_of
 from vae_lightning.runs.source import Source
 
 
 def save_image(path: Path, image: UInt8[Tensor, "C H W"]) -> None:
-    """One image at its own size, grey or RGB, without any margin."""
-    levels = image.permute(1, 2, 0).numpy()
+    """One image at its own size, grey or RGB, without any margin; of more channels those that pictures show."""
+    levels = drawable(image).permute(1, 2, 0).numpy()
     Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels).save(path)
 
 

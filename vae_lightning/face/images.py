@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.data.image_data import ImageDataModule
+from vae_lightning.data.values import Scale, as_levels
 from vae_lightning.errors import ArgumentError, UserError, first_line
 from vae_lightning.machine.hardware import num_cpus
 from vae_lightning.runs.images import picture_files, tell_of_cuts
@@ -30,7 +31,9 @@ def as_batch(images: Images, data: ImageDataModule) -> Float32[Tensor, "N C H W"
 
     Files and PIL images are prepared as the run's data were: cropped, resized, brought to its channels, and binarized
     where those were, by a draw that depends on the run's seed and on the image's place among those given. Arrays and
-    tensors are taken as they are: uint8 divided by 255, bool as 0 and 1, floats as long as they lie in [0, 1].
+    tensors are taken as they are: uint8 divided by 255, bool as 0 and 1, floats as long as they lie in [0, 1]. Of a run
+    whose files were deeper than 8 bits, other whole numbers and floats are of its scale, `data.value_range`, and become
+    one of 256 levels as those have; floats in [0, 1] stay pixels where that scale is one of whole numbers.
 
     Args:
         images: one image, a batch of them, or a sequence of both. An array has the layout [C, H, W] or [H, W, C], with
@@ -54,16 +57,16 @@ def _part(given: Images, data: ImageDataModule, first_index: int) -> Float32[Ten
     if isinstance(given, str | os.PathLike):
         if not os.fspath(given):  # which would be the current folder
             raise ArgumentError("images: a path is empty")
-        return _prepared(_files(given), data, first_index)
+        return _prepared(_files(given, data), data, first_index)
     if isinstance(given, Image.Image):
         return _prepared([given], data, first_index)
-    array = _tensor(given)
+    array = _tensor(given, data.scale())
     return _pixels(_laid_out(array, data.image_shape), str(array.dtype).removeprefix("torch."))
 
 
-def _files(given: str | os.PathLike) -> Sequence[Any]:
+def _files(given: str | os.PathLike, data: ImageDataModule) -> Sequence[Any]:
     try:
-        return picture_files([os.fspath(given)])
+        return picture_files([os.fspath(given)], data)
     except UserError as error:
         raise ArgumentError(str(error)) from error
 
@@ -88,23 +91,38 @@ def _read(data: ImageDataModule, picture: Any, index: int) -> Tensor:
         raise ArgumentError(f"images: image {index} can't be read ({first_line(error)})") from error
 
 
-def _tensor(given: Any) -> Tensor:
+def _tensor(given: Any, scale: Scale | None) -> Tensor:
     if isinstance(given, Tensor):
         if given.layout != torch.strided or given.is_meta or given.is_quantized or given.is_nested:
             raise ArgumentError(
                 "images: a tensor that is sparse, quantized or without values is no image; give a dense one"
             )
-        return given.detach().cpu()
+        given = given.detach().cpu()
+        is_plain = scale is not None and given.dtype not in (torch.bfloat16, torch.bool)
+        return torch.from_numpy(_scaled(given.numpy(), scale)) if is_plain else given
     if not hasattr(given, "__array__"):
         raise ArgumentError(f"images: {type(given).__name__} is no image; give {_KINDS}")
     if np.ma.isMaskedArray(given):
         raise ArgumentError("images: a masked array may lack pixels; give one that is filled")
-    array = np.asarray(given)
+    array = _scaled(np.asarray(given), scale)
     if array.dtype.kind not in "fb" and array.dtype != np.uint8:
         raise _no_pixels(str(array.dtype))
     if array.dtype.kind == "f":
         array = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32)
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # PIL's arrays are not to be written to
+
+
+def _scaled(array: np.ndarray, scale: Scale | None) -> np.ndarray:
+    """Numbers of the run's own scale as levels; what are pixels already stays as it is."""
+    if scale is None or array.dtype == np.bool_ or array.dtype.kind not in "iuf":
+        return array
+    if array.dtype == np.uint8:
+        return as_levels(array, scale)
+    if array.dtype.kind == "f" and array.size and bool(np.isfinite(array).all()):
+        # All within one of the 256 levels they would be one grey: these are pixels.
+        are_pixels = array.min() >= 0 and array.max() <= 1 and scale.high - scale.low >= 255
+        return array if are_pixels or (scale.low, scale.high) == (0, 1) else scale.levels(array)
+    return scale.levels(array) if array.dtype.kind in "iu" else array
 
 
 def _pixels(images: Tensor, dtype: str) -> Float32[Tensor, "N C H W"]:
@@ -167,7 +185,7 @@ def _wanted(shape: Shape) -> str:
     channels, height, width = shape
     layouts = [f"[{channels}, {height}, {width}]", f"[{height}, {width}, {channels}]"]
     layouts += [f"[{height}, {width}]"] if channels == 1 else []
-    kind = "grey" if channels == 1 else "RGB"
+    kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels}-channel")
     return (
         f"this run's model wants {kind} images of {height} x {width}: {' or '.join(layouts)}, or with N before it for "
         "many; PIL images and files are brought to that size"

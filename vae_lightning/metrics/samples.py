@@ -49,10 +49,13 @@ class SampleQuality(Metric):
         require_at_least("batch_size", self.batch_size, 1)
 
     def check(self, subject: Subject) -> None:
-        if self.weights is not None:
+        if self.weights is not None and _without(subject) is None:
             inception(self.weights, subject.world, subject.run.device)
 
     def __call__(self, subject: Subject) -> Score:
+        reason = _without(subject)
+        if reason is not None:
+            return Score({name: Figure(None, label=label, reason=reason) for name, label in _LABELS.items()})
         try:
             network = inception(self.weights, subject.world, subject.run.device)
         except NoWeightsError as error:
@@ -99,6 +102,14 @@ class SampleQuality(Metric):
             "fid": Figure(float(fid.compute()), label="FID"),
             "kid": Figure(1000 * float(mean), label="KID x 1000", digits=3),
         }
+
+
+def _without(subject: Subject) -> str | None:
+    """Why there are no figures of such images, if there are none."""
+    channels = subject.run.preprocessing.channels
+    return (
+        None if channels in (1, 3) else f"the network looks at grey or RGB, and these images have {channels} channels"
+    )
 
 
 class _Given(nn.Module):

@@ -9,7 +9,16 @@ from vae_lightning.errors import UserError, require_at_least
 from vae_lightning.latents.embeddings import FEWEST, METHODS, Embedded, Method, embed
 from vae_lightning.models.latent_model import LatentModel, Latents
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, Picture, check_finite
-from vae_lightning.runs.images import SPLIT_NAMES, Files, NamedImages, Split, named_images, own_images, picture_files
+from vae_lightning.runs.images import (
+    SPLIT_NAMES,
+    Files,
+    NamedImages,
+    Split,
+    is_there,
+    named_images,
+    own_images,
+    picture_files,
+)
 from vae_lightning.runs.source import Source
 
 _PLANE = 2
@@ -61,7 +70,8 @@ class Embedding(Picture):
 
     def check(self, source: Source) -> None:
         if self.images is not None:
-            missing = next((file for file in picture_files(self.images) if not file.is_file()), None)
+            files = picture_files(self.images, source.preprocessing)
+            missing = next((file for file in files if not is_there(file)), None)
             if missing is not None:
                 raise UserError(f"images: {missing}: no such file")
             source.told(None, 0)  # labels, which own images have not

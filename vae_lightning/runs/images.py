@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,13 +16,14 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
+from vae_lightning.data.arrays import array_member
 from vae_lightning.data.class_names import Label, Names
-from vae_lightning.data.decode import stated_size
+from vae_lightning.data.decode import EXTENSIONS, stated_size
 from vae_lightning.data.fitting import Fit, cropped_size
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.data.loader import ImageBatch, ImageSet, seeded_generator
-from vae_lightning.data.picture_files import find_pictures
-from vae_lightning.errors import UserError
+from vae_lightning.data.picture_files import find_pictures, told_others
+from vae_lightning.errors import UserError, one_line
 from vae_lightning.machine.hardware import num_cpus
 from vae_lightning.runs.source import Source
 
@@ -68,7 +70,7 @@ class Choice:
         if names and not given[names[0]]:
             raise UserError(f"{names[0]}: is empty")
         if self.images is not None:
-            files = picture_files(self.images)
+            files = picture_files(self.images, run.preprocessing)
             self._check_number("images", len(files))
             tell_of_cuts(files, run.preprocessing.frame, run.preprocessing.fit)
             read = run.own(run.preprocessing.read_images(files))
@@ -171,7 +173,7 @@ def own_images(run: Source, images: Files, num_images: int, seed: int) -> NamedI
     Raises:
         UserError: one that was named can't be read, or none can.
     """
-    files = picture_files(images)
+    files = picture_files(images, run.preprocessing)
     names = short_names(files)
     unreadable: list[str] = []
     if len(files) > num_images:
@@ -227,7 +229,7 @@ def stream_files(
             images = list(pool.map(lambda index: _read(data, files[index], index), block))
             for index, image in zip(block, images, strict=True):
                 if isinstance(image, UserError):
-                    if files[index] in named:
+                    if not named.isdisjoint((files[index], (array_member(files[index]) or (None,))[0])):
                         raise image
                     unreadable.append(str(image).removeprefix("images: "))
             readable = [index for index, image in zip(block, images, strict=True) if isinstance(image, Tensor)]
@@ -237,8 +239,13 @@ def stream_files(
                 first = False
 
 
-def picture_files(images: Files) -> list[Path]:
-    """Files as they are given, and of a folder all pictures below it, in the order of their names.
+def picture_files(images: Files, data: Any = None) -> list[Path]:
+    """Files as they are given, of a folder all pictures below it, in the order of their names, and of a file of arrays
+    all that it holds.
+
+    Args:
+        images: what was named.
+        data: the run's DataModule, which says what pictures are; None is what any takes for one.
 
     Raises:
         UserError: a folder without pictures, or nothing at all.
@@ -246,7 +253,8 @@ def picture_files(images: Files) -> list[Path]:
     files: list[Path] = []
     for path in given_paths(images):
         try:
-            found = [path / picture.name for picture in sorted(find_pictures(path))] if path.is_dir() else [path]
+            alone = [path] if data is None else data.pictures_in(path)
+            found = _below(path, EXTENSIONS if data is None else data.extensions) if path.is_dir() else alone
         except OSError as error:
             raise UserError(f"images: {path}: cannot be searched ({error})") from error
         if not found:
@@ -255,6 +263,20 @@ def picture_files(images: Files) -> list[Path]:
     if not files:
         raise UserError("images: is empty")
     return files
+
+
+def _below(folder: Path, extensions: tuple[str, ...]) -> list[Path]:
+    others = Counter[str]()
+    found = [folder / picture.name for picture in sorted(find_pictures(folder, extensions, others))]
+    if found and others:
+        log.info("images: %s: %s", folder, one_line(told_others(others)))
+    return found
+
+
+def is_there(picture: Path) -> bool:
+    """Whether a picture is a file, or lies in one that is there."""
+    member = array_member(picture)
+    return (picture if member is None else member[0]).is_file()
 
 
 def given_paths(images: Files) -> list[Path]:

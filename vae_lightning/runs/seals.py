@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_lightning.building.table import TABLE
-from vae_lightning.building.trust import Trust
+from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.disk.files import dump_yaml, load_json, part_of, read_bytes, read_text, write_atomically
 from vae_lightning.runs.records import RunDir
 
@@ -45,6 +45,16 @@ def seal_services(run: RunDir, config: Mapping[str, Any], trusted: Trust | None)
             output_dir = os.path.abspath(config["output_dir"])
             seals = {name: _seal(key, name, config, output_dir) for name in own}
             write_atomically(file, json.dumps({"output_dir": output_dir, "seals": seals}, indent=2))
+
+
+def rewrite_config(run: RunDir, config: dict[str, Any]) -> None:
+    """Write a config in which something was found since it was written, and seal again what was sealed."""
+    stored = run.config()
+    if stored == config:
+        return
+    sealed, _ = own_services(run, stored)
+    run.write_config(config, run.overrides())
+    seal_services(run, config, trusting((), [f"logger.{name}" for name in sealed]))
 
 
 def own_services(run: RunDir, stored: Mapping[str, Any]) -> tuple[list[str], str | None]:

@@ -43,6 +43,7 @@ from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.models.parts import ConditionalDistribution, Likelihood
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import resumed_checkpoint
+from vae_lightning.runs.seals import rewrite_config
 from vae_lightning.runs.tags import checked_tags
 from vae_lightning.runs.usual import RECORD, described
 from vae_lightning.training.averaging import averaging_of
@@ -137,6 +138,8 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     data.trainer, trainer.datamodule = trainer, data
     data.prepare_data()
     data.setup()
+    if data.found:
+        config = module.config = config | {"data": config["data"] | data.found}
     check_labels(module.vae, data)
     if resume:
         check_same_images(config, data, run_dir)
@@ -232,6 +235,8 @@ def start_parts(vae: LatentModel, data: ImageDataModule) -> None:
 def _describe(parts: Parts) -> None:
     trainer = parts.trainer
     if trainer.is_global_zero:
+        if parts.data.found:  # since a sweep has written the config of its job
+            rewrite_config(parts.run_dir, parts.config)
         device = device_name(trainer.strategy.root_device.type)
         origin = parts.origin or (parts.run_dir.origin() if parts.resume else None)
         facts: dict[str, Any] = {"device": device, "num_threads": torch.get_num_threads()}

@@ -1,0 +1,114 @@
+import io
+import os
+import sys
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+from vae_lightning.data.array_containers import KINDS, Hdf5, Npy, Npz
+
+IMAGES = np.arange(2 * 3 * 4 * 5, dtype=np.uint16).reshape(2, 3, 4, 5)
+
+
+class Runs:
+    """What would run code if it were unpickled."""
+
+    def __reduce__(self):
+        return os.system, ("touch unpickled",)
+
+
+@pytest.mark.parametrize("values", [IMAGES, np.asfortranarray(IMAGES), IMAGES.astype(">f4"), IMAGES[:0]])
+def test_arrays_are_mapped_whatever_their_order_and_type(tmp_path, values):
+    np.save(tmp_path / "a.npy", values)
+    np.savez(tmp_path / "a.npz", other=np.arange(3), images=values)
+    np.savez_compressed(tmp_path / "b.npz", images=values)
+    for file, name in ((Npy(tmp_path / "a.npy"), "a.npy"), (Npz(tmp_path / "a.npz"), "images")):
+        assert file.entries[name][:2] == (values.shape, values.dtype)
+        assert np.array_equal(file.take(name), values)
+        assert isinstance(file.take(name), np.memmap) or not len(values)
+    assert np.array_equal(Npz(tmp_path / "b.npz", tmp_path / "scratch").take("images"), values)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_objects_are_never_unpickled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    objects = np.array([Runs(), Runs()], dtype=object)
+    np.save(tmp_path / "a.npy", objects, allow_pickle=True)
+    np.savez(tmp_path / "a.npz", images=objects)
+    for file, name in ((Npy(tmp_path / "a.npy"), "a.npy"), (Npz(tmp_path / "a.npz"), "images")):
+        assert "an array of Python objects" in file.entries[name].fault
+        with pytest.raises(ValueError, match="never read"):
+            file.take(name)
+    assert not (tmp_path / "unpickled").exists()
+
+
+def test_what_a_file_does_not_hold_is_refused_before_memory_is_taken(tmp_path):
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (10**6, 10**6)})
+    (tmp_path / "a.npy").write_bytes(buffer.getvalue() + bytes(100))
+    with pytest.raises(ValueError, match="an array of 8000000000000 bytes, of which 100 are there"):
+        Npy(tmp_path / "a.npy").take("a.npy")
+    for packing, match in (
+        (zipfile.ZIP_STORED, "of which 100"),
+        (zipfile.ZIP_DEFLATED, "more than data.max_archive_gb"),
+    ):
+        with zipfile.ZipFile(tmp_path / "a.npz", "w", packing) as archive:
+            archive.writestr("images.npy", buffer.getvalue() + bytes(100))
+        with pytest.raises(ValueError, match=match):
+            Npz(tmp_path / "a.npz").take("images")
+
+
+def test_a_compressed_array_that_is_short_or_long_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, IMAGES)
+    for content, match in ((buffer.getvalue()[:-3], "3 are missing"), (buffer.getvalue() + b"x", "more behind it")):
+        with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("images.npy", content)
+        with pytest.raises(ValueError, match=match):
+            Npz(tmp_path / "a.npz").take("images")
+    with pytest.raises(ValueError, match=r"more than data\.max_archive_gb=1e-07 allows"):
+        Npz(tmp_path / "a.npz", most_bytes=100).take("images")
+
+
+def test_a_disk_that_is_too_small_is_told(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "a.npz", images=IMAGES)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: os.statvfs_result and type("Usage", (), {"free": 100})())
+    with pytest.raises(ValueError, match="unpacks to 1 MB, and 0 MB are free"):
+        Npz(tmp_path / "a.npz").take("images")
+
+
+def test_hdf5_is_read_in_parts_and_nothing_beside_it(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["secret"] = IMAGES
+    (tmp_path / "raw.bin").write_bytes(bytes(1000))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("images", data=IMAGES, chunks=True, compression="gzip")
+        file.create_dataset("labels", data=["cat", "dog"])
+        file.create_group("group")
+        file["link"] = h5py.ExternalLink("other.h5", "secret")
+        file["soft"] = h5py.SoftLink("/images")
+        file.create_dataset("outside", (10,), np.uint8, external=[(str(tmp_path / "raw.bin"), 0, 10)])
+        layout = h5py.VirtualLayout(IMAGES.shape, IMAGES.dtype)
+        layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "secret", IMAGES.shape)
+        file.create_virtual_dataset("virtual", layout)
+    found = Hdf5(tmp_path / "a.h5")
+    assert set(found.entries) == {"images", "labels"}
+    assert np.array_equal(found.take("images")[1:2], IMAGES[1:])
+    assert found.take("labels").tolist() == ["cat", "dog"]
+
+
+def test_without_h5py_it_is_told_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "a.h5").touch()
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ValueError, match=r"pip install 'vae-lightning\[hdf5\]'"):
+        Hdf5(tmp_path / "a.h5")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("suffix", KINDS)
+def test_a_pipe_is_not_waited_for(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"a{suffix}")
+    with pytest.raises(ValueError, match="no regular file"):
+        KINDS[suffix](tmp_path / f"a{suffix}")

@@ -1,0 +1,171 @@
+"""Files that hold arrays by their names: .npy, .npz and HDF5. Nothing in them is run, and nothing beside them read."""
+
+import shutil
+import struct
+import tempfile
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from vae_lightning.data.array_files import Header, npy_header, num_bytes
+
+_BLOCK_BYTES = 2**24  # unpacked at a time
+_MOST_BYTES = 20e9
+_LOCAL_HEADER = 30  # bytes of a zip member's, before its name
+
+
+class StoredArray(NamedTuple):
+    """An array of a file before its numbers are read; `fault` says why they can't be."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype = np.dtype(np.float32)
+    fault: str = ""
+
+
+class ArrayContainer(ABC):
+    """Arrays by their names.
+
+    Args:
+        path: of the file.
+        scratch: a folder for what is compressed, in files without a name; None is the system's own.
+        most_bytes: that one of them may unpack to.
+
+    Raises:
+        ValueError, OSError: it can't be read, as do its methods.
+    """
+
+    def __init__(self, path: Path, scratch: Path | None = None, most_bytes: float = _MOST_BYTES):
+        if not path.is_file():
+            raise ValueError("no regular file")
+        self.path = path
+        self.scratch = scratch
+        self.most_bytes = most_bytes
+
+    @property
+    @abstractmethod
+    def entries(self) -> Mapping[str, StoredArray]:
+        """All of them."""
+
+    @abstractmethod
+    def take(self, name: str) -> Any:
+        """One of them, of which slices are read."""
+
+
+class Npy(ArrayContainer):
+    """NumPy's file of one array, which goes by the name of the file."""
+
+    @property
+    def entries(self) -> Mapping[str, StoredArray]:
+        with self.path.open("rb") as file:
+            return {self.path.name: _entry_of(file)}
+
+    def take(self, name: str) -> Any:
+        with self.path.open("rb") as file:
+            return _mapped(file, npy_header(file), self.path.stat().st_size)
+
+
+class Npz(ArrayContainer):
+    """NumPy's archive of several."""
+
+    @property
+    def entries(self) -> Mapping[str, StoredArray]:
+        found = {}
+        with zipfile.ZipFile(self.path) as archive:
+            for name in archive.namelist():
+                if name.endswith(".npy"):
+                    with archive.open(name) as member:
+                        found[name.removesuffix(".npy")] = _entry_of(member)
+        return found
+
+    def take(self, name: str) -> Any:
+        with zipfile.ZipFile(self.path) as archive:
+            info = archive.getinfo(f"{name}.npy")
+            with archive.open(info) as member:
+                header = npy_header(member)
+                if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+                    return self._unpacked(member, header)
+        with self.path.open("rb") as file:
+            file.seek(info.header_offset + _LOCAL_HEADER - 4)
+            start = info.header_offset + _LOCAL_HEADER + sum(struct.unpack("<HH", file.read(4)))
+            return _mapped(file, header._replace(start=start + header.start), start + info.file_size)
+
+    def _unpacked(self, member: Any, header: Header) -> Any:
+        """What is compressed, in a file of its own without a name, which goes with the last who looks at it."""
+        needed = num_bytes(header.shape, header.dtype)
+        if needed > self.most_bytes:
+            raise ValueError(
+                f"unpacks to {needed} bytes, more than data.max_archive_gb={self.most_bytes / 1e9:g} allows"
+            )
+        if self.scratch is not None:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.scratch or tempfile.gettempdir()).free
+        if needed > free:
+            raise ValueError(f"unpacks to {-(-needed // 10**6)} MB, and {free // 10**6} MB are free")
+        with tempfile.TemporaryFile(dir=self.scratch) as file:
+            left = needed
+            while left:
+                block = member.read(min(left, _BLOCK_BYTES))
+                if not block:
+                    raise ValueError(f"an array of {needed} bytes, of which {left} are missing")
+                file.write(block)
+                left -= len(block)
+            if member.read(1):  # at the end the checksum of what was read is compared, too
+                raise ValueError(f"an array of {needed} bytes with more behind it")
+            file.flush()
+            return _mapped(file, header._replace(start=0), needed)
+
+
+class Hdf5(ArrayContainer):
+    """Those at the top of an HDF5 file, by h5py."""
+
+    def __init__(self, path: Path, scratch: Path | None = None, most_bytes: float = _MOST_BYTES):
+        super().__init__(path, scratch, most_bytes)
+        try:
+            import h5py
+        except ImportError as error:
+            raise ValueError("HDF5 needs h5py: pip install 'vae-lightning[hdf5]'") from error
+        self._h5py: Any = h5py
+        self._file: Any = h5py.File(path, "r")
+
+    @property
+    def entries(self) -> Mapping[str, StoredArray]:
+        found = {name: dataset for name in self._file if (dataset := self._dataset(name)) is not None}
+        return {name: StoredArray(tuple(each.shape), each.dtype) for name, each in found.items()}
+
+    def take(self, name: str) -> Any:
+        dataset = self._dataset(name)
+        is_text = self._h5py.check_string_dtype(dataset.dtype) is not None
+        return np.array(dataset.asstr()[:], dtype=np.str_) if is_text else dataset
+
+    def _dataset(self, name: str) -> Any:
+        """One that lies in this file itself: links, and what lies elsewhere, could name any file."""
+        if not isinstance(self._file.get(name, getlink=True), self._h5py.HardLink):
+            return None
+        found = self._file[name]
+        is_own = isinstance(found, self._h5py.Dataset) and not found.is_virtual and not found.external
+        return found if is_own and found.shape is not None else None
+
+
+KINDS: dict[str, type[ArrayContainer]] = {".npy": Npy, ".npz": Npz, ".h5": Hdf5, ".hdf5": Hdf5}
+
+
+def _entry_of(file: Any) -> StoredArray:
+    try:
+        header = npy_header(file)
+        return StoredArray(header.shape, header.dtype)
+    except ValueError as error:
+        return StoredArray((), fault=str(error))
+
+
+def _mapped(file: Any, header: Header, end: int) -> Any:
+    needed = num_bytes(header.shape, header.dtype)
+    if header.start + needed > end:
+        raise ValueError(f"an array of {needed} bytes, of which {max(0, end - header.start)} are there")
+    if needed == 0:
+        return np.empty(header.shape, header.dtype)
+    order: Literal["F", "C"] = "F" if header.is_transposed else "C"
+    return np.memmap(file, header.dtype, "r", header.start, header.shape, order)

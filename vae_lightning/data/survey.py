@@ -1,0 +1,121 @@
+"""What numbers the files of a folder hold: looked through before they are decoded, and kept beside what is decoded."""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial, reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from vae_lightning.data.decode import LATER_FORMATS, again, first_bytes, numbers_in, opened
+from vae_lightning.data.deep import deep_picture, is_deep
+from vae_lightning.data.memory import MemoryBudget
+from vae_lightning.data.values import Found, Reading, found_in, kind_of
+from vae_lightning.disk.files import load_json, read_text, write_atomically
+from vae_lightning.machine.hardware import num_cpus
+
+_FEWEST_FOR_WORKERS = 64
+_BLOCK = 32  # files that a process looks at before it takes others
+_BYTES_A_PIXEL = 16
+_OF_BYTES = (b"\xff\xd8\xff", b"GIF8", b"BM")  # what begins so has 8 bits
+_PNG, _BIT_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # and where a PNG says how many it has
+
+
+@dataclass(frozen=True)
+class _Folder(Dataset[Found]):
+    """Getting an item looks at some files."""
+
+    pictures: Sequence[tuple[str, Path]]
+    channels: int
+    max_pixels: int
+    reading: Reading
+    budget: MemoryBudget = field(default_factory=MemoryBudget)
+
+    def __len__(self) -> int:
+        return -(-len(self.pictures) // _BLOCK)
+
+    def __getitem__(self, index: int) -> Found:
+        chosen = self.pictures[index * _BLOCK : (index + 1) * _BLOCK]
+        return reduce(add, (self._look(name, path) for name, path in chosen), Found())
+
+    def _look(self, name: str, path: Path) -> Found:
+        try:
+            return found_in_file(path, name, self.channels, self.max_pixels, self.reading, self.budget)
+        except Exception:  # Pillow's plugins raise anything; why it can't be read is told when it is decoded
+            return Found(num_files=1)
+
+
+def found_in_files(pictures: Sequence[tuple[str, Path]], channels: int, max_pixels: int, reading: Reading) -> Found:
+    """What numbers some files hold, looked through by a process a core.
+
+    Args:
+        pictures: each file's name in messages, and where it is.
+        channels, max_pixels: those of the dataset.
+        reading: a given scale, outside of which numbers are counted, and the arrays' layout.
+    """
+    num_workers = num_cpus() if len(pictures) >= _FEWEST_FOR_WORKERS else 0
+    loader = DataLoader(
+        _Folder(pictures, channels, max_pixels, reading),
+        batch_size=None,
+        collate_fn=_as_it_is,
+        num_workers=num_workers,
+        generator=torch.Generator(),  # the global one stays as it is
+    )
+    return reduce(add, loader, Found())
+
+
+def found_in_file(
+    path: Path, name: str, channels: int, max_pixels: int, reading: Reading, budget: MemoryBudget
+) -> Found:
+    """What numbers a file holds; one of 8 bits is not decoded unless the scale is of bytes. Raises as decoding it."""
+    scale, in_bytes = reading.scale, Found(num_files=1, num_bytes=1, channels=((0, 1, name),))
+    counts_bytes = scale is not None and scale.is_of_bytes
+    if not counts_bytes and _begins_as_bytes(path):
+        return in_bytes
+    with numbers_in(path, channels, reading, max_pixels) as numbers:
+        if numbers is not None:
+            found = found_in(numbers, kind_of(numbers.dtype), scale, name, numbers.shape[2])
+            return found + Found(num_later=1)
+    with opened(path, max_pixels) as (file, image):
+        later = Found(num_later=int(image.format in LATER_FORMATS))
+        if not is_deep(image) and not counts_bytes:
+            return in_bytes + later
+        with budget.lent(_BYTES_A_PIXEL * image.width * image.height):
+            deep = deep_picture(image, partial(again, file, max_pixels))
+            found = found_in(_bytes_of(image), "bytes", scale, name) if deep is None else deep.found(scale, name)
+            return found + later
+
+
+def kept(place: Path, look: Callable[[], Found], *, writes: bool) -> Found:
+    """What was found before and kept in this file, else what `look` finds, which is kept if `writes`."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        return Found.from_dict(load_json(read_text(place)))
+    found = look()
+    if writes:
+        with suppress(OSError):  # it is looked for again the next time
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(place, json.dumps(found.as_dict()))
+    return found
+
+
+def _begins_as_bytes(path: Path) -> bool:
+    head = first_bytes(path, 32)
+    is_webp = head.startswith(b"RIFF") and head[8:12] == b"WEBP"
+    is_shallow_png = head.startswith(_PNG) and len(head) > _BIT_DEPTH and head[_BIT_DEPTH] <= 8
+    return head.startswith(_OF_BYTES) or is_webp or is_shallow_png
+
+
+def _bytes_of(image: Image.Image) -> np.ndarray:
+    image.load()
+    return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
