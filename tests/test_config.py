@@ -34,7 +34,11 @@ OPTIONS = [f"{group}={file.stem}" for group in GROUPS for file in sorted((CONF_D
 OPTIONS += [f"experiment=iwae_table1/{file.stem}" for file in sorted((CONF_DIR / "experiment/iwae_table1").glob("*"))]
 STRANGER = Trust()
 UNFINISHED = {"model=base"}  # shared by the models, not one itself
-BESIDE = {"data=folder": "data.root=faces", "logger=wandb": "logger.wandb.mode=offline"}  # what else must be typed
+BESIDE = {
+    "data=folder": "data.root=faces",
+    "data=hub": "data.name=me/mine",
+    "logger=wandb": "logger.wandb.mode=offline",
+}  # what else must be typed
 PACKAGES = {"logger=wandb": "wandb", "logger=mlflow": "mlflow", "logger=trackio": "trackio"}
 
 

@@ -12,7 +12,7 @@ MISTAKES = {
     "modle=conv": "modle: no such key; did you mean model?",
     "model=null": "model=null: choose an option; valid here: burda, conv, conv5,",
     "model.encoder.hidden=[8,a]": "model.encoder.hidden=[8, 'a']: expected a list of int",
-    "data=minst": "data=minst: no such option; did you mean mnist? valid here: anime, digits, folder, mnist",
+    "data=minst": "data=minst: no such option; did you mean mnist? valid here: anime, caltech101,",
     "callbacks=[default,emma]": "callbacks=emma: no such option; valid here: aggregated_posterior, all, basic, default",
     "model/likelihood=gausian": "model/likelihood=gausian: no such option; did you mean gaussian?",
     "seed=abc": "seed: Value 'abc' of type 'str' could not be converted to Integer",

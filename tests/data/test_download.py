@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.server
 import logging
+import socket
 import threading
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_lightning.data.download import DownloadError, Limits, download
+from vae_lightning.data.download import DownloadError, Limits, download, has_checksum
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -181,3 +182,48 @@ def test_a_reader_that_is_given_up_ends(server, tmp_path):
 
 def alive(before: set[threading.Thread]) -> set[threading.Thread]:
     return set(threading.enumerate()) - before
+
+
+SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
+GIT = "git:" + hashlib.sha1(b"blob 300000\0" + CONTENT).hexdigest()
+
+
+@pytest.mark.parametrize(("checksum", "told"), [(SHA256, "SHA-256"), (GIT, "Git hash")])
+def test_other_checksums_tell_a_file_too(server, tmp_path, checksum, told):
+    with pytest.raises(DownloadError, match=f"is another file, by its {told}$"):
+        download([f"{server}/good/file"], tmp_path / "file", checksum[:-1] + "x", QUICK)
+    download([f"{server}/wrong/file", f"{server}/good/file"], tmp_path / "file", checksum, QUICK)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_git_hash_is_gits(tmp_path):
+    (tmp_path / "file").write_bytes(b"what is up, doc?")
+    assert has_checksum(tmp_path / "file", "git:bd9dbf5aae1a3862dd1526723246b20206e5fc37")
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Names of the form *.invalid can't be looked up."""
+    known = socket.getaddrinfo
+
+    def looked_up(host, *arguments, **options):
+        if host.endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return known(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_no_network_is_called_that(tmp_path):
+    with pytest.raises(DownloadError) as error:
+        fetch("http://one.invalid", tmp_path, "good", "good")
+    assert str(error.value).startswith("there is no network: http://one.invalid/good/file: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_server_that_answers_is_a_network(server, tmp_path):
+    with pytest.raises(DownloadError) as error:
+        download(["http://one.invalid/file", f"{server}/absent/file"], tmp_path / "file", MD5, QUICK)
+    assert "there is no network" not in str(error.value)

@@ -15,7 +15,9 @@ import torch
 from PIL import Image
 
 from vae_lightning.data.download import Limits
-from vae_lightning.data.mnist import FILES, MNIST, read_idx
+from vae_lightning.data.idx import read_idx
+from vae_lightning.data.idx_set import FILES
+from vae_lightning.data.mnist import MNIST
 from vae_lightning.errors import UserError
 
 ARRAYS = {
@@ -140,7 +142,7 @@ def test_no_copy_and_no_network_is_one_clear_line(tmp_path, monkeypatch):
 def test_a_silent_server_is_not_waited_for_forever(tmp_path, monkeypatch):
     import torchvision
 
-    monkeypatch.setattr("vae_lightning.data.mnist._LIMITS", Limits(silence=0.2))
+    monkeypatch.setattr("vae_lightning.data.fetching._LIMITS", Limits(silence=0.2))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mirrors = [f"http://127.0.0.1:{silent.getsockname()[1]}/"]
         monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", mirrors)

@@ -1,4 +1,4 @@
-"""What docs/data.md tells a user to type works as typed, and is told as the page says."""
+"""What docs/data.md tells a user to type works as typed; the part on sizes has tests of its own."""
 
 import re
 import shlex
@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from tests.conftest import refusal
+from tests.data.sets import idx, idx_files, written
+from vae_lightning.data.fashion_mnist import FashionMNIST
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.trained import open_trained
 
-PAGE = (Path(__file__).parents[2] / "docs/data.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/data.md").read_text().partition("\n## Sizes\n")[0]
 TRAIN = "python -m vae_lightning.train"
 OWN = "data.(root=(pets|photos|clips|frames))"
 LINES = [
@@ -86,3 +88,34 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(train, command,
     told = refusal(command, *folder, "data.group_by=folder")
     assert told.startswith("data.root=photos: of 100 images in 1 group none fell to ")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_classes_of_a_set_by_name_are_typed_by_their_names(command, generate, tmp_path):
+    files = {name: idx(array) for name, array in idx_files(FashionMNIST.needed).items()}
+    run = RunDir(tmp_path / "run")
+    written(tmp_path / "sets" / FashionMNIST.below, files)
+    options = [
+        "data=fashion_mnist",
+        f"data.root={tmp_path / 'sets'}",
+        "data.fit=pad",
+        "data.image_size=[8,12]",
+        "model=mlp",
+    ]
+    command(
+        *options,
+        "model.num_classes=auto",
+        *SMALL[:1],
+        *SMALL[2:],
+        "logger=none",
+        "callbacks=none",
+        f"run_dir={run.path}",
+    )
+    assert open_trained(str(run.path), device="cpu").class_names == FashionMNIST.classes
+    assert run.config()["model"]["num_classes"] == 10
+    wanted = [f"run={run.path}", "mode=reconstructions", "split=test"]
+    generate(*wanted, "labels=[Coat,T-shirt/top,Sandal]", "out=by_name")
+    generate(*wanted, "labels=[4,0,5]", "out=by_number")
+    by_name, by_number = ((Path(out) / "reconstructions.png").read_bytes() for out in ("by_name", "by_number"))
+    assert by_name == by_number
+    told = refusal(generate, *wanted, "labels=[Boat]", "out=other")
+    assert told.startswith("labels=['Boat']: no label is called 'Boat'; choose one of T-shirt/top, Trouser, ")

@@ -1,4 +1,4 @@
-"""The commands of the page on sizes do what it says."""
+"""The commands of what docs/data.md says of sizes do what it says."""
 
 import re
 import shlex
@@ -12,8 +12,12 @@ from PIL import Image
 from tests.end_to_end.runs import run_command
 from vae_lightning.runs.records import RunDir
 
-PAGE = (Path(__file__).parents[2] / "docs/data_sizes.part.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/data.md").read_text().partition("\n## Sizes\n")[2].partition("\n## ")[0]
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+
+
+def test_the_page_has_commands():
+    assert len(COMMANDS) == 4
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -267,10 +267,8 @@ def test_an_archive_that_is_a_pipe_is_not_waited_for(pictures, tmp_path):
 
 
 def test_nothing_is_downloaded_to_where_a_stored_config_says(tmp_path, monkeypatch):
-    from vae_lightning.data import mnist
-
     downloads = []
-    monkeypatch.setattr(mnist, "_download", downloads.append)
+    monkeypatch.setattr(MNIST, "_fetch", lambda data: downloads.append(data.raw_folder))
     node = {"_target_": "vae_lightning.data.mnist.MNIST", "root": str(tmp_path / "data")}
     stored = instantiate(node, "data", trusted=Trust())
     assert isinstance(stored, MNIST)

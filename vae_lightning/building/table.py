@@ -102,6 +102,19 @@ TABLE: dict[str, Entry] = {
     # data
     "vae_lightning.data.digits.Digits": Entry(("data",)),
     "vae_lightning.data.mnist.MNIST": Entry(("data",), read_only=("root",)),
+    **_each(
+        "vae_lightning.data",
+        "fashion_mnist.FashionMNIST kmnist.KMNIST emnist.EMNIST cifar10.CIFAR10 svhn.SVHN omniglot.Omniglot "
+        "caltech101.Caltech101",
+        Entry(("data",), read_only=("root",)),
+    ),
+    **_each(
+        "vae_lightning.data",
+        "celeba.CelebA medmnist.MedMNIST sprites.Sprites",
+        Entry(("data",), read_only=("root", "cache_dir")),
+    ),
+    # Unless its cache_dir is typed, nothing is fetched either.
+    "vae_lightning.data.hub.HubImages": Entry(("data",), read_only=("cache_dir",)),
     "vae_lightning.data.image_folder.ImageFolder": Entry(
         ("data",),
         read_only=("root", "archive", "cache_dir", "labels", "split_file"),

@@ -56,13 +56,13 @@ def members_of(archive: Path, max_gigabytes: float, max_files: int) -> Iterator[
 
 
 def _zip_members(archive: Path, max_files: int) -> Iterator[Member]:
-    with _CountedEntries(archive, max_files) as opened, zipfile.ZipFile(opened) as file:
+    with CountedEntries(archive, max_files) as opened, zipfile.ZipFile(opened) as file:
         opened.is_counting = False
         for info in file.infolist():
-            yield Member(info.filename, _zip_kind(info), partial(_open_zipped, file, info))
+            yield Member(info.filename, _zip_kind(info), partial(open_zipped, file, info))
 
 
-class _CountedEntries(io.BufferedReader):
+class CountedEntries(io.BufferedReader):
     """A .zip whose directory, which `ZipFile` reads as one block and keeps, is refused if it is too long."""
 
     def __init__(self, archive: Path, max_files: int):
@@ -81,7 +81,8 @@ class _CountedEntries(io.BufferedReader):
         return content
 
 
-def _open_zipped(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> io.BufferedIOBase:
+def open_zipped(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> io.BufferedIOBase:
+    """A member of a .zip to read; raises ValueError for one that would take memory without limit."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # What zipfile makes of a few kilobytes packed in another way is as large as it likes, and all in RAM.
         raise ValueError(f"compressed in another way than by deflate ({info.compress_type})")

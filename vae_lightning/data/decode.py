@@ -182,6 +182,12 @@ def decode_grey(path: str | PathLike[str] | Image.Image, max_pixels: int = MAX_P
         return np.asarray(_in_mode("L", upright))
 
 
+def decode_rgb(path: str | PathLike[str] | Image.Image, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
+    """The picture upright and in colour, whole and at its own size; else as `decode_image`."""
+    with _upright(path, max_pixels, None) as upright:
+        return np.asarray(_in_mode("RGB", upright))
+
+
 @contextmanager
 def _upright(
     path: str | PathLike[str] | Image.Image,

@@ -1,15 +1,18 @@
 """Files from the web: whole by their checksum or not at all, gone on with where they were cut off, and not for ever."""
 
+import errno
 import hashlib
 import http.client
 import logging
 import queue
+import socket
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +21,8 @@ from tqdm import tqdm
 logger = logging.getLogger(__name__)
 
 _CHUNK = 2**16  # bytes
+_SUMS = {"md5": "MD5", "sha256": "SHA-256", "git": "Git hash"}
+_NO_NETWORK = (errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH)
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,10 @@ class Limits:
 
 
 class DownloadError(Exception):
-    """No server had the file; says on one line what each of them did."""
+    """No server had the file; says on one line what each of them did, or that there is no network."""
 
 
-def download(urls: Sequence[str], path: Path, md5: str, limits: Limits) -> None:
+def download(urls: Sequence[str], path: Path, checksum: str, limits: Limits) -> None:
     """Fetches a file from the first of the addresses that has it; what there is of it already is not fetched again.
 
     Until it is whole it is called `<name>.part`, which stays for the next time when all servers fail.
@@ -49,33 +54,56 @@ def download(urls: Sequence[str], path: Path, md5: str, limits: Limits) -> None:
     Args:
         urls: http or https, tried in turn.
         path: in a folder that is there.
-        md5: hexadecimal, of the whole content.
+        checksum: of the whole content: an MD5 in hexadecimal, or "sha256:" or "git:" (the name that Git gives it) and
+            that.
         limits: for each of the servers.
 
     Raises DownloadError, and OSError for a file that can't be written.
     """
-    if path.exists() and _md5(path) == md5:
+    if path.exists() and has_checksum(path, checksum):
         return
     part = path.with_name(f"{path.name}.part")
-    failures = []
+    failures, is_offline = [], True
     for url in urls:
         try:
             went_on = _fetch(url, part, limits)
-            if went_on and _md5(part) != md5:  # from what was of another file
+            if went_on and not has_checksum(part, checksum):  # from what was of another file
                 part.unlink()
                 _fetch(url, part, limits)
-            if _md5(part) == md5:
+            if has_checksum(part, checksum):
                 part.replace(path)
                 return
             part.unlink()
-            failures.append(f"{url}: is another file, by its MD5")
+            failures.append(f"{url}: is another file, by its {_SUMS[_algorithm(checksum)]}")
+            is_offline = False
         except _ServerError as error:
             failures.append(f"{url}: {error}")
-    raise DownloadError("; ".join(failures))
+            is_offline = is_offline and isinstance(error, _OfflineError)
+    raise DownloadError("there is no network: " * is_offline + "; ".join(failures))
+
+
+def has_checksum(path: Path, checksum: str) -> bool:
+    """Whether this is the sum of a file's content, in the form that `download` takes; raises OSError."""
+    with path.open("rb") as file:
+        if _algorithm(checksum) != "git":
+            new = partial(hashlib.new, _algorithm(checksum), usedforsecurity=False)
+            return hashlib.file_digest(file, new).hexdigest() == checksum.rpartition(":")[2]
+        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest() == checksum.rpartition(":")[2]
+
+
+def _algorithm(checksum: str) -> str:
+    return checksum.partition(":")[0] if ":" in checksum else "md5"
 
 
 class _ServerError(Exception):
     pass
+
+
+class _OfflineError(_ServerError):
+    """The server can't be reached, as none can without a network."""
 
 
 def _fetch(url: str, part: Path, limits: Limits) -> bool:
@@ -113,7 +141,8 @@ def _watched(reader: "_Reader", limits: Limits) -> Iterator[bytes]:
                 raise _ServerError(f"timed out (silent for {limits.silence:g} s)") from None
             received = b""
         if isinstance(received, Exception):
-            raise _ServerError(" ".join(str(received).split()) or type(received).__name__) from received
+            kind = _OfflineError if _is_of_no_network(received) else _ServerError
+            raise kind(" ".join(str(received).split()) or type(received).__name__) from received
         if received is None:
             return
         if received:
@@ -177,6 +206,6 @@ class _Reader(threading.Thread):
             return
 
 
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+def _is_of_no_network(error: Exception) -> bool:
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    return isinstance(reason, socket.gaierror) or (isinstance(reason, OSError) and reason.errno in _NO_NETWORK)
