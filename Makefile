@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train test check lint tensorboard bench soak clean
+.PHONY: help install demo train test check lint tensorboard bench bench-gpu soak clean
 
 # What `make check` leaves to `make test`: what trains for a while, waits for processes, or opens hostile files.
 SLOW := $(patsubst %,tests/%,end_to_end checkpoints metrics) \
@@ -21,7 +21,7 @@ SLOW := $(patsubst %,tests/%,end_to_end checkpoints metrics) \
         training/test_resumed_state training/test_resumed_within_epoch)
 
 help:  ## show this
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## create .venv with this project and everything it needs
 
@@ -59,9 +59,13 @@ bench: install  ## measure training speed beside a hand-written loop and other f
 	$(PIP) --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
+bench-gpu:  ## measure on an NVIDIA GPU with PYTHON's own PyTorch, without network: missing packages come from WHEELS=<folder>
+	$(if $(WHEELS),$(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target .bench-gpu $(WHEELS)/*.whl)
+	PYTHONPATH=.bench-gpu:. $(PYTHON) -m benchmarks.gpu $(ARGS)
+
 soak: install  ## kill runs and open hostile files for an hour at most, and record what came of it
 	$(BIN)/python -m soak --jobs 2 $(ARGS); held=$$?; $(BIN)/python -m soak report; exit $$held
 
 clean:  ## remove .venv and all caches; outputs/ stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist build
+	rm -rf .venv .bench-gpu .pytest_cache .mypy_cache .ruff_cache dist build
 	find vae_lightning tests -name __pycache__ -type d -prune -exec rm -rf {} +
