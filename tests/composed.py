@@ -1,4 +1,7 @@
-"""A command line is composed once in a test process, though Hydra composes each twice and tests repeat them."""
+"""A command line is composed once in a test process, though Hydra composes each twice and tests repeat them.
+
+And so is the choice of files that it makes: what differs in single values only, begins with a copy of the merged files.
+"""
 
 import copy
 import functools
@@ -6,20 +9,29 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.defaults_list import DefaultsList
+from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 _OURS = {str(Path(__file__).parents[1] / "conf"), "pkg://hydra.conf", "structured://"}  # whose files stay as they are
+_SOURCES = {path.rpartition("://")[2] for path in _OURS}
 _ADDED = "hydra.mode=RUN"  # by Hydra, where it composes a command for the second time
 
 
 def remember() -> None:
     """Have Hydra copy what it has composed before, and repeat what it has refused."""
     ConfigLoaderImpl.load_configuration = _remembering(ConfigLoaderImpl.load_configuration)  # type: ignore[method-assign]
+    config_loader_impl.create_defaults_list = _choosing_once(config_loader_impl.create_defaults_list)
+    merge = ConfigLoaderImpl._compose_config_from_defaults_list
+    ConfigLoaderImpl._compose_config_from_defaults_list = _merging_once(merge)  # type: ignore[method-assign]
 
 
 def _remembering(compose: Any) -> Any:
@@ -64,3 +76,49 @@ def _is_of_one_run_on_our_files(loader: ConfigLoaderImpl, overrides: list[str]) 
     except HydraException:
         return False
     return not any(override.is_sweep_override() or override.key_or_group == "hydra.searchpath" for override in parsed)
+
+
+def _choosing_once(choose: Any) -> Any:
+    """Which files a command line chooses hangs on its choices alone, not on its values."""
+    known: dict[tuple[Any, ...], DefaultsList] = {}
+
+    @functools.wraps(choose)
+    def chosen(
+        repo: IConfigRepository,
+        config_name: str | None,
+        overrides_list: list[Override],
+        prepend_hydra: bool,
+        skip_missing: bool,
+    ) -> DefaultsList:
+        given = [override for override in overrides_list if not override.is_sweep_override()]
+        is_choice = [repo.group_exists(each.key_or_group) and not isinstance(each.value(), dict) for each in given]
+        choices = [override for override, chooses in zip(given, is_choice, strict=True) if chooses]
+        key = (config_name, *(override.input_line for override in choices), prepend_hydra, skip_missing)
+        if not _is_of_our_files(repo):
+            return choose(repo, config_name, overrides_list, prepend_hydra, skip_missing)
+        if key not in known:
+            known[key] = choose(repo, config_name, choices, prepend_hydra, skip_missing)
+        result = copy.copy(known[key])
+        result.config_overrides = [override for override in given if override not in choices]
+        return result
+
+    return chosen
+
+
+def _merging_once(merge: Any) -> Any:
+    known: dict[str, DictConfig] = {}
+
+    @functools.wraps(merge)
+    def merged(loader: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        if not _is_of_our_files(repo):
+            return merge(loader, defaults, repo)
+        key = repr(defaults)
+        if key not in known:
+            known[key] = merge(loader, defaults, repo)
+        return copy.deepcopy(known[key])
+
+    return merged
+
+
+def _is_of_our_files(repo: IConfigRepository) -> bool:
+    return {source.path for source in repo.get_sources()} <= _SOURCES

@@ -2,7 +2,7 @@
 
 `Warm("vae_lightning.train", "data=digits", cwd=folder)` is used as `subprocess.Popen` is, for what a shell starts by
 `python -m vae_lightning.train data=digits`. It is a process like any other: signals reach it, it leads a session and a
-process group, /proc shows its command. What it starts itself, ranks and jobs, are fresh processes, as ever.
+process group, /proc shows its command. So are the ranks and jobs that it starts itself (tests/offspring.py).
 """
 
 import array
@@ -19,10 +19,11 @@ import threading
 import time
 from pathlib import Path
 
+from tests.offspring import read_early
+
 _ENVIRONMENT = dict(os.environ)  # before any test has changed it
-# What is read at the start of a process or at an import, so that a fork can't have it otherwise.
-_READ_EARLY = ("OMP_", "MKL_", "OPENBLAS_", "PYTHON", "LD_", "MALLOC_", "GLIBC_")
 _LENGTH_OF_A_COMMAND_LINE = 4096
+_LENGTH_OF_AN_ENVIRONMENT = 16384
 
 
 class _Zygote:
@@ -37,7 +38,7 @@ class _Zygote:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env=_ENVIRONMENT,
+                env=_ENVIRONMENT | {"ROOM": "." * _LENGTH_OF_AN_ENVIRONMENT},  # for what /proc shows of a fork
                 start_new_session=True,
             )
         assert self._answer() == b"ready"
@@ -63,18 +64,13 @@ zygote = functools.cache(_Zygote)
 
 def can_start(environment: dict[str, str]) -> bool:
     """Whether a fork can have this environment."""
-    return _read_early(environment) == _read_early(_ENVIRONMENT)
-
-
-def _read_early(environment: dict[str, str]) -> dict[str, str]:
-    early = {name: value for name, value in environment.items() if name.startswith(_READ_EARLY)}
-    return {name: value for name, value in early.items() if name != "PYTHONPATH"}
+    return read_early(environment) == read_early(_ENVIRONMENT)
 
 
 class Warm:
     """`python -m module arguments` in a fork, with the part of `subprocess.Popen`'s interface that tests use."""
 
-    def __init__(self, module: str, *arguments: str, cwd: Path, env: dict[str, str] | None = None):
+    def __init__(self, module: str, *arguments: str, cwd: Path, env: dict[str, str] | None = None, read: bool = True):
         self.args = [sys.executable, "-m", module, *arguments]
         self.returncode: int | None = None
         environment = dict(os.environ) if env is None else env
@@ -87,7 +83,9 @@ class Warm:
         finally:
             for end in ends:
                 os.close(end)
-        self._readers = [_Reader(out), _Reader(err)]
+        self._readers = [_Reader(file) for file in (out, err)] if read else []
+        for file in (out, err) if not read else ():
+            os.close(file)
 
     def poll(self) -> int | None:
         return self._wait(0)

@@ -2,7 +2,8 @@
 
 A fork goes on as `python -m <module> <arguments>` does: its own session, folder, environment, arguments and pipes, the
 default signal handlers, its own command line in /proc; and it ends as the interpreter ends. What is not as in a fresh
-process: the objects of the imports are frozen for the garbage collector, and all forks hash strings alike.
+process: the objects of the imports are frozen for the garbage collector, and all forks hash strings alike; ranks and
+jobs are told of PYTHONSAFEPATH by their path of imports and not by `sys.flags`, and print line by line under `-u`.
 """
 
 import array
@@ -23,6 +24,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
+
+import offspring  # beside this script
 
 ENTRY_POINTS = {"train", "evaluate", "generate", "report", "dashboard", "children"}  # each runs as __main__
 LAZY = [  # what the package imports only where it is used
@@ -45,7 +48,8 @@ LAZY = [  # what the package imports only where it is used
     "torch.distributed.launcher.api",
 ]
 LARGEST_REQUEST = 180_000  # bytes; a Unix socket takes no larger message
-ARGUMENTS, ARGUMENTS_END = 48, 49  # fields of /proc/<pid>/stat: where the kernel reads a process's command line
+# Fields of /proc/<pid>/stat: where the kernel reads a process's command line, and its environment.
+ARGUMENTS, ENVIRONMENT = (48, 49), (50, 51)
 
 
 def import_all() -> None:
@@ -133,11 +137,17 @@ def become(request: dict, path: list[str], variables: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(variables | request["env"])
     added = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    sys.path[:] = [os.getcwd(), *added, *path]
+    here = [] if os.environ.get("PYTHONSAFEPATH") else [os.getcwd()]
+    sys.path[:] = [*here, *added, *path]
     sys.argv[:] = ["-m", *request["arguments"]]
-    sys.orig_argv[:] = [sys.executable, "-m", request["module"], *request["arguments"]]
-    _show(sys.orig_argv)
+    options = request.get("options", [])
+    sys.orig_argv[:] = [sys.executable, *options, "-m", request["module"], *request["arguments"]]
+    if "-u" in options:
+        sys.stdout.reconfigure(line_buffering=True)
+    _show(sys.orig_argv, *ARGUMENTS)
+    _show([f"{name}={value}" for name, value in request["env"].items()], *ENVIRONMENT)
     _draw_seeds()
+    sys.modules.pop(request["module"], None)
     sys.modules["__main__"] = types.ModuleType("__main__")
 
 
@@ -150,11 +160,11 @@ def _draw_seeds() -> None:
     torch.seed()
 
 
-def _show(command: list[str]) -> None:
-    """Write the command where the kernel reads this process's command line."""
+def _show(words: list[str], *place: int) -> None:
+    """Write the words where the kernel reads this process's own, between the addresses in two fields of its state."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    start, end = (int(fields[number - 3]) for number in (ARGUMENTS, ARGUMENTS_END))
-    shown = "\0".join(command).encode()[: end - start - 1]
+    start, end = (int(fields[number - 3]) for number in place)
+    shown = "\0".join(words).encode()[: end - start - 1]
     with open("/proc/self/mem", "r+b", buffering=0) as memory:
         memory.seek(start)
         memory.write(shown.ljust(end - start, b"\0"))
@@ -198,6 +208,6 @@ if __name__ == "__main__":
     leave_one_thread()
     asked = socket.socket(fileno=int(sys.argv[1]))
     asked.send(b"ready")
-    command = serve(asked)
+    command = offspring.forked(serve(asked), offspring.read_early(started_with))
     become(command, base, variables)
     end(lambda: runpy._run_module_as_main(command["module"]))

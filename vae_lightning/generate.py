@@ -6,10 +6,11 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vae_lightning.building.early import check_early
-from vae_lightning.command_line.commands import run_command, take, take_opening
+from vae_lightning.building.early import check_early, check_plane
+from vae_lightning.command_line.commands import recorded_config, run_command, take, take_opening
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
+from vae_lightning.data.picture_files import check_given
 from vae_lightning.errors import UserError, one_line
 from vae_lightning.machine.interruption import undivided
 from vae_lightning.machine.process import run_as_program
@@ -38,6 +39,9 @@ def _generate(config: DictConfig) -> None:
             "invert=true: inverts images of your own, and none are given; give images=, with a mode that takes them"
         )
     check_early(settings)
+    if all(settings.get(name) is None for name in ("indices", "labels")):  # of two ways neither is the one
+        check_given(settings.get("images"))
+    check_plane(settings, mode, recorded_config(opening).get("model"))
     with undivided():  # imported here: `--help`, and what is refused, must be answered without torch
         from vae_lightning.drawing.shown import showing
         from vae_lightning.exports.saving import save_picture

@@ -16,7 +16,7 @@ _KEYS = ["sweep", "runs", "output"]
 
 def main() -> None:
     """Compose the config from the command line, write the report, and print its table."""
-    run_command("report", _report, check=_refuse_sweep)
+    run_command("report", _report, check=_refuse_sweep, is_for_reading=True)
 
 
 def _refuse_sweep(is_sweep: bool) -> None:

@@ -94,3 +94,64 @@ def test_only_what_is_certain_counts(tmp_path, monkeypatch):
     assert hints == {"size": int, "other": "Unknown | None", "end": inspect.Parameter.empty}
     assert fields.parameters.keys() == {"width"}
     assert [(limit.argument, limit.bounds) for limit in fields.limits] == [("width", (2,))]
+
+
+REFUSING = """
+class Refusing:
+    def __init__(self, lr, betas=(0, 0), size=None, other=1):
+        if not 0.0 <= lr:
+            raise ValueError(f"Invalid lr: {lr}")
+        if not 0 <= betas[0] < 1.0:
+            raise ValueError(f"Invalid beta: {betas[0]}")
+        if size < -1:
+            raise ValueError("size is too small")
+        if other < 0:
+            raise TypeError("of another kind")
+        if lr > size:
+            raise ValueError(f"two arguments")
+        if print(lr):
+            raise ValueError("does something")
+        if other > 5:
+            raise ValueError(f"{print(other)}")
+        size = size or 5
+        if size > 100:
+            raise ValueError("of another value")
+"""
+
+
+def test_what_a_constructor_refuses_in_its_own_words_is_read_off(tmp_path, monkeypatch):
+    (tmp_path / "refusing").mkdir()
+    (tmp_path / "refusing/__init__.py").touch()
+    (tmp_path / "refusing/own.py").write_text(REFUSING)
+    monkeypatch.syspath_prepend(tmp_path)
+    limits = {limit.argument: limit for limit in declared("refusing.own.Refusing").limits}
+    assert limits.keys() == {"lr", "betas", "size"}
+    for name, value, told in (("lr", -1, "Invalid lr: -1"), ("betas", [1.5, 0], "Invalid beta: 1.5"), ("size", -2, "")):
+        with pytest.raises(ValueError, match=f"^{told}"):
+            limits[name](value)
+    for name, value in (("lr", 0), ("lr", "abc"), ("lr", None), ("betas", [0.9]), ("betas", []), ("betas", 3)):
+        limits[name](value)
+
+
+def test_names_are_followed_through_relative_imports(tmp_path, monkeypatch):
+    (tmp_path / "near/far").mkdir(parents=True)
+    sources = {"__init__": "from .far import Named", "limits": "MOST = 5\nclass Base:\n    pass\n"}
+    sources["far/__init__"] = "from .own import Named"
+    sources["far/own"] = """
+from vae_lightning.errors import require_at_most
+from ..limits import MOST
+class Named:
+    def __init__(self, size: int):
+        require_at_most("size", size, MOST)
+"""
+    for name, source in sources.items():
+        (tmp_path / f"near/{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [(limit.argument, limit.bounds) for limit in declared("near.Named").limits] == [("size", (5,))]
+
+
+def test_the_limits_of_optimizers_are_those_that_they_have():
+    for name, arguments in {"Adam": {"lr", "eps", "betas", "weight_decay"}, "SGD": {"lr", "momentum"}}.items():
+        found = {limit.argument for limit in declared(f"torch.optim.{name}").limits}
+        assert found >= arguments
+    assert {"lr", "eps", "betas", "weight_decay"} <= {limit.argument for limit in declared("torch.optim.AdamW").limits}

@@ -33,6 +33,12 @@ def test_eighty_columns_have_images_per_second_and_both_times():
     assert shown.endswith("  418,200 img/s  left: epoch 0:04, run 2:03:12")
 
 
+def test_the_pictures_after_the_last_epoch_are_told_as_the_room_allows():
+    assert line(80, **training(and_pictures=True)).endswith("  418,200 img/s  left: epoch 0:04, run 2:03:12+")
+    shown = line(100, **training(and_pictures=True))
+    assert shown.endswith("  418,200 img/s  left: epoch 0:04, run 2:03:12 + pictures")
+
+
 def test_a_wide_terminal_has_everything():
     assert " 61%  loss 101.2  elbo -101.2  418,200 img/s  left: " in line(120, **training())
 

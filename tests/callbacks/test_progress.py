@@ -3,6 +3,7 @@ import sys
 import time
 
 import pytest
+from lightning.pytorch import Callback
 from rich.file_proxy import FileProxy
 
 from tests.callbacks.fakes import FakeData
@@ -122,6 +123,30 @@ def test_where_there_is_no_bar_what_takes_long_after_the_last_epoch_has_a_line(f
     ]
 
 
+@pytest.mark.parametrize(("every", "known"), [(None, []), (2, [3]), (3, []), (1, [2, 3])])
+def test_the_time_left_tells_of_pictures_that_it_does_not_know(fit, capsys, monkeypatch, every, known):
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.0)
+    fit(ProgressBar(), Slow(every_n_epochs=every), enable_progress_bar=True)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "left: " in line]
+    told = {int(line[6]) for line in lines if not line.endswith(" + pictures")}
+    assert {int(line[6]) for line in lines} == {1, 2, 3}
+    assert sorted(told) == known
+
+
+def test_the_bar_counts_the_pictures_after_the_last_epoch(fit, terminal):
+    bar, slow, shown = ProgressBar(), Slow(every_n_epochs=2), []
+
+    class Looking(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            epochs = bar._time_left.ends(bar.total_train_batches, 2 - trainer.current_epoch)[1]
+            shown.append((trainer.current_epoch + 1, bar._shown.and_pictures, bar._shown.run_ends - epochs, slow.took))
+
+    fit(bar, slow, Looking(), enable_progress_bar=True)
+    assert {(epoch, more) for epoch, more, _, _ in shown} == {(1, True), (2, True), (3, False)}
+    assert all(seconds == pytest.approx(took or 0.0, abs=1e-3) for *_, seconds, took in shown)
+    assert slow.took > 0.05
+
+
 def test_what_is_quick_has_no_line(fit, capsys):
     fit(ProgressBar(), Slow(every_n_epochs=None), enable_progress_bar=True, max_epochs=1)
     assert len(capsys.readouterr().out.splitlines()) == 1
@@ -175,3 +200,12 @@ def test_the_bar_counts_batches_also_if_several_come_at_once(fit, terminal, monk
 def test_refresh_rate_must_be_positive():
     with pytest.raises(ValueError, match=r"^refresh_rate must be at least 1, got 0$"):
         ProgressBar(refresh_rate=0)
+
+
+@pytest.mark.parametrize("callbacks", ["none", "reconstructions"])
+def test_a_run_without_a_bar_has_a_line_an_epoch_all_the_same(train, capsys, terminal, callbacks):
+    run = train(f"callbacks={callbacks}")
+    output = capsys.readouterr().out
+    assert len(re.findall(r"^epoch [12]/2  train loss \d+\.\d  val elbo -\d+\.\d  \d+\.\d s$", output, re.M)) == 2
+    assert "━" not in output
+    assert (run.path / "train.log").read_text().count("train loss") == 2

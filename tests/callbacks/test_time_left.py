@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from vae_lightning.callbacks.time_left import TimeLeft
+from vae_lightning.callbacks.time_left import TimeLeft, after_last_epoch
 
 
 @pytest.fixture
@@ -81,3 +81,19 @@ def test_a_validation_within_an_epoch_slows_no_batches(wait):
     wait(1)
     estimate.count(30)
     assert left(estimate, 100, 0) == [7 + 60, 7 + 60]
+
+
+class Drawing:
+    def __init__(self, every, took):
+        self.every, self.took = every, took
+
+    def is_due(self, epoch):
+        return self.every is not None and epoch % self.every == 0
+
+
+def test_pictures_that_come_after_the_last_epoch_alone_are_counted_once_they_are_known():
+    known, of_each = Drawing(4, 2.5), Drawing(1, 9.0)
+    assert after_last_epoch([of_each, Drawing(5, 9.0), object()], 10) == (0.0, False)
+    assert after_last_epoch([known, of_each, Drawing(3, 1.5)], 10) == (4.0, False)
+    assert after_last_epoch([known, Drawing(None, None)], 10) == (2.5, True)
+    assert after_last_epoch([known, Drawing(10, None)], 10) == (2.5, True)

@@ -58,6 +58,17 @@ def test_a_pipe_that_is_read_no_further_ends_a_command_quietly(digits_run, tmp_p
     assert (done.returncode, done.stderr) == (141, "")
 
 
+def test_a_training_whose_lines_are_read_no_further_goes_on_to_its_end(train, monkeypatch, capsys):
+    unread, end = os.pipe()
+    os.close(unread)
+    with os.fdopen(end, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        run = train()
+    assert run.status()["status"] == "finished"
+    assert "epoch 2/2" in (run.path / "train.log").read_text()
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("end", "code", "told"), [(UserError("x"), "error: x", ""), (KeyboardInterrupt("x"), 130, "x")]
 )

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from tests import warm
 from tests.conftest import TINY
 from tests.end_to_end.runs import (
     TRAIN,
@@ -150,6 +151,14 @@ def test_a_launcher_that_fails_is_told_and_what_there_is_is_summarized(tmp_path)
     assert "val ELBO" in printed
     wait_for(lambda: not processes_of(tmp_path), within_s=40)
     assert statuses(tmp_path) == ["interrupted"] * 2
+
+
+def test_a_sweep_whose_lines_nobody_reads_goes_on_to_its_end(tmp_path):
+    arguments = ["-m", *TINY, "trainer.max_epochs=1", "model.latent_dim=2,0", "sweep_dir=sweep"]
+    assert warm.Warm("vae_lightning.train", *arguments, cwd=tmp_path, read=False).wait(timeout=120) == 1
+    assert statuses(tmp_path) == ["finished", "failed"]
+    assert "epoch 1/1" in (tmp_path / "sweep/0/train.log").read_text()
+    assert (tmp_path / "sweep/index.html").is_file()
 
 
 def test_submitit_runs_a_sweep(tmp_path):

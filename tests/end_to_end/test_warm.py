@@ -40,6 +40,23 @@ told |= {
 }
 print(json.dumps(told))
 """
+# Starts a rank twice as torch's elastic launcher does, the second time in an environment that no fork can have.
+LAUNCHING = """
+import json, os, sys
+from torch.distributed.elastic.multiprocessing.subprocess_handler.subprocess_handler import SubprocessHandler
+environment = {"RANK": "1", "PYTHONSAFEPATH": "1", "PYTHONPATH": os.getcwd()}
+for more in ({}, {"PYTHONHASHSEED": "random"}):
+    arguments = ("-u", "-m", "rank", "an argument", "-x")
+    handler = SubprocessHandler(sys.executable, arguments, environment | more, None, None, 0, None)
+    assert handler.proc.poll() is None
+    assert handler.proc.wait(100) == 3
+    assert handler.proc.poll() == 3
+print(os.getpid())
+"""
+RANK = """
+print(json.dumps([gc.get_freeze_count() > 0, os.getppid(), open("/proc/self/environ").read().split(chr(0))]))
+raise SystemExit(3)
+"""
 CHANCE = """
 import json, random, numpy, torch
 print(json.dumps([random.random(), numpy.random.random(), torch.rand(1).item()]))
@@ -72,6 +89,21 @@ def test_it_has_what_a_fresh_process_has(tmp_path, monkeypatch):
     assert {tuple(entry) for entry in expected["filters"]} <= {tuple(entry) for entry in found["filters"]}
     assert set(found.pop("environment")) ^ set(expected.pop("environment")) == set()
     names = (expected.keys() | found.keys()) - {"filters"}
+    assert {name: (expected[name], found[name]) for name in names if expected[name] != found[name]} == {}
+
+
+def test_a_rank_that_it_starts_has_what_a_fresh_process_has(tmp_path):
+    (tmp_path / "rank.py").write_text(PROBE + RANK)
+    (tmp_path / "launching.py").write_text(LAUNCHING)
+    done = warm.run("launching", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    *told, launcher = map(json.loads, done.stdout.splitlines())
+    (found, found_outside), (expected, expected_outside) = told[:2], told[2:]
+    assert [forked for forked, _, _ in (found_outside, expected_outside)] == [True, False]
+    assert [parent for _, parent, _ in (found_outside, expected_outside)] == [launcher] * 2
+    assert all("RANK=1" in variables for _, _, variables in (found_outside, expected_outside))
+    assert set(expected.pop("environment")) ^ set(found.pop("environment")) == {"PYTHONHASHSEED=random"}
+    names = expected.keys() - {"filters", "flags", "buffered"}  # see tests/zygote.py
     assert {name: (expected[name], found[name]) for name in names if expected[name] != found[name]} == {}
 
 

@@ -1,10 +1,12 @@
 """What is written to a terminal, and what to a file."""
 
 import io
+import os
+import sys
 
 import pytest
 
-from vae_lightning.machine.terminal import can_be_drawn_on, start_of_line, wrapped
+from vae_lightning.machine.terminal import can_be_drawn_on, outlasting_readers, start_of_line, wrapped
 
 
 class Terminal(io.StringIO):
@@ -34,3 +36,32 @@ def test_a_message_begins_a_row_of_its_own_behind_ctrl_c(monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     assert start_of_line(Terminal()) == "\n"
     assert start_of_line(io.StringIO()) == ""
+
+
+def test_what_nobody_reads_any_more_goes_nowhere_and_ends_nothing(monkeypatch):
+    unread, pipe = os.pipe()
+    os.close(unread)
+    written = []
+    with os.fdopen(pipe, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        with outlasting_readers():
+            for number in range(3):
+                print(number, flush=True)
+                written.append(number)
+            sys.stdout.writelines(["a\n", "b\n"])
+            assert sys.stdout.fileno() == pipe
+            assert not sys.stdout.isatty()
+        assert sys.stdout is stream
+        print("later", flush=True)
+    assert written == [0, 1, 2]
+
+
+def test_what_is_read_arrives_and_other_pipes_fail_as_ever(capsys):
+    @outlasting_readers()
+    def command():
+        print("told")
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        command()
+    assert capsys.readouterr().out == "told\n"

@@ -45,8 +45,12 @@ def test_the_printed_table_is_narrow_and_best_first(tmp_path):
         *("1", "6", "32", "0.5", "-155.69", "-154.69", "+-", "0.25", "45.94", "108.74", "2,059"),
         *("7", "min", "19", "s", "finished"),
     ]
-    assert max(map(len, table.splitlines())) <= 140
-    assert "failed: [2Jwhy why" in lines[9]
+    assert max(map(len, table.splitlines())) <= 120
+    assert lines[9].split()[:3] == ["9", "0", "1"]
+    assert lines[9].endswith("  failed")
+    assert lines[11].startswith("9: failed: [2Jwhy why why")
+    assert lines[11].endswith(" why...")
+    assert len(lines[11]) > 110
     assert "\x1b" not in table
     assert "nats per image; cross-entropy of grey levels, no likelihood" in table
 
@@ -62,7 +66,7 @@ def test_many_settings_do_not_make_it_wider(tmp_path):
         for n in range(2)
     ]
     table = terminal_table(read_runs(runs))
-    assert max(map(len, table.splitlines())) <= 140
+    assert max(map(len, table.splitlines())) <= 120
     assert "setting_a" in table.splitlines()[0]
     assert "also varied: " in table
     assert "model.setting_h" in table
@@ -94,3 +98,26 @@ def test_tags_have_a_column_where_a_run_has_any(tmp_path):
     assert 'title="paper, a [2Jb"' in page_html(Comparison(records), "title", tmp_path)
     assert "tags" not in terminal_table(records[1:]) + summary_csv(Comparison(records[1:]), tmp_path)
     assert ">tags</th>" not in page_html(Comparison(records[1:]), "title", tmp_path)
+
+
+def test_tags_long_names_and_a_failure_make_it_no_wider(tmp_path):
+    sweep = write_sweep(tmp_path, [2, 8], [0.5, 1])
+    more = {"tags": ["paper", "first", "a second try"]}
+    write_run(sweep / "10_with_a_long_name_that_somebody_chose", more, [], figures(-12345.0))
+    write_run(
+        sweep / "11", {"model__latent_dim": 0} | more, ["model.latent_dim=0"], status="failed", reason="why " * 99
+    )
+    lines = terminal_table(read_runs(find_runs(sweep))).splitlines()
+    assert max(map(len, lines)) <= 120
+    assert lines[0].split()[:4] == ["#", "run", "tags", "val"]
+    assert any(line.startswith("11: failed: why why") for line in lines)
+    assert any("  10_with_a_lon...  paper,...  " in line for line in lines)
+    assert lines[-1].startswith("also varied: ")
+
+
+def test_a_short_reason_stands_beside_the_failure(tmp_path):
+    write_run(tmp_path / "0", {"seed": 0}, ["seed=0"], figures(-100))
+    write_run(tmp_path / "1", {"seed": 1}, ["seed=1"], status="failed", reason="why")
+    lines = terminal_table(read_runs(find_runs(tmp_path))).splitlines()
+    assert lines[3].endswith("  failed: why")
+    assert len(lines) == 5

@@ -240,6 +240,7 @@ def test_gpus_of_a_job_are_told_before_its_processes_start(tmp_path, monkeypatch
     monkeypatch.setattr(sweeps, "train_in_children", train)
     monkeypatch.setattr(sweeps, "end_with_parent", lambda: None)
     monkeypatch.setattr("vae_lightning.machine.gpus.native_accelerator", lambda accelerator: "cuda")
+    monkeypatch.setattr("vae_lightning.machine.gpus._may_have_gpu", lambda: True)
     trainer = TRAINER | {"devices": devices, "accelerator": "gpu"}
     run_job(replace(job(tmp_path, 0, "seed=1", trainer=trainer), num_at_once=num_at_once))
     assert seen == [expected]

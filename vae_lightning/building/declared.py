@@ -26,6 +26,9 @@ _NAMES = {each.__name__: each for each in (int, float, bool, str, list, dict, tu
     "Tensor": type("Tensor", (), {}),  # which no value of a config is
 }
 _MOST_STEPS = 6  # from a name to where it is defined
+# What a comparison of an argument with numbers is made of, and the text that says why it is refused.
+_COMPARISON = (ast.Compare, ast.UnaryOp, ast.Not, ast.USub, ast.cmpop, ast.Subscript, ast.Constant, ast.Name, ast.Load)
+_TEXT = (ast.JoinedStr, ast.FormattedValue, ast.Subscript, ast.Constant, ast.Name, ast.Load)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,31 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """A check of one argument in a constructor's own words: `if lr < 0.0: raise ValueError(f"Invalid lr: {lr}")`."""
+
+    argument: str
+    comparison: ast.expr
+    text: ast.expr
+
+    def __call__(self, value: Any) -> None:
+        """Raise the ValueError that the constructor would raise; other values than numbers are not its matter."""
+        items = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, int | float) for item in items):
+            return
+        try:
+            message = self._of(self.text, value) if self._of(self.comparison, value) else None
+        except (TypeError, IndexError):  # of another form than it expects, which is told later
+            return
+        if message is not None:
+            raise ValueError(message)
+
+    def _of(self, expression: ast.expr, value: Any) -> Any:
+        code = compile(ast.fix_missing_locations(ast.Expression(expression)), "check", "eval")
+        return eval(code, {"__builtins__": {}}, {self.argument: value})
+
+
+@dataclass(frozen=True)
 class Declaration:
     """What can be given to a class or a function.
 
@@ -53,7 +81,7 @@ class Declaration:
     """
 
     parameters: dict[str, inspect.Parameter]
-    limits: tuple[Limit, ...]
+    limits: tuple[Limit | Refusal, ...]
 
 
 @cache
@@ -122,36 +150,41 @@ class _Definition:
         default = ... if has_default else empty
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
-    def _limits(self, function: ast.FunctionDef, arguments: Any) -> Iterator[Limit]:
+    def _limits(self, function: ast.FunctionDef, arguments: Any) -> Iterator[Limit | Refusal]:
         """Those of the arguments as they were given; what is done to one first, ends its checks."""
         changed: set[str] = set()
         for statement in function.body:
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
                 call = statement.value
                 yield from (each for each in self._of_call(call, arguments) if each.argument not in changed)
+            refusal = _refusal(statement, arguments)
+            if refusal is not None and refusal.argument not in changed:
+                yield refusal
             names = (each for each in ast.walk(statement) if isinstance(each, ast.Name))
             changed |= {each.id for each in names if isinstance(each.ctx, ast.Store)}
 
-    def _of_call(self, call: ast.Call, arguments: Any) -> Iterator[Limit]:
+    def _of_call(self, call: ast.Call, arguments: Any) -> Iterator[Limit | Refusal]:
         if isinstance(call.func, ast.Name) and call.func.id in _LIMITS and len(call.args) > 1:
             told, value, *bounds = call.args
             checked = value.attr if isinstance(value, ast.Attribute) else getattr(value, "id", "")
-            numbers = [each.value for each in bounds if isinstance(each, ast.Constant)]
+            numbers = [number for each in bounds if (number := self.file.number(each)) is not None]
             is_same = isinstance(told, ast.Constant) and told.value == checked
             if is_same and checked in arguments and len(numbers) == len(bounds):
                 yield Limit(checked, call.func.id, tuple(numbers))
         if ast.unparse(call.func) == "super().__init__":
             handed_on = {each.arg for each in call.keywords if getattr(each.value, "id", None) == each.arg}
-            for base in self.bases()[:1]:
-                above = base.declaration()
-                yield from (limit for limit in (above.limits if above else ()) if limit.argument in handed_on)
+            for above in filter(None, (base.declaration() for base in self.bases()[:1])):
+                pairs = zip(call.args, above.parameters, strict=False)
+                handed_on |= {name for each, name in pairs if getattr(each, "id", None) == name}
+                yield from (limit for limit in above.limits if limit.argument in handed_on)
 
 
 class _File:
-    """A module's source."""
+    """A module's source, and the package that its relative imports begin in."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, package: str):
         self._body = ast.parse(path.read_bytes()).body
+        self._package = package
 
     def definition(self, name: str) -> _Definition | None:
         """The class or function that goes by this name at the module's top, wherever it is imported from."""
@@ -171,17 +204,28 @@ class _File:
         file, node = self._bound(name)
         return file.evaluated(node.value) if isinstance(node, ast.Assign) else inspect.Parameter.empty
 
+    def number(self, expression: ast.expr) -> Any:
+        """A constant, written out or by the name that a module has given it; else None."""
+        if isinstance(expression, ast.Name):
+            file, node = self._bound(expression.id)
+            return file.number(node.value) if isinstance(node, ast.Assign) else None
+        return expression.value if isinstance(expression, ast.Constant) else None
+
     def _bound(self, name: str, steps: int = 0) -> tuple["_File", ast.stmt | None]:
         for node in reversed(self._body):
             is_definition = isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name
             if is_definition or (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == name):
                 return self, node
-            if isinstance(node, ast.ImportFrom) and not node.level and steps < _MOST_STEPS:
+            if isinstance(node, ast.ImportFrom) and steps < _MOST_STEPS:
                 for alias in node.names:
-                    file = _file_of(str(node.module)) if (alias.asname or alias.name) == name else None
+                    file = _file_of(self._imported(node)) if (alias.asname or alias.name) == name else None
                     if file is not None:
                         return file._bound(alias.name, steps + 1)
         return self, None
+
+    def _imported(self, node: ast.ImportFrom) -> str:
+        above = self._package.split(".")[: 1 - node.level or None] if node.level else []
+        return ".".join([*above, node.module or ""]).strip(".")
 
 
 class _Scope(dict):
@@ -206,9 +250,27 @@ def _file_of(module: str) -> _File | None:
         if spec is None or not spec.submodule_search_locations:
             return None
         place = Path(spec.submodule_search_locations[0], *names)
-        return _File(place / "__init__.py" if place.is_dir() else place.with_name(f"{place.name}.py"))
+        if place.is_dir():
+            return _File(place / "__init__.py", module)
+        return _File(place.with_name(f"{place.name}.py"), module.rpartition(".")[0])
     except (ImportError, OSError, SyntaxError, ValueError):
         return None
+
+
+def _refusal(statement: ast.stmt, arguments: Any) -> Refusal | None:
+    """What a statement refuses of one of the arguments, if it is such a check and nothing more."""
+    if not isinstance(statement, ast.If) or statement.orelse or not isinstance(statement.body[0], ast.Raise):
+        return None
+    raised = statement.body[0].exc
+    if not isinstance(raised, ast.Call) or ast.unparse(raised.func) != "ValueError" or len(raised.args) != 1:
+        return None
+    comparison, text = statement.test, raised.args[0]
+    is_plain = all(isinstance(each, _COMPARISON) for each in ast.walk(comparison))
+    names = {each.id for part in (comparison, text) for each in ast.walk(part) if isinstance(each, ast.Name)}
+    if not is_plain or not all(isinstance(each, _TEXT) for each in ast.walk(text)) or len(names) != 1:
+        return None
+    (argument,) = names
+    return Refusal(argument, comparison, text) if argument in arguments else None
 
 
 def _method(node: ast.ClassDef, name: str) -> ast.FunctionDef | None:

@@ -10,6 +10,8 @@ from vae_lightning.building.declared import declared
 from vae_lightning.building.table import MOVED
 from vae_lightning.errors import UserError
 
+_PLANE = "Manifold"
+
 
 def check_early(node: Any, key: str = "") -> None:
     """Walk a plain config that its user has typed, and hold each `_target_` node against what its class declares.
@@ -29,6 +31,23 @@ def check_early(node: Any, key: str = "") -> None:
     _check_target(node, key)
     for name, value in node.items():
         check_early(value, below(key, str(name)))
+
+
+def check_plane(node: dict[str, Any], mode: str, model: Any) -> None:
+    """Refuse the picture of a latent plane of a run whose record tells another number of latent dimensions.
+
+    Args:
+        node: the mode's part of the config.
+        mode: its name.
+        model: the model's part of the run's config.
+
+    Raises:
+        UserError: it has not two; what it has else, the model itself is asked.
+    """
+    latent_dim = model.get("latent_dim") if isinstance(model, dict) else None
+    is_plane = str(node.get("_target_")).rpartition(".")[2] == _PLANE
+    if is_plane and type(latent_dim) is int and latent_dim != 2:
+        raise UserError(f"mode={mode} is for two latent dimensions, and this run has {latent_dim}")
 
 
 def _check_target(node: dict[str, Any], key: str) -> None:

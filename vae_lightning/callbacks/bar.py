@@ -19,6 +19,7 @@ _TIMES_A_SECOND = 4
 _ROOM = 3  # columns left free for the `^C` that a terminal shows, which would begin a line that is never cleared
 _SHORTEST, _LONGEST = 6, 40  # columns of the bar itself
 _GAP = 2
+AND_PICTURES = " + pictures"  # after the last epoch, of which nobody knows how long they take
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Shown:
         since: when that began, as `time.monotonic` tells.
         figures: by name, with what they are shown as: loss 101.2, 18,200 img/s.
         epoch_ends, run_ends: when, as far as is known.
+        and_pictures: whether the run goes on after that, for pictures.
     """
 
     task: str = "starting"
@@ -42,6 +44,7 @@ class Shown:
     figures: dict[str, str] = field(default_factory=dict)
     epoch_ends: float | None = None
     run_ends: float | None = None
+    and_pictures: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         room = max(options.max_width - _ROOM, 1)
@@ -64,26 +67,31 @@ class Shown:
     def _fitting(self, room: int) -> list[tuple[str, str]]:
         """Texts in the order that they stand in, with their styles: as many of the most important ones as fit."""
         now = time.monotonic()
+        left = self._left(now, AND_PICTURES)
         doing = f"{one_line(self.doing)} {clock(now - self.since)}" if self.doing else ""
         texts = {
             "doing": (doing, "yellow"),
             "loss": (self.figures.get("loss", ""), ""),
             "elbo": (self.figures.get("elbo", ""), ""),
             "img/s": (self.figures.get("img/s", ""), "cyan"),
-            "left": (self._left(now), "green"),
+            "left": (left, "green"),
         }
         fitting = set()
         for name in ("doing", "img/s", "left", "loss", "elbo"):
+            if name == "left" and len(left) + _GAP > room:
+                texts[name] = (self._left(now, "+"), "green")
             length = len(texts[name][0]) + _GAP
             if length > _GAP and length <= room:
                 room -= length
                 fitting.add(name)
         return [text for name, text in texts.items() if name in fitting]
 
-    def _left(self, now: float) -> str:
-        """The time left of the epoch, and of the run behind it."""
+    def _left(self, now: float, and_more: str) -> str:
+        """The time left of the epoch, and of the run behind it; what stands there for pictures."""
         epoch = "" if self.epoch_ends is None else f"{clock(self.epoch_ends - now)}"
-        run = "" if self.run_ends is None else f"run {clock(self.run_ends - now)}"
+        run = (
+            "" if self.run_ends is None else f"run {clock(self.run_ends - now)}{and_more if self.and_pictures else ''}"
+        )
         return f"left: {', '.join(filter(None, [epoch and f'epoch {epoch}', run]))}" if epoch or run else ""
 
 

@@ -1,5 +1,6 @@
 """When something is shown while training, and how the training is left as it was."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ class PeriodicCallback(Callback, ABC):
         if every_n_epochs is not None:
             require_at_least("every_n_epochs", every_n_epochs, 1)
         self.every_n_epochs = every_n_epochs
+        self.took: float | None = None  # seconds, the last time
         self._missed_epoch: int | None = None
         self._has_started = False
 
@@ -70,8 +72,10 @@ class PeriodicCallback(Callback, ABC):
     def _act(self, trainer: Trainer, pl_module: LightningModule, epoch: int, is_last: bool) -> None:
         # The epochs' own lines tell that a run is under way; after the last one nothing else does.
         shown = showing(getattr(trainer.datamodule, "shown_channels", None))
+        began = time.monotonic()
         with told_on_bar(trainer, self.doing, tell=is_last), undisturbed(trainer, pl_module), shown:
             self.act(trainer, pl_module, epoch)
+        self.took = time.monotonic() - began
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         forget(trainer)

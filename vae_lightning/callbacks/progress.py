@@ -11,9 +11,9 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 
-from vae_lightning.callbacks.bar import Bar, Shown, clock
+from vae_lightning.callbacks.bar import AND_PICTURES, Bar, Shown, clock
 from vae_lightning.callbacks.throughput import Throughput
-from vae_lightning.callbacks.time_left import TimeLeft
+from vae_lightning.callbacks.time_left import TimeLeft, after_last_epoch
 from vae_lightning.errors import require_at_least
 from vae_lightning.loggers.figures import LOSS_OF_EPOCH
 from vae_lightning.machine.terminal import can_be_drawn_on
@@ -35,6 +35,9 @@ class ProgressBar(LightningProgressBar):
     takes more than two seconds:
 
         epoch 3/20  train loss 101.2  val elbo -99.8  18200 images/s  4.1 s
+
+    The time left of the run counts the pictures after its last epoch once they have been drawn; before, it is
+    `run 1:12 + pictures`, or `run 1:12+` where a line has no room.
 
     The training loss is the mean over the epoch's images, and so is their number a second.
 
@@ -122,8 +125,11 @@ class ProgressBar(LightningProgressBar):
             return
         self._told_at = now
         total, epochs_left = self.total_train_batches, _epochs_left(trainer)
-        ends = zip(("epoch", "run"), self._time_left.ends(total, epochs_left), strict=True)
-        left = [f"{name} {clock(end - now)}" for name, end in ends if end is not None]
+        epoch_ends, run_ends = self._time_left.ends(total, epochs_left)
+        left = [] if epoch_ends is None else [f"epoch {clock(epoch_ends - now)}"]
+        if run_ends is not None:
+            seconds, and_more = _pictures_after(trainer)
+            left.append(f"run {clock(run_ends + seconds - now)}{AND_PICTURES if and_more else ''}")
         log.info("%s  %d%%  left: %s", _epoch(trainer), 100 * self._num_batches // max(total, 1), ", ".join(left))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -139,7 +145,9 @@ class ProgressBar(LightningProgressBar):
     def _show_training(self, trainer: Trainer) -> None:
         shown, total = self._shown, self.total_train_batches
         shown.task, shown.done, shown.total = _epoch(trainer), self._num_batches, total
-        shown.epoch_ends, shown.run_ends = self._time_left.ends(total, _epochs_left(trainer))
+        shown.epoch_ends, run_ends = self._time_left.ends(total, _epochs_left(trainer))
+        seconds, shown.and_pictures = _pictures_after(trainer)
+        shown.run_ends = None if run_ends is None else run_ends + seconds
 
     def _read(self, trainer: Trainer) -> None:
         metrics = trainer.callback_metrics
@@ -237,6 +245,11 @@ def _epochs_left(trainer: Trainer) -> int | None:
     """After this one; None where there is no end."""
     epochs = trainer.max_epochs or -1
     return epochs - trainer.current_epoch - 1 if epochs > 0 else None
+
+
+def _pictures_after(trainer: Trainer) -> tuple[float, bool]:
+    """`after_last_epoch`, where there is to be one."""
+    return after_last_epoch(trainer.callbacks, trainer.max_epochs) if (trainer.max_epochs or -1) > 0 else (0.0, False)
 
 
 def _short(value: Any) -> str:

@@ -1,12 +1,40 @@
 """How long an epoch, and the run, will still take."""
 
 import time
+from collections.abc import Iterable
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Periodic(Protocol):
+    """What acts after some epochs and after the last one; `took` is how many seconds the last time, None before it."""
+
+    took: float | None
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether it acts after this epoch, counted from 1, be it the last or not."""
+        ...
+
+
+def after_last_epoch(callbacks: Iterable[Any], last: int) -> tuple[float, bool]:
+    """How many seconds the pictures take that come after the last epoch alone, as far as that is known.
+
+    Args:
+        callbacks: of the run.
+        last: the number of its last epoch; what is due there anyway takes its part of the epochs' time.
+
+    Returns:
+        those of the ones that have been drawn, and whether there are others, of which nothing is known yet.
+    """
+    drawing = [each for each in callbacks if isinstance(each, Periodic)]
+    seconds = sum(each.took or 0.0 for each in drawing if not each.is_due(last))
+    return seconds, any(each.took is None for each in drawing)
 
 
 class TimeLeft:
     """Estimates from the batches of this epoch and from the epochs before it, by the clock alone.
 
-    What comes after the last epoch is not in it, nor that early stopping may end a run before.
+    What comes after the last epoch is not in it (`after_last_epoch`), nor that early stopping may end a run before.
     """
 
     def __init__(self) -> None:

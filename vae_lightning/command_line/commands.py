@@ -28,7 +28,9 @@ from vae_lightning.errors import UserError
 from vae_lightning.launch.output import configure_logging
 from vae_lightning.machine.environment import environment
 from vae_lightning.machine.interruption import Interrupted, interruptible, number_of
+from vae_lightning.machine.terminal import outlasting_readers
 from vae_lightning.runs.opening import LATEST, named_run, open_run
+from vae_lightning.runs.records import RunDir
 from vae_lightning.sweeps.preparing import PrepareSweep, RefusedSweep, forget_sweep, go_on
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -40,6 +42,7 @@ def run_command(
     *,
     check: Callable[[bool], None] = lambda is_sweep: None,
     after_sweep: Callable[[Path], None] = lambda sweep: None,
+    is_for_reading: bool = False,
 ) -> None:
     """Compose `conf/<config_name>.yaml` with the command line and run the task on it, once or once a job of a sweep.
 
@@ -48,17 +51,19 @@ def run_command(
         task: what it returns is what a sweeper is told of the job.
         check: called first, with whether a sweep is asked for.
         after_sweep: called with the sweep's directory once all jobs have ended, whether well or not.
+        is_for_reading: end the command when what it prints is read no further; else it goes on to its end.
     """
     register()
     OmegaConf.register_new_resolver("option_groups", lambda: option_groups(config_name), replace=True)
     wanted = os.environ.get(_FULL_ERROR)
     failures: list[UserError] = []
     PrepareSweep.directories.clear()
+    while_read = quiet_when_unread if is_for_reading else outlasting_readers
 
     def guarded(config: DictConfig) -> Any:
         configure_logging()  # a launcher may have brought the task to another process
         try:
-            with environment(HYDRA_FULL_ERROR=wanted), quiet_when_unread():  # Hydra would tell of it over several lines
+            with environment(HYDRA_FULL_ERROR=wanted), while_read():  # Hydra would tell of it over several lines
                 return task(config)
         except UserError as error:
             if is_sweep():  # Hydra goes on with the next job and raises it at the end
@@ -66,7 +71,7 @@ def run_command(
             failures.append(error)
             return None
 
-    with reporting_errors(), interruptible(_let_jobs_save):
+    with while_read(), reporting_errors(), interruptible(_let_jobs_save):
         sys.argv[1:] = map(typed_with_home, sys.argv[1:])
         wants_sweep = not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(sys.argv)
         if "--version" in sys.argv[1:]:
@@ -188,3 +193,9 @@ def take_opening(settings: dict[str, Any]) -> dict[str, Any]:
     if checkpoint is not None and opening["ckpt"] not in ("best", checkpoint):
         raise UserError(f"checkpoint={checkpoint} and ckpt={opening['ckpt']}: are two names of one key; give one")
     return opening if checkpoint is None else opening | {"ckpt": checkpoint}
+
+
+def recorded_config(opening: dict[str, Any]) -> dict[str, Any]:
+    """The config of the run that `take_opening` has looked at; empty for `latest`, which is looked for later."""
+    run = opening["run"]
+    return {} if not isinstance(run, str) or run == LATEST else RunDir(Path(named_run(run, "run")[0])).config()

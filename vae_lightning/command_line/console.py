@@ -12,7 +12,7 @@ from pathlib import Path
 from vae_lightning.errors import UserError, one_line
 from vae_lightning.launch.output import configure_logging
 from vae_lightning.machine.interruption import exit_code
-from vae_lightning.machine.terminal import start_of_line, wrapped
+from vae_lightning.machine.terminal import print_no_more, start_of_line, wrapped
 from vae_lightning.machine.world import given_world
 from vae_lightning.runs.records import PROFILE, RunDir, typed
 
@@ -56,21 +56,16 @@ def quiet_when_unread() -> Iterator[None]:
     except BrokenPipeError:
         if not _is_unread():
             raise
-        _print_no_more()
+        print_no_more(sys.stdout)
         sys.exit(_UNREAD)
     except BaseException as end:
         try:
             sys.stdout.flush()
         except BrokenPipeError:
-            _print_no_more()
+            print_no_more(sys.stdout)
             if isinstance(end, SystemExit) and not end.code:  # as Hydra's --help ends
                 sys.exit(_UNREAD)
         raise
-
-
-def _print_no_more() -> None:
-    """Else Python would try to write the rest at its end, and tell of it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_unread() -> bool:

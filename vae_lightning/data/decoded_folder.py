@@ -20,7 +20,7 @@ from vae_lightning.data.decode import ALL_EXTENSIONS, EXTENSIONS, MAX_PIXELS
 from vae_lightning.data.decoded_arrays import write_arrays
 from vae_lightning.data.decoded_blocks import DecodedBlock, PixelFile
 from vae_lightning.data.fitting import Fit, ImageSize, frame_of
-from vae_lightning.data.picture_files import PictureFile, check_folder, find_pictures, told_others
+from vae_lightning.data.picture_files import ARRAY_EXTENSIONS, PictureFile, check_folder, find_pictures, told_others
 from vae_lightning.data.pixel_cache import (
     PIXELS,
     READABLE,
@@ -222,6 +222,8 @@ class FolderDecoder:
         told = one_line(told_others(others)) if others else ""
         if not files:
             besides = f"; {told}" if told else ""
+            if not others.keys().isdisjoint(ARRAY_EXTENSIONS):
+                besides += "; a file of arrays is a dataset by itself: data.root=<that file>"
             raise UserError(f"{self.source}: no images found; accepted are {', '.join(extensions)}{besides}")
         if told:
             logger.info("%s: %s", self.source, told)

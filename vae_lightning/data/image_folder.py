@@ -19,21 +19,14 @@ from vae_lightning.data.array_files import MOST_CHANNELS, is_one_picture
 from vae_lightning.data.array_splits import dealt_arrays, labels_of_arrays
 from vae_lightning.data.arrays import Arrays, array_member, open_arrays
 from vae_lightning.data.cache import cache_folder
-from vae_lightning.data.decode import (
-    ALL_EXTENSIONS,
-    EXTENSIONS,
-    MAX_PIXELS,
-    array_image,
-    decode_image,
-    stated_size,
-)
+from vae_lightning.data.decode import ALL_EXTENSIONS, EXTENSIONS, MAX_PIXELS, array_image, decode_image, stated_size
 from vae_lightning.data.decoded_folder import DecodedFolder, FolderDecoder
 from vae_lightning.data.fitting import Fit, ImageSize
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.labelling import NONE, Labelled, Labelling
 from vae_lightning.data.loader import ImageSet
 from vae_lightning.data.pages import Pages
-from vae_lightning.data.picture_files import ARRAY_EXTENSIONS
+from vae_lightning.data.picture_files import ARRAY_EXTENSIONS, NO_ROOT
 from vae_lightning.data.range_finding import tell_of_few_levels
 from vae_lightning.data.splitting import SPLITS, Splitting
 from vae_lightning.data.values import Layout, Reading, Scale, as_levels, given_scale
@@ -294,7 +287,7 @@ class ImageFolder(ImageDataModule):
 
     def _check_options(self) -> None:
         if self.root is None and self.archive is None:
-            raise ValueError(f"root must be a folder of images ({', '.join(EXTENSIONS)}); or give archive")
+            raise ValueError(NO_ROOT)
         if self.archive is not None and not self.archive.lower().endswith(ARCHIVE_EXTENSIONS):
             raise ValueError(f"archive must end in {', '.join(ARCHIVE_EXTENSIONS)}, got {self.archive}")
         if not 0 <= self.max_bad_fraction <= 1:

@@ -2,11 +2,12 @@
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vae_lightning.data.decode import EXTENSIONS
 from vae_lightning.errors import UserError
@@ -14,7 +15,8 @@ from vae_lightning.errors import UserError
 logger = logging.getLogger(__name__)
 
 ARRAY_EXTENSIONS = (".npy", ".npz", ".h5", ".hdf5")
-
+NO_ROOT = f"root must be a folder of images ({', '.join(EXTENSIONS)}, ...), or a file of arrays; or give archive"
+_MEMBER = re.compile(r"\[\d{1,12}\]$")  # of a file of arrays
 _MOST_TOLD = 3  # entries that a message names
 _MOST_KINDS = 6  # of other files, that a message names
 _LONGEST_SUFFIX = 12
@@ -50,6 +52,20 @@ def check_folder(root: Path, source: str, cache_dir: Path) -> None:
         is_kept = next(cache_dir.glob("images-*"), None) is not None
         kept = f"; what was decoded into {cache_dir} before is not used without it" if is_kept else ""
         raise UserError(f"{source}: there is no folder {root.absolute()}{kept}")
+
+
+def check_given(images: Any) -> None:
+    """Refuse pictures that a user has named, one or a list of them, and that are not there.
+
+    Raises:
+        UserError: there is no such file or folder, nor a file of arrays that one is the member of.
+    """
+    for name in images if isinstance(images, list) else [images]:
+        if not isinstance(name, str):
+            continue
+        paths = Path(name).expanduser(), Path(_MEMBER.sub("", name)).expanduser()
+        if not any(map(os.path.lexists, paths)):
+            raise UserError(f"images: {paths[0]}: no such file")
 
 
 def find_pictures(

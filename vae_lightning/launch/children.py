@@ -20,6 +20,7 @@ from vae_lightning.machine.environment import environment
 from vae_lightning.machine.hardware import num_cpus
 from vae_lightning.machine.interruption import Interrupted, exit_code, interruptible, undivided
 from vae_lightning.machine.process import run_as_program
+from vae_lightning.machine.terminal import outlasting_readers
 from vae_lightning.machine.world import given_world
 from vae_lightning.runs.records import GONE, RunDir
 from vae_lightning.runs.status import record_status
@@ -169,7 +170,7 @@ def main() -> None:
     end_with_parent(arguments.parent)
     try:
         trusted = None if arguments.typed else arguments.trusted
-        with interruptible(), _held(run_dir, arguments.parent):
+        with outlasting_readers(), interruptible(), _held(run_dir, arguments.parent):
             _train(run_dir, arguments.label, arguments.resume, trusted)
     except KeyboardInterrupt as interrupt:
         sys.exit(exit_code(interrupt))

@@ -4,6 +4,7 @@ import io
 import logging
 import sys
 import warnings
+from contextlib import suppress
 from typing import TextIO
 
 from vae_lightning.disk.unwritten import spared
@@ -25,7 +26,8 @@ class _Terminal(logging.Handler):
     """Writes to stdout, above a progress bar where there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with spared("the terminal"):  # or the file on a full disk that it is sent to
+        # Or the file on a full disk that it is sent to; and a pipe may be read no further.
+        with suppress(BrokenPipeError), spared("the terminal"):
             write_line(plain_lines(self.format(record)))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vae_lightning.building.early import check_early
 from vae_lightning.building.trust import Trust
 from vae_lightning.launch.children import train_in_children
+from vae_lightning.machine.gpus import check_gpu
 from vae_lightning.machine.interruption import undivided
 from vae_lightning.machine.world import World, given_world, joined_world
 from vae_lightning.runs.directories import check_new_place, reserved
@@ -34,6 +35,7 @@ def refuse_early(config: dict[str, Any]) -> None:
     check_early(config | {"trainer": trainer, "model": model})
     check_settings(config)
     check_root(config["data"])
+    check_gpu(config["trainer"]["accelerator"])
 
 
 def start(config: dict[str, Any], overrides: list[str], path: Path) -> RunDir | None:

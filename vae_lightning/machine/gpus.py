@@ -1,13 +1,49 @@
 """GPUs for jobs that train at once on one machine: each job gets its own."""
 
+import ctypes
 import os
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from vae_lightning.disk.locks import HeldError, hold
+from vae_lightning.errors import UserError
 from vae_lightning.machine.hardware import native_accelerator
+
+
+def no_gpu(accelerator: str, built: str = "") -> UserError:
+    """The refusal of an accelerator that is not there; `built` says why, as far as it is PyTorch's own affair."""
+    return UserError(
+        f"trainer.accelerator={accelerator}: PyTorch finds no GPU here{built}; trainer=auto takes what there is, "
+        "trainer=cpu the CPU"
+    )
+
+
+def check_gpu(accelerator: Any) -> None:
+    """Refuse a GPU where plainly there is none; where there may be one, PyTorch is asked later, which takes seconds.
+
+    Raises:
+        UserError: this is a Linux without a device, a driver or a tool of NVIDIA's or AMD's.
+    """
+    if accelerator in ("gpu", "cuda") and sys.platform == "linux" and not _may_have_gpu():
+        raise no_gpu(accelerator)
+
+
+def _may_have_gpu() -> bool:
+    devices = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")  # of cards, of boards, of Windows' Linux, of AMD
+    if any(next(Path("/dev").glob(name), None) for name in devices):
+        return True
+    if shutil.which("nvidia-smi"):
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def visible_gpus() -> list[str]:

@@ -4,7 +4,8 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -42,6 +43,57 @@ def wrapped(text: str, indent: str = "", continued: str = "") -> str:
     width = shutil.get_terminal_size().columns - len(continued)
     wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False, subsequent_indent=indent)
     return "\n".join(f"{continued}\n".join(wrapper.wrap(line)) for line in text.split("\n"))
+
+
+class _Outlasting:
+    """A stream whose reader may go: what is written from then on goes nowhere, and ends nothing."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(text)
+        except BrokenPipeError:
+            print_no_more(self._stream)
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            print_no_more(self._stream)
+
+
+@contextmanager
+def outlasting_readers() -> Iterator[None]:
+    """Let the block go on, quietly, when nobody reads its output any more, as behind `| head`.
+
+    For what leaves something on the disk: a training is not to end because its lines are not read.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (stream and _Outlasting(stream) for stream in before)  # type: ignore[assignment]
+    try:
+        yield
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def print_no_more(stream: Any) -> None:
+    """Have what is written to a stream go nowhere; else Python would try to write the rest at its end, and tell so."""
+    with suppress(OSError, ValueError):  # a stream of another kind, which has no number
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def write_line(text: str) -> None:

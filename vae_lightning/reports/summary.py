@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import textwrap
 from pathlib import Path
 
 from vae_lightning.reports.comparison import Comparison, Ranking, setting_of
@@ -22,11 +23,9 @@ METRICS = (
     "seconds",
     "train/images_per_s",
 )
-_WIDTH = 140
-_SETTING_WIDTH = 18
-_NAME_WIDTH = 28
+_WIDTH = 120
+_WIDTHS = ((28, 18, 18), (16, 10, 12))  # of a run's name, its tags and a setting: the second where lines are full
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and their wide forms
-_REASON_WIDTH = 14  # at least; what the other columns leave of the line, where that is more
 
 
 def summary_csv(comparison: Comparison, directory: Path) -> str:
@@ -56,7 +55,10 @@ def relative(path: Path, directory: Path) -> str:
 
 
 def terminal_table(records: list[RunRecord]) -> str:
-    """The runs as plain text, best first, a table for each set that may be compared; lines of up to 140 columns."""
+    """The runs as plain text, best first, a table for each set that may be compared; lines of up to 120 columns.
+
+    Why a run has failed stands beside that it has, or below the table where the line has no room for it.
+    """
     comparison = Comparison(records)
     tables = [_table(comparison, ranking) for ranking in comparison.rankings]
     if len(tables) > 1:
@@ -65,27 +67,42 @@ def terminal_table(records: list[RunRecord]) -> str:
 
 
 def _table(comparison: Comparison, ranking: Ranking) -> str:
-    keys = comparison.varied
-    bare = _drawn(comparison, ranking, keys, 0)
-    needed = _REASON_WIDTH if any(record.reason for record in ranking.records) else 0
-    while keys and _width(bare) + needed > _WIDTH:
-        keys = keys[:-1]
-        bare = _drawn(comparison, ranking, keys, 0)
+    records, keys = ranking.records, comparison.varied
+    widths, *narrower = _WIDTHS
+    while _width(table := _drawn(comparison, ranking, keys, widths)) > _WIDTH and (narrower or keys):
+        widths, keys = (narrower.pop(), keys) if narrower else (widths, keys[:-1])
+    reasons = [record for record in records if record.reason]
+    beside = _drawn(comparison, ranking, keys, widths, with_reasons=True)
     notes = [f"nats per image; {ranking.kind or 'no test figures'}; best validation ELBO first"]
+    if reasons and _width(beside) <= _WIDTH:
+        table, reasons = beside, []
+    for record in reasons:
+        told = f"{shortened(record.name, widths[0])}: {_status(record, with_reason=True)}"
+        notes.append(shortened(told, _WIDTH))
     if len(keys) < len(comparison.varied):
-        notes.append(shortened(f"also varied: {', '.join(comparison.varied[len(keys) :])}; see summary.csv", _WIDTH))
-    return "\n".join([_drawn(comparison, ranking, keys, _WIDTH - _width(bare)), *notes])
+        others = shortened(", ".join(comparison.varied[len(keys) :]), 5 * _WIDTH)
+        notes += textwrap.wrap(f"also varied: {others}; see summary.csv", _WIDTH, break_on_hyphens=False)
+    return "\n".join([table, *notes])
 
 
-def _drawn(comparison: Comparison, ranking: Ranking, keys: list[str], room: int) -> str:
+def _drawn(
+    comparison: Comparison, ranking: Ranking, keys: list[str], widths: tuple[int, ...], *, with_reasons: bool = False
+) -> str:
     from tabulate import tabulate
 
-    labels = [shortened(comparison.labels[key], _SETTING_WIDTH) for key in keys]
+    of_name, of_tags, of_setting = widths
+    labels = [shortened(comparison.labels[key], of_setting) for key in keys]
     tagged = ["tags"] if comparison.has_tags else []
     numbers = [*labels, "val ELBO", "test ELBO", "rate", "distortion", "images/s", "time"]
     headers = ["#", "run", *tagged, *numbers, "status"]
     align = ["right", "left", *["left"] * len(tagged), *["right"] * len(numbers), "left"]
-    rows = [_row(ranking, record, keys, room, bool(tagged)) for record in ranking.records]
+    rows = []
+    for record in ranking.records:
+        name, tags = shortened(record.name, of_name), shortened(", ".join(record.tags), of_tags)
+        settings = [shortened(setting_text(setting_of(record, key)), of_setting) for key in keys]
+        place = str(ranking.ranks.get(record.name) or "")
+        texts = [place, name, *([tags] if tagged else []), *settings]
+        rows.append([*texts, *_figures(record), _status(record, with_reason=with_reasons)])
     return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
 
 
@@ -93,28 +110,21 @@ def _width(table: str) -> int:
     return max(map(len, table.splitlines()))
 
 
-def _row(ranking: Ranking, record: RunRecord, keys: list[str], room: int, has_tags: bool) -> list[str]:
-    figures, place = record.metrics, ranking.ranks.get(record.name)
+def _figures(record: RunRecord) -> list[str]:
+    figures = record.metrics
     return [
-        str(place or ""),
-        shortened(record.name, _NAME_WIDTH),
-        *([shortened(", ".join(record.tags), _SETTING_WIDTH)] if has_tags else []),
-        *[shortened(setting_text(setting_of(record, key)), _SETTING_WIDTH) for key in keys],
         nats(record.val_elbo),
         with_stderr(figures.get("test/elbo"), figures.get("test/elbo_stderr"), "+-"),
         nats(figures.get("test/rate")),
         nats(figures.get("test/distortion")),
         whole(figures.get("train/images_per_s")),
         duration(figures.get("seconds")),
-        _status(record, room),
     ]
 
 
-def _status(record: RunRecord, room: int) -> str:
-    """The status and as much of the reason as there is room for, beside the longest status."""
+def _status(record: RunRecord, *, with_reason: bool) -> str:
     status = shortened(record.status, 11)
-    reason = shortened(record.reason, room - len(": ")) if record.reason and room > len(": ...") else ""
-    return f"{status}: {reason}" if reason else status
+    return f"{status}: {visible(record.reason)}" if with_reason and record.reason else status
 
 
 def _cell(value: Setting | None) -> Setting:

@@ -12,6 +12,7 @@ from vae_lightning.checkpoints.contents import CLASS_NAMES, EPOCH, class_names, 
 from vae_lightning.checkpoints.expectations import Expectation, mapping, optional, text, whole
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
+from vae_lightning.machine.gpus import no_gpu
 from vae_lightning.machine.hardware import native_accelerator
 from vae_lightning.machine.world import given_world
 from vae_lightning.models.latent_model import LatentModel
@@ -32,10 +33,7 @@ def check_hardware(config: dict[str, Any]) -> None:
     trainer = config["trainer"]
     if trainer["accelerator"] in ("gpu", "cuda") and native_accelerator("auto") == "cpu":
         built = "" if torch.version.cuda else f", and torch {torch.__version__} is built without CUDA"
-        raise UserError(
-            f"trainer.accelerator={trainer['accelerator']}: PyTorch finds no GPU here{built}; trainer=auto takes what "
-            "there is, trainer=cpu the CPU"
-        )
+        raise no_gpu(trainer["accelerator"], built)
     compilers = (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")
     if (
         trainer["compile"]

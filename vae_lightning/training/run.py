@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from torch import Tensor
 
 from vae_lightning.building.arguments import below
@@ -18,6 +19,7 @@ from vae_lightning.callbacks.averaging import averages
 from vae_lightning.callbacks.busy_cores import BusyCores
 from vae_lightning.callbacks.checkpoints import current_checkpoint
 from vae_lightning.callbacks.pictures import as_callbacks, prepare_pictures
+from vae_lightning.callbacks.progress import ProgressBar
 from vae_lightning.checkpoints.contents import trained
 from vae_lightning.checkpoints.expectations import Expectation
 from vae_lightning.checkpoints.writing import AtomicCheckpointIO
@@ -280,15 +282,24 @@ def _build_trainer(
         "trainer",
         trusted=trusted,
         default_root_dir=str(run_dir.path),
-        callbacks=[*callbacks, BusyCores(), checkpoints],
+        callbacks=[*callbacks, *_lines_at_least(callbacks), BusyCores(), checkpoints],
         plugins=[AtomicCheckpointIO(expected), world.cluster_environment()],
         logger=loggers or False,
-        enable_progress_bar=bool((config["callbacks"] or {}).get("progress")),
+        enable_progress_bar=True,
         **({} if chosen else {"profiler": Unprofiled()}),
     )
     if isinstance(trainer.profiler, StepProfiler):
         trainer.profiler.dirpath = run_dir.path
     return trainer
+
+
+def _lines_at_least(callbacks: list[Callback]) -> list[Callback]:
+    """What tells of each epoch where nothing else of the callbacks does."""
+    if any(isinstance(callback, LightningProgressBar) for callback in callbacks):
+        return []
+    lines = ProgressBar()
+    lines.disable()
+    return [lines]
 
 
 def _build_all(nodes: dict[str, Any] | None, key: str, trusted: Trust | None, **extra: Any) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from vae_lightning.data.cache import cache_folder
-from vae_lightning.data.picture_files import check_folder
+from vae_lightning.data.picture_files import NO_ROOT, check_folder
 from vae_lightning.errors import UserError
+
+_FOLDER = "ImageFolder"
 
 
 def check_settings(config: dict[str, Any]) -> None:
@@ -55,8 +57,11 @@ def check_root(data: dict[str, Any]) -> None:
         data: its config as plain data.
 
     Raises:
-        UserError: there is no such folder, or it is a file.
+        UserError: there is no such folder, or it is a file, or none is given.
     """
     root = data.get("root")
+    is_folder = str(data.get("_target_")).rpartition(".")[2] == _FOLDER
+    if is_folder and root is None and data.get("archive", "") is None:
+        raise UserError(f"data.{NO_ROOT}")
     if isinstance(root, str) and data.get("archive", "") is None:
         check_folder(Path(root).expanduser(), f"data.root={root}", cache_folder(data.get("cache_dir")))
