@@ -104,7 +104,7 @@ def violations(place: Place, events: Iterable[list[Any]], readable: Iterable[Pat
     Args:
         place: of the case.
         events: as `watch` recorded them.
-        readable: folders of which pictures and archives may be read, and those of a cache of decoded pictures.
+        readable: folders of which pictures and archives may be read, and what a cache of decoded pictures has of them.
     """
     judged = (_judged(place, event, tuple(readable)) for event in events)
     return list(dict.fromkeys(told for told in judged if told))
@@ -153,7 +153,11 @@ def _may_read(place: Place, path: str, readable: tuple[Path, ...]) -> bool:
 
 
 def _is_picture(path: str, readable: tuple[Path, ...]) -> bool:
-    is_picture = path.lower().endswith(_PICTURES) or os.path.basename(os.path.dirname(path)).startswith("images-")
+    folder, name = os.path.split(path)
+    is_cached = os.path.basename(folder).startswith("images-") or (
+        name.startswith("values-") and name.endswith(".json")
+    )
+    is_picture = path.lower().endswith(_PICTURES) or is_cached
     return (is_picture or os.path.isdir(path)) and _is_below(path, map(os.path.realpath, readable))
 
 

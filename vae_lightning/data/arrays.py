@@ -28,7 +28,7 @@ _MEMBER = re.compile(r"(.+\.(?:npy|npz|h5|hdf5))\[(\d{1,12})\]", re.IGNORECASE |
 
 
 @dataclass(frozen=True)
-class Part:
+class ArrayPart:
     """Images of one array.
 
     Attributes:
@@ -81,7 +81,7 @@ class Arrays:
         note: a line to tell, if there is any.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[ArrayPart, ...]
     class_names: tuple[str, ...] | None
     note: str = ""
 
@@ -212,7 +212,7 @@ def _chosen(file: ArrayContainer, channels: int, layout: Layout, max_pixels: int
         if own is not None and len(own) != len(images):
             raise ValueError(f"{label_key} are {len(own):,} labels, and {key} {len(images):,} images")
         axis = None if len(images.shape) == 3 else picture_axis(images.shape[1:], channels, layout)
-        parts.append(Part(file.path.name if isinstance(file, Npy) else key, split, images, axis, own))
+        parts.append(ArrayPart(file.path.name if isinstance(file, Npy) else key, split, images, axis, own))
         _check(parts[-1], key, channels, max_pixels)
     labelled = [part.name for part in parts if part.labels is not None]
     if labelled and len(labelled) < len(parts):
@@ -251,7 +251,7 @@ def _images(file: ArrayContainer, key: str, entries: Mapping[str, StoredArray], 
     return _Images(file, key, entries[key], source)
 
 
-def _check(part: Part, key: str, channels: int, max_pixels: int) -> None:
+def _check(part: ArrayPart, key: str, channels: int, max_pixels: int) -> None:
     height, width = part.size
     if part.channels > MOST_CHANNELS:
         raise ValueError(f"{key} has {part.channels} channels, of which at most {MOST_CHANNELS} are read")

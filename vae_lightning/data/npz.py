@@ -16,7 +16,7 @@ _MOST_SMALL = 1_000_000_000  # bytes of an array that is read as a whole
 _BLOCK_BYTES = 2**22  # of an array that is read in pieces
 
 
-class Header(NamedTuple):
+class MemberHeader(NamedTuple):
     """What an array says it is."""
 
     shape: tuple[int, ...]
@@ -76,7 +76,7 @@ class NpzFile:
         except Exception as error:  # Python's reader raises anything on a damaged archive
             raise _told(error) from error
 
-    def _header(self, name: str) -> Header:
+    def _header(self, name: str) -> MemberHeader:
         if name not in self.headers:
             raise ValueError(f"it has no array {name}; it has {', '.join(sorted(self.headers)[:10]) or 'none'}")
         header = self.headers[name]
@@ -88,7 +88,7 @@ class NpzFile:
         header = self._header(name)
         return math.prod(header.shape) * header.dtype.itemsize
 
-    def _headers(self) -> Iterator[tuple[str, Header]]:
+    def _headers(self) -> Iterator[tuple[str, MemberHeader]]:
         for info in self._archive.infolist():
             if info.filename.endswith(".npy"):
                 with open_zipped(self._archive, info) as member:
@@ -97,7 +97,7 @@ class NpzFile:
                     yield info.filename.removesuffix(".npy"), header
 
 
-def _read_header(member: Any) -> Header:
+def _read_header(member: Any) -> MemberHeader:
     version = np.lib.format.read_magic(member)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:
@@ -105,7 +105,7 @@ def _read_header(member: Any) -> Header:
     shape, is_transposed, dtype = read(member)
     if any(side < 0 for side in shape):
         raise ValueError("it has an array of a negative size")
-    return Header(shape, dtype, is_transposed)
+    return MemberHeader(shape, dtype, is_transposed)
 
 
 def _told(error: BaseException) -> BaseException:

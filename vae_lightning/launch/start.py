@@ -31,8 +31,10 @@ def refuse_early(config: dict[str, Any]) -> None:
         UserError: a value of the wrong type or out of its range, settings that can't work, a folder that is not there.
     """
     trainer = {name: value for name, value in config["trainer"].items() if value != "auto"}  # chosen when it is built
-    model = {name: value for name, value in config["model"].items() if (name, value) != ("num_classes", "auto")}
-    check_early(config | {"trainer": trainer, "model": model})
+    chosen = config | {"trainer": trainer}
+    if isinstance(config.get("model"), dict) and config["model"].get("num_classes") == "auto":
+        chosen["model"] = {name: value for name, value in config["model"].items() if name != "num_classes"}
+    check_early(chosen)
     check_settings(config)
     check_root(config["data"])
     check_gpu(config["trainer"]["accelerator"])

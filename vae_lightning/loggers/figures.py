@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from vae_lightning.machine.fetching import Fetched
+from vae_lightning.loggers.fetching import Fetched
 
 LOSS_OF_EPOCH = "train/loss_epoch"  # the mean over an epoch's images; train/loss is of one batch
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from vae_lightning.machine.fetching import Fetched
+from vae_lightning.loggers.fetching import Fetched
 from vae_lightning.training.stepping import Stepping
 
 _FEW = 4096  # numbers of a gradient that are looked at in each step at no cost that shows
