@@ -5,6 +5,7 @@ import os
 import stat
 import tarfile
 import zipfile
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,20 @@ def test_files_are_unpacked_once_and_again_when_the_archive_changes(tmp_path, ki
     pack(archive, {"c.png": b"third"})
     os.utime(archive, ns=(1, 1))
     assert content(unpack(archive)) == {"c.png": b"third"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_too_little_disk_space_is_told_before_unpacking(tmp_path, monkeypatch, kind):
+    archive = pack(tmp_path / f"faces.{kind}", {f"{number}.png": bytes(1_000_000) for number in range(3)})
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr("vae_lightning.data.archive.disk_usage", lambda _: usage(2_999_999))
+    with pytest.raises(UserError) as error:
+        unpack(archive)
+    told = f"data.cache_dir={tmp_path / 'cache'}: faces.{kind} unpacks to {3 if kind == 'zip' else 4} MB"
+    assert str(error.value) == f"{told} and 2 MB are free; choose another folder"
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == {".lock"}
+    monkeypatch.setattr("vae_lightning.data.archive.disk_usage", lambda _: usage(4_000_000))
+    assert len(content(unpack(archive))) == 3
 
 
 @pytest.mark.parametrize("kind", KINDS)

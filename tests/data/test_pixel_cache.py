@@ -131,7 +131,7 @@ def test_what_is_damaged_is_told_and_built_anew(pictures, cache_dir, cached, cap
         assert line.startswith(f"data.cache_dir={cache_dir}: {cached.name} is damaged (")
         assert line.endswith(") and built anew")
         assert "\n" not in line
-    assert {path.name for path in cache_dir.iterdir()} == {cached.name, ".lock"}
+    assert {path.name for path in cache_dir.iterdir()} == {cached.name, f"about-{cached.name}.json", ".lock"}
 
 
 def test_a_block_far_in_is_checked_too(pictures, cache_dir, monkeypatch, caplog):

@@ -74,13 +74,15 @@ def test_it_takes_the_words_of_a_training(vae_data):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "no command; choose preview"),
-        (["previews"], "previews: no such command; choose preview"),
+        ([], "no command; choose preview, info, clean"),
+        (["previews"], "previews: no such command; choose preview, info, clean"),
         (["preview", "data=digit"], "data=digit: no such "),
         (["preview", "data=digits", "data.fit=fill"], "data.fit='fill': expected crop, pad, stretch"),
         (["preview", "data=digits", "data.image_size=[0,4]"], "data.image_size must be a positive number of pixels"),
         (["preview", "data=folder", "data.root=nowhere"], "data.root=nowhere: there is no folder"),
         (["preview", "data=digits", "-m"], "-m: preview has no such option"),
+        (["info", "data=digits", "-m"], "-m: info has no such option"),
+        (["info", "data=digits", "out=seen.png"], "out: no such key"),
         (["preview", "data=digits", "out=seen.jpg"], "out=seen.jpg: a PNG is written; give a name that ends in .png"),
         (["preview", "data=digits", "out=no/seen.png"], "out=no/seen.png: there is no folder no"),
         (["preview", "data=digits", "num_images=0"], "num_images=0: choose 1 to 1000"),

@@ -1,5 +1,6 @@
 import json
 import re
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,19 @@ def test_files_that_share_no_scale_are_told(folder, tmp_path):
     ):
         folder().prepare_data()
     assert int(images(folder(value_range=[0, 39]))["39.npy"].min()) == 255
+
+
+def test_too_little_disk_space_is_told_before_the_files_are_looked_through(folder, tmp_path, monkeypatch):
+    fill(tmp_path / "files", ".png", lambda number: grey(number).astype(np.uint16) * 16)
+    images(folder(value_range=None))
+    usage = namedtuple("usage", "free")
+    with monkeypatch.context() as patched:
+        patched.setattr("vae_lightning.data.decoded_folder.disk_usage", lambda _: usage(10))
+        patched.setattr(survey, "found_in_file", lambda *_: pytest.fail("looked at"))
+        with pytest.raises(UserError, match=r"^data\.cache_dir=\S+: the decoded images need 1 MB and 0 MB are free"):
+            folder(image_size=9).prepare_data()
+    monkeypatch.setattr("vae_lightning.data.decoded_folder.disk_usage", lambda _: usage(40 * 8 * 8))
+    assert len(images(folder())) == 40
 
 
 # What an earlier version did

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
+from shutil import disk_usage
 
-from vae_lightning.data.archive_members import MOST_NAME, Member, TooMuchError, members_of
+from vae_lightning.data.archive_members import MOST_NAME, Member, TooMuchError, members_of, stated_bytes
 from vae_lightning.data.cache import build_once, cache_key
+from vae_lightning.data.provenance import note_use
 from vae_lightning.errors import UserError
 
 ARCHIVE_EXTENSIONS = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -52,16 +54,28 @@ class Unpacker:
         name = f"archive-{cache_key(str(self.archive.resolve()), status.st_size, status.st_mtime_ns)}"
         if self.kept is not None and (self.kept / name).is_dir():
             return self.kept / name
-        return build_once(self.cache_dir / name, self._unpack)
+        folder = build_once(self.cache_dir / name, self._unpack)
+        note_use(folder, str(self.archive.resolve()), "unpacked")
+        return folder
 
     def _unpack(self, folder: Path) -> None:
         places, bytes_left = _Places(folder, self.max_files), self.max_gigabytes * 10**9
         with self._reading():
+            self._check_space(folder)
             for member in members_of(self.archive, self.max_gigabytes, self.max_files):
                 self._check(member)
                 path = places.of(member)
                 if path is not None:
                     bytes_left -= self._write(member, path, bytes_left)
+
+    def _check_space(self, folder: Path) -> None:
+        needed = min(stated_bytes(self.archive, self.max_files), int(self.max_gigabytes * 10**9))
+        free = disk_usage(folder).free
+        if free < needed:
+            raise UserError(
+                f"data.cache_dir={self.cache_dir}: {self.archive.name} unpacks to {-(-needed // 10**6):,} MB and "
+                f"{free // 10**6:,} MB are free; choose another folder"
+            )
 
     def _check(self, member: Member) -> None:
         # A backslash separates and a colon names a drive on Windows only, but no picture needs them.

@@ -17,6 +17,7 @@ MOST_NAME = 1000  # characters of a member's name; those of pictures are far sho
 _CHUNK = 2**20  # bytes passed over at a time
 _MOST_HEADERS = 2**20  # bytes before a member of a .tar: its header, long name and other attributes
 _MEMBER_BYTES = 4096  # at most, of headers and of padding, for each member of a .tar
+_GZIP_END = 4  # bytes
 _ZIP_ENTRY = b"PK\1\2"
 _MOST_ENTRY = 512  # bytes of an entry in the directory of a .zip, on the average
 
@@ -50,6 +51,19 @@ def members_of(archive: Path, max_gigabytes: float, max_files: int) -> Iterator[
     if archive.suffix.lower() == ".zip":
         return _zip_members(archive, max_files)
     return _tar_members(archive, max_gigabytes, max_files)
+
+
+def stated_bytes(archive: Path, max_files: int) -> int:
+    """How much it unpacks to by what it says, or at least to; raises as `members_of`."""
+    size = archive.stat().st_size
+    if archive.suffix.lower() == ".zip":
+        with CountedEntries(archive, max_files) as opened, zipfile.ZipFile(opened) as file:
+            return sum(info.file_size for info in file.infolist())
+    with archive.open("rb") as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+        file.seek(-min(size, _GZIP_END), io.SEEK_END)
+        end = int.from_bytes(file.read(), "little")  # the size below 4 GB, of gzip
+    return max(size, end) if is_packed else size
 
 
 # zip

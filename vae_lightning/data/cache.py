@@ -16,7 +16,12 @@ from vae_lightning.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-_TEMPORARY = ".building-"
+BUILDING = ".building-"  # what the name of a folder that is being made begins with
+LOCK = ".lock"
+
+
+class StoppedError(UserError):
+    """A build can't go on, through no fault of what it has made: that is kept for the next builder."""
 
 
 def cache_folder(cache_dir: str | None) -> Path:
@@ -29,26 +34,48 @@ def cache_folder(cache_dir: str | None) -> Path:
 
 def cache_key(*parts: object) -> str:
     """A short name for what the parts determine."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+    digest = hashlib.sha256()
+    for piece in _representation(parts):
+        digest.update(piece.encode())
+    return digest.hexdigest()[:20]
 
 
-def build_once(target: Path, build: Callable[[Path], None]) -> Path:
+def _representation(parts: tuple[object, ...]) -> Iterator[str]:
+    """`repr(parts)` in pieces: of a list of a million files in one it would take hundreds of megabytes."""
+    yield "("
+    for number, part in enumerate(parts):
+        yield ", " if number else ""
+        if type(part) is list:
+            yield "["
+            for position, each in enumerate(part):
+                yield f", {each!r}" if position else repr(each)
+            yield "]"
+        else:
+            yield repr(part)
+    yield ",)" if len(parts) == 1 else ")"
+
+
+def build_once(target: Path, build: Callable[[Path], None], *, resumes: bool = False) -> Path:
     """`target`, unless it exists made by `build(empty folder)` and a rename, by one process at a time.
 
-    A build that fails or is killed leaves no target. Raises UserError naming data.cache_dir if it cannot be
-    written.
+    A build that fails or is killed leaves no target. One that `resumes` and was killed, or interrupted, is given the
+    folder as it was left, and may trust nothing in it. Raises UserError naming data.cache_dir if it cannot be written.
     """
-    return target if target.exists() else build_unless(Path.exists, target, build)
+    return target if target.exists() else build_unless(Path.exists, target, build, resumes=resumes)
 
 
-def build_unless(is_good: Callable[[Path], bool], target: Path, build: Callable[[Path], None]) -> Path:
+def build_unless(
+    is_good: Callable[[Path], bool], target: Path, build: Callable[[Path], None], *, resumes: bool = False
+) -> Path:
     """As `build_once`, in place of what is there and not good; who has opened that keeps what he sees."""
+    unfinished = target.parent / f"{BUILDING}{target.name}" if resumes else None
     try:
         with locked(target.parent):
-            for stale in target.parent.glob(f"{_TEMPORARY}*"):  # of builders that were killed
-                shutil.rmtree(stale, ignore_errors=True)
-            if not is_good(target):  # another process may have been faster
-                _build(target, build)
+            if is_good(target):  # another process may have been faster
+                _clear(target.parent)
+            else:
+                _clear(target.parent, but=unfinished)  # of builders that were killed
+                _build(target, build, unfinished)
     except OSError as error:
         raise UserError(f"data.cache_dir={target.parent}: cannot be written ({error})") from error
     return target
@@ -60,7 +87,7 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass  # in a folder that cannot be written this fails, where the lock would wait forever
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=1)
     except Timeout:
@@ -72,18 +99,32 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _build(target: Path, build: Callable[[Path], None]) -> None:
-    temporary = _beside(target)
-    temporary.mkdir()
+def _build(target: Path, build: Callable[[Path], None], unfinished: Path | None) -> None:
+    temporary = unfinished or _beside(target)
+    temporary.mkdir(exist_ok=unfinished is not None)
+    kept = unfinished
     try:
         build(temporary)
         if os.path.lexists(target):
             target.rename(_beside(target))  # cleared away below, or by the next builder
         temporary.rename(target)
+    except StoppedError:
+        raise
+    except Exception:  # not what interrupts
+        kept = None
+        raise
     finally:
-        for stale in target.parent.glob(f"{_TEMPORARY}*"):
+        _clear(target.parent, but=kept)
+
+
+def _clear(folder: Path, but: Path | None = None) -> None:
+    """Remove what builders have left, but for one real folder."""
+    for stale in folder.glob(f"{BUILDING}*"):
+        if stale.is_symlink() or not stale.is_dir():
+            stale.unlink(missing_ok=True)
+        elif stale != but:
             shutil.rmtree(stale, ignore_errors=True)
 
 
 def _beside(target: Path) -> Path:
-    return target.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    return target.parent / f"{BUILDING}{secrets.token_hex(8)}"

@@ -1,6 +1,7 @@
 """Many picture files decoded on all cores, into one file of pixels."""
 
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,11 +32,13 @@ class DecodedBlock:
         numbers: theirs, among all.
         reasons: why a picture could not be read, by its number.
         write_error: why the pixels could not be written.
+        checksum: the CRC-32 of the pixels.
     """
 
     numbers: range
     reasons: dict[int, str] = field(default_factory=dict)
     write_error: OSError | None = None
+    checksum: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,20 +65,25 @@ class PixelFile:
     tiling: Tiling | None = None
     reading: Reading | None = None
 
-    def decode(self, pictures: Sequence[Path]) -> Iterator[DecodedBlock]:
-        """Fill in all pictures, a block at a time in their order; black where one cannot be read.
+    def decode(self, pictures: Sequence[Path], wanted: Sequence[range] | None = None) -> Iterator[DecodedBlock]:
+        """Fill in the pictures, a block at a time in their order; black where one cannot be read.
+
+        Args:
+            pictures: all of them.
+            wanted: the numbers of those that are not there yet; None is all.
 
         A process a core decodes and writes: threads would wait for each other, for much of Pillow's work is Python.
         Together they take about a gigabyte for large pictures, which wait for each other where there are many.
         """
-        num_workers = num_cpus() if len(pictures) >= _FEWEST_FOR_WORKERS else 0
-        most = len(pictures) // (_BLOCKS_A_WORKER * max(num_workers, 1))
-        tiling = self.tiling or whole(len(pictures))
-        bytes_a_picture = (
-            math.prod(frame_of(self.image_size)) * self.channels * tiling.num_rows // max(len(pictures), 1)
-        )
+        wanted = [range(len(pictures))] if wanted is None else wanted
+        number = sum(map(len, wanted))
+        num_workers = num_cpus() if number >= _FEWEST_FOR_WORKERS else 0
+        most = number // (_BLOCKS_A_WORKER * max(num_workers, 1))
+        tiling = self._tiling(len(pictures))
+        bytes_a_picture = self._bytes_a_row * tiling.num_rows // max(len(pictures), 1)
+        block_size = max(1, min(most, _BLOCK_BYTES // max(bytes_a_picture, 1)))
         loader = DataLoader(
-            _Blocks(self, pictures, tiling, max(1, min(most, _BLOCK_BYTES // max(bytes_a_picture, 1)))),
+            _Blocks(self, pictures, tiling, wanted, block_size),
             batch_size=None,
             collate_fn=_as_it_is,
             num_workers=num_workers,
@@ -83,25 +91,46 @@ class PixelFile:
         )
         return cast(Iterator[DecodedBlock], iter(loader))
 
+    def checksum(self, numbers: range) -> int | None:
+        """The CRC-32 of what stands in the file for these pictures; None where it ends before them."""
+        starts = self.tiling.starts if self.tiling is not None else range(numbers.stop + 1)
+        first, last = int(starts[numbers.start]), int(starts[numbers.stop])
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset + first * self._bytes_a_row)
+                content = file.read((last - first) * self._bytes_a_row)
+        except OSError:
+            return None
+        return zlib.crc32(content) if len(content) == (last - first) * self._bytes_a_row else None
+
+    def _tiling(self, num_pictures: int) -> Tiling:
+        return self.tiling or whole(num_pictures)
+
+    @property
+    def _bytes_a_row(self) -> int:
+        return math.prod(frame_of(self.image_size)) * self.channels
+
 
 class _Blocks(Dataset[DecodedBlock]):
     """Getting a block decodes and writes it."""
 
-    def __init__(self, file: PixelFile, pictures: Sequence[Path], tiling: Tiling, block_size: int):
+    def __init__(
+        self, file: PixelFile, pictures: Sequence[Path], tiling: Tiling, wanted: Sequence[range], block_size: int
+    ):
         self.file = file
         self.frame = frame_of(file.image_size)
         self.pictures = pictures
         self.starts = tiling.starts
         self.block_size = block_size
+        self.blocks = [part[start : start + block_size] for part in wanted for start in range(0, len(part), block_size)]
         self.budget = MemoryBudget()
 
     def __len__(self) -> int:
-        return -(-len(self.pictures) // self.block_size)
+        return len(self.blocks)
 
     def __getitem__(self, index: int) -> DecodedBlock:
-        start = index * self.block_size
-        block = DecodedBlock(range(start, min(start + self.block_size, len(self.pictures))))
-        first, *others = self.starts[start : block.numbers.stop + 1].tolist()
+        block = DecodedBlock(self.blocks[index])
+        first, *others = self.starts[block.numbers.start : block.numbers.stop + 1].tolist()
         pixels = np.zeros((others[-1] - first, *self.frame, self.file.channels), np.uint8)
         targets = np.split(pixels, [row - first for row in others[:-1]])
         for target, number in zip(targets, block.numbers, strict=True):
@@ -109,6 +138,7 @@ class _Blocks(Dataset[DecodedBlock]):
                 target[:] = self._decoded(self.pictures[number], len(target))
             except Exception as error:  # Pillow's plugins raise anything on a damaged file
                 block.reasons[number] = " ".join(f"{type(error).__name__}: {error}".split())
+        block.checksum = zlib.crc32(pixels.data)
         try:
             with self.file.path.open("r+b") as file:
                 file.seek(self.file.offset + first * math.prod(pixels.shape[1:]))

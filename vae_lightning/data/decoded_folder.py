@@ -2,25 +2,37 @@
 
 import logging
 import os
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from io import BytesIO
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
 
 import numpy as np
+import PIL
 from jaxtyping import Bool, UInt8
 from tqdm import tqdm
 
 from vae_lightning.data.arrays import Arrays, open_arrays
-from vae_lightning.data.cache import build_once, build_unless, cache_key
+from vae_lightning.data.build_progress import BuildProgress, allocated, gaps
+from vae_lightning.data.cache import StoppedError, build_once, build_unless, cache_key
 from vae_lightning.data.decode import ALL_EXTENSIONS, EXTENSIONS, MAX_PIXELS
 from vae_lightning.data.decoded_arrays import write_arrays
 from vae_lightning.data.decoded_blocks import DecodedBlock, PixelFile
 from vae_lightning.data.fitting import Fit, ImageSize, frame_of
-from vae_lightning.data.picture_files import ARRAY_EXTENSIONS, PictureFile, check_folder, find_pictures, told_others
+from vae_lightning.data.picture_files import (
+    ARRAY_EXTENSIONS,
+    PictureFile,
+    check_folder,
+    find_pictures,
+    named_paths_of,
+    paths_of,
+    told_others,
+)
 from vae_lightning.data.pixel_cache import (
     PIXELS,
     READABLE,
@@ -31,10 +43,12 @@ from vae_lightning.data.pixel_cache import (
     open_tiles,
     write_checksums,
 )
+from vae_lightning.data.provenance import note_use
 from vae_lightning.data.range_finding import reading_of
 from vae_lightning.data.survey import found_in_files
 from vae_lightning.data.tiling import Tiling, planned, whole
 from vae_lightning.data.values import Found, Layout, Reading, given_scale
+from vae_lightning.data.waiting import watched
 from vae_lightning.disk.files import write_atomically
 from vae_lightning.errors import UserError, one_line
 
@@ -56,6 +70,7 @@ class DecodedFolder:
     files: tuple[str, ...]  # the picture of each row: its name, but for tiles, of which a picture has many
     left_out: dict[str, int]  # why pictures are not among the readable ones: how many
     reading: Reading | None = None  # by which they were read
+    folder: Path | None = None  # of the cache, that holds them
     arrays: Arrays | None = None  # with their labels and splits, where the folder is a file of arrays
 
 
@@ -98,7 +113,7 @@ class FolderDecoder:
         files = self._files()
         build = partial(self._build, files=files)
         self._find_reading(files, writes=True)
-        folder = build_once(self._folder(files), build)
+        folder = build_once(self._folder(files), build, resumes=self._arrays is None)
         try:
             decoded = self._open(folder, files)
         except DamagedError as error:
@@ -107,6 +122,7 @@ class FolderDecoder:
             decoded = self._mended(folder, files, build)
         self._check_readable(decoded.left_out, len(files), folder.name)
         self._give_checksums(folder)
+        self._note_use(folder)
         return decoded
 
     def open_valid(self) -> DecodedFolder | None:
@@ -134,15 +150,18 @@ class FolderDecoder:
         given = tuple(given.pair) if (given := given_scale(self.value_range)) else ()
         limits = self.channels, self.max_pixels, self.layout, given
         place = self.cache_dir / f"values-{cache_key(_FORMAT, str(self.root.resolve()), files, *limits)}.json"
+        look = partial(self._look, files, writes=writes)
         self._found[:] = reading_of(
-            self.value_range, self.layout, self.channels, self.source, partial(self._look, files), place, writes=writes
+            self.value_range, self.layout, self.channels, self.source, look, place, writes=writes
         )
 
-    def _look(self, files: list[PictureFile], reading: Reading) -> Found:
+    def _look(self, files: list[PictureFile], reading: Reading, *, writes: bool) -> Found:
+        if writes and self.fit != "tile" and not self._folder(files).exists():
+            # It takes as long as decoding does where files are deep: that there is no room is told before.
+            self._check_space(int(np.prod(self._shape(whole(len(files))), dtype=np.int64)))
         if self._arrays is not None:
             return self._arrays.found(reading.scale)
-        named = [(file.name, self.root / file.name) for file in files]
-        return found_in_files(named, self.channels, self.max_pixels, reading)
+        return found_in_files(named_paths_of(self.root, files), self.channels, self.max_pixels, reading)
 
     @cached_property
     def _found(self) -> list[Any]:
@@ -175,14 +194,14 @@ class FolderDecoder:
         pixels, readable = open_cached(folder, self._shape(tiling))
         of_rows = tiling.of_rows(names)
         row_names = tiling.tile_names(names) if self.fit == "tile" else of_rows
-        facts = self.root, of_rows, _left_out(tiling, readable), self._found[0], self._arrays
+        facts = self.root, of_rows, _left_out(tiling, readable), self._found[0], folder, self._arrays
         return DecodedFolder(pixels, readable, row_names, *facts)
 
     def _tiling(self, folder: Path, files: list[PictureFile]) -> Tiling:
         return Tiling(open_tiles(folder, len(files))) if self.fit == "tile" else whole(len(files))
 
     def _mended(self, folder: Path, files: list[PictureFile], build: Callable[[Path], None]) -> DecodedFolder:
-        build_unless(lambda target: self._is_good(target, files), folder, build)
+        build_unless(lambda target: self._is_good(target, files), folder, build, resumes=self._arrays is None)
         try:
             return self._open(folder, files)
         except DamagedError as error:
@@ -206,6 +225,12 @@ class FolderDecoder:
         except OSError:
             logger.info("%s is of an earlier version and can't be given checksums; it is used unchecked", folder)
 
+    def _note_use(self, folder: Path) -> None:
+        is_unpacked = self.root.parent == self.cache_dir
+        of = self.source if is_unpacked else str(self.root.resolve())
+        height, width = frame_of(self.image_size)
+        note_use(folder, of, f"{width} x {height}, {self.channels} channels, fit={self.fit}")
+
     def _shape(self, tiling: Tiling) -> tuple[int, int, int, int]:
         return tiling.num_rows, *frame_of(self.image_size), self.channels
 
@@ -216,7 +241,8 @@ class FolderDecoder:
             return [PictureFile(name, facts.st_size, facts.st_mtime_ns) for name in self._arrays.names]
         extensions, others = EXTENSIONS if self.value_range is None else ALL_EXTENSIONS, Counter[str]()
         try:
-            files = sorted(find_pictures(self.root, extensions, others))
+            found = watched(find_pictures(self.root, extensions, others), f"searching {self.source}", "img")
+            files = sorted(found)
         except OSError as error:
             raise UserError(f"{self.source}: cannot be searched ({error})") from error
         told = one_line(told_others(others)) if others else ""
@@ -230,21 +256,23 @@ class FolderDecoder:
         return files
 
     def _build(self, folder: Path, files: list[PictureFile]) -> None:
-        pictures, tiling = [self.root / file.name for file in files], whole(len(files))
+        pictures, tiling = paths_of(self.root, files), whole(len(files))
         if self.fit == "tile":
             tiling = planned(pictures, frame_of(self.image_size), self.max_pixels)
             np.save(folder / TILES, tiling.grids)
-        shape = self._shape(tiling)
-        self._check_space(int(np.prod(shape, dtype=np.int64)))
-        logger.info("decoding %d images of %s into %s", len(files), self.root, self.cache_dir)
-        path, name = folder / PIXELS, self._folder(files).name
-        with path.open("wb") as file:
+        shape, path, name = self._shape(tiling), folder / PIXELS, self._folder(files).name
+        header = _header(shape)
+        options = self.image_size, self.channels, self.max_pixels, self.fit, tiling, self._found[0]
+        pixels = PixelFile(path, len(header), *options)
+        progress = BuildProgress(folder, _facts(len(files), shape, tiling))
+        before = progress.begin(pixels) if self._arrays is None else []
+        self._check_space(int(np.prod(shape, dtype=np.int64)) - (allocated(path) if before else 0))
+        with path.open("r+b" if before else "wb") as file:
             # Not written through a memory map, which would fill RAM, and kill the process if the disk is full.
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
+            file.write(header)
+        logger.info("decoding %d images of %s into %s", len(files), self.root, self.cache_dir)
         if self._arrays is None:
-            options = self.image_size, self.channels, self.max_pixels, self.fit, tiling, self._found[0]
-            reasons = self._decode(pictures, PixelFile(path, path.stat().st_size, *options))
+            reasons = self._decode(pictures, pixels, before, progress)
         else:
             write_arrays(self._arrays, path, self.image_size, self.channels, self._found[0].scale, self.fit)
             reasons = {}
@@ -256,33 +284,41 @@ class FolderDecoder:
             write_atomically(self._bad_files(name), "".join(lines).encode(errors="backslashreplace"))
         self._check_readable(_left_out(tiling, readable), len(files), name)
         write_checksums(folder)
+        progress.end()
 
-    def _decode(self, pictures: list[Path], pixels: PixelFile) -> dict[int, str]:
+    def _decode(
+        self, pictures: Sequence[Path], pixels: PixelFile, before: Sequence[DecodedBlock], progress: BuildProgress
+    ) -> dict[int, str]:
         """Fill the file; why pictures could not be read, by their number."""
-        reasons: dict[int, str] = {}
-        with tqdm(total=len(pictures), desc="decoding images", unit="img", disable=None) as progress:
-            for block in self._blocks(pixels, pictures):
+        reasons = {number: reason for block in before for number, reason in block.reasons.items()}
+        num_before = sum(len(block.numbers) for block in before)
+        if before:
+            logger.info("%d of them were decoded by a build that was stopped", num_before)
+        with tqdm(total=len(pictures), initial=num_before, desc="decoding images", unit="img", disable=None) as shown:
+            for block in self._blocks(pixels, pictures, gaps(before, len(pictures))):
                 if block.write_error is not None:
                     raise block.write_error
+                progress.add(block)
                 reasons |= block.reasons
-                progress.update(len(block.numbers))
+                shown.update(len(block.numbers))
         with pixels.path.open("r+b") as file:
             os.fsync(file.fileno())  # or a power cut could leave the name without the bytes
         return reasons
 
-    def _blocks(self, pixels: PixelFile, pictures: list[Path]) -> Iterator[DecodedBlock]:
+    def _blocks(self, pixels: PixelFile, pictures: Sequence[Path], wanted: Sequence[range]) -> Iterator[DecodedBlock]:
         try:
-            yield from pixels.decode(pictures)
+            yield from pixels.decode(pictures, wanted)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
-            raise UserError(
+            raise StoppedError(
                 f"data.max_pixels={self.max_pixels}: a process that decodes the images was killed, most likely for "
                 "want of memory; give the job more, or choose fewer pixels"
             ) from error
 
     def _check_space(self, needed: int) -> None:
-        free = disk_usage(self.cache_dir).free
+        there = next(folder for folder in (self.cache_dir, *self.cache_dir.parents) if folder.exists())
+        free = disk_usage(there).free
         if free < needed:
             raise UserError(
                 f"data.cache_dir={self.cache_dir}: the decoded images need {-(-needed // _MEGABYTE)} MB and "
@@ -308,6 +344,18 @@ class FolderDecoder:
 
     def _bad_files(self, name: str) -> Path:
         return self.cache_dir / f"bad_files-{name.removeprefix('images-')}.txt"
+
+
+def _header(shape: tuple[int, int, int, int]) -> bytes:
+    content = BytesIO()
+    np.lib.format.write_array_header_1_0(content, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return content.getvalue()
+
+
+def _facts(num_pictures: int, shape: tuple[int, int, int, int], tiling: Tiling) -> dict[str, Any]:
+    """What blocks of a build that was stopped depend on besides the cache's key."""
+    grids = zlib.crc32(np.ascontiguousarray(tiling.grids, np.int64).data)
+    return {"num_pictures": num_pictures, "shape": list(shape), "tiling": grids, "pillow": PIL.__version__}
 
 
 def _left_out(tiling: Tiling, readable: Bool[np.ndarray, " N"]) -> dict[str, int]:

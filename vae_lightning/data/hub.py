@@ -22,6 +22,7 @@ from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet, seeded_generator
 from vae_lightning.data.npz import NpzFile
 from vae_lightning.data.pages import Pages
+from vae_lightning.data.provenance import note_use
 from vae_lightning.data.stored_pixels import Cache, StoredPixels
 from vae_lightning.disk.files import write_atomically
 from vae_lightning.errors import UserError
@@ -167,6 +168,8 @@ class HubImages(ImageDataModule):
         """Found once: a run goes on with what it began with."""
         if not self._facts_file.is_file():
             build_once(self._facts_file.parent, lambda folder: _write_facts(folder / _FACTS, self._hub))
+        if "cache_dir" not in self.read_only:
+            note_use(self._facts_file.parent, self.dataset_name, "its labels")
         try:
             return _read_facts(self._facts_file)
         except (OSError, ValueError) as error:

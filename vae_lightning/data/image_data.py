@@ -218,6 +218,11 @@ class ImageDataModule(LightningDataModule, ABC):
         """Of what was found, how much is in no split, by the reason."""
         return {}
 
+    @property
+    def unpacked(self) -> Path | None:
+        """A folder of the cache that the pictures' files lie in; None where they lie elsewhere."""
+        return None
+
     def mean_image(self, split: str = "train") -> Float32[Tensor, "C H W"]:
         """The mean of a split's images in [0, 1], computed in one pass over them."""
         total = torch.zeros(self.image_shape, dtype=torch.int64)

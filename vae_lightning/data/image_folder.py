@@ -146,7 +146,7 @@ class ImageFolder(ImageDataModule):
         files = [folder.files[row] for row in readable]  # all tiles of a picture go where it goes
         unreadable = [folder.files[row] for row in np.flatnonzero(~folder.readable).tolist()]
         splits, labelled = self._dealt(folder, files, unreadable)
-        pages, rows = Pages(folder.pixels), torch.tensor(readable)
+        pages, rows = Pages(folder.pixels, folder.folder), torch.tensor(readable)
 
         def split(wanted: str) -> ImageSet:
             chosen = torch.tensor([index for index, file in enumerate(files) if splits[file] == wanted])
@@ -242,6 +242,11 @@ class ImageFolder(ImageDataModule):
     def left_out(self) -> dict[str, int]:
         """Pictures of the folder that are in no split, by the reason."""
         return self._decoded.left_out
+
+    @property
+    def unpacked(self) -> Path | None:
+        """The folder of the cache that the archive's files lie in."""
+        return None if self.archive is None else self._pictures
 
     @cached_property
     def _decoded(self) -> DecodedFolder:

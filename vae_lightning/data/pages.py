@@ -1,6 +1,7 @@
 """Keeps a file that is mapped into memory from counting as memory, however much of it is read."""
 
 import mmap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,14 @@ class Pages:
 
     They stay in the kernel's page cache, from where they are mapped again at little cost; but they count as this
     process's memory no longer, for which a container may be killed.
+
+    Args:
+        array: mapped.
+        folder: of the cache, that its file lies in, where that is known.
     """
 
-    def __init__(self, array: np.memmap):
+    def __init__(self, array: np.memmap, folder: Path | None = None):
+        self.folder = folder
         self._mapping: Any = array.base  # the mmap
         self._num_read = 0
         self._matters = array.nbytes > _SMALL and hasattr(mmap, "MADV_DONTNEED")

@@ -4,10 +4,12 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, overload
 
 from vae_lightning.data.decode import EXTENSIONS
 from vae_lightning.errors import UserError
@@ -21,6 +23,8 @@ _MOST_TOLD = 3  # entries that a message names
 _MOST_KINDS = 6  # of other files, that a message names
 _LONGEST_SUFFIX = 12
 
+T = TypeVar("T")
+
 
 class PictureFile(NamedTuple):
     """A file below the root, and what tells whether it has changed."""
@@ -28,6 +32,47 @@ class PictureFile(NamedTuple):
     name: str  # relative to the root, with forward slashes
     size: int  # bytes
     modified: int  # nanoseconds
+
+
+@dataclass(frozen=True)
+class OnDemand(Sequence[T]):
+    """Something made of each picture file whenever it is asked for: millions of paths at once take gigabytes.
+
+    Args:
+        files: of which.
+        make: it, of the name of one.
+    """
+
+    files: Sequence[PictureFile]
+    make: Callable[[str], T]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        if isinstance(index, slice):
+            return OnDemand(self.files[index], self.make)
+        return self.make(self.files[index].name)
+
+
+def paths_of(root: Path, files: Sequence[PictureFile]) -> OnDemand[Path]:
+    """Where the files lie."""
+    return OnDemand(files, root.joinpath)
+
+
+def named_paths_of(root: Path, files: Sequence[PictureFile]) -> OnDemand[tuple[str, Path]]:
+    """The name of each file and where it lies."""
+    return OnDemand(files, partial(_named, root))
+
+
+def _named(root: Path, name: str) -> tuple[str, Path]:
+    return name, root / name
 
 
 def check_folder(root: Path, source: str, cache_dir: Path) -> None:

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from vae_lightning.data.tables import (
@@ -20,6 +21,7 @@ from vae_lightning.data.tables import (
     read_lines,
     wrapping_folder,
 )
+from vae_lightning.data.waiting import watched
 from vae_lightning.disk.files import load_json
 from vae_lightning.errors import UserError, first_line
 
@@ -283,8 +285,8 @@ def groups_of(names: Sequence[str], group_by: str | None) -> dict[str, str]:
     if group_by == FOLDER:
         return {name: posixpath.dirname(name) for name in names}
     expression = re.compile(group_by)
-    found = {name: expression.search(name) for name in names}
-    groups = {name: match[min(expression.groups, 1)] for name, match in found.items() if match is not None}
+    found = ((name, expression.search(name)) for name in names)
+    groups = {name: match[min(expression.groups, 1)] for name, match in found if match is not None}
     other = [name for name in names if groups.get(name) is None]
     if other:
         raise UserError(f"data.group_by={group_by}: does not match {len(other)} of {len(names)} files, as {other[0]!r}")
@@ -293,6 +295,8 @@ def groups_of(names: Sequence[str], group_by: str | None) -> dict[str, str]:
 
 def joined(groups: dict[str, str], copies: Collection[Sequence[str]]) -> dict[str, str]:
     """By what each picture is dealt: the first name, in sorted order, of the groups that copies hold together."""
+    if not copies:
+        return groups
     first: dict[str, str] = {}
 
     def leader(group: str) -> str:
@@ -314,19 +318,21 @@ def same_files(names: Sequence[str], root: Path, source: str) -> list[list[str]]
         UserError: a file can't be read.
     """
     try:
-        alike = _apart([sorted(names)], lambda name: (root / name).stat().st_size)
-        alike = _apart(alike, lambda name: _some_bytes(root / name))
-        return _apart(alike, lambda name: _digest(root / name))
+        told = f"looking for copies in {root.name}"
+        alike = _apart([sorted(names)], lambda name: os.stat(root / name).st_size, told)
+        alike = _apart(alike, lambda name: _some_bytes(root / name), told)
+        return _apart(alike, lambda name: _digest(root / name), told)
     except OSError as error:
         raise UserError(f"{source}: {error.filename} can't be read ({error.strerror})") from error
 
 
-def _apart(alike: Iterable[Sequence[str]], tell: Callable[[str], object]) -> list[list[str]]:
+def _apart(alike: Sequence[Sequence[str]], tell: Callable[[str], object], told: str) -> list[list[str]]:
     """What is alike by one more mark; what is alone is left out."""
     parts = []
+    every = watched(chain.from_iterable(alike), told, "file", sum(map(len, alike)))
     for names in alike:
         marked: dict[object, list[str]] = {}
-        for name in names:
+        for name in islice(every, len(names)):
             marked.setdefault(tell(name), []).append(name)
         parts += [part for part in marked.values() if len(part) > 1]
     return parts

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from vae_lightning.data.cache import build_once, build_unless, cache_folder, cache_key
 from vae_lightning.data.pages import Pages
 from vae_lightning.data.pixel_cache import PIXELS, READABLE, DamagedError, open_cached, write_checksums
+from vae_lightning.data.provenance import note_use
 from vae_lightning.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -79,11 +80,15 @@ class StoredPixels:
         folder = self.folder
         if not folder.is_dir() or folder.parent == self.cache.own():
             build_once(folder, lambda target: self._build(target, blocks))
+        if folder.parent == self.cache.own():
+            num_images, height, width, _ = self.shape
+            note_use(folder, self.what, f"{num_images:,} of {width} x {height}")
         try:
-            return _mapped(self._open(folder))
+            return _mapped(self._open(folder), folder)
         except DamagedError as error:
             logger.warning("%s: is damaged (%s) and made anew", folder, error)
-            return _mapped(self._mended(self.cache.own() / folder.name, blocks))
+            mended = self.cache.own() / folder.name
+            return _mapped(self._mended(mended, blocks), mended)
 
     def _open(self, folder: Path) -> np.memmap:
         return open_cached(folder, self.shape)[0]
@@ -128,7 +133,7 @@ class StoredPixels:
         write_checksums(folder)
 
 
-def _mapped(pixels: np.memmap) -> tuple[Tensor, Pages]:
+def _mapped(pixels: np.memmap, folder: Path) -> tuple[Tensor, Pages]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(pixels), Pages(pixels)
+        return torch.from_numpy(pixels), Pages(pixels, folder)

@@ -1,6 +1,7 @@
 """What numbers the files of a folder hold: looked through before they are decoded, and kept beside what is decoded."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from vae_lightning.data.decode import LATER_FORMATS, again, first_bytes, numbers
 from vae_lightning.data.deep import deep_picture, is_deep
 from vae_lightning.data.memory import MemoryBudget
 from vae_lightning.data.values import Found, Reading, found_in, kind_of
+from vae_lightning.data.waiting import watched
 from vae_lightning.disk.files import load_json, read_text, write_atomically
 from vae_lightning.machine.hardware import num_cpus
 
@@ -68,7 +70,7 @@ def found_in_files(pictures: Sequence[tuple[str, Path]], channels: int, max_pixe
         num_workers=num_workers,
         generator=torch.Generator(),  # the global one stays as it is
     )
-    return reduce(add, loader, Found())
+    return reduce(add, watched(loader, "looking at the files' numbers", "block"), Found())
 
 
 def found_in_file(
@@ -96,7 +98,11 @@ def found_in_file(
 def kept(place: Path, look: Callable[[], Found], *, writes: bool) -> Found:
     """What was found before and kept in this file, else what `look` finds, which is kept if `writes`."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        return Found.from_dict(load_json(read_text(place)))
+        found = Found.from_dict(load_json(read_text(place)))
+        if writes:
+            with suppress(OSError):
+                os.utime(place)  # what clears up the cache goes by when something was used
+        return found
     found = look()
     if writes:
         with suppress(OSError):  # it is looked for again the next time

@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from vae_lightning.data.decode import stated_size
 from vae_lightning.data.fitting import num_tiles
+from vae_lightning.data.waiting import watched
 
 _ONE = (1, 1)
 
@@ -55,7 +56,8 @@ def whole(num_pictures: int) -> Tiling:
 
 def planned(pictures: Sequence[Path], frame: tuple[int, int], max_pixels: int) -> Tiling:
     """The tiles of pictures, by the sizes that their files state; one that can't be read is given one row."""
-    return Tiling(np.array([_grid(path, frame, max_pixels) for path in pictures], np.int64))
+    looked_at = watched(pictures, "reading the sizes of images", "img")
+    return Tiling(np.array([_grid(path, frame, max_pixels) for path in looked_at], np.int64))
 
 
 def _grid(path: Path, frame: tuple[int, int], max_pixels: int) -> tuple[int, int]:
