@@ -13,6 +13,7 @@ from vae_lightning.data.cache import cache_key
 from vae_lightning.data.decoded_folder import FolderDecoder
 from vae_lightning.data.picture_files import PictureFile, named_paths_of, paths_of
 from vae_lightning.data.splitting import Splitting, same_files
+from vae_lightning.data.stored_pixels import Cache, StoredPixels
 from vae_lightning.data.survey import found_in_files
 from vae_lightning.data.tiling import planned
 from vae_lightning.data.values import Reading
@@ -105,8 +106,8 @@ def told(caplog) -> list[str]:
 def test_what_takes_long_says_in_the_log_how_far_it_has_come(impatient):
     assert list(watched("abc", "reading", "letter")) == ["a", "b", "c"]
     assert list(watched(iter("ab"), "searching", "letter")) == ["a", "b"]
-    expected = [f"reading: {number} of 3 so far" for number in range(3)]
-    assert told(impatient) == [*expected, "searching: 0 so far", "searching: 1 so far"]
+    expected = [f"reading: {number} of 3 so far" for number in (1, 2, 3)]
+    assert told(impatient) == [*expected, "searching: 1 so far", "searching: 2 so far"]
 
 
 def test_what_is_quick_says_nothing(caplog, capsys):
@@ -126,15 +127,24 @@ def test_a_terminal_has_a_bar_once_it_takes_long(monkeypatch, capsys):
 
 def test_searching_looking_for_copies_and_reading_sizes_and_numbers_tell(impatient, pictures, tmp_path):
     files = FolderDecoder(pictures, tmp_path / "cache", 8, 3, 0.01, "data.root=faces")._files()
-    assert "searching data.root=faces: 59 so far" in told(impatient)
+    assert "searching data.root=faces: 60 so far" in told(impatient)
     paths = paths_of(pictures, files)
     planned(paths, (4, 4), 1000)
-    assert told(impatient)[-1] == "reading the sizes of images: 59 of 60 so far"
+    assert told(impatient)[-1] == "reading the sizes of images: 60 of 60 so far"
     found_in_files(named_paths_of(pictures, files), 3, 1000, Reading())
-    assert told(impatient)[-1] == "looking at the files' numbers: 1 of 2 so far"
+    assert told(impatient)[-1] == "looking at the files' numbers: 2 of 2 so far"
     shutil.copy(pictures / "00.png", pictures / "60.png")
     same_files([file.name for file in files] + ["60.png"], pictures, "data.root=faces")
-    assert "looking for copies in pictures: 60 of 61 so far" in told(impatient)
+    assert "looking for copies in pictures: 61 of 61 so far" in told(impatient)
+
+
+def test_decoding_and_making_tell(impatient, pictures, tmp_path):
+    FolderDecoder(pictures, tmp_path / "cache", 8, 3, 0.01, "data.root=faces")()
+    assert told(impatient)[-1] == "decoding images: 60 of 60 so far"
+    pixels = np.zeros((6, 2, 2, 1), np.uint8)
+    stored = StoredPixels(Cache(str(tmp_path)), "sprites", "the sprites", (1,), pixels.shape)
+    stored(lambda: iter((pixels[:4], pixels[4:])))
+    assert told(impatient)[-2:] == ["making the sprites: 4 of 6 so far", "making the sprites: 6 of 6 so far"]
 
 
 def test_files_are_given_to_processes_as_they_are(tmp_path):

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import PIL
 from jaxtyping import Bool, UInt8
-from tqdm import tqdm
 
 from vae_lightning.data.arrays import Arrays, open_arrays
 from vae_lightning.data.build_progress import BuildProgress, allocated, gaps
@@ -48,7 +47,7 @@ from vae_lightning.data.range_finding import reading_of
 from vae_lightning.data.survey import found_in_files
 from vae_lightning.data.tiling import Tiling, planned, whole
 from vae_lightning.data.values import Found, Layout, Reading, given_scale
-from vae_lightning.data.waiting import watched
+from vae_lightning.data.waiting import counting, watched
 from vae_lightning.disk.files import write_atomically
 from vae_lightning.errors import UserError, one_line
 
@@ -294,13 +293,13 @@ class FolderDecoder:
         num_before = sum(len(block.numbers) for block in before)
         if before:
             logger.info("%d of them were decoded by a build that was stopped", num_before)
-        with tqdm(total=len(pictures), initial=num_before, desc="decoding images", unit="img", disable=None) as shown:
+        with counting("decoding images", "img", len(pictures), num_before) as count:
             for block in self._blocks(pixels, pictures, gaps(before, len(pictures))):
                 if block.write_error is not None:
                     raise block.write_error
                 progress.add(block)
                 reasons |= block.reasons
-                shown.update(len(block.numbers))
+                count(len(block.numbers))
         with pixels.path.open("r+b") as file:
             os.fsync(file.fileno())  # or a power cut could leave the name without the bytes
         return reasons

@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 
 from vae_lightning.data.tables import (
@@ -21,7 +20,7 @@ from vae_lightning.data.tables import (
     read_lines,
     wrapping_folder,
 )
-from vae_lightning.data.waiting import watched
+from vae_lightning.data.waiting import counting
 from vae_lightning.disk.files import load_json
 from vae_lightning.errors import UserError, first_line
 
@@ -329,12 +328,13 @@ def same_files(names: Sequence[str], root: Path, source: str) -> list[list[str]]
 def _apart(alike: Sequence[Sequence[str]], tell: Callable[[str], object], told: str) -> list[list[str]]:
     """What is alike by one more mark; what is alone is left out."""
     parts = []
-    every = watched(chain.from_iterable(alike), told, "file", sum(map(len, alike)))
-    for names in alike:
-        marked: dict[object, list[str]] = {}
-        for name in islice(every, len(names)):
-            marked.setdefault(tell(name), []).append(name)
-        parts += [part for part in marked.values() if len(part) > 1]
+    with counting(told, "file", sum(map(len, alike))) as count:
+        for names in alike:
+            marked: dict[object, list[str]] = {}
+            for name in names:
+                marked.setdefault(tell(name), []).append(name)
+                count(1)
+            parts += [part for part in marked.values() if len(part) > 1]
     return parts
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
-from tqdm import tqdm
 
 from vae_lightning.data.cache import build_once, build_unless, cache_folder, cache_key
 from vae_lightning.data.pages import Pages
 from vae_lightning.data.pixel_cache import PIXELS, READABLE, DamagedError, open_cached, write_checksums
 from vae_lightning.data.provenance import note_use
+from vae_lightning.data.waiting import counting
 from vae_lightning.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -120,11 +120,11 @@ class StoredPixels:
         with (folder / PIXELS).open("wb") as file:
             # Not through a memory map, which would fill RAM, and kill the process if the disk is full.
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": self.shape})
-            with tqdm(total=self.shape[0], desc=f"making {self.what}", unit="img", disable=None) as progress:
+            with counting(f"making {self.what}", "img", self.shape[0]) as count:
                 left = self.shape[0]
                 for block in blocks():
                     file.write(np.ascontiguousarray(block).data)
-                    progress.update(len(block))
+                    count(len(block))
                     left -= len(block)
             assert left == 0, "as many images as were told"
             file.flush()
