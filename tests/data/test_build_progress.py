@@ -123,7 +123,21 @@ def change_a_fact(left: Path) -> None:
     record.write_text(record.read_text().replace('"pillow": "', '"pillow": "0.', 1))
 
 
+def add_other_things(left: Path) -> None:
+    for name in (".checksums.json.0123456789abcdef.part", "readable.npy", "tiles.npy"):
+        (left / name).write_text("half")
+    (left / "folder").mkdir()
+    (left / "folder/link").symlink_to(left.parent)
+
+
+def link_to_the_pixels(left: Path) -> None:
+    (left / "pixels.npy").rename(left.parent.parent / "pixels")
+    (left / "pixels.npy").symlink_to(left.parent.parent / "pixels")
+
+
 HARMS = {
+    "other things": (add_other_things, 32),
+    "a link": (link_to_the_pixels, 60),
     "nothing": (lambda left: None, 32),
     "a bit of a block": (scribble_on_the_second_block, 39),
     "pixels cut short": (cut_the_pixels, 39),

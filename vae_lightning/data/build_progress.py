@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +30,13 @@ class BuildProgress:
     def begin(self, pixels: PixelFile) -> list[DecodedBlock]:
         """The blocks that another process has written and that are still there; they are on record from here on.
 
-        Raises OSError if the record can't be written.
+        Whatever else it has left in the folder goes. Raises OSError if the record can't be written.
         """
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path not in (self._file, pixels.path) or path.is_symlink():
+                path.unlink()
         blocks: list[DecodedBlock] = []
         seen = -1
         for block in sorted(self._recorded(), key=lambda each: each.numbers.start):

@@ -258,13 +258,14 @@ class FolderDecoder:
         pictures, tiling = paths_of(self.root, files), whole(len(files))
         if self.fit == "tile":
             tiling = planned(pictures, frame_of(self.image_size), self.max_pixels)
-            np.save(folder / TILES, tiling.grids)
         shape, path, name = self._shape(tiling), folder / PIXELS, self._folder(files).name
         header = _header(shape)
         options = self.image_size, self.channels, self.max_pixels, self.fit, tiling, self._found[0]
         pixels = PixelFile(path, len(header), *options)
         progress = BuildProgress(folder, _facts(len(files), shape, tiling))
         before = progress.begin(pixels) if self._arrays is None else []
+        if self.fit == "tile":
+            np.save(folder / TILES, tiling.grids)
         self._check_space(int(np.prod(shape, dtype=np.int64)) - (allocated(path) if before else 0))
         with path.open("r+b" if before else "wb") as file:
             # Not written through a memory map, which would fill RAM, and kill the process if the disk is full.
