@@ -34,6 +34,7 @@ def clean(monkeypatch, capsys, cache):
 
     def call(*words: str) -> str:
         monkeypatch.setattr(sys, "argv", ["vae-data", "clean", *words, f"cache_dir={cache}"])
+        capsys.readouterr()  # what another command's log has brought here
         main()
         return capsys.readouterr().out
 
