@@ -287,7 +287,7 @@ def test_a_class_stands_in_its_own_place_only(whole):
         (("seed",), "0", "seed='0': expected int"),
         (("data", "batch_size"), "many", "data.batch_size='many': expected int"),
         (("data", "batch_size"), 0, "data.batch_size must be at least 1, got 0"),
-        (("data", "sizes"), 0, "data.sizes: no such key; valid here: archive, batch_size, "),
+        (("data", "sizes"), 0, "data.sizes: no such key; valid here: archive, augmentations, batch_size, "),
         (("model", "encoder", "hidden"), [0] * 2000, "model.encoder.hidden: a list of 2000 items"),
         (("model", "latent_dim"), 10**30, "model: "),
         (("trainer", "max_epochs"), "a", "trainer."),

@@ -41,6 +41,7 @@ class Remembering(Objective):
 CASES = {
     "plain": {},
     "dynamic and flipped": {"data": {"binarize": "dynamic", "horizontal_flip": True}},
+    "augmented": {"data": {"augmentations": ["shift", "crop", {"name": "colour", "hue": 0.1}]}},
     "bf16": {"precision": "bf16-mixed"},
     "accumulating": {"stepping": {"accumulate_grad_batches": 3}},
     "accumulating all": {"stepping": {"accumulate_grad_batches": 100}},

@@ -69,3 +69,22 @@ def content(data: ImageDataModule, split: str) -> torch.Tensor:
 
 def sizes(data: ImageDataModule) -> list[int]:
     return [len(data.splits[split]) for split in ("train", "val", "test")]
+
+
+def write_bands(folder: Path, num_clips: int, num_frames: int, shape: tuple[int, int, int]) -> Path:
+    """Clips of a bar or a disc that moves, in frames of 12 bits and many bands: `bar/clip00_0.npy`, [H, W, C]."""
+    noise = np.random.default_rng(0)
+    height, width, num_bands = shape
+    rows, columns = np.mgrid[:height, :width]
+    bands = np.arange(num_bands)
+    for clip in range(num_clips):
+        name = "disc" if clip % 2 else "bar"
+        y, x = noise.uniform(height / 4, 3 * height / 4), noise.uniform(width / 4, 3 * width / 4)
+        for frame in range(num_frames):
+            away = columns - x - 0.7 * frame
+            inside = away**2 + (rows - y) ** 2 < (height / 4) ** 2 if clip % 2 else abs(away) < 3
+            values = 400 * bands + inside[..., None] * (3900 - 700 * bands) + noise.integers(0, 150, shape)
+            path = folder / name / f"clip{clip:02}_{frame}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, values.clip(0, 4095).astype(np.uint16))
+    return folder

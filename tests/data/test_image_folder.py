@@ -108,9 +108,13 @@ def test_the_split_of_a_name_is_the_same_for_ever():
     assert "".join(split[1] for split in splits) == "earrrearrrra"
 
 
-def test_an_empty_split_says_which_fraction_to_raise(folder):
-    with pytest.raises(UserError, match=r"^data\.root=\S+: of 60 .* none .* val; raise data\.val_fraction"):
-        folder(val_fraction=1e-9).setup()
+def test_no_split_of_few_pictures_is_empty_and_of_too_few_is_refused(folder, pictures, told):
+    assert len(folder(val_fraction=1e-9).splits["val"]) == 1
+    assert "none fell to val by data.val_fraction=1e-09: " in " ".join(told())
+    for path in sorted(pictures.iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(UserError, match=r"^data\.root=\S+: of 2 images none fell to \w+; (raise|add)"):
+        folder().setup()
 
 
 @pytest.mark.parametrize("wrapped", ["", "images/"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vae_lightning.data.splitting import Splitting, joined, same_files, split_by_folders, split_of
+from vae_lightning.data.splitting import Splitting, deal, joined, same_files, split_by_folders, split_of
 from vae_lightning.errors import UserError
 
 SOURCE = "data.root=x"
@@ -158,6 +158,38 @@ def test_a_split_without_a_group_is_told():
         UserError, match=r"^data\.root=x: of 8 images in 2 groups none fell to \w+; raise data\.\w+_frac"
     ):
         dealt(FRAMES[:8], group_by=r"clip\d+")
+
+
+@pytest.mark.parametrize("num_clips", [3, 5, 12])
+@pytest.mark.parametrize("fraction", [0.001, 0.2, 0.49])
+def test_a_split_that_no_group_falls_to_gets_the_nearest(num_clips, fraction, told):
+    frames = [f"clip{clip:02}_{number}.png" for clip in range(num_clips) for number in range(4)]
+    options = {"val_fraction": fraction, "test_fraction": fraction}
+    splits = dealt(frames, group_by=r"clip\d+", **options)
+    assert set(splits.values()) == {"train", "val", "test"}
+    assert all(
+        len({splits[name] for name in frames if name[:6] == clip}) == 1 for clip in {name[:6] for name in frames}
+    )
+    moved = {name[:6] for name in frames if splits[name] != split_of(name[:6], fraction, fraction)}
+    lines = [line for line in told() if line.endswith("the nearest, is moved there")]
+    assert {line.split("'")[1] for line in lines} == moved
+    assert splits == dealt(frames[::-1], group_by=r"clip\d+", **options)
+
+
+def test_the_nearest_is_the_one_that_the_smallest_raise_would_give():
+    clips = {f"clip{number}" for number in range(6)}
+    least = next(n for n in range(1, 1000) if "test" in {split_of(clip, 0.2, n / 1000) for clip in clips})
+    nearest = {clip for clip in clips if split_of(clip, 0.2, least / 1000) == "test"}
+    assert {clip for clip, split in deal(clips, 0.2, (least - 0.9) / 1000)[0].items() if split == "test"} == nearest
+    few = deal({"a", "b"}, 0.001, 0.001)
+    assert few == ({"a": "train", "b": "train"}, {})  # which is refused
+
+
+def test_groups_that_are_added_move_no_other_unless_a_split_was_empty():
+    keys = [f"clip{number}" for number in range(40)]
+    before, moved = deal(keys[:30], 0.2, 0.2)
+    assert moved == {}
+    assert before.items() <= deal(keys, 0.2, 0.2)[0].items()
 
 
 def test_groups_that_own_splits_tear_apart_are_warned_of(told):

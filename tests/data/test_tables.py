@@ -1,6 +1,7 @@
 """Tables that people have: of whatever program, and with file names as they write them."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,9 @@ def test_a_table_may_lie_below_the_root_of_the_pictures(tmp_path, monkeypatch):
     root = tmp_path / "root"
     root.mkdir()
     (root / "x.csv").touch()
+    (tmp_path / "beside.csv").touch()
+    monkeypatch.chdir(root)
+    assert located("beside.csv", Path()) == tmp_path / "beside.csv"
     monkeypatch.chdir(tmp_path)
     assert located("x.csv", root) == root / "x.csv"
     (tmp_path / "x.csv").touch()

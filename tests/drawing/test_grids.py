@@ -60,7 +60,15 @@ def test_samples_are_nearly_in_a_square_or_have_a_row_a_label():
     empty = torch.full((1, 1, 4, 4), BACKGROUND / 255)
     first, second, third = images[::3], torch.cat([images[1::3], empty]), torch.cat([images[2::3], empty])
     expected = image_table(torch.stack([first, second, third]), left=["0", "1", "2"])
-    assert np.array_equal(sample_grid(images, num_rows=3), expected)
+    assert np.array_equal(sample_grid(images, ["0", "1", "2"]), expected)
+
+
+def test_a_row_much_longer_than_the_picture_is_high_is_broken():
+    images = torch.linspace(0, 1, 60).view(60, 1, 1, 1).expand(-1, 1, 6, 10)
+    picture = sample_grid(images, ["cat", "dog"])
+    lines = images.unflatten(0, (30, 2)).transpose(0, 1).unflatten(1, (5, 6)).flatten(0, 1)
+    named = ["cat", *[""] * 4, "dog", *[""] * 4]
+    assert np.array_equal(picture, image_table(lines, left=named, gaps_after_rows=[4]))
 
 
 @pytest.mark.parametrize(("shape", "columns"), [((8, 32), 2), ((32, 8), 8), ((8, 1000), 1)])

@@ -25,6 +25,7 @@ MODELS = {
     "mlp": ["model=mlp"],
     "conv": ["model=conv"],
     "conv5": ["model=conv5", "data.image_size=64", "data.channels=3", "data.horizontal_flip=true"],
+    "augmented": ["model=conv", "data.channels=3", "data.augmentations=[shift,crop,{name:colour,hue:0.1}]"],
     "upsample": ["model=upsample", "data.image_size=64", "data.channels=3"],
     "ladder": ["model=ladder"],
     "burda": ["model=burda", "data.binarize=dynamic"],

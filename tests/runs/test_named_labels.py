@@ -39,7 +39,9 @@ def test_the_names_are_known_without_the_data(homeless):
     run = open_trained(str(homeless.path), device="cpu")
     assert run.class_names == NAMES
     assert run.with_label("dog").label == run.with_label(1).label == 1
-    assert Samples(num_images=6).look(run).title.startswith("samples from the prior, a row a label (cat, dog, owl)")
+    seen = Samples(num_images=6).look(run)
+    assert seen.rows == ("cat", "dog", "owl")
+    assert seen.title.startswith("samples from the prior by label, seed ")
     assert ", label owl" in Samples(num_images=6).look(run.with_label("owl")).title
 
 

@@ -64,7 +64,11 @@ def of(case):
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("case", CASES)
 def test_replayed_steps_are_the_operators_steps(case, steps, monkeypatch, request):
-    data = {"horizontal_flip": True, "binarize": "dynamic"}
+    data = {
+        "horizontal_flip": True,
+        "binarize": "dynamic",
+        "augmentations": ["shift", "crop", {"name": "colour", "hue": 0.1}],
+    }
     eager = fit(steps, trained=of(case), data=Noise(**data), max_epochs=3, log_every_n_steps=1)
     recorder = request.getfixturevalue("recorder")
     replayed = fit(steps, trained=of(case), data=Noise(**data), max_epochs=3, log_every_n_steps=1)

@@ -63,7 +63,7 @@ class TrainingGif(PictureCallback):
 
     def drawn(self, source: TrainingSource) -> Drawing:
         seen = self.picture.look(source)
-        return Drawing(sample_grid(seen.images, seen.num_rows))
+        return Drawing(sample_grid(seen.images, seen.rows))
 
     def publish(self, trainer: Trainer, epoch: int, drawing: Drawing) -> None:
         # Without the run's name: a caption that outgrew the picture would give the frames different sizes.

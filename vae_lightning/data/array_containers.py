@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from vae_lightning.data.array_files import Header, npy_header, num_bytes
+from vae_lightning.data.array_files import NpyHeader, npy_header, num_bytes
 
 _BLOCK_BYTES = 2**24  # unpacked at a time
 _MOST_BYTES = 20e9
@@ -93,7 +93,7 @@ class Npz(ArrayContainer):
             start = info.header_offset + _LOCAL_HEADER + sum(struct.unpack("<HH", file.read(4)))
             return _mapped(file, header._replace(start=start + header.start), start + info.file_size)
 
-    def _unpacked(self, member: Any, header: Header) -> Any:
+    def _unpacked(self, member: Any, header: NpyHeader) -> Any:
         """What is compressed, in a file of its own without a name, which goes with the last who looks at it."""
         needed = num_bytes(header.shape, header.dtype)
         if needed > self.most_bytes:
@@ -161,7 +161,7 @@ def _entry_of(file: Any) -> StoredArray:
         return StoredArray((), fault=str(error))
 
 
-def _mapped(file: Any, header: Header, end: int) -> Any:
+def _mapped(file: Any, header: NpyHeader, end: int) -> Any:
     needed = num_bytes(header.shape, header.dtype)
     if header.start + needed > end:
         raise ValueError(f"an array of {needed} bytes, of which {max(0, end - header.start)} are there")

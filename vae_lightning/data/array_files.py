@@ -21,7 +21,7 @@ _LONGEST_HEADER = 10_000
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-class Header(NamedTuple):
+class NpyHeader(NamedTuple):
     """What a .npy file says of its array, whose numbers begin at `start`."""
 
     shape: tuple[int, ...]
@@ -40,7 +40,7 @@ def is_tiff(file: BufferedReader) -> bool:
     return file.peek(4).startswith(_TIFF)
 
 
-def npy_header(file: Any) -> Header:
+def npy_header(file: Any) -> NpyHeader:
     """The header of a .npy file opened in binary, which is read on from there; nothing in it is run.
 
     Raises:
@@ -57,7 +57,7 @@ def npy_header(file: Any) -> Header:
         )
     if any(length < 0 for length in shape):
         raise ValueError(f"an array of shape {list(shape)}")
-    return Header(tuple(shape), is_transposed, dtype, file.tell())
+    return NpyHeader(tuple(shape), is_transposed, dtype, file.tell())
 
 
 def num_bytes(shape: Sequence[int], dtype: np.dtype) -> int:

@@ -4,7 +4,7 @@ import torch
 
 from vae_lightning.data.arrays import Arrays
 from vae_lightning.data.labelling import AUTO, NONE, Labelled
-from vae_lightning.data.splitting import SPLITS, split_of
+from vae_lightning.data.splitting import SPLITS, deal, tell_of_moved
 from vae_lightning.errors import UserError
 
 
@@ -30,7 +30,10 @@ def dealt_arrays(
             )
     own = arrays.own_splits
     fractions = [0.0 if "val" in own else val_fraction, 0.0 if "test" in own else test_fraction]
-    splits = {name: its or split_of(name, *fractions) for name, its in zip(arrays.names, own, strict=True)}
+    dealt, moved = deal([name for name, its in zip(arrays.names, own, strict=True) if its is None], *fractions)
+    splits = {name: its or dealt[name] for name, its in zip(arrays.names, own, strict=True)}
+    for split, name in moved.items():
+        tell_of_moved(split, name, len(dealt), {"val": val_fraction, "test": test_fraction}.get(split), False)
     for split in SPLITS:
         if split not in splits.values():
             advice = "add images" if split == "train" else f"raise data.{split}_fraction or add images"

@@ -1,9 +1,11 @@
 """Caltech 101 Silhouettes: outlines of things, filled."""
 
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
 
+from vae_lightning.data.augmenting import Given
 from vae_lightning.data.fetching import RemoteFile
 from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.image_data import Binarize
@@ -47,6 +49,7 @@ class Caltech101(MatSet):
         horizontal_flip: bool = False,
         binarize: Binarize = "fixed",
         fit: FitInMemory = "crop",
+        augmentations: Sequence[Given] = (),
     ):
         super().__init__(
             root=root,
@@ -59,6 +62,7 @@ class Caltech101(MatSet):
             horizontal_flip=horizontal_flip,
             binarize=binarize,
             fit=fit,
+            augmentations=augmentations,
         )
 
     def remote_files(self) -> list[RemoteFile]:

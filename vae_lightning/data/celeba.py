@@ -1,5 +1,6 @@
 """CelebA: aligned faces with forty attributes, from a folder or the archive as it comes."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import final
@@ -9,6 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from vae_lightning.data.augmenting import Given
 from vae_lightning.data.cropped_faces import CROP, FaceCrop, FaceFiles
 from vae_lightning.data.face_tables import FaceTable, read_table
 from vae_lightning.data.fitting import FitInMemory, ImageSize
@@ -57,6 +59,7 @@ class CelebA(ImageDataModule):
         horizontal_flip: bool = False,
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
+        augmentations: Sequence[Given] = (),
     ):
         super().__init__(
             image_size=image_size,
@@ -68,6 +71,7 @@ class CelebA(ImageDataModule):
             horizontal_flip=horizontal_flip,
             binarize=binarize,
             fit=fit,
+            augmentations=augmentations,
         )
         require_at_least("crop", crop, 1)
         require_at_most("crop", crop, 178)

@@ -1,11 +1,13 @@
 """Public sets of small colour pictures."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from vae_lightning.data.augmenting import Given
 from vae_lightning.data.colour import decode_colour
 from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.image_data import Binarize
@@ -29,6 +31,7 @@ class ColourSet(NamedSet):
         horizontal_flip: bool = False,
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
+        augmentations: Sequence[Given] = (),
     ):
         super().__init__(
             root=root,
@@ -42,6 +45,7 @@ class ColourSet(NamedSet):
             horizontal_flip=horizontal_flip,
             binarize=binarize,
             fit=fit,
+            augmentations=augmentations,
         )
 
     def decode(self, path: Path | Image.Image) -> UInt8[Tensor, "H W C"]:

@@ -1,5 +1,6 @@
 """scikit-learn's handwritten digits: 1,797 grey images that need no download."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
@@ -8,6 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from vae_lightning.data.augmenting import Given
 from vae_lightning.data.decode import decode_grey
 from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.image_data import Binarize, ImageDataModule
@@ -33,6 +35,7 @@ class Digits(ImageDataModule):
         horizontal_flip: bool = False,
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
+        augmentations: Sequence[Given] = (),
     ):
         super().__init__(
             image_size=image_size,
@@ -44,6 +47,7 @@ class Digits(ImageDataModule):
             horizontal_flip=horizontal_flip,
             binarize=binarize,
             fit=fit,
+            augmentations=augmentations,
         )
 
     def prepare_data(self) -> None:

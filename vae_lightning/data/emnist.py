@@ -3,12 +3,14 @@
 import shutil
 import string
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, final, get_args
 
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from vae_lightning.data.augmenting import Given
 from vae_lightning.data.fetching import RemoteFile
 from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.idx_set import IdxSet
@@ -60,6 +62,7 @@ class EMNIST(IdxSet):
         horizontal_flip: bool = False,
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
+        augmentations: Sequence[Given] = (),
     ):
         super().__init__(
             root=root,
@@ -73,6 +76,7 @@ class EMNIST(IdxSet):
             horizontal_flip=horizontal_flip,
             binarize=binarize,
             fit=fit,
+            augmentations=augmentations,
         )
         if name not in get_args(Name):
             raise ValueError(f"name must be one of {', '.join(get_args(Name))}, got {name}")

@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
+from vae_lightning.data.augmenting import Given
 from vae_lightning.data.cache import build_once, cache_key
 from vae_lightning.data.decode import decode_image
 from vae_lightning.data.fitting import FitInMemory, ImageSize
@@ -85,6 +86,7 @@ class HubImages(ImageDataModule):
         horizontal_flip: bool = False,
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
+        augmentations: Sequence[Given] = (),
     ):
         super().__init__(
             image_size=image_size,
@@ -96,6 +98,7 @@ class HubImages(ImageDataModule):
             horizontal_flip=horizontal_flip,
             binarize=binarize,
             fit=fit,
+            augmentations=augmentations,
         )
         if name is None:
             raise ValueError("name must be that of a data set of the Hugging Face Hub, as ylecun/mnist")

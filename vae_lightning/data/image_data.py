@@ -13,6 +13,7 @@ from lightning.pytorch import LightningDataModule
 from PIL import Image
 from torch import Tensor
 
+from vae_lightning.data.augmenting import Given, augmentations_of
 from vae_lightning.data.binarize import binarized, fixed_draw
 from vae_lightning.data.class_names import Label, label_name, label_number
 from vae_lightning.data.decode import EXTENSIONS
@@ -46,6 +47,7 @@ class ImageDataModule(LightningDataModule, ABC):
             evaluation; "fixed", one fixed draw everywhere.
         fit: how a picture of other proportions becomes an image: "crop", resized to cover it, the middle kept; "pad",
             whole, on black; "stretch"; "tile", cut at its own resolution, see `ImageFolder`.
+        augmentations: of training images, in this order, see `augmenting`: names, or names with settings.
 
     Raises ValueError, starting with the parameter's name, for a value that cannot be.
 
@@ -80,6 +82,7 @@ class ImageDataModule(LightningDataModule, ABC):
         horizontal_flip: bool = False,
         binarize: Binarize = "none",
         fit: Fit = "crop",
+        augmentations: Sequence[Given] = (),
     ):
         super().__init__()
         require_image_size("image_size", image_size)
@@ -101,6 +104,8 @@ class ImageDataModule(LightningDataModule, ABC):
         self.shuffle = shuffle
         self.horizontal_flip = horizontal_flip
         self.binarize = binarize
+        binary = binarize == "fixed"
+        self.augmentations = augmentations_of(augmentations, channels, self.frame, binary=binary)
 
     @abstractmethod
     def prepare_data(self) -> None:
@@ -201,9 +206,11 @@ class ImageDataModule(LightningDataModule, ABC):
         return batch._replace(images=batch.images.float().div_(255))
 
     def training_images(self, images: UInt8[Tensor, "B C H W"]) -> Float32[Tensor, "B C H W"]:
-        """One training batch in [0, 1], flipped and dynamically binarized as configured, on the images' device."""
+        """One training batch in [0, 1], flipped, augmented and dynamically binarized as configured, on its device."""
         if self.horizontal_flip:
             images = randomly_flipped(images)
+        for augmentation in self.augmentations:
+            images = augmentation(images)
         scaled = images.float().div_(255)
         if self.binarize == "dynamic":
             return torch.empty_like(scaled).bernoulli_(scaled)  # torch.bernoulli would lose channels_last

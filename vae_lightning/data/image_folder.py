@@ -18,6 +18,7 @@ from vae_lightning.data.archive import ARCHIVE_EXTENSIONS, Unpacker
 from vae_lightning.data.array_files import MOST_CHANNELS, is_one_picture
 from vae_lightning.data.array_splits import dealt_arrays, labels_of_arrays
 from vae_lightning.data.arrays import Arrays, array_member, open_arrays
+from vae_lightning.data.augmenting import Given
 from vae_lightning.data.cache import cache_folder
 from vae_lightning.data.decode import ALL_EXTENSIONS, EXTENSIONS, MAX_PIXELS, array_image, decode_image, stated_size
 from vae_lightning.data.decoded_folder import DecodedFolder, FolderDecoder
@@ -99,6 +100,7 @@ class ImageFolder(ImageDataModule):
         value_range: Literal["auto"] | Sequence[float] | None = None,
         layout: Layout = "auto",
         shown_channels: Sequence[int] | None = None,
+        augmentations: Sequence[Given] = (),
     ):
         super().__init__(
             image_size=image_size,
@@ -110,6 +112,7 @@ class ImageFolder(ImageDataModule):
             horizontal_flip=horizontal_flip,
             binarize=binarize,
             fit=fit,
+            augmentations=augmentations,
         )
         self.root = root
         self.archive = archive

@@ -2,7 +2,7 @@
 
 import importlib.util
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from vae_lightning.data.augmenting import Given
 from vae_lightning.data.colour import colour_pixels, decode_colour
 from vae_lightning.data.fetching import RemoteFile
 from vae_lightning.data.fitting import FitInMemory, ImageSize
@@ -67,6 +68,7 @@ class MedMNIST(NamedSet):
         horizontal_flip: bool = False,
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
+        augmentations: Sequence[Given] = (),
     ):
         super().__init__(
             root=root,
@@ -79,6 +81,7 @@ class MedMNIST(NamedSet):
             horizontal_flip=horizontal_flip,
             binarize=binarize,
             fit=fit,
+            augmentations=augmentations,
         )
         if size not in get_args(Size):
             raise ValueError(f"size must be one of {', '.join(map(str, get_args(Size)))}, got {size}")

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from vae_lightning.data.augmenting import Given
 from vae_lightning.data.download import DownloadError
 from vae_lightning.data.fetching import Fetching, NoSpaceError, RemoteFile
 from vae_lightning.data.fitting import FitInMemory, ImageSize
@@ -66,6 +67,7 @@ class NamedSet(ImageDataModule):
         horizontal_flip: bool = False,
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
+        augmentations: Sequence[Given] = (),
     ):
         super().__init__(
             image_size=image_size,
@@ -77,6 +79,7 @@ class NamedSet(ImageDataModule):
             horizontal_flip=horizontal_flip,
             binarize=binarize,
             fit=fit,
+            augmentations=augmentations,
         )
         require_at_least("num_val", 1 if num_val is None else num_val, 1)
         self.root = root

@@ -1,9 +1,11 @@
 """Omniglot as the literature on log-likelihoods has it: Burda's file of 28 x 28 and his splits."""
 
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
 
+from vae_lightning.data.augmenting import Given
 from vae_lightning.data.fetching import RemoteFile
 from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.image_data import Binarize
@@ -48,6 +50,7 @@ class Omniglot(MatSet):
         horizontal_flip: bool = False,
         binarize: Binarize = "dynamic",
         fit: FitInMemory = "crop",
+        augmentations: Sequence[Given] = (),
     ):
         super().__init__(
             root=root,
@@ -61,6 +64,7 @@ class Omniglot(MatSet):
             horizontal_flip=horizontal_flip,
             binarize=binarize,
             fit=fit,
+            augmentations=augmentations,
         )
         self.num_val = _NUM_VAL if num_val is None else num_val
 

@@ -86,7 +86,7 @@ class Splitting:
         copies = same_files(pictures, root, self.source) if self.keep_duplicates_together else []
         keys = joined(groups, copies)
         if given is None:
-            splits = {name: split_of(keys[name], self.val_fraction, self.test_fraction) for name in pictures}
+            splits = self._dealt(dict.fromkeys(pictures, "train"), keys, SPLITS)
             self._tell_of_copies(splits, groups, copies)
         else:
             splits = self._completed(given, keys)
@@ -102,10 +102,16 @@ class Splitting:
 
     def _completed(self, given: Given, keys: dict[str, str]) -> dict[str, str]:
         """With a val and a test out of train where there are none."""
-        missing = self._missing(given)
-        val, test = (fraction if split in missing else 0.0 for split, fraction in self._fractions.items())
-        dealt = {name: split_of(keys[name], val, test) for name, split in given.splits.items() if split == "train"}
-        return given.splits | dealt
+        return given.splits | self._dealt(given.splits, keys, self._missing(given))
+
+    def _dealt(self, splits: dict[str, str], keys: dict[str, str], wanted: Sequence[str]) -> dict[str, str]:
+        """What is in train, dealt out to the wanted splits as well, by the keys."""
+        val, test = (fraction if split in wanted else 0.0 for split, fraction in self._fractions.items())
+        in_train = [name for name, split in splits.items() if split == "train"]
+        by_key, moved = deal({keys[name] for name in in_train}, val, test)
+        for split, key in moved.items():
+            tell_of_moved(split, key, len(by_key), self._fractions.get(split), self.group_by is not None)
+        return {name: by_key[keys[name]] for name in in_train}
 
     @property
     def _fractions(self) -> dict[str, float]:
@@ -172,11 +178,44 @@ def _beyond_the_first_split(names: Sequence[str], splits: dict[str, str]) -> lis
 
 def split_of(name: str, val_fraction: float, test_fraction: float) -> str:
     """The split of the picture with this path below the root, by a hash: the same on every machine."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
-    position = int.from_bytes(digest[:8], "big") / 2**64
+    position = _position(name)
     if position < test_fraction:
         return "test"
     return "val" if position < test_fraction + val_fraction else "train"
+
+
+def _position(name: str) -> float:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def deal(keys: Collection[str], val_fraction: float, test_fraction: float) -> tuple[dict[str, str], dict[str, str]]:
+    """The split of each key by `split_of`; of few keys, a split that none fell to gets the one whose hash is nearest.
+
+    So keys that are added move another one only where a split would have been empty without it.
+
+    Returns:
+        The splits, and the key that was moved to a split, by that split; none where there are fewer keys than splits.
+    """
+    splits = {key: split_of(key, val_fraction, test_fraction) for key in sorted(keys)}
+    border = test_fraction + val_fraction
+    places = {"test": (0.0, test_fraction), "val": (test_fraction, border), "train": (border, 1.0)}
+    wanted = {split: place for split, place in places.items() if place[0] < place[1]}
+    moved: dict[str, str] = {}
+    for split, (low, high) in wanted.items() if len(splits) >= len(wanted) else ():
+        counts = Counter(splits.values())
+        if not counts[split]:
+            spare = [key for key, its in splits.items() if counts[its] > 1]
+            away = {key: max(low - _position(key), _position(key) - high) for key in spare}
+            moved[split] = min(spare, key=away.__getitem__)
+            splits[moved[split]] = split
+    return splits, moved
+
+
+def tell_of_moved(split: str, key: str, num_keys: int, fraction: float | None, are_groups: bool) -> None:
+    """Say that a split has got what lies nearest to it, for nothing fell to it."""
+    what, by = "groups" if are_groups else "images", "" if fraction is None else f" by data.{split}_fraction={fraction}"
+    logger.info("of %s %s none fell to %s%s: %r, the nearest, is moved there", f"{num_keys:,}", what, split, by, key)
 
 
 # Folders and files that say it

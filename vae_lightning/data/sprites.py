@@ -1,6 +1,6 @@
 """Sprites with known factors, for what is said of disentanglement: drawn here, or read from dSprites' own file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
+from vae_lightning.data.augmenting import Given
 from vae_lightning.data.decode import decode_image
 from vae_lightning.data.drawn_sprites import SHAPES, SIDE, SpriteGrid
 from vae_lightning.data.fitting import FitInMemory, ImageSize
@@ -60,6 +61,7 @@ class Sprites(ImageDataModule):
         horizontal_flip: bool = False,
         binarize: Binarize = "fixed",
         fit: FitInMemory = "crop",
+        augmentations: Sequence[Given] = (),
     ):
         super().__init__(
             image_size=image_size,
@@ -71,6 +73,7 @@ class Sprites(ImageDataModule):
             horizontal_flip=horizontal_flip,
             binarize=binarize,
             fit=fit,
+            augmentations=augmentations,
         )
         require_at_least("num_scales", num_scales, 1)
         require_at_least("num_orientations", num_orientations, 1)

@@ -41,9 +41,10 @@ class Table:
 
 
 def located(given: str, root: Path) -> Path:
-    """A file as it was typed; where there is none, the one of that name below the root of the pictures."""
+    """A file as it was typed; where there is none, that below the root of the pictures, or beside it."""
     path = Path(given).expanduser()
-    return path if path.exists() or not (root / path).is_file() else root / path
+    elsewhere = (place for place in (root / path, root.absolute().parent / path) if place.is_file())
+    return path if path.exists() else next(elsewhere, path)
 
 
 def read_lines(path: Path, told: str) -> str:
@@ -55,7 +56,7 @@ def read_lines(path: Path, told: str) -> str:
     try:
         return read_bytes(path, _MOST_BYTES).decode("utf-8-sig")
     except FileNotFoundError as error:
-        raise UserError(f"{told}: there is no such file, nor one below the root") from error
+        raise UserError(f"{told}: there is no such file, nor one below the root or beside it") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{told}: is no text in UTF-8") from error
     except (OSError, ValueError) as error:

@@ -27,6 +27,7 @@ def told_format(data: "ImageDataModule") -> str:
     height, width = data.frame
     kind = {1: "grey", 3: "RGB"}.get(data.channels, f"of {data.channels} channels")
     others = [f"binarize={data.binarize}"] * (data.binarize != "none") + ["flipped at random"] * data.horizontal_flip
+    others += [f"augmented: {', '.join(each.name for each in data.augmentations)}"] * bool(data.augmentations)
     return ", ".join([f"{width} x {height} {kind}", f"fit={data.fit}", *others])
 
 

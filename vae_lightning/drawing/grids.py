@@ -41,19 +41,29 @@ def image_grid(
     return _arrange(tiles, cells, row_gaps=[0] * len(tiles), padding=padding)
 
 
-def sample_grid(images: Float[Tensor, "N C H W"], num_rows: int | None = None) -> UInt8[np.ndarray, "height width 3"]:
-    """Images in a picture that is nearly a square; or with image n in row n modulo `num_rows`, a row for each label.
+def sample_grid(
+    images: Float[Tensor, "N C H W"], labels: Sequence[str] | None = None
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Images in a picture that is nearly a square; or with image n in the row of label n modulo their number.
+
+    A row that would be far longer than the picture is high is broken into several, of which the first one is labelled.
 
     Raises:
         ValueError: as for `image_grid`.
     """
-    if num_rows is None:
-        height, width = images.shape[-2:]
-        return image_grid(images, columns=math.ceil(math.sqrt(len(images) * height / width)))
-    columns = math.ceil(len(images) / num_rows)
-    empty = images.new_full((columns * num_rows - len(images), *images.shape[1:]), BACKGROUND / 255)
-    table = torch.cat([images, empty]).unflatten(0, (columns, num_rows)).transpose(0, 1)
-    return image_table(table, left=[str(row) for row in range(num_rows)])
+    height, width = images.shape[-2:]
+    square = math.ceil(math.sqrt(len(images) * height / width))
+    if labels is None:
+        return image_grid(images, columns=square)
+    of_each = math.ceil(len(images) / len(labels))
+    num_lines = max(1, round(of_each / square))
+    columns = math.ceil(of_each / num_lines)
+    empty = images.new_full((columns * num_lines * len(labels) - len(images), *images.shape[1:]), BACKGROUND / 255)
+    table = torch.cat([images, empty]).unflatten(0, (num_lines * columns, len(labels))).transpose(0, 1)
+    rows = table.unflatten(1, (num_lines, columns)).flatten(0, 1)
+    named = [name for label in labels for name in (label, *[""] * (num_lines - 1))]
+    ends = range(num_lines - 1, len(rows) - 1, num_lines) if num_lines > 1 else ()
+    return image_table(rows, left=named, gaps_after_rows=ends)
 
 
 def comparison_grid(

@@ -10,12 +10,13 @@ from vae_lightning.drawing.grids import sample_grid
 from vae_lightning.drawing.lettering import FAINT_INK, text_width, write
 
 _HEIGHT = 96  # of a channel's bars
+_LOW = 40  # where there may be many of them
 _BAR = 2  # pixels of width a level
 _MARGIN = 12
 _TICKS = (0, 64, 128, 192, 255)
 _MOST_ABOVE = 25  # times the highest bar but for black and white
 _SIZE = 11  # of their letters
-_GREY = ((240, 240, 240),)
+_GREY = (240, 240, 240)
 _RGB = ((235, 96, 96), (96, 210, 110), (110, 150, 245))
 
 
@@ -29,14 +30,14 @@ def preview_picture(
     """The images as nearly in a square as can be, above the histogram of each channel.
 
     Args:
-        images: in [0, 1], C = 1 (grey) or 3 (RGB).
+        images: in [0, 1]; of their channels those are seen that `drawable` chooses.
         levels: how many pixels of each channel have each level.
         title: of the picture.
         context: what it shows, fainter.
         note: on the histogram, below it.
 
     Raises:
-        ValueError: there are no images, or C is neither 1 nor 3.
+        ValueError: there are no images.
     """
     grid = sample_grid(images)
     bars = with_note(_histogram(levels), note)
@@ -49,19 +50,32 @@ def _widened(picture: UInt8[np.ndarray, "H W 3"], width: int) -> UInt8[np.ndarra
 
 
 def _histogram(levels: Int[np.ndarray, "C 256"]) -> UInt8[np.ndarray, "height width 3"]:
-    colours = _GREY if len(levels) == 1 else _RGB
-    panels = [_panel(counts, colour) for counts, colour in zip(levels, colours, strict=True)]
+    if len(levels) == len(_RGB):
+        panels = [_panel(counts, colour) for counts, colour in zip(levels, _RGB, strict=True)]
+    elif len(levels) == 1:
+        panels = [_panel(levels[0], _GREY)]
+    else:
+        panels = [_numbered(_panel(counts, _GREY, _LOW), number) for number, counts in enumerate(levels)]
     return np.concatenate([*panels, _ticks(panels[0].shape[1])])
 
 
-def _panel(counts: Int[np.ndarray, " 256"], colour: tuple[int, int, int]) -> UInt8[np.ndarray, "height width 3"]:
+def _numbered(panel: UInt8[np.ndarray, "H W 3"], number: int) -> UInt8[np.ndarray, "H W 3"]:
+    """With the channel's number at its upper right, over the bars."""
+    text, image = str(number), Image.fromarray(panel)
+    write(image, image.width - _MARGIN - text_width(text, _SIZE), _SIZE, text, _SIZE, FAINT_INK)
+    return np.asarray(image)
+
+
+def _panel(
+    counts: Int[np.ndarray, " 256"], colour: tuple[int, int, int], height: int = _HEIGHT
+) -> UInt8[np.ndarray, "height width 3"]:
     """Bars as high as the square root of their share; what is far above the rest, as a black ground is, is cut off."""
     reference = max(counts[1:-1].max(), counts.max() / _MOST_ABOVE, 1)
     heights = np.sqrt(counts / reference).clip(max=1)
-    filled = np.ceil(heights * (_HEIGHT - 8)).repeat(_BAR)
-    panel = np.full((_HEIGHT, 256 * _BAR + 2 * _MARGIN, 3), BACKGROUND, np.uint8)
+    filled = np.ceil(heights * (height - 8)).repeat(_BAR)
+    panel = np.full((height, 256 * _BAR + 2 * _MARGIN, 3), BACKGROUND, np.uint8)
     inside = panel[:, _MARGIN:-_MARGIN]
-    inside[np.arange(_HEIGHT)[:, None] >= _HEIGHT - filled] = colour
+    inside[np.arange(height)[:, None] >= height - filled] = colour
     panel[-1, _MARGIN:-_MARGIN] = FAINT_INK
     return panel
 

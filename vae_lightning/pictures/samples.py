@@ -12,20 +12,18 @@ from vae_lightning.drawing.grids import sample_grid
 from vae_lightning.pictures.picture import Drawing, PictureOfSamples
 from vae_lightning.runs.source import Source
 
-_ROOM = 60  # letters of names in a title
-
 
 class Sampled(NamedTuple):
     """Samples to be shown.
 
     Attributes:
         images: in [0, 1].
-        num_rows: a row for each label; None for a model without labels, or with one for all.
+        rows: the labels that have a row each; None for a model without labels, or with one for all.
         title: what they are.
     """
 
     images: Float[Tensor, "N C H W"]
-    num_rows: int | None
+    rows: tuple[str, ...] | None
     title: str
 
 
@@ -58,19 +56,12 @@ class Samples(PictureOfSamples):
         num_rows = None if source.label is not None else source.vae.num_classes
         if num_rows is not None and len(images) >= num_rows:
             images = images[: len(images) - len(images) % num_rows]
-        rows = "" if num_rows is None else f", a row a label{_listed(source, num_rows)}"
+        rows = None if num_rows is None else tuple(map(source.label_name, range(num_rows)))
+        by = "" if rows is None else " by label"
         label = "" if source.label is None else f", label {source.label_name(source.label)}"
         temperature = "" if self.temperature == 1 else f", temperature {self.temperature:g}"
-        title = f"samples from the prior{rows}{label}{temperature}, seed {self.seed_of(source)}"
-        return Sampled(images, num_rows, title)
+        title = f"samples from the prior{by}{label}{temperature}, seed {self.seed_of(source)}"
+        return Sampled(images, rows, title)
 
     def draw(self, seen: Sampled, context: str) -> Drawing:
-        return Drawing(with_caption(sample_grid(seen.images, seen.num_rows), seen.title, context))
-
-
-def _listed(source: Source, num_rows: int) -> str:
-    """The names of the rows' labels, if they have names and there is room for these."""
-    if source.class_names is None or len(source.class_names) < num_rows:
-        return ""
-    names = ", ".join(source.label_name(label) for label in range(num_rows))
-    return f" ({names})" if len(names) <= _ROOM else ""
+        return Drawing(with_caption(sample_grid(seen.images, seen.rows), seen.title, context))
