@@ -27,7 +27,8 @@ from typing import NoReturn
 
 import offspring  # beside this script
 
-ENTRY_POINTS = {"train", "evaluate", "generate", "report", "dashboard", "children"}  # each runs as __main__
+# Each runs as __main__.
+ENTRY_POINTS = {"train", "evaluate", "generate", "report", "dashboard", "children", "data.__main__"}
 LAZY = [  # what the package imports only where it is used
     "beartype.door",
     "hydra.core.plugins",
@@ -147,7 +148,8 @@ def become(request: dict, path: list[str], variables: dict[str, str]) -> None:
     _show(sys.orig_argv, *ARGUMENTS)
     _show([f"{name}={value}" for name, value in request["env"].items()], *ENVIRONMENT)
     _draw_seeds()
-    sys.modules.pop(request["module"], None)
+    if not hasattr(sys.modules.get(request["module"]), "__path__"):  # of a package it is its __main__ that runs
+        sys.modules.pop(request["module"], None)
     sys.modules["__main__"] = types.ModuleType("__main__")
 
 

@@ -55,7 +55,7 @@ def test_and_it_does_train_so(wide, command, cure):
 def test_squares_are_told_of_no_crop(wide, error_of):
     for file in wide.iterdir():
         Image.new("RGB", (32, 32), "red").save(file)
-    message = error_of(*FOLDER)
+    message = error_of(*FOLDER, "data.keep_duplicates_together=false")
     assert "are 0 to 255 of 255, with a deviation of 0; python -m vae_lightning.data preview" in message
 
 
@@ -76,7 +76,7 @@ def test_a_few_of_them_are_no_matter(wide, command):
 
 def test_a_run_on_them_that_has_begun_can_be_gone_on_with(wide, command):
     """An earlier version has trained on anything."""
-    command(*FOLDER, "data.fit=pad", "run_dir=run", "callbacks=none")
+    command(*FOLDER, "data.fit=pad", "data.keep_duplicates_together=false", "run_dir=run", "callbacks=none")
     for file in wide.iterdir():
         Image.new("RGB", (32, 32), "red").save(file)
     run = RunDir(wide.parent / "run")
