@@ -157,3 +157,16 @@ def test_a_run_that_was_stopped_and_gone_on_with_is_the_same(plain, bands, tmp_p
     words = [*WORDS, f"data.root={bands}", "trainer.max_epochs=2"]
     whole = train_once(tmp_path / "whole", *words)
     assert_equal_weights(whole, plain)
+
+
+def test_the_preview_shows_the_chosen_channels_and_the_values_of_all(bands, monkeypatch, capsys, tmp_path):
+    from vae_lightning.data.__main__ import main as look
+
+    seen = tmp_path / "seen.png"
+    words = [*IMAGES, *SPLITS, "data.shown_channels=[4,2,0]", f"data.root={bands}", "data.augmentations=[shift]"]
+    monkeypatch.setattr(sys, "argv", ["vae-data", "preview", *words, f"out={seen}"])
+    look()
+    assert "40 x 24 of 5 channels, fit=crop, augmented: shift" in capsys.readouterr().out
+    with Image.open(seen) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    assert (abs(pixels - np.array([104, 54, 4])).max(axis=2) < 20).mean() > 0.2

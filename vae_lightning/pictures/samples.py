@@ -29,7 +29,7 @@ class Sampled(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Samples(PictureOfSamples):
-    """The mean images of samples from the prior, of a model with labels a row for each, as many as make whole rows.
+    """The mean images of samples from the prior, of a model with labels by these, as many of each.
 
     Attributes:
         num_images, seed: those of `PictureOfSamples`.
