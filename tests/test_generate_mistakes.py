@@ -170,7 +170,7 @@ def test_data_without_labels_or_without_a_place_say_so(error_of, digits_run, col
     message = error_of(f"run={colour_run.path}", "mode=transition", "labels=[3,8]")
     assert message == "labels=[3, 8]: these data have no labels; choose by indices or images"
     message = error_of(f"run={digits_run.path}", "mode=units", "data.root=/somewhere")
-    assert message.startswith("data.root: no such key; valid here: batch_size, ")
+    assert message.startswith("data.root: no such key; valid here: augmentations, ")
 
 
 def test_a_place_that_cannot_be_written_to_is_told(error_of, digits_run):

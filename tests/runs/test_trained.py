@@ -144,7 +144,7 @@ def test_a_root_stands_in_for_an_archive_that_is_gone(colour_run, moved, colour)
 
 def test_data_that_have_no_place_say_so(digits_run):
     run = open_trained(str(digits_run.path), device="cpu", data={"root": "/somewhere"})
-    with pytest.raises(UserError, match=r"^data\.root: no such key; valid here: batch_size, "):
+    with pytest.raises(UserError, match=r"^data\.root: no such key; valid here: augmentations, "):
         _ = run.data
 
 

@@ -86,7 +86,7 @@ class Splitting:
         copies = same_files(pictures, root, self.source) if self.keep_duplicates_together else []
         keys = joined(groups, copies)
         if given is None:
-            splits = self._dealt(dict.fromkeys(pictures, "train"), keys, SPLITS)
+            splits = self._dealt(pictures, keys, SPLITS)
             self._tell_of_copies(splits, groups, copies)
         else:
             splits = self._completed(given, keys)
@@ -102,16 +102,19 @@ class Splitting:
 
     def _completed(self, given: Given, keys: dict[str, str]) -> dict[str, str]:
         """With a val and a test out of train where there are none."""
-        return given.splits | self._dealt(given.splits, keys, self._missing(given))
+        in_train = [name for name, split in given.splits.items() if split == "train"]
+        return given.splits | self._dealt(in_train, keys, self._missing(given))
 
-    def _dealt(self, splits: dict[str, str], keys: dict[str, str], wanted: Sequence[str]) -> dict[str, str]:
-        """What is in train, dealt out to the wanted splits as well, by the keys."""
+    def _dealt(self, names: Sequence[str], keys: dict[str, str], wanted: Sequence[str]) -> dict[str, str]:
+        """Pictures dealt out to train and the wanted splits, by the keys."""
         val, test = (fraction if split in wanted else 0.0 for split, fraction in self._fractions.items())
-        in_train = [name for name, split in splits.items() if split == "train"]
-        by_key, moved = deal({keys[name] for name in in_train}, val, test)
+        dealt = {name: split_of(keys[name], val, test) for name in names}
+        if len(set(dealt.values())) == 1 + (val > 0) + (test > 0):  # as of millions, which are then gone through once
+            return dealt
+        by_key, moved = deal({keys[name] for name in dealt}, val, test)
         for split, key in moved.items():
             tell_of_moved(split, key, len(by_key), self._fractions.get(split), self.group_by is not None)
-        return {name: by_key[keys[name]] for name in in_train}
+        return {name: by_key[keys[name]] for name in dealt}
 
     @property
     def _fractions(self) -> dict[str, float]:
