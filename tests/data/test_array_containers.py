@@ -63,13 +63,32 @@ def test_what_a_file_does_not_hold_is_refused_before_memory_is_taken(tmp_path):
 def test_a_compressed_array_that_is_short_or_long_is_refused(tmp_path):
     buffer = io.BytesIO()
     np.save(buffer, IMAGES)
-    for content, match in ((buffer.getvalue()[:-3], "3 are missing"), (buffer.getvalue() + b"x", "more behind it")):
+    for content, match in (
+        (buffer.getvalue()[:-3], "ends too early"),
+        (buffer.getvalue() + b"x", "goes on after its end"),
+    ):
         with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("images.npy", content)
         with pytest.raises(ValueError, match=match):
             Npz(tmp_path / "a.npz").take("images")
     with pytest.raises(ValueError, match=r"more than data\.max_archive_gb=1e-07 allows"):
         Npz(tmp_path / "a.npz", most_bytes=100).take("images")
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_what_is_packed_so_that_it_may_fill_memory_is_refused(tmp_path, packing):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", packing) as archive:
+        archive.writestr("images.npy", bytes(1000))
+    with pytest.raises(ValueError, match="compressed in another way than by deflate"):
+        Npz(tmp_path / "a.npz").entries  # noqa: B018
+
+
+def test_an_archive_of_very_many_arrays_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for number in range(1100):
+            archive.writestr(f"{number}.npy", b"")
+    with pytest.raises(ValueError, match="more than 1,000 arrays"):
+        Npz(tmp_path / "a.npz").entries  # noqa: B018
 
 
 def test_a_disk_that_is_too_small_is_told(tmp_path, monkeypatch):

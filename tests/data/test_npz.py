@@ -17,14 +17,14 @@ def test_arrays_are_read_as_a_whole_and_in_pieces(tmp_path, monkeypatch, save):
     with NpzFile(tmp_path / "it.npz") as file:
         assert [block.shape for block in file.blocks("images")] == [(2, 2, 2)] * 3
         assert all(np.array_equal(file.array(name), array) for name, array in ARRAYS.items())
-        assert file.headers["labels"][:2] == ((6, 1), np.int64)
+        assert (file.headers["labels"].shape, file.headers["labels"].dtype) == ((6, 1), np.int64)
 
 
 def test_objects_are_never_read(tmp_path):
     np.savez(tmp_path / "it.npz", **ARRAYS, metadata=np.array([{"a": 1}], dtype=object))
     with NpzFile(tmp_path / "it.npz") as file:
         assert file.headers.keys() == ARRAYS.keys()
-        with pytest.raises(ValueError, match="it has no array metadata; it has images, labels"):
+        with pytest.raises(ValueError, match="an array of Python objects"):
             file.array("metadata")
 
 

@@ -1,9 +1,7 @@
 """Files that hold arrays by their names: .npy, .npz and HDF5. Nothing in them is run, and nothing beside them read."""
 
 import shutil
-import struct
 import tempfile
-import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +10,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from vae_lightning.data.array_files import NpyHeader, npy_header, num_bytes
+from vae_lightning.data.npz import NpzFile
 
-_BLOCK_BYTES = 2**24  # unpacked at a time
 _MOST_BYTES = 20e9
-_LOCAL_HEADER = 30  # bytes of a zip member's, before its name
 
 
 class StoredArray(NamedTuple):
@@ -73,28 +70,22 @@ class Npz(ArrayContainer):
 
     @property
     def entries(self) -> Mapping[str, StoredArray]:
-        found = {}
-        with zipfile.ZipFile(self.path) as archive:
-            for name in archive.namelist():
-                if name.endswith(".npy"):
-                    with archive.open(name) as member:
-                        found[name.removesuffix(".npy")] = _entry_of(member)
-        return found
+        with NpzFile(self.path) as file:
+            found = {name: StoredArray(header.shape, header.dtype) for name, header in file.headers.items()}
+            return found | {name: StoredArray((), fault=fault) for name, fault in file.faults.items()}
 
     def take(self, name: str) -> Any:
-        with zipfile.ZipFile(self.path) as archive:
-            info = archive.getinfo(f"{name}.npy")
-            with archive.open(info) as member:
-                header = npy_header(member)
-                if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-                    return self._unpacked(member, header)
-        with self.path.open("rb") as file:
-            file.seek(info.header_offset + _LOCAL_HEADER - 4)
-            start = info.header_offset + _LOCAL_HEADER + sum(struct.unpack("<HH", file.read(4)))
-            return _mapped(file, header._replace(start=start + header.start), start + info.file_size)
+        with NpzFile(self.path) as file:
+            place = file.stored_at(name)
+            if place is None:
+                return self._unpacked(file, name)
+            header = file.headers[name]._replace(start=place[0])
+        with self.path.open("rb") as stored:
+            return _mapped(stored, header, place[1])
 
-    def _unpacked(self, member: Any, header: NpyHeader) -> Any:
+    def _unpacked(self, file: NpzFile, name: str) -> Any:
         """What is compressed, in a file of its own without a name, which goes with the last who looks at it."""
+        header = file.headers[name]
         needed = num_bytes(header.shape, header.dtype)
         if needed > self.most_bytes:
             raise ValueError(
@@ -105,18 +96,11 @@ class Npz(ArrayContainer):
         free = shutil.disk_usage(self.scratch or tempfile.gettempdir()).free
         if needed > free:
             raise ValueError(f"unpacks to {-(-needed // 10**6)} MB, and {free // 10**6} MB are free")
-        with tempfile.TemporaryFile(dir=self.scratch) as file:
-            left = needed
-            while left:
-                block = member.read(min(left, _BLOCK_BYTES))
-                if not block:
-                    raise ValueError(f"an array of {needed} bytes, of which {left} are missing")
-                file.write(block)
-                left -= len(block)
-            if member.read(1):  # at the end the checksum of what was read is compared, too
-                raise ValueError(f"an array of {needed} bytes with more behind it")
-            file.flush()
-            return _mapped(file, header._replace(start=0), needed)
+        with tempfile.TemporaryFile(dir=self.scratch) as unpacked:
+            for content in file.contents(name):
+                unpacked.write(content)
+            unpacked.flush()
+            return _mapped(unpacked, header._replace(start=0), needed)
 
 
 class Hdf5(ArrayContainer):

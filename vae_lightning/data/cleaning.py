@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from vae_lightning.data.cache import BUILDING, LOCK
 from vae_lightning.data.provenance import PREFIX, SUFFIX, last_used, told_of
+from vae_lightning.data.tables import counted
 from vae_lightning.errors import UserError, one_line
 
 _DAY = 24 * 60 * 60  # seconds
@@ -124,7 +125,7 @@ def listing(folder: Path, found: CacheContents, entries: Sequence[CacheEntry]) -
     for entry in entries:
         lines.append(_ROW.format(entry.path.name, told_bytes(entry.num_bytes), _told_days(entry.days())))
         lines.append(f"  {entry.of}")
-    others = f"; {counted(found.num_others)} in there not ours, and left alone" if found.num_others else ""
+    others = f"; {counted(found.num_others, 'thing')} in there not ours, and left alone" if found.num_others else ""
     lines.append(f"{folder}: {told_sum(entries)}{others}")
     if found.is_in_use:
         lines.append("another process is building in there now")
@@ -133,17 +134,12 @@ def listing(folder: Path, found: CacheContents, entries: Sequence[CacheEntry]) -
 
 def told_sum(entries: Sequence[CacheEntry]) -> str:
     """How many there are, and of what size together."""
-    return f"{counted(len(entries))}, {told_bytes(sum(entry.num_bytes for entry in entries))}"
+    return f"{counted(len(entries), 'thing')}, {told_bytes(sum(entry.num_bytes for entry in entries))}"
 
 
 def told_bytes(number: int) -> str:
     """A size on the disk, in MB where it is one, so that sizes can be compared."""
     return f"{round(number / 10**6):,} MB" if number >= 10**6 else f"{-(-number // 1000):,} kB"
-
-
-def counted(number: int) -> str:
-    """`1 thing`, `2 things`."""
-    return f"{number:,} thing{'' if number == 1 else 's'}"
 
 
 def _told_days(days: int) -> str:

@@ -1,31 +1,30 @@
 """NumPy's .npz files, read in pieces and within limits: a stored config may name a stranger's."""
 
 import math
+import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from vae_lightning.data.archive_members import CountedEntries, TooMuchError, open_zipped
+from vae_lightning.data.array_files import NpyHeader, npy_header, num_bytes
 from vae_lightning.disk.files import check_regular
 
 _MOST_MEMBERS = 1000
 _MOST_SMALL = 1_000_000_000  # bytes of an array that is read as a whole
 _BLOCK_BYTES = 2**22  # of an array that is read in pieces
-
-
-class MemberHeader(NamedTuple):
-    """What an array says it is."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    is_transposed: bool
+_LOCAL_HEADER = 30  # bytes of a zip member's, before its name
+_ENCRYPTED = 1  # of a member's flags
 
 
 class NpzFile:
     """The arrays of a .npz file by name; objects, which only pickle could read, are none of them.
+
+    Attributes:
+        headers: of each array, as if it stood in a file of its own.
+        faults: why others can't be read, by their names.
 
     Raises:
         OSError: it can't be read.
@@ -38,7 +37,9 @@ class NpzFile:
         try:
             self._archive = zipfile.ZipFile(self._file)
             self._file.is_counting = False
-            self.headers = dict(self._headers())
+            self.headers: dict[str, NpyHeader] = {}
+            self.faults: dict[str, str] = {}
+            self._look()
         except BaseException as error:
             self._file.close()
             raise _told(error) from error
@@ -60,52 +61,59 @@ class NpzFile:
     def blocks(self, name: str) -> Iterator[np.ndarray]:
         """An array in pieces, a few rows at a time; raises ValueError for one that is not there or damaged."""
         header = self._header(name)
+        if header.is_transposed and len(header.shape) > 1:
+            raise ValueError(f"{name} is stored column by column")
         row = math.prod(header.shape[1:]) * header.dtype.itemsize
-        count = max(1, _BLOCK_BYTES // max(row, 1))
+        for content in self.contents(name, max(1, _BLOCK_BYTES // max(row, 1)) * row):
+            yield np.frombuffer(content, header.dtype).reshape(-1, *header.shape[1:])
+
+    def contents(self, name: str, num_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
+        """The numbers of an array as they stand there, so many bytes at a time; else as `blocks`."""
+        left = self._num_bytes(name)
         try:
             with open_zipped(self._archive, self._archive.getinfo(f"{name}.npy")) as member:
-                _read_header(member)
-                for first in range(0, header.shape[0], count):
-                    num = min(count, header.shape[0] - first)
-                    content = member.read(num * row)
-                    if len(content) < num * row:
+                npy_header(member)
+                while left:
+                    content = member.read(min(num_bytes, left))
+                    if len(content) < min(num_bytes, left):
                         raise ValueError(f"{name} ends too early")
-                    yield np.frombuffer(content, header.dtype).reshape(num, *header.shape[1:])
+                    yield content
+                    left -= len(content)
                 if member.read(1):  # at the end the archive's checksum is compared
                     raise ValueError(f"{name} goes on after its end")
         except Exception as error:  # Python's reader raises anything on a damaged archive
             raise _told(error) from error
 
-    def _header(self, name: str) -> MemberHeader:
+    def stored_at(self, name: str) -> tuple[int, int] | None:
+        """Where the numbers of an array begin and its member ends, in bytes of the file; None if it is compressed."""
+        header, info = self._header(name), self._archive.getinfo(f"{name}.npy")
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & _ENCRYPTED:
+            return None
+        self._file.seek(info.header_offset + _LOCAL_HEADER - 4)
+        start = info.header_offset + _LOCAL_HEADER + sum(struct.unpack("<HH", self._file.read(4)))
+        return start + header.start, start + info.file_size
+
+    def _header(self, name: str) -> NpyHeader:
+        if name in self.faults:
+            raise ValueError(self.faults[name])
         if name not in self.headers:
             raise ValueError(f"it has no array {name}; it has {', '.join(sorted(self.headers)[:10]) or 'none'}")
-        header = self.headers[name]
-        if header.is_transposed and len(header.shape) > 1:
-            raise ValueError(f"{name} is stored column by column")
-        return header
+        return self.headers[name]
 
     def _num_bytes(self, name: str) -> int:
         header = self._header(name)
-        return math.prod(header.shape) * header.dtype.itemsize
+        return num_bytes(header.shape, header.dtype)
 
-    def _headers(self) -> Iterator[tuple[str, MemberHeader]]:
+    def _look(self) -> None:
         for info in self._archive.infolist():
-            if info.filename.endswith(".npy"):
-                with open_zipped(self._archive, info) as member:
-                    header = _read_header(member)
-                if not header.dtype.hasobject and header.shape:
-                    yield info.filename.removesuffix(".npy"), header
-
-
-def _read_header(member: Any) -> MemberHeader:
-    version = np.lib.format.read_magic(member)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if read is None:
-        raise ValueError("it has an array of another format")
-    shape, is_transposed, dtype = read(member)
-    if any(side < 0 for side in shape):
-        raise ValueError("it has an array of a negative size")
-    return MemberHeader(shape, dtype, is_transposed)
+            if not info.filename.endswith(".npy"):
+                continue
+            name = info.filename.removesuffix(".npy")
+            with open_zipped(self._archive, info) as member:
+                try:
+                    self.headers[name] = npy_header(member)
+                except ValueError as error:
+                    self.faults[name] = str(error)
 
 
 def _told(error: BaseException) -> BaseException:
