@@ -49,7 +49,9 @@ def test_double_quotes_are_for_the_shell_where_they_do():
     assert typed("run", "outputs/2026-11-20/14-03-27_x") == "run=outputs/2026-11-20/14-03-27_x"
 
 
-@pytest.mark.parametrize("key", ["data.root", "run", "resume", "init_from", "output_dir", "images", "+data.archive"])
+@pytest.mark.parametrize(
+    "key", ["data.root", "run", "resume", "init_from", "output_dir", "images", "+data.archive", "data.group_by"]
+)
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_place_that_hydra_reads_otherwise_is_told_with_the_quotes(key, name):
     if (key, name) in {("output_dir", "100"), ("resume", "100"), ("init_from", "100")}:

@@ -261,3 +261,11 @@ def test_copies_in_splits_of_ones_own_are_warned_of_and_not_moved(files, tmp_pat
     assert splits == {name: name.partition("/")[0] for name in names}
     leak = "data.root=x: 2 files of val or test have copies in another split, the first 'test/d'"
     assert told()[0].startswith(leak)
+
+
+def test_copies_are_counted_where_they_leave_too_few(tmp_path):
+    for number in range(5):
+        (tmp_path / f"{number}.png").write_bytes(b"the same")
+    splitting = Splitting("data.root=pictures", 0.2, 0.2, keep_duplicates_together=True)
+    with pytest.raises(UserError, match="of 5 images, 1 without copies, none fell to train; add images"):
+        splitting([f"{number}.png" for number in range(5)], tmp_path)

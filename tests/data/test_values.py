@@ -17,9 +17,10 @@ def test_whole_numbers_have_the_smallest_scale_of_bits_that_holds_them(largest, 
     assert of([0, largest]).scale() == Scale(0, high)
 
 
-def test_signed_numbers_have_a_scale_about_zero():
-    assert of([-100, 900], dtype=np.int16).scale() == Scale(-1024, 1023)
-    assert of([-1024, 3], dtype=np.int16).scale() == Scale(-1024, 1023)
+def test_numbers_below_zero_have_a_scale_from_the_least_to_the_largest():
+    assert of([-100, 900], dtype=np.int16).scale() == Scale(-100, 900)
+    assert of([-1024, 3], dtype=np.int16).scale() == Scale(-1024, 3)
+    assert of([-7, -7], dtype=np.int16).scale() == Scale(-7, -6)
 
 
 @pytest.mark.parametrize(

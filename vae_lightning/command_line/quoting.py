@@ -17,7 +17,7 @@ from vae_lightning.runs.records import as_word, for_shell, typed
 
 _OF_IMAGES = ("reconstructions", "transition", "traversals", "tsne", "pca", "plane")  # callbacks that look at some
 _LISTS = ("images", "runs", "callbacks.transition.files", *(f"callbacks.{name}.images" for name in _OF_IMAGES))
-_TEXTS = {*PLACES, *_LISTS, "name"}
+_TEXTS = {*PLACES, *_LISTS, "name", "data.group_by"}  # the last is a regular expression, which has brackets
 _STAY_TEXTS = {"output_dir", "run_dir", "sweep_dir", "resume", "init_from", "sweep", "output"}
 _ANYTHING = {"name", "checkpoint"}  # a number makes a name; checkpoint is a place for all commands but one
 _MOST_COMMAS = 4  # in the name of one file

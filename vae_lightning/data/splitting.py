@@ -91,7 +91,7 @@ class Splitting:
         else:
             splits = self._completed(given, keys)
             self._warn_of_leaks(splits, groups, copies)
-        self._check_none_empty(splits, groups)
+        self._check_none_empty(splits, keys, copies)
         self._tell(splits, given, groups)
         return splits
 
@@ -123,12 +123,14 @@ class Splitting:
     def _missing(self, given: Given) -> list[str]:
         return [split for split in SPLITS if split not in given.splits.values()]
 
-    def _check_none_empty(self, splits: dict[str, str], groups: dict[str, str]) -> None:
+    def _check_none_empty(self, splits: dict[str, str], keys: dict[str, str], copies: list[list[str]]) -> None:
         counts = Counter(splits.values())
         for split in SPLITS:
             if not counts[split]:
-                grouped = f" in {counted(len(set(groups.values())), 'group')}" if self.group_by is not None else ""
-                what = "groups" if grouped else "images"
+                grouped = f" in {counted(len(set(keys.values())), 'group')}" if self.group_by is not None else ""
+                if not grouped and copies:
+                    grouped = f", {len(set(keys.values())):,} without copies,"
+                what = "groups" if self.group_by is not None else "images"
                 advice = f"add {what}" if split == "train" else f"raise data.{split}_fraction or add {what}"
                 raise UserError(f"{self.source}: of {len(splits)} images{grouped} none fell to {split}; {advice}")
 

@@ -132,8 +132,8 @@ class Found:
     def scale(self) -> Scale | None:
         """The one scale of the files deeper than 8 bits, None where there are none.
 
-        Of whole numbers it goes from 0 to the smallest 2^k - 1 that holds them all, and is that of signed ones of so
-        many bits where some are negative; of floats in [0, 1] it is [0, 1], of others from the least to the largest.
+        Of whole numbers it goes from 0 to the smallest 2^k - 1 that holds them all, of floats in [0, 1] it is [0, 1], of
+        others, and where some are negative, it goes from the least to the largest.
 
         Raises:
             ValueError: no scale can be that of all files; says why.
@@ -145,12 +145,11 @@ class Found:
             raise ValueError(
                 f"{self.num_integers} files of whole numbers and {self.num_floats} of floats share no scale"
             )
-        if not self.num_floats:
-            bits = max(_FEWEST_BITS, int(max(self.high, -1 - self.low)).bit_length())
-            return Scale(0.0, 2.0**bits - 1) if self.low >= 0 else Scale(-(2.0**bits), 2.0**bits - 1)
-        if in_units:
+        if not self.num_floats and self.low >= 0:
+            return Scale(0.0, 2.0 ** max(_FEWEST_BITS, int(self.high).bit_length()) - 1)
+        if self.num_floats and in_units:
             return Scale(0.0, 1.0)
-        if self.num_bytes:
+        if self.num_floats and self.num_bytes:
             raise ValueError(
                 f"{self.num_floats} files of floats from {self.low:g} to {self.high:g} and {self.num_bytes} of 8 bits "
                 "share no scale"
