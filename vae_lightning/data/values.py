@@ -132,8 +132,8 @@ class Found:
     def scale(self) -> Scale | None:
         """The one scale of the files deeper than 8 bits, None where there are none.
 
-        Of whole numbers it goes from 0 to the smallest 2^k - 1 that holds them all, of floats in [0, 1] it is [0, 1], of
-        others, and where some are negative, it goes from the least to the largest.
+        Of whole numbers it goes from 0 to the smallest 2^k - 1 that holds them all, of floats in [0, 1] it is [0, 1],
+        of others, and where some are negative, it goes from the least to the largest.
 
         Raises:
             ValueError: no scale can be that of all files; says why.
