@@ -133,8 +133,9 @@ def test_silhouettes_are_fetched_by_their_checksum(tmp_path, monkeypatch):
 
     assert Caltech101().remote_files()[0].checksum == "4483e9c14b188fd09937f9ea6f9ea777"
     (name,) = Caltech101.needed
-    with served(written(tmp_path / "mirror", {name: silhouettes()})) as address:
-        file = RemoteFile(name, (address + name,), md5(silhouettes()), 1000)
+    written_once = silhouettes()  # such a file has in it when it was written
+    with served(written(tmp_path / "mirror", {name: written_once})) as address:
+        file = RemoteFile(name, (address + name,), md5(written_once), 1000)
         monkeypatch.setattr(Caltech101, "remote_files", lambda _: [file])
         data = Caltech101(root=str(tmp_path / "new"))
         data.prepare_data()
