@@ -287,6 +287,7 @@ METRICS = "elbo, nll, units, aggregate, reconstruction, samples, probes"
         (["nll.num_smples=5"], "nll.num_smples: no such key; did you mean num_samples?"),
         (["nll.num_samples=many"], "nll.num_samples='many': expected int"),
         (["nll.memory_mb=0.5"], "nll.memory_mb must be at least 1, got 0.5"),
+        (["nll.memory_mb=all"], "nll.memory_mb='all': expected float or auto"),
         (["aggregate.num_images=0"], "aggregate.num_images must be at least 1, got 0"),
         (["samples.weights=nowhere.pth"], "samples.weights=nowhere.pth: no such file"),
         (["ckpt=worst"], "ckpt=worst: no such file; choose best, last or the path of a checkpoint"),

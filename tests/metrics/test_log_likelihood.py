@@ -3,8 +3,9 @@
 import logging
 
 import pytest
+import torch
 
-from vae_lightning.metrics.log_likelihood import sizes_within
+from vae_lightning.metrics.log_likelihood import memory_budget, sizes_within
 from vae_lightning.metrics.subject import _Lines
 
 
@@ -38,3 +39,10 @@ def test_where_there_is_no_terminal_a_line_comes_now_and_then(monkeypatch, caplo
         "NLL: 1,000 of 2,000 images",
         "NLL: 2,000 of 2,000 images",
     ]
+
+
+@pytest.mark.parametrize(("free", "budget"), [(1e9, 512e6), (4e9, 1e9), (140e9, 8e9)])
+def test_a_gpu_is_given_a_quarter_of_what_is_free_there(monkeypatch, free, budget):
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (int(free), 141 * 10**9))
+    assert memory_budget(torch.device("cuda")) == budget
+    assert memory_budget(torch.device("cpu")) == 512e6

@@ -29,6 +29,8 @@ _MOST_SAMPLES, _FEWEST_SAMPLES = 5_000, 100
 _NUMBERS_OF_SAMPLES = (_MOST_SAMPLES, 2_000, 1_000, 500, 200, _FEWEST_SAMPLES)
 _ENOUGH_IMAGES = 500
 _LONGEST_S = 1e9
+_BUDGET = 512e6  # bytes
+_SHARE_OF_GPU, _MOST_OF_GPU = 0.25, 8e9
 _PROBE_S, _MOST_PROBED = 0.5, 10_000_000
 
 
@@ -43,7 +45,8 @@ class LogLikelihood(Metric):
             is time for.
         num_images: the first so many images of the split; None for all, or as many as there is time for.
         max_seconds: how long it may take where neither of them is given, about; None for as long as all of it takes.
-        memory_mb: 10^6 bytes that it takes at most, whatever K is.
+        memory_mb: 10^6 bytes that it takes at most, whatever K is. "auto" is 512, and on an NVIDIA GPU a quarter of
+            what is free there, up to 8,000: few images at a time keep it waiting for Python.
         matmul_precision: how exactly float32 matrices are multiplied (`torch.set_float32_matmul_precision`): "medium"
             rounds their factors to bfloat16 where the hardware has it, which is faster, and near enough for a look;
             "refined" follows that by "highest" for the samples that carry 90% of an image's weight. "auto" is
@@ -56,7 +59,7 @@ class LogLikelihood(Metric):
     num_samples: int | None = None
     num_images: int | None = None
     max_seconds: float | None = 60.0
-    memory_mb: float = 512.0
+    memory_mb: float | Literal["auto"] = "auto"
     matmul_precision: Literal["auto", Precision] = "auto"
 
     def __post_init__(self) -> None:
@@ -64,7 +67,8 @@ class LogLikelihood(Metric):
         require_at_least("num_images", 1 if self.num_images is None else self.num_images, 1)
         require_at_least("max_seconds", 1 if self.max_seconds is None else self.max_seconds, 1)
         require_at_most("max_seconds", 1 if self.max_seconds is None else self.max_seconds, _LONGEST_S)
-        require_at_least("memory_mb", self.memory_mb, 1)
+        if self.memory_mb != "auto":
+            require_at_least("memory_mb", self.memory_mb, 1)
 
     def check(self, subject: Subject) -> None:
         self._max_latents(subject.vae, subject.image_shape)
@@ -161,10 +165,19 @@ class LogLikelihood(Metric):
         return log_likelihood, elbo
 
     def _max_latents(self, vae: LatentModel, image_shape: tuple[int, int, int]) -> int:
-        budget, needed = self.memory_mb * 1e6, bytes_per_latent(vae, image_shape)
+        budget = memory_budget(next(vae.parameters()).device) if self.memory_mb == "auto" else self.memory_mb * 1e6
+        needed = bytes_per_latent(vae, image_shape)
         if needed > budget:
-            raise UserError(f"nll.memory_mb={self.memory_mb:g}: one latent takes {needed / 1e6:.1f} MB to decode")
+            raise UserError(f"nll.memory_mb={budget / 1e6:g}: one latent takes {needed / 1e6:.1f} MB to decode")
         return int(budget // needed)
+
+
+def memory_budget(device: torch.device) -> float:
+    """Bytes that are taken where nobody says how many."""
+    if device.type != "cuda":
+        return _BUDGET
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(_BUDGET, min(free * _SHARE_OF_GPU, _MOST_OF_GPU))
 
 
 def sizes_within(num_latents: float, num_images: int, fewest: int) -> tuple[int, int]:
