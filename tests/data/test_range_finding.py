@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -219,6 +220,50 @@ def test_what_was_found_is_kept_beside_the_cache_and_found_again_if_it_is_damage
     kept.write_text("{}")
     assert torch.equal(images(folder())["00.png"], before["00.png"])
     assert len(looked) == NUMBERS
+
+
+def test_the_scale_that_was_found_is_given_from_then_on_and_no_file_looked_at_again(folder, tmp_path, monkeypatch):
+    fill(tmp_path / "files", ".png", lambda number: grey(number).astype(np.uint16) * 16)
+    before = images(folder())
+    looked = []
+    look = survey.found_in_file
+    monkeypatch.setattr(survey, "found_in_file", lambda *given: looked.append(given) or look(*given))
+    assert torch.equal(images(folder(value_range=[0, 4095]))["00.png"], before["00.png"])
+    assert looked == []
+    images(folder(value_range=[0, 2000]))  # of which the share beyond it is told
+    assert len(looked) == NUMBERS
+
+
+def test_what_could_not_be_read_is_looked_at_again(folder, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    fill(tmp_path / "files", ".tif", lambda number: np.full((8, 8, 5), 100 * number, np.uint16))
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "tifffile", None)
+        with pytest.raises(UserError, match="40 of 40 images cannot be read"):
+            folder(channels=5).prepare_data()
+    assert folder(channels=5).found == {"value_range": [0, 4095]}
+    assert int(images(folder(channels=5))["39.tif"].min()) == round(3900 * 255 / 4095)
+    looked = []
+    look = survey.found_in_file
+    monkeypatch.setattr(survey, "found_in_file", lambda *given: looked.append(given) or look(*given))
+    assert folder(channels=5).found == {"value_range": [0, 4095]}
+    assert looked == []
+
+
+def test_of_files_that_can_not_be_read_only_those_are_looked_at_again(folder, tmp_path, monkeypatch):
+    fill(tmp_path / "files", ".png", lambda number: grey(number).astype(np.uint16) * 16)
+    (tmp_path / "files" / "bad.png").write_bytes(b"no picture")
+    before = images(folder(max_bad_fraction=0.1))
+    looked = []
+    look = survey.found_in_file
+    monkeypatch.setattr(survey, "found_in_file", lambda *given: looked.append(given[1]) or look(*given))
+    after = images(folder(max_bad_fraction=0.1))
+    assert all(torch.equal(after[name], before[name]) for name in before | after)
+    assert looked == ["bad.png"]
+    monkeypatch.setattr(survey, "MOST_UNREAD", 0)  # of so many nothing is kept
+    images(folder(max_bad_fraction=0.1, max_pixels=10**6))
+    images(folder(max_bad_fraction=0.1, max_pixels=10**6))
+    assert len(looked) == 1 + 2 * (NUMBERS + 1)
 
 
 def test_many_files_are_looked_through_by_several_processes(folder, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import logging
 import os
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from io import BytesIO
@@ -44,9 +44,9 @@ from vae_lightning.data.pixel_cache import (
 )
 from vae_lightning.data.provenance import note_use
 from vae_lightning.data.range_finding import reading_of
-from vae_lightning.data.survey import found_in_files
+from vae_lightning.data.survey import Survey, found_in_files
 from vae_lightning.data.tiling import Tiling, planned, whole
-from vae_lightning.data.values import Found, Layout, Reading, given_scale
+from vae_lightning.data.values import Found, Layout, Reading, Scale
 from vae_lightning.data.waiting import counting, watched
 from vae_lightning.disk.files import write_atomically
 from vae_lightning.errors import UserError, one_line
@@ -146,21 +146,25 @@ class FolderDecoder:
         """See by which scale the files are read, which their place in the cache may depend on."""
         if self.value_range is None and self._arrays is None:
             return
-        given = tuple(given.pair) if (given := given_scale(self.value_range)) else ()
-        limits = self.channels, self.max_pixels, self.layout, given
-        place = self.cache_dir / f"values-{cache_key(_FORMAT, str(self.root.resolve()), files, *limits)}.json"
-        look = partial(self._look, files, writes=writes)
-        self._found[:] = reading_of(
-            self.value_range, self.layout, self.channels, self.source, look, place, writes=writes
-        )
+        survey = Survey(partial(self._values_file, files), partial(self._look, files, writes), writes)
+        self._found[:] = reading_of(self.value_range, self.layout, self.channels, self.source, survey)
 
-    def _look(self, files: list[PictureFile], reading: Reading, *, writes: bool) -> Found:
-        if writes and self.fit != "tile" and not self._folder(files).exists():
+    def _values_file(self, files: list[PictureFile], scale: Scale | None) -> Path:
+        limits = self.channels, self.max_pixels, self.layout, () if scale is None else tuple(scale.pair)
+        return self.cache_dir / f"values-{cache_key(_FORMAT, str(self.root.resolve()), files, *limits)}.json"
+
+    def _look(
+        self, files: list[PictureFile], writes: bool, scale: Scale | None, names: Collection[str] | None
+    ) -> Found:
+        if names is not None:
+            files = [file for file in files if file.name in names]
+        elif writes and self.fit != "tile" and not self._folder(files).exists():
             # It takes as long as decoding does where files are deep: that there is no room is told before.
             self._check_space(int(np.prod(self._shape(whole(len(files))), dtype=np.int64)))
         if self._arrays is not None:
-            return self._arrays.found(reading.scale)
-        return found_in_files(named_paths_of(self.root, files), self.channels, self.max_pixels, reading)
+            return self._arrays.found(scale)
+        pictures = named_paths_of(self.root, files)
+        return found_in_files(pictures, self.channels, self.max_pixels, Reading(scale, self.layout))
 
     @cached_property
     def _found(self) -> list[Any]:

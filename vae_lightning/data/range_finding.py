@@ -2,14 +2,12 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
 from vae_lightning.data.array_files import check_channels
-from vae_lightning.data.survey import kept
-from vae_lightning.data.values import Found, Layout, Reading, given_scale
+from vae_lightning.data.values import Found, Layout, Reading, Scale, given_scale
 from vae_lightning.errors import UserError, one_line
 
 logger = logging.getLogger(__name__)
@@ -24,10 +22,7 @@ def reading_of(
     layout: Layout,
     channels: int,
     source: str,
-    look: Callable[[Reading], Found],
-    place: Path,
-    *,
-    writes: bool,
+    survey: Callable[[Scale | None], Found],
 ) -> tuple[Reading, tuple[object, ...]]:
     """How the files are read, and what of it a cache's key has to name: nothing where they are all pictures of 8 bits.
 
@@ -35,15 +30,13 @@ def reading_of(
         value_range: `auto`, a range, or None, which is taken for `auto`.
         layout, channels: of the dataset.
         source: how messages call it, as `data.root=faces`.
-        look: what numbers the files hold; it is given the scale outside of which they are counted.
-        place: a file where that is kept.
-        writes: whether it may be written.
+        survey: what numbers the files hold; it is given the scale outside of which they are counted.
 
     Raises:
         UserError: values that are not finite, files that share no scale, or of other channels than the dataset's.
     """
     scale = given_scale(value_range)
-    found = kept(place, lambda: look(Reading(scale, layout)), writes=writes)
+    found = survey(scale)
     if found.num_not_finite:
         told = f"{source}: {found.not_finite!r} has values that are not finite (NaN or infinity)"
         raise UserError(one_line(f"{told}, the first of {found.num_not_finite:,}; mend or remove them"))

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial, reduce
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from vae_lightning.data.decode import LATER_FORMATS, again, first_bytes, numbers_in, opened
 from vae_lightning.data.deep import deep_picture, is_deep
 from vae_lightning.data.memory import MemoryBudget
-from vae_lightning.data.values import Found, Reading, found_in, kind_of
+from vae_lightning.data.values import MOST_UNREAD, Found, Reading, Scale, found_in, kind_of
 from vae_lightning.data.waiting import watched
 from vae_lightning.disk.files import load_json, read_text, write_atomically
 from vae_lightning.machine.hardware import num_cpus
@@ -51,7 +51,7 @@ class _Folder(Dataset[Found]):
         try:
             return found_in_file(path, name, self.channels, self.max_pixels, self.reading, self.budget)
         except Exception:  # Pillow's plugins raise anything; why it can't be read is told when it is decoded
-            return Found(num_files=1)
+            return Found(num_files=1, unread=(name,))
 
 
 def found_in_files(pictures: Sequence[tuple[str, Path]], channels: int, max_pixels: int, reading: Reading) -> Found:
@@ -95,20 +95,53 @@ def found_in_file(
             return found + later
 
 
-def kept(place: Path, look: Callable[[], Found], *, writes: bool) -> Found:
-    """What was found before and kept in this file, else what `look` finds, which is kept if `writes`."""
-    with suppress(OSError, ValueError, TypeError, KeyError):
-        found = Found.from_dict(load_json(read_text(place)))
-        if writes:
+@dataclass(frozen=True)
+class Survey:
+    """Looks through files once and keeps what it has found; who asks again gets that.
+
+    Args:
+        place: a file for what is found by this scale.
+        look: what numbers the files hold, or those of these names; it is given the scale outside of which they count.
+        writes: whether anything is kept.
+    """
+
+    place: Callable[[Scale | None], Path]
+    look: Callable[[Scale | None, Collection[str] | None], Found]
+    writes: bool
+
+    def __call__(self, scale: Scale | None) -> Found:
+        """What numbers the files hold, and how many of them lie outside of the scale."""
+        # A run that has taken the scale which was found asks for it by name from then on: nothing lies outside of it.
+        if scale is not None and not scale.is_of_bytes:
+            before = self._kept(None)
+            with suppress(ValueError):
+                if before is not None and before.scale() == scale:
+                    return before
+        found = self._kept(scale)
+        return self._keep(scale, self.look(scale, None)) if found is None else found
+
+    def _kept(self, scale: Scale | None) -> Found | None:
+        place = self.place(scale)
+        try:
+            found = Found.from_dict(load_json(read_text(place)))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        if found.unread:  # for want of a package or of a permission, which may be there by now
+            again = self.look(scale, frozenset(found.unread))
+            if again.unread != found.unread:
+                return self._keep(scale, found.but_unread() + again)
+        if self.writes:
             with suppress(OSError):
                 os.utime(place)  # what clears up the cache goes by when something was used
         return found
-    found = look()
-    if writes:
-        with suppress(OSError):  # it is looked for again the next time
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(place, json.dumps(found.as_dict()))
-    return found
+
+    def _keep(self, scale: Scale | None, found: Found) -> Found:
+        if self.writes and len(found.unread) <= MOST_UNREAD:
+            place = self.place(scale)
+            with suppress(OSError):  # it is looked for again the next time
+                place.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(place, json.dumps(found.as_dict()))
+        return found
 
 
 def _begins_as_bytes(path: Path) -> bool:

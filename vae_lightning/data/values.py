@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ Layout = Literal["auto", "NHWC", "NCHW"]
 Kind = Literal["bytes", "integers", "floats"]
 
 _BLOCK = 2**20  # numbers scaled at a time
+MOST_UNREAD = 1000  # names
 _FEWEST_BITS = 8  # of a scale that is found: what fits into bytes has the scale of bytes
 
 
@@ -89,6 +90,7 @@ class Found:
         num_later: files of formats that an earlier version did not read.
         channels: how many files have so many channels, and the first of them; of pictures, which are brought to 1, 3
             or 4 channels, 0.
+        unread: the names of files that could not be read; of more than MOST_UNREAD one more than that.
     """
 
     num_files: int = 0
@@ -104,6 +106,7 @@ class Found:
     not_finite: str = ""
     num_later: int = 0
     channels: tuple[tuple[int, int, str], ...] = ()
+    unread: tuple[str, ...] = ()
 
     def __add__(self, other: "Found") -> "Found":
         counts = {
@@ -122,7 +125,12 @@ class Found:
             high=max(self.high, other.high),
             not_finite=self.not_finite or other.not_finite,
             channels=tuple((number, *rest) for number, rest in sorted(known.items())),
+            unread=(self.unread + other.unread)[: MOST_UNREAD + 1],
         )
+
+    def but_unread(self) -> "Found":
+        """The same of the files that could be read."""
+        return replace(self, num_files=self.num_files - len(self.unread), unread=())
 
     @property
     def is_deep(self) -> bool:
@@ -180,6 +188,8 @@ class Found:
             value = stored[field.name]
             if field.name == "channels":
                 value = tuple((int(number), int(count), str(first)) for number, count, first in value)
+            elif field.name == "unread":
+                value = tuple(map(str, value))
             elif type(value) is not type(field.default) or (isinstance(value, float) and not math.isfinite(value)):
                 raise ValueError(f"{field.name} is {value!r}")
             values[field.name] = value
