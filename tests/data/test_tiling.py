@@ -63,6 +63,21 @@ def test_all_tiles_of_a_picture_are_in_one_split_by_the_name_of_its_file(opened,
         assert Counter(name.rpartition("#")[0] for name in names) == {name: 6 for name in whole if whole[name] == split}
 
 
+def test_a_table_has_a_row_for_each_picture_and_not_for_each_tile(opened, slides, tmp_path, told):
+    (slides / "01.png").write_bytes((slides / "01.png").read_bytes()[:300])  # its size can be read, its pixels can't
+    rows = "".join(f"{number:02},{number % 3},{number}\n" for number in range(30))
+    (tmp_path / "labels.csv").write_text(f"file,label,number\n{rows}gone,1,1\n")
+    (tmp_path / "splits.csv").write_text(
+        "".join(f"{number:02},{('train', 'test')[number % 2]}\n" for number in range(30))
+    )
+    tables = {"labels": str(tmp_path / "labels.csv"), "split_file": str(tmp_path / "splits.csv")}
+    for split in opened(max_bad_fraction=0.1, **tables).splits.values():
+        pictures = [int(name[:2]) for name in split.names]
+        assert split.factors["number"].tolist() == pictures
+        assert split.labels.tolist() == [picture % 3 for picture in pictures]
+    assert any(line.endswith("; 2 more of its files are not among the images") for line in told())
+
+
 def test_the_tiles_are_found_again_and_are_others_for_another_size(opened, tmp_path, told):
     first = tiles(opened())
     again = tiles(opened())

@@ -168,11 +168,12 @@ class ImageFolder(ImageDataModule):
         return {wanted: split(wanted) for wanted in SPLITS}
 
     def _dealt(self, folder: DecodedFolder, files: list[str], unreadable: list[str]) -> tuple[dict[str, str], Labelled]:
-        """The split of each picture, and the labels of them all."""
+        """The split of each picture, and the labels of them all; a picture stands there once for each of its tiles."""
         if folder.arrays is not None:
             given = {"split_file": self.split_file, "group_by": self.group_by}
             dealt = dealt_arrays(folder.arrays, self._source(), self.val_fraction, self.test_fraction, given)
             return dealt, labels_of_arrays(folder.arrays, self.labels, self._source())
+        pictures, left_out = (files, unreadable) if self.fit != "tile" else map(_each_once, (files, unreadable))
         splitting = Splitting(
             self._source(),
             self.val_fraction,
@@ -182,8 +183,12 @@ class ImageFolder(ImageDataModule):
             self.group_by,
             self.keep_duplicates_together,
         )
-        splits = splitting(files, self._pictures, unreadable)
-        return splits, Labelling(self._source(), self.labels)(files, self._pictures, unreadable)
+        splits = splitting(pictures, self._pictures, left_out)
+        labelled = Labelling(self._source(), self.labels)(pictures, self._pictures, left_out)
+        if len(pictures) == len(files):
+            return splits, labelled
+        numbers = {name: number for number, name in enumerate(pictures)}
+        return splits, labelled.of(torch.tensor([numbers[name] for name in files]))
 
     def decode(self, path: Path | Image.Image) -> UInt8[Tensor, "H W C"]:
         """One picture, fitted and brought to levels as this dataset's images are."""
@@ -319,6 +324,10 @@ class ImageFolder(ImageDataModule):
             raise ValueError(
                 f"group_by must be folder or a regular expression, got {self.group_by} ({error})"
             ) from error
+
+
+def _each_once(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
 
 
 @lru_cache(maxsize=2)
