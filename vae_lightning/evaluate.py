@@ -9,6 +9,7 @@ from vae_lightning.command_line.commands import run_command, take, take_opening
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.errors import UserError, plain_lines
+from vae_lightning.launch.output import silent
 from vae_lightning.machine.interruption import undivided
 from vae_lightning.machine.process import run_as_program
 
@@ -37,7 +38,7 @@ def _evaluate(config: DictConfig) -> None:
 
         metrics = {name: instantiate(node, name) for name, node in nodes.items()}
     flush_denormals()
-    with joined_world(opening["device"]) as world:
+    with joined_world(opening["device"]) as world, silent(world.rank > 0):
         run = checked(open_trained, opening)
         evaluation = checked(Evaluation, choice)
         evaluation(run, metrics, world, out, lambda text: print(plain_lines(text), flush=True))

@@ -1,7 +1,10 @@
 import json
 import re
 import sys
+import threading
+import time
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from PIL import Image
 
 from vae_lightning.data import decoded_blocks, survey
 from vae_lightning.data.image_folder import ImageFolder
+from vae_lightning.data.values import Found
 from vae_lightning.errors import UserError
 
 NUMBERS = 40
@@ -264,6 +268,20 @@ def test_of_files_that_can_not_be_read_only_those_are_looked_at_again(folder, tm
     images(folder(max_bad_fraction=0.1, max_pixels=10**6))
     images(folder(max_bad_fraction=0.1, max_pixels=10**6))
     assert len(looked) == 1 + 2 * (NUMBERS + 1)
+
+
+def test_of_two_at_once_one_looks_through_the_files(tmp_path):
+    looked = []
+
+    def look(*_: object) -> Found:
+        looked.append(threading.get_ident())
+        time.sleep(0.2)
+        return Found(num_files=3, num_bytes=3)
+
+    with ThreadPoolExecutor(2) as both:
+        surveys = [survey.Survey(lambda _: tmp_path / "values-1.json", look, writes=True) for _ in range(2)]
+        assert list(both.map(lambda each: each(None), surveys)) == [Found(num_files=3, num_bytes=3)] * 2
+    assert len(looked) == 1
 
 
 def test_many_files_are_looked_through_by_several_processes(folder, tmp_path, monkeypatch):

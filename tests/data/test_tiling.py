@@ -101,10 +101,9 @@ def test_what_is_smaller_than_a_tile_is_left_out_and_told(opened, slides, told):
     data = opened()
     assert len(tiles(data)) == 180
     assert data.left_out == {"smaller than a tile": 3}
-    lines = [line for line in told() if "smaller than a tile" in line]
-    assert lines
-    assert all(line.startswith("3 of 33 images are smaller than a tile, listed in ") for line in lines)
-    report = Path(lines[0].split("listed in ")[1].split(" and left out")[0]).read_text()
+    (line,) = [line for line in told() if "smaller than a tile" in line]
+    assert line.startswith("3 of 33 images are smaller than a tile, listed in ")
+    report = Path(line.split("listed in ")[1].split(" and left out")[0]).read_text()
     assert report.splitlines()[0] == "'small0.png': ValueError: 7 x 40 pixels are less than a tile of 8 x 12"
 
 

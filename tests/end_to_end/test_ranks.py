@@ -73,6 +73,52 @@ def test_two_ranks_count_every_image_once(tmp_path, odd_folder):
         assert float(row[name]) == pytest.approx(validated[name], rel=1e-6)
 
 
+def test_ranks_find_the_same_in_the_data_and_one_of_them_tells_it(tmp_path):
+    generator = np.random.default_rng(0)
+    for number in range(60):
+        clip, split = number // 5, "Train" if number < 45 else "valid"
+        place = tmp_path / "images" / split / "cat" if clip % 3 else tmp_path / "images" / split / "dog"
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 4001, (30, 34)).astype(np.uint16)
+        Image.fromarray(pixels).save(place / f"{'abcdefghijkl'[clip]}_{number}.png")
+    arguments = [
+        "data=folder",
+        f"data.root={tmp_path / 'images'}",
+        f"data.cache_dir={tmp_path / 'cache'}",
+        "data.channels=1",
+        "data.image_size=[14,16]",
+    ]
+    arguments += [
+        "data.channels=1",
+        "data.image_size=[14,16]",
+        "data.fit=tile",
+        "data.group_by='^.*/(.)_'",
+        "data.test_fraction=0.2",
+        "model=mlp",
+    ]
+    arguments += ["model.num_classes=auto", "data.batch_size=16", "trainer=ddp_cpu", "trainer.max_epochs=1"]
+    done = run_command(*arguments, "callbacks=none", "run_dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run, told = RunDir(tmp_path / "run"), done.stdout + done.stderr
+    for line in (
+        "value_range: 16-bit files",
+        "by the folders Train, valid; test is taken out",
+        "labels: the 2 folders",
+    ):
+        assert told.count(line) == 1
+        assert (run.path / "train.log").read_text().count(line) == 1
+    assert run.config()["model"]["num_classes"] == 2
+    assert run.config()["data"]["value_range"] == [0, 4095]
+    alone = evaluate(run)
+    assert run.metrics()["test/num_images"] % 4 == 0  # tiles of a picture
+    assert run.metrics()["test/elbo"] == pytest.approx(alone["test/elbo"], rel=1e-6)
+    program = [*TORCHRUN[:-1], "vae_lightning.evaluate"]
+    done = run_command("run=run", "metrics=elbo", f"data.cache_dir={tmp_path / 'new'}", cwd=tmp_path, program=program)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("labels: the 2 folders") == 1
+    assert len(list((tmp_path / "new").glob("values-*.json"))) == 1
+
+
 def test_one_step_of_two_ranks_is_one_step_of_one_on_the_joined_batch(tmp_path, monkeypatch):
     for folder, text in {"optimizer/sgd": SGD, "callbacks/indexed_noise": INDEXED_NOISE}.items():
         file = tmp_path / f"conf/{folder}.yaml"

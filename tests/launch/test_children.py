@@ -80,7 +80,7 @@ def test_a_resume_on_two_ranks_hands_on_what_was_typed(run, command, monkeypatch
     edit_config(run, lambda config: config["trainer"].update(strategy="ddp"))
     command(f"resume={run.path}", "trainer.max_epochs=3", "trainer.devices=2", "trust=[mine]")
     typed = ["trainer.max_epochs", "trainer.devices", "output_dir"]  # the last one is the command's, typed or not
-    assert handed == [{"resume": True, "trusted": trusting(["mine"], typed)}]
+    assert handed == [{"resume": True, "trusted": trusting(["mine"], typed), "is_told": True}]
     written = yaml.safe_load((run.path / "config.yaml").read_text())
     assert written["trainer"]["devices"] == 2
 

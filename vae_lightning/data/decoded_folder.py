@@ -286,7 +286,9 @@ class FolderDecoder:
         if reasons:
             lines = [f"{files[number].name!r}: {reason}\n" for number, reason in reasons.items()]
             write_atomically(self._bad_files(name), "".join(lines).encode(errors="backslashreplace"))
-        self._check_readable(_left_out(tiling, readable), len(files), name)
+        bad = [number for number in sorted(reasons) if tiling.grids[number].all()]
+        first = f"; the first, {files[bad[0]].name!r}: {reasons[bad[0]]}" if bad else ""
+        self._refuse(_left_out(tiling, readable), len(files), name, first)
         write_checksums(folder)
         progress.end()
 
@@ -330,21 +332,25 @@ class FolderDecoder:
             )
 
     def _check_readable(self, left_out: dict[str, int], num_files: int, name: str) -> None:
-        listed, num_small = f"listed in {self._bad_files(name)}", left_out.get(TOO_SMALL, 0)
-        if num_small == num_files:
+        self._refuse(left_out, num_files, name)
+        for reason, count in left_out.items():
+            what = "cannot be read" if reason == UNREADABLE else "are smaller than a tile"
+            logger.warning(
+                "%d of %d images %s, listed in %s and left out", count, num_files, what, self._bad_files(name)
+            )
+
+    def _refuse(self, left_out: dict[str, int], num_files: int, name: str, first: str = "") -> None:
+        if left_out.get(TOO_SMALL) == num_files:
             size = " x ".join(map(str, frame_of(self.image_size)))
             raise UserError(
                 f"data.fit=tile: all {num_files} images are smaller than a tile of {size}; choose a smaller one"
             )
-        if num_small:
-            logger.warning("%d of %d images are smaller than a tile, %s and left out", num_small, num_files, listed)
         num_bad = left_out.get(UNREADABLE, 0)
-        if num_bad == 0:
-            return
-        report = f"{num_bad} of {num_files} images cannot be read, {listed}"
         if num_bad > self.max_bad_fraction * num_files:
-            raise UserError(f"data.max_bad_fraction={self.max_bad_fraction}: {report}; mend or remove them")
-        logger.warning("%s and left out", report)
+            told = f"{num_bad} of {num_files} images cannot be read, listed in {self._bad_files(name)}"
+            raise UserError(
+                one_line(f"data.max_bad_fraction={self.max_bad_fraction}: {told}; mend or remove them{first}")
+            )
 
     def _bad_files(self, name: str) -> Path:
         return self.cache_dir / f"bad_files-{name.removeprefix('images-')}.txt"

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from operator import add
@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from vae_lightning.data.cache import locked
 from vae_lightning.data.decode import LATER_FORMATS, again, first_bytes, numbers_in, opened
 from vae_lightning.data.deep import deep_picture, is_deep
 from vae_lightning.data.memory import MemoryBudget
@@ -97,7 +98,7 @@ def found_in_file(
 
 @dataclass(frozen=True)
 class Survey:
-    """Looks through files once and keeps what it has found; who asks again gets that.
+    """Looks through files once, one process at a time, and keeps what it has found; who asks again gets that.
 
     Args:
         place: a file for what is found by this scale.
@@ -118,7 +119,13 @@ class Survey:
                 if before is not None and before.scale() == scale:
                     return before
         found = self._kept(scale)
-        return self._keep(scale, self.look(scale, None)) if found is None else found
+        if found is not None:
+            return found
+        with ExitStack() as held:
+            if self.writes:
+                with suppress(OSError):  # it can't be written: nobody else will have found it meanwhile
+                    held.enter_context(locked(self.place(scale).parent))
+            return self._kept(scale) or self._keep(scale, self.look(scale, None))
 
     def _kept(self, scale: Scale | None) -> Found | None:
         place = self.place(scale)

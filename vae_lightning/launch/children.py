@@ -30,7 +30,14 @@ _ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")  # of which Windows lacks t
 
 
 def train_in_children(
-    run_dir: RunDir, num_ranks: int, *, resume: bool, trusted: Trust | None, label: str = "", num_jobs: int = 1
+    run_dir: RunDir,
+    num_ranks: int,
+    *,
+    resume: bool,
+    trusted: Trust | None,
+    label: str = "",
+    num_jobs: int = 1,
+    is_told: bool = False,
 ) -> None:
     """Train the run directory in `num_ranks` processes under torch's elastic launcher, and wait for them.
 
@@ -41,6 +48,7 @@ def train_in_children(
         trusted: what the processes may build: as much as this one, see `config.instantiate`.
         label: put before each line that they print, where several jobs print at once.
         num_jobs: how many such calls share this machine's cores.
+        is_told: whether this process has built the run already and told what there is to tell of its data.
 
     Raises:
         UserError: training failed, with the reason that its status file has.
@@ -71,6 +79,7 @@ def train_in_children(
         f"--label={label}",
         f"--parent={os.getpid()}",
     ]
+    arguments += ["--told"] if is_told else []
     arguments += ["--typed"] if trusted is None else [f"--trusted={trusted.as_text()}"]
     record_status(run_dir, "running")
     try:
@@ -162,6 +171,7 @@ def main() -> None:
     parser.add_argument("--label", default="")
     parser.add_argument("--parent", type=int)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--told", action="store_true", help="what building the run tells")
     parser.add_argument("--typed", action="store_true", help="the config is the user's own")
     parser.add_argument("--trusted", type=Trust.from_text, default=Trust(), help="else what of it is")
     arguments = parser.parse_args()
@@ -171,7 +181,8 @@ def main() -> None:
     try:
         trusted = None if arguments.typed else arguments.trusted
         with outlasting_readers(), interruptible(), _held(run_dir, arguments.parent):
-            _train(run_dir, arguments.label, arguments.resume, trusted)
+            is_silent = arguments.told or given_world().rank > 0
+            _train(run_dir, arguments.label, arguments.resume, trusted, is_silent)
     except KeyboardInterrupt as interrupt:
         sys.exit(exit_code(interrupt))
     except UserError as error:
@@ -193,8 +204,8 @@ def _held(run_dir: RunDir, parent: int | None) -> Iterator[None]:
         yield
 
 
-def _train(run_dir: RunDir, label: str, resume: bool, trusted: Trust | None) -> None:
-    from vae_lightning.launch.output import configure_logging, labelled_output
+def _train(run_dir: RunDir, label: str, resume: bool, trusted: Trust | None, is_silent: bool) -> None:
+    from vae_lightning.launch.output import configure_logging, labelled_output, silent
 
     with undivided():
         from vae_lightning.training.run import build, run
@@ -202,7 +213,8 @@ def _train(run_dir: RunDir, label: str, resume: bool, trusted: Trust | None) -> 
     if label:
         labelled_output(label)
     configure_logging()
-    parts = build(run_dir.config(), run_dir, resume=resume, trusted=trusted)
+    with silent(is_silent):
+        parts = build(run_dir.config(), run_dir, resume=resume, trusted=trusted)
     run_dir.check_space(parts.needed_bytes)
     run(parts)
 

@@ -4,7 +4,8 @@ import io
 import logging
 import sys
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from vae_lightning.disk.unwritten import spared
@@ -44,6 +45,24 @@ def configure_logging() -> None:
         logging.getLogger(f"lightning.{module}").setLevel(logging.WARNING)
     for message in _NO_NEWS:
         warnings.filterwarnings("ignore", message=f".*{message}.*")
+
+
+@contextmanager
+def silent(is_silent: bool = True) -> Iterator[None]:
+    """Print nothing of this project's log meanwhile, if so: another process tells the same."""
+    logger = logging.getLogger("vae_lightning")
+    terminals = [handler for handler in logger.handlers if is_silent and isinstance(handler, _Terminal)]
+    for terminal in terminals:
+        terminal.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        for terminal in terminals:
+            terminal.removeFilter(_nothing)
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    return False
 
 
 class _Labelled(io.TextIOBase):

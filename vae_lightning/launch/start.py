@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vae_lightning.building.early import check_early
 from vae_lightning.building.trust import Trust
 from vae_lightning.launch.children import train_in_children
+from vae_lightning.launch.output import silent
 from vae_lightning.machine.gpus import check_gpu
 from vae_lightning.machine.interruption import undivided
 from vae_lightning.machine.world import World, given_world, joined_world
@@ -106,7 +107,8 @@ def prepared(
     config = world.agree(lambda: config)  # its places may hold the time, which ranks read at different moments
 
     def checked() -> "Parts":
-        parts = build(config, run_dir, resume=resume, trusted=trusted)
+        with silent(world.rank > 0):
+            parts = build(config, run_dir, resume=resume, trusted=trusted)
         run_dir.check_space(parts.needed_bytes)
         return parts
 
@@ -124,4 +126,4 @@ def _train(world: World, parts: "Parts", overrides: list[str], trusted: Trust | 
         run(parts)
     else:
         del parts  # the children build their own
-        train_in_children(run_dir, num_ranks, resume=resumed, trusted=trusted)
+        train_in_children(run_dir, num_ranks, resume=resumed, trusted=trusted, is_told=True)

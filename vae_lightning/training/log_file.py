@@ -1,7 +1,7 @@
 """train.log: what is logged while a run trains, warnings too."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,9 +29,30 @@ class _LogFile(logging.Handler):
         super().close()
 
 
+class _Kept(logging.Handler):
+    def __init__(self, records: list[logging.LogRecord]):
+        super().__init__()
+        self._records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
+
+
 @contextmanager
-def log_file(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
-    """Send what is logged, warnings too, to train.log as well."""
+def kept_records() -> Iterator[list[logging.LogRecord]]:
+    """What this project logs meanwhile, for a file that is not there yet."""
+    records: list[logging.LogRecord] = []
+    logger, handler = logging.getLogger("vae_lightning"), _Kept(records)
+    logger.addHandler(handler)
+    try:
+        yield records
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def log_file(run_dir: RunDir, trainer: Trainer, before: Iterable[logging.LogRecord] = ()) -> Iterator[None]:
+    """Send what is logged, warnings too, to train.log as well; and first what was logged before."""
     if not trainer.is_global_zero:
         yield
         return
@@ -42,6 +63,8 @@ def log_file(run_dir: RunDir, trainer: Trainer) -> Iterator[None]:
         logging.getLogger("lightning.pytorch"),
         logging.getLogger("py.warnings"),
     ]
+    for record in before:
+        handler.handle(record)
     logging.captureWarnings(True)
     for logger in loggers:
         logger.addHandler(handler)

@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ from vae_lightning.training.averaging import averaging_of
 from vae_lightning.training.execution import Unprofiled, execute_together, lightning_options
 from vae_lightning.training.initial_weights import take_weights
 from vae_lightning.training.loading import module_of
-from vae_lightning.training.log_file import log_file
+from vae_lightning.training.log_file import kept_records, log_file
 from vae_lightning.training.module import VAEModule
 from vae_lightning.training.outcome import final_metrics, peak_memory, recorded, told_of_units
 from vae_lightning.training.preflight import (
@@ -84,6 +84,7 @@ class Parts:
         resume: whether a checkpoint of the run directory is to be gone on from.
         origin: where the weights were taken from, by `init_from`; None where they were not.
         notes: lines to tell when it begins: on pictures that are not for this model, on busy cores.
+        told: what was logged while it was built, as what the splits and the labels of its data go by.
     """
 
     config: dict[str, Any]
@@ -94,6 +95,7 @@ class Parts:
     trainer: Trainer
     origin: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
+    told: list[logging.LogRecord] = field(default_factory=list)
 
     @property
     def needed_bytes(self) -> int:
@@ -115,6 +117,12 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
     Raises:
         UserError: anything in the config that can't work.
     """
+    with kept_records() as told:
+        parts = _built(config, run_dir, resume, trusted)
+    return replace(parts, told=told)
+
+
+def _built(config: dict[str, Any], run_dir: RunDir, resume: bool, trusted: Trust | None) -> Parts:
     checkpoint = current_checkpoint(config.get("checkpoint"), stored=resume)
     config = config | {"checkpoint": checkpoint, "tags": checked_tags(config.get("tags"))}
     check_settings(config)
@@ -172,7 +180,7 @@ def build(config: dict[str, Any], run_dir: RunDir, *, resume: bool = False, trus
 def run(parts: Parts) -> dict[str, Any]:
     """Fit and test in this process and return the final figures; the run's status file tells how it ended."""
     run_dir, trainer, module = parts.run_dir, parts.trainer, parts.module
-    with interruptible(), recorded(run_dir, trainer), log_file(run_dir, trainer):
+    with interruptible(), recorded(run_dir, trainer), log_file(run_dir, trainer, parts.told):
         _describe(parts)
         if trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
