@@ -154,9 +154,7 @@ def test_a_file_that_the_expression_does_not_match_is_told():
 
 
 def test_a_split_without_a_group_is_told():
-    with pytest.raises(
-        UserError, match=r"^data\.root=x: of 8 images in 2 groups none fell to \w+; raise data\.\w+_frac"
-    ):
+    with pytest.raises(UserError, match=r"^data\.root=x: of 8 images in 2 groups none fell to \w+; add groups$"):
         dealt(FRAMES[:8], group_by=r"clip\d+")
 
 

@@ -36,8 +36,7 @@ def dealt_arrays(
         tell_of_moved(split, name, len(dealt), {"val": val_fraction, "test": test_fraction}.get(split), False)
     for split in SPLITS:
         if split not in splits.values():
-            advice = "add images" if split == "train" else f"raise data.{split}_fraction or add images"
-            raise UserError(f"{source}: of {len(splits)} images none fell to {split}; {advice}")
+            raise UserError(f"{source}: of {len(splits)} images none fell to {split}; add images")
     return splits
 
 

@@ -16,7 +16,7 @@ _CHUNK = 100
 
 @dataclass(frozen=True)
 class Preview:
-    """A look at the training images as a model is given them: fitted, flipped and binarized.
+    """A look at the training images as a model is given them: fitted, flipped, augmented and binarized.
 
     Attributes:
         images: a few, in [0, 1].
@@ -43,7 +43,7 @@ class Preview:
 def preview(data: ImageDataModule, num_images: int) -> Preview:
     """Look at images of the training split, which are drawn by the data's seed.
 
-    The flips and the binarization are drawn from PyTorch's global generator, as in training.
+    Flips, augmentations and the binarization are drawn from PyTorch's global generator, as in training.
     """
     images = data.splits["train"]
     order = torch.randperm(len(images), generator=seeded_generator("preview", data.seed))

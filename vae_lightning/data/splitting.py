@@ -131,8 +131,8 @@ class Splitting:
                 if not grouped and copies:
                     grouped = f", {len(set(keys.values())):,} without copies,"
                 what = "groups" if self.group_by is not None else "images"
-                advice = f"add {what}" if split == "train" else f"raise data.{split}_fraction or add {what}"
-                raise UserError(f"{self.source}: of {len(splits)} images{grouped} none fell to {split}; {advice}")
+                # Of as many as there are splits each would have got one, whatever the fractions.
+                raise UserError(f"{self.source}: of {len(splits)} images{grouped} none fell to {split}; add {what}")
 
     def _tell(self, splits: dict[str, str], given: Given | None, groups: dict[str, str]) -> None:
         grouped = (
