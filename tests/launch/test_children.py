@@ -5,12 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
+from contextlib import suppress
 
 import pytest
 import yaml
 
 from tests.runs.test_trained import edit_config
 from vae_lightning.building.trust import Trust, trusting
+from vae_lightning.data.digits import Digits
 from vae_lightning.errors import UserError
 from vae_lightning.launch import children
 from vae_lightning.machine.interruption import Interrupted
@@ -83,6 +86,21 @@ def test_a_resume_on_two_ranks_hands_on_what_was_typed(run, command, monkeypatch
     assert handed == [{"resume": True, "trusted": trusting(["mine"], typed), "is_told": True}]
     written = yaml.safe_load((run.path / "config.yaml").read_text())
     assert written["trainer"]["devices"] == 2
+
+
+@pytest.mark.parametrize("words", [["data=digits", "model=mlp", "debug=fast", "run_dir=new"], ["trainer.max_epochs=3"]])
+def test_the_data_take_no_memory_in_a_command_while_its_ranks_train(run, command, monkeypatch, tmp_path, words):
+    opened, left = [], []
+    load = Digits.load_splits
+    monkeypatch.setattr(Digits, "load_splits", lambda data: opened.append(weakref.ref(data)) or load(data))
+    monkeypatch.setattr(
+        "vae_lightning.launch.start.train_in_children", lambda *_, **__: left.extend(each() for each in opened)
+    )
+    edit_config(run, lambda config: config["trainer"].update(strategy="ddp"))
+    monkeypatch.chdir(tmp_path)
+    with suppress(FileNotFoundError):  # of the figures that no rank has written
+        command(*words, *([f"resume={run.path}"] if len(words) == 1 else ["trainer.strategy=ddp"]), "trainer.devices=2")
+    assert left == [None]
 
 
 @pytest.mark.parametrize("is_in_path", [False, True])

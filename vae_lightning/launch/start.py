@@ -1,5 +1,6 @@
 """In which processes a run trains: in this one, in fresh ones, or in the ranks that torchrun or srun has started."""
 
+import gc
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,8 +65,8 @@ def start(config: dict[str, Any], overrides: list[str], path: Path) -> RunDir | 
         with ExitStack() as until_checked:
             run_dir = world.agree(lambda: until_checked.enter_context(reserved(path)))
             world.agree(lambda: held.enter_context(locked(run_dir.path, "run_dir")))
-            parts = prepared(world, config, run_dir)
-        _train(world, parts, overrides)
+            built = [prepared(world, config, run_dir)]
+        _train(world, built, overrides)
     return run_dir if world.rank == 0 else None
 
 
@@ -78,8 +79,8 @@ def resume(config: dict[str, Any], overrides: list[str], run_dir: RunDir, *, tru
     _import_training()
     with joined_world(config["trainer"]["accelerator"]) as world, ExitStack() as held:
         world.agree(lambda: held.enter_context(locked(run_dir.path, f"resume={run_dir.path}")))
-        parts = prepared(world, config, run_dir, resume=True, trusted=trusted)
-        _train(world, parts, run_dir.overrides() + overrides, trusted)
+        built = [prepared(world, config, run_dir, resume=True, trusted=trusted)]
+        _train(world, built, run_dir.overrides() + overrides, trusted)
     return run_dir if world.rank == 0 else None
 
 
@@ -115,9 +116,10 @@ def prepared(
     return world.in_turns(checked)
 
 
-def _train(world: World, parts: "Parts", overrides: list[str], trusted: Trust | None = None) -> None:
+def _train(world: World, built: list["Parts"], overrides: list[str], trusted: Trust | None = None) -> None:
     from vae_lightning.training.run import run
 
+    parts = built.pop()  # so that nobody else holds them
     run_dir, num_ranks, resumed = parts.run_dir, parts.trainer.num_devices, parts.resume
     if world.rank == 0:
         run_dir.write_config(parts.config, overrides)
@@ -125,5 +127,7 @@ def _train(world: World, parts: "Parts", overrides: list[str], trusted: Trust | 
     if world.size > 1 or num_ranks == 1:
         run(parts)
     else:
-        del parts  # the children build their own
+        # The children build their own, beside which these would take the memory of one rank more.
+        del parts
+        gc.collect()  # for the data know their trainer, and it knows them
         train_in_children(run_dir, num_ranks, resume=resumed, trusted=trusted, is_told=True)
