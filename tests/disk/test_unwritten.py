@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.disk.full import failing, full
-from vae_lightning.disk.unwritten import HeldFile, overwrite, spared
+from vae_lightning.disk.unwritten import HeldFile, overwrite, room_of, spared
 
 
 @pytest.fixture
@@ -83,14 +83,15 @@ def test_a_piece_larger_than_what_is_held_reaches_the_disk(tmp_path, monkeypatch
     assert (tmp_path / "file").read_bytes() == b"1" + 20 * b"2" + b"3"
 
 
-def test_overwriting_asks_for_no_more_than_there_is(tmp_path):
+def test_overwriting_asks_for_no_more_than_there_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("vae_lightning.disk.unwritten._OF_BLOCKS", 0)  # a disk that tells of none
     file = tmp_path / "file"
     file.write_bytes(b"12345")
-    overwrite(file, b"abc")
-    assert file.read_bytes() == b"abc  "
+    overwrite(file, b"12345")
     with pytest.raises(OSError, match="No space left"):
         overwrite(file, b"123456")
-    assert file.read_bytes() == b"abc  "
+    overwrite(file, b"abc")
+    assert file.read_bytes() == b"abc"
     link = tmp_path / "link"
     link.symlink_to(file)
     with pytest.raises(OSError, match="symbolic"):
@@ -99,4 +100,16 @@ def test_overwriting_asks_for_no_more_than_there_is(tmp_path):
     os.link(file, second)  # in a stranger's run directory, say, of a file of the user's
     with pytest.raises(OSError, match="No space left"):
         overwrite(second, b"x")
-    assert file.read_bytes() == b"abc  "
+    assert file.read_bytes() == b"abc"
+
+
+def test_overwriting_uses_the_rest_of_a_files_last_block(tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(b"12345")
+    os.sync()
+    room = room_of(file)
+    assert room > 5
+    overwrite(file, b"x" * room)
+    assert (file.stat().st_size, room_of(file)) == (room, room)
+    with pytest.raises(OSError, match="No space left"):
+        overwrite(file, b"x" * (room + 1))

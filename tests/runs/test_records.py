@@ -30,6 +30,38 @@ def test_a_status_needs_no_room_once_there_was_one(run, monkeypatch, reason):
     assert run.status()["status"] == "finished"
 
 
+def test_a_status_is_text_to_read(run, monkeypatch):
+    run.write_status("running")
+    as_usual = (run.path / "status.json").read_text()
+    assert as_usual.splitlines()[1:3] == ['  "status": "running",', '  "reason": null,']
+    monkeypatch.setattr(RunDir, "_write", lambda *_: failing(errno.ENOSPC))
+    run.write_status("failed", "the disk is full")
+    for text in (as_usual, (run.path / "status.json").read_text()):
+        assert text == text.rstrip() + "\n"
+        assert "  " not in text.replace("\n  ", "\n")
+
+
+def test_where_a_disk_tells_of_no_blocks_the_reason_is_cut_to_the_status_before(run, monkeypatch):
+    run.write_status("running")
+    size = (run.path / "status.json").stat().st_size
+    monkeypatch.setattr(RunDir, "_write", lambda *_: failing(errno.ENOSPC))
+    monkeypatch.setattr("vae_lightning.disk.unwritten._OF_BLOCKS", 0)
+    run.write_status("interrupted", "x" * 5000)
+    status = run.status()
+    assert status["status"] == "interrupted"
+    assert "xxxxxxxxx".startswith(status["reason"])
+    assert (run.path / "status.json").stat().st_size <= size
+
+
+def test_the_status_of_an_earlier_version_is_read_and_overwritten(run, monkeypatch):
+    (run.path / "status.json").write_text('{"status": "running", "reason": null}'.ljust(4096))
+    assert run.status() == {"status": "running", "reason": None}
+    monkeypatch.setattr(RunDir, "_write", lambda *_: failing(errno.ENOSPC))
+    run.write_status("failed", "x" * 5000)
+    assert (run.status()["status"], run.status()["reason"]) == ("failed", "x" * 300)
+    assert (run.path / "status.json").read_text().endswith("}\n")  # and not by its blanks
+
+
 def test_a_status_that_may_not_be_written_is_an_error(run, monkeypatch):
     run.write_status("running")
     monkeypatch.setattr(RunDir, "_write", lambda *_: failing(errno.EACCES))

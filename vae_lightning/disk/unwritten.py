@@ -20,6 +20,7 @@ log = logging.getLogger("vae_lightning")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 UNWRITABLE = (*FULL, errno.EIO, errno.EROFS, errno.EFBIG, errno.ENODEV, errno.ESTALE)
 _MOST_HELD = 64_000_000  # bytes of a file
+_OF_BLOCKS = 512  # bytes, in which `st_blocks` counts whatever a disk's own are
 
 _failing: set[str] = set()
 
@@ -109,19 +110,32 @@ def append_whole(stream: IO[str], content: bytes) -> None:
         raise
 
 
+def room_of(path: Path) -> int:
+    """Bytes that a file may have without more room on the disk: the last of its blocks is partly used.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    status = path.lstat()
+    return max(status.st_size, getattr(status, "st_blocks", 0) * _OF_BLOCKS)
+
+
 def overwrite(path: Path, content: bytes) -> None:
-    """Put the content in place of what a file has, which is to be longer: that needs no room on the disk.
+    """Put the content in place of what a file has, if it fits into the room of it: that needs none on the disk.
 
     A file that has a second name, as a snapshot by hard links gives it, is left as it is: the other may be anybody's.
 
     Raises:
         OSError: it can't be written, does not fit, or is no file of this name only.
     """
+    room = room_of(path)
     descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or len(content) > status.st_size:
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or len(content) > room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        # At no moment does the end of a longer one stand behind it.
         os.pwrite(descriptor, content.ljust(status.st_size), 0)
+        os.ftruncate(descriptor, len(content))
     finally:
         os.close(descriptor)

@@ -18,7 +18,7 @@ from typing import Any
 
 from vae_lightning.disk.files import TEXT_LIMIT, dump_yaml, load_json, load_yaml, read_text, write_atomically
 from vae_lightning.disk.locks import alone_in
-from vae_lightning.disk.unwritten import UNWRITABLE, overwrite
+from vae_lightning.disk.unwritten import UNWRITABLE, overwrite, room_of
 from vae_lightning.errors import UserError
 from vae_lightning.machine.hardware import num_cpus
 from vae_lightning.runs.training_lock import trainer_of
@@ -28,9 +28,8 @@ CHECKPOINTS = "checkpoints"
 PROFILE = "profile.txt"  # where the time of a run with debug=profile went
 GONE = "the run directory is gone; training ends here, and can be gone on with where it has been moved to, if it has"
 _YAML_LIMIT = 1_000_000  # bytes: a megabyte takes seconds to read
-_STATUS_ROOM = 4096  # bytes that a status takes at least, as much of a disk as a smaller one
 _QUERY_PROCESS, _STILL_ACTIVE = 0x1000, 259  # of the Windows API
-_SHORT = 300  # letters of a reason that fit in there, whatever letters they are
+_SHORT = 300  # letters of a reason that take the room of one before: they fit into a block of a disk, whatever they are
 
 
 @dataclass(frozen=True)
@@ -117,15 +116,24 @@ class RunDir:
     def write_status(self, status: str, reason: str | None = None) -> None:
         """Record running, finished, failed or interrupted, and why; `status.record_status` tells TensorBoard, too.
 
-        On a full disk it takes the place of the status before, shortened if need be.
+        On a full disk it takes the place of the status before, its reason cut to what there is room for.
         """
         try:
-            self._write("status.json", json.dumps(stamped(status, reason), indent=2).ljust(_STATUS_ROOM))
+            self._write("status.json", json.dumps(stamped(status, reason), indent=2) + "\n")
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
-            short = None if reason is None else reason[:_SHORT]
-            overwrite(self.path / "status.json", json.dumps(stamped(status, short), indent=2).encode())
+            self._overwrite_status(status, reason)
+
+    def _overwrite_status(self, status: str, reason: str | None) -> None:
+        path = self.path / "status.json"
+        room, length = room_of(path), _SHORT
+        while True:
+            # In one line, which is shorter than the status before without a reason.
+            text = json.dumps(stamped(status, reason and reason[:length])).encode() + b"\n"
+            if len(text) <= room or not length:
+                return overwrite(path, text)
+            length //= 2
 
     def status(self) -> dict[str, Any]:
         """What `write_status` wrote last; empty when it never did, or what is there can't be read."""
