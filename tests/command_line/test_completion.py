@@ -1,7 +1,10 @@
 """TAB completes groups, their options and keys, as the shell asks for them."""
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +27,54 @@ hydra_bash_completion
 echo "${COMPREPLY[@]}"
 """
 
+# A terminal of its own, for zsh completes nothing without; it has neither compinit nor bashcompinit.
+DRIVE_ZSH = """
+zmodload zsh/zpty
+zpty shell 'zsh -f -i'
+zpty -w shell 'eval "$(vae-train -sc install=bash)"; echo it was evaluated as $((20 + 1))'
+zpty -r shell printed '*evaluated as 21*'
+zpty -n -w shell $'vae-train data=dig\\t'
+zpty -r shell printed '*data=digits*'
+echo completed
+zpty -d shell
+"""
+DRIVE_FISH = """
+vae-train -sc install=fish | source
+complete -C 'vae-train data='
+complete -C 'vae-train data=digits model/pr'
+"""
+OPTIONS = sorted(f"data={file.stem}" for file in (CONF_DIR / "data").glob("*.yaml"))
+
+
+@pytest.fixture
+def installed(tmp_path) -> dict[str, str]:
+    """An environment with the command `vae-train` of this code, and a home without anything in it."""
+    file = tmp_path / "bin/vae-train"
+    file.parent.mkdir()
+    code = 'import sys; sys.argv[0] = "vae-train"; from vae_lightning.train import main; main()'
+    file.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{code}' \"$@\"\n")
+    file.chmod(0o755)
+    path = f"{file.parent}{os.pathsep}{os.environ['PATH']}"
+    return {"PATH": path, "PYTHONPATH": str(CONF_DIR.parent), "HOME": str(tmp_path), "TERM": "xterm"}
+
+
+def asked(command: list[str], environment: dict[str, str], place: Path) -> tuple[str, str]:
+    done = subprocess.run(
+        command, env=environment, cwd=place, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_completes_by_the_line_for_bash_alone(installed, tmp_path):
+    assert asked(["zsh", "-f", "-c", DRIVE_ZSH], installed, tmp_path) == ("completed\n", "")
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_completes(installed, tmp_path):
+    out, error = asked(["fish", "--no-config", "-c", DRIVE_FISH], installed, tmp_path)
+    assert (out.split(), error) == ([*OPTIONS, "model/prior="], "")
+
 
 @pytest.fixture
 def choices(monkeypatch, capsys):
@@ -44,8 +95,7 @@ def test_bash_completes_options_without_torch(tmp_path):
     environment = {"PYTHON": sys.executable, "PYTHONPATH": str(CONF_DIR.parent)}
     command = ["bash", "--norc", "-c", DRIVE]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
-    options = sorted(f"data={file.stem}" for file in (CONF_DIR / "data").glob("*.yaml"))
-    assert (done.stdout.split(), done.stderr) == (options, "")
+    assert (done.stdout.split(), done.stderr) == (OPTIONS, "")
 
 
 def test_groups_options_and_keys_are_completed(choices):

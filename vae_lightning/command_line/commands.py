@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vae_lightning import __version__
 from vae_lightning.command_line.choices import check_choices, option_groups
-from vae_lightning.command_line.completion import is_query, only_choices
+from vae_lightning.command_line.completion import is_query, only_choices, tell_zsh_of_bash
 from vae_lightning.command_line.console import quiet_when_unread, reporting_errors
 from vae_lightning.command_line.explanations import explanation, not_chosen
 from vae_lightning.command_line.options import options_first
@@ -81,6 +81,7 @@ def run_command(
             with only_choices():
                 _run(guarded, config_name)
             return
+        tell_zsh_of_bash(sys.argv[1:])
         check(wants_sweep)
         check_choices(sys.argv[1:])
         check_words(sys.argv[1:], is_sweep=wants_sweep)

@@ -8,6 +8,19 @@ from vae_lightning.command_line.choices import without_bases
 from vae_lightning.errors import UserError
 
 _OPTIONS = ("-sc", "--shell-completion")
+_FOR_ZSH = """if [ -n "${ZSH_VERSION-}" ]; then
+    autoload -Uz compinit bashcompinit
+    whence compdef > /dev/null || compinit -i
+    bashcompinit
+fi"""
+
+
+def tell_zsh_of_bash(arguments: Sequence[str]) -> None:
+    """Print what has zsh take completions of bash's kind, where a line for one of them is asked for to evaluate it:
+    `-sc install=bash`. Hydra leaves that to the user.
+    """
+    if any(word in _OPTIONS for word in arguments) and not {"install=bash", "install=zsh"}.isdisjoint(arguments):
+        print(_FOR_ZSH)
 
 
 def is_query(arguments: Sequence[str]) -> bool:
