@@ -101,8 +101,13 @@ def test_the_tab_shows_every_run_of_a_mixed_sweep_with_its_real_status(tmp_path,
         "sweep/3": "STATUS_SUCCESS",
     }
     hparams = {info["name"] for info in experiment["hparamInfos"]}
-    assert {"model.encoder.hidden", "model.latent_dim", "objective.beta", "data"} <= hparams
-    assert sessions["sweep/1"]["hparams"]["objective.beta"] == 4
+    assert {"model.encoder.hidden", "3 model.latent_dim", "objective.warmup_steps"} <= hparams
+    assert sessions["sweep/1"]["hparams"]["4 objective.beta"] == 4
+    shown = [info["name"] for info in experiment["hparamInfos"] if info.get("differs")]
+    compared = ["1 data", "2 model.encoder", "3 model.latent_dim", "4 objective.beta"]
+    assert shown[:4] == compared  # and not the many settings that only some of these runs have
+    assert len(shown) > 10
+    assert sessions["sweep/1"]["name"] == f"1 in {tmp_path.name}/sweep"  # cut off behind some letters
     figures = {value["name"]["tag"]: value["value"] for value in sessions["sweep/0"]["metricValues"]}
     assert figures == pytest.approx(
         {

@@ -11,6 +11,17 @@ from vae_lightning.loggers.event_files import EventFile
 _SUFFIX = ".hparams"
 _GROUPS = ("data", "model", "initialization", "objective", "optimizer", "averaging", "schedule", "trainer")
 _PLACES = ("data.root", "data.archive", "data.cache_dir", "data.seed")
+# The tab shows the first five settings: of those that differ between runs, by name in ASCII. These are what runs of
+# different models and data are compared by, and are given numbers to come before the many that only some of them have.
+_COMPARED = {
+    "data": "1 data",
+    "model.encoder": "2 model.encoder",
+    "model.latent_dim": "3 model.latent_dim",
+    "model.latent_dims": "3 model.latent_dims",
+    "objective.beta": "4 objective.beta",
+    "optimizer.lr": "5 optimizer.lr",
+    "seed": "6 seed",
+}
 # The tab shows the first five figures of a run's, by name in ASCII: these, for their bracket. Where curves are, digits
 # come before it, so that these single points do not stand before them.
 _FIGURES = {
@@ -41,15 +52,20 @@ def write_entry(run_dir: Path, config: dict[str, Any], status: str, metrics: dic
     for old in run_dir.glob(f"*{_SUFFIX}"):
         if not old.is_dir() or old.is_symlink():
             old.unlink(missing_ok=True)
-    # Else runs of the same settings would be one trial.
-    trial = "/".join(run_dir.absolute().parts[-2:])
-    summaries = [summary_v2.hparams_pb(hyperparameters(config), trial_id=trial), *_figures(metrics)]
+    settings = {_COMPARED.get(name, name): value for name, value in hyperparameters(config).items()}
+    summaries = [summary_v2.hparams_pb(settings, trial_id=_trial(run_dir)), *_figures(metrics)]
     if status not in ("starting", "running"):
         summaries.append(_session_end(status))
     writer = EventFile(run_dir, _SUFFIX)
     for content in summaries:
         writer.add_event(Event(wall_time=time.time(), step=0, summary=content))
     writer.close()
+
+
+def _trial(run_dir: Path) -> str:
+    """What the tab calls a run, such that no two runs are one trial: its first dozen letters are all that is seen."""
+    *_, above, folder, name = "", "", *run_dir.absolute().parts
+    return f"{name} in {above}/{folder}"
 
 
 def hyperparameters(config: dict[str, Any]) -> dict[str, bool | int | float | str]:
