@@ -133,8 +133,16 @@ def test_labels_go_by_their_names(fit, tmp_path):
 
 def test_there_are_fewer_points_where_there_are_fewer_images(fit, tmp_path):
     fit(Projector(None, num_images=2000), latent_dim=1, max_epochs=1, data=FakeData(num_val=3))
-    assert np.loadtxt(tmp_path / "projector/epoch_0001.tsv").shape == (3,)
+    assert len(np.loadtxt(tmp_path / "projector/epoch_0001.tsv")) == 3
     assert len((tmp_path / "projector/metadata.tsv").read_text().splitlines()) == 1 + 3
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 3, 4])
+def test_points_have_the_three_components_without_which_none_is_drawn(fit, tmp_path, latent_dim):
+    fit(Projector(None, NUM_IMAGES), latent_dim=latent_dim, max_epochs=1)
+    points = np.loadtxt(tmp_path / "projector/epoch_0001.tsv")
+    assert points.shape == (NUM_IMAGES, max(3, latent_dim))
+    assert (points.std(0) > 0).tolist() == [True] * latent_dim + [False] * (3 - latent_dim)
 
 
 def test_a_resumed_run_keeps_its_tensors_and_gives_up_those_of_another_future(fit, tmp_path):

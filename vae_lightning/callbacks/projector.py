@@ -12,6 +12,7 @@ from jaxtyping import Float32
 from lightning.pytorch import LightningModule, Trainer
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from torch import Tensor
+from torch.nn.functional import pad
 
 from vae_lightning.callbacks.averaging import averages
 from vae_lightning.callbacks.periodic import PeriodicCallback
@@ -28,6 +29,7 @@ from vae_lightning.runs.source import Source
 
 log = logging.getLogger("vae_lightning")
 
+_FEWEST_COLUMNS = 3
 _MOST_BYTES = 1_000_000_000  # of a tensor: 100,000 images of 1,000 dimensions
 
 
@@ -130,8 +132,10 @@ def _write_config(folder: Path, config: ProjectorConfig) -> None:
 
 
 def _tsv(points: Float32[Tensor, "N D"]) -> bytes:
+    # TensorBoard draws along three components, and of points that have fewer it draws nothing.
+    padded = pad(points, (0, max(0, _FEWEST_COLUMNS - points.shape[1])))
     buffer = io.BytesIO()
-    np.savetxt(buffer, points.numpy(), fmt="%.6g", delimiter="\t")
+    np.savetxt(buffer, padded.numpy(), fmt="%.6g", delimiter="\t")
     return buffer.getvalue()
 
 
