@@ -1,5 +1,8 @@
 """Images that a run has not learned are told from its own, in a line with a cure that was tried."""
 
+import re
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -68,6 +71,35 @@ def test_what_is_wrong_with_images_is_found_by_trying(digits, own):
     assert line(digits, noise).endswith(
         "): nothing that was tried would make them fit; are they of the kind that this run has learned?"
     )
+
+
+def off_centre(images: Tensor, pixels: int) -> Tensor:
+    return torch.stack(
+        [image.roll((pixels, -pixels if row % 2 else pixels), (1, 2)) for row, image in enumerate(images)]
+    )
+
+
+def test_what_lies_off_its_place_is_told_though_it_is_not_far(digits, own):
+    found = [(image, looked(digits, image[None])) for image in off_centre(own[:40], 5)]
+    elbo = round(digits.usual["ELBO"].mean)
+    moved = [image for image, strange in found if strange is not None and "fit, with -" in strange.told]
+    assert len(moved) >= 3
+    for image in moved:
+        told = line(digits, image[None])
+        assert re.fullmatch(rf"images: ELBO -\d+ \(the test images: {elbo}\): centred they would fit, with -\d+", told)
+    assert line(digits, torch.cat([own[:6], moved[0][None]])).startswith("images: 1 of 7 have ELBO -")
+    assert "centred" in line(digits, off_centre(own[:8], 4))
+
+
+def test_images_that_are_likelier_inverted_are_told_where_there_are_several(digits, own):
+    usual = digits.usual["ELBO"]
+    # As it is with faces, of which inverted ones are within the spread of a run's own.
+    likeness = Likeness(digits, {"ELBO": replace(usual, deviation=12 * usual.deviation)}, "invert=true")
+    assert [likeness.look(group, None) for group in own[:160].split(8)] == [None] * 20
+    assert [likeness.look(1 - image[None], None) for image in own[:20]] == [None] * 20
+    strange = likeness.look(1 - own[:8], None)
+    assert strange is not None
+    assert "): inverted (invert=true) they would fit, with -" in strange.told
 
 
 def test_of_a_mixture_those_are_told_that_are_far(digits, own):

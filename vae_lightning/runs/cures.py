@@ -40,6 +40,8 @@ class Cure:
 
 CURES = tuple(Cure(*steps) for steps in product((True, False), (True, False), (None, *_SIZES)) if any(steps))
 
+INVERTED, CENTRED = Cure(True, False, None), Cure(False, False, 1.0)
+
 
 def have_ground(images: Float[Tensor, "N C H W"]) -> bool:
     """Whether something lies on an even ground in most of them, so that it can be moved and scaled."""
