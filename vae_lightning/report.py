@@ -10,6 +10,7 @@ from vae_lightning.command_line.commands import run_command
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import plain
 from vae_lightning.errors import UserError, one_line, plain_lines
+from vae_lightning.machine.terminal import beside, width_within
 
 _KEYS = ["sweep", "runs", "output"]
 
@@ -31,8 +32,9 @@ def _report(config: DictConfig) -> None:
 
     directories, output, title = _wanted(with_home(plain(config)))
     report = write_report(directories, output, title)
-    print(plain_lines(terminal_table(report.records)))
-    print(f"\n{'summary':<10}{one_line(report.summary)}\n{'report':<10}{one_line(report.page)}")
+    print(f"{plain_lines(terminal_table(report.records, width_within(120)))}\n")
+    for name, path in {"summary": report.summary, "report": report.page}.items():
+        print(beside(name, one_line(path), 10))
 
 
 def _wanted(config: dict[str, Any]) -> tuple[list[Path], Path, str]:

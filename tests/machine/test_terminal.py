@@ -6,7 +6,14 @@ import sys
 
 import pytest
 
-from vae_lightning.machine.terminal import can_be_drawn_on, outlasting_readers, start_of_line, wrapped
+from vae_lightning.machine.terminal import (
+    beside,
+    can_be_drawn_on,
+    outlasting_readers,
+    start_of_line,
+    width_within,
+    wrapped,
+)
 
 
 class Terminal(io.StringIO):
@@ -28,6 +35,17 @@ def test_lines_for_a_terminal_break_no_word(monkeypatch):
     assert wrapped("one two three four five\n\nsix", indent="  ", continued=" \\") == (
         "one two three four \\\n  five\n\nsix"
     )
+
+
+@pytest.mark.parametrize(("is_terminal", "width"), [(True, 20), (False, 120)])
+def test_a_path_that_a_terminal_has_no_room_for_gets_a_line_of_its_own(monkeypatch, is_terminal, width):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal, raising=False)
+    monkeypatch.setenv("COLUMNS", "20")
+    assert width_within(120) == width
+    assert width_within(10) == 10
+    assert beside("table", "a/b", 10) == "table     a/b"
+    long = "/a/path/to/copy/at/once"
+    assert beside("table", long, 10) == (f"table\n  {long}" if is_terminal else f"table     {long}")
 
 
 def test_a_message_begins_a_row_of_its_own_behind_ctrl_c(monkeypatch):

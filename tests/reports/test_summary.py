@@ -55,6 +55,21 @@ def test_the_printed_table_is_narrow_and_best_first(tmp_path):
     assert "nats per image; cross-entropy of grey levels, no likelihood" in table
 
 
+def test_a_narrow_terminal_gets_the_columns_that_fit_and_the_names_of_the_others(tmp_path):
+    runs = read_runs(find_runs(write_sweep(tmp_path, [2, 8, 32], [0.5, 1, 4])))
+    for width, room in ((79, False), (80, False), (90, False), (100, False), (119, True)):
+        lines = terminal_table(runs, width).splitlines()
+        assert max(map(len, lines)) <= width
+        header, told = lines[0], [line for line in lines if line.startswith("no room for: ")]
+        missing = [name for name in ("images/s", "time", "distortion", "rate") if name not in header]
+        assert (missing == []) is room
+        names = ", ".join(sorted(missing, key=terminal_table(runs).index))
+        assert told == ([f"no room for: {names}; see summary.csv"] if missing else [])
+        assert "beta    val ELBO        test ELBO" in header
+    assert max(map(len, terminal_table(runs, 60).splitlines())) <= 60
+    assert terminal_table(runs, 200) == terminal_table(runs, 120) == terminal_table(runs)
+
+
 def test_many_settings_do_not_make_it_wider(tmp_path):
     runs = [
         write_run(

@@ -45,6 +45,17 @@ def wrapped(text: str, indent: str = "", continued: str = "") -> str:
     return "\n".join(f"{continued}\n".join(wrapper.wrap(line)) for line in text.split("\n"))
 
 
+def width_within(most: int) -> int:
+    """The columns of the terminal that is printed to, at most so many; a file and a pipe have as many as that."""
+    return min(most, shutil.get_terminal_size().columns) if sys.stdout.isatty() else most
+
+
+def beside(name: str, path: str, column: int) -> str:
+    """A path that stands in a column beside its name, or where a terminal's line has no room for it on the next one."""
+    line = f"{name:<{column}}{path}"
+    return line if len(line) <= width_within(len(line)) else f"{name}\n  {path}"
+
+
 class _Outlasting:
     """A stream whose reader may go: what is written from then on goes nowhere, and ends nothing."""
 

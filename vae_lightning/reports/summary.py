@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import textwrap
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vae_lightning.reports.comparison import Comparison, Ranking, setting_of
@@ -23,9 +24,29 @@ METRICS = (
     "seconds",
     "train/images_per_s",
 )
+_FIGURES = ("val ELBO", "test ELBO", "rate", "distortion", "images/s", "time")  # of the printed table
 _WIDTH = 120
 _WIDTHS = ((28, 18, 18), (16, 10, 12))  # of a run's name, its tags and a setting: the second where lines are full
+_LEFT_OUT = ("images/s", "time", "distortion", "rate")  # in this order, where a terminal is narrower than that
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and their wide forms
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a printed table has: settings, figures, and columns of a name, its tags and a setting at most."""
+
+    keys: tuple[str, ...]
+    figures: tuple[str, ...]
+    widths: tuple[int, int, int]
+
+    def less(self, width: int) -> "_Shown | None":
+        """One step narrower, for lines of so many columns; None where there is none."""
+        if self.widths != _WIDTHS[-1]:
+            return replace(self, widths=_WIDTHS[-1])
+        spare = [name for name in _LEFT_OUT if name in self.figures] if width < _WIDTH else []
+        if spare:
+            return replace(self, figures=tuple(name for name in self.figures if name != spare[0]))
+        return replace(self, keys=self.keys[:-1]) if self.keys else None
 
 
 def summary_csv(comparison: Comparison, directory: Path) -> str:
@@ -54,55 +75,61 @@ def relative(path: Path, directory: Path) -> str:
     return Path(os.path.relpath(path.resolve(), directory.resolve())).as_posix()
 
 
-def terminal_table(records: list[RunRecord]) -> str:
-    """The runs as plain text, best first, a table for each set that may be compared; lines of up to 120 columns.
+def terminal_table(records: list[RunRecord], width: int = _WIDTH) -> str:
+    """The runs as plain text, best first, a table for each set that may be compared.
 
     Why a run has failed stands beside that it has, or below the table where the line has no room for it.
+
+    Args:
+        records: of the runs.
+        width: columns that lines have at most, and no more than 120. Below that some figures are left out where
+            there is no room for them, and named.
     """
-    comparison = Comparison(records)
-    tables = [_table(comparison, ranking) for ranking in comparison.rankings]
+    comparison, width = Comparison(records), min(width, _WIDTH)
+    tables = [_table(comparison, ranking, width) for ranking in comparison.rankings]
     if len(tables) > 1:
-        tables.append("Figures of different kinds, or of different images, can't be compared: each has its own table.")
+        told = "Figures of different kinds, or of different images, can't be compared: each has its own table."
+        tables.append(textwrap.fill(told, width))
     return "\n\n".join(tables)
 
 
-def _table(comparison: Comparison, ranking: Ranking) -> str:
-    records, keys = ranking.records, comparison.varied
-    widths, *narrower = _WIDTHS
-    while _width(table := _drawn(comparison, ranking, keys, widths)) > _WIDTH and (narrower or keys):
-        widths, keys = (narrower.pop(), keys) if narrower else (widths, keys[:-1])
+def _table(comparison: Comparison, ranking: Ranking, width: int) -> str:
+    records, shown = ranking.records, _Shown(tuple(comparison.varied), _FIGURES, _WIDTHS[0])
+    while _width(table := _drawn(comparison, ranking, shown)) > width and (less := shown.less(width)):
+        shown = less
     reasons = [record for record in records if record.reason]
-    beside = _drawn(comparison, ranking, keys, widths, with_reasons=True)
-    notes = [f"nats per image; {ranking.kind or 'no test figures'}; best validation ELBO first"]
-    if reasons and _width(beside) <= _WIDTH:
+    beside = _drawn(comparison, ranking, shown, with_reasons=True)
+    kind = f"nats per image; {ranking.kind or 'no test figures'}; best validation ELBO first"
+    notes = textwrap.wrap(kind, width)
+    if reasons and _width(beside) <= width:
         table, reasons = beside, []
     for record in reasons:
-        told = f"{shortened(record.name, widths[0])}: {_status(record, with_reason=True)}"
-        notes.append(shortened(told, _WIDTH))
-    if len(keys) < len(comparison.varied):
-        others = shortened(", ".join(comparison.varied[len(keys) :]), 5 * _WIDTH)
-        notes += textwrap.wrap(f"also varied: {others}; see summary.csv", _WIDTH, break_on_hyphens=False)
+        told = f"{shortened(record.name, shown.widths[0])}: {_status(record, with_reason=True)}"
+        notes.append(shortened(told, width))
+    others = shortened(", ".join(comparison.varied[len(shown.keys) :]), 5 * width)
+    figures = ", ".join(name for name in _FIGURES if name not in shown.figures)
+    for what, names in {"also varied": others, "no room for": figures}.items():
+        notes += textwrap.wrap(f"{what}: {names}; see summary.csv", width, break_on_hyphens=False) if names else []
     return "\n".join([table, *notes])
 
 
-def _drawn(
-    comparison: Comparison, ranking: Ranking, keys: list[str], widths: tuple[int, ...], *, with_reasons: bool = False
-) -> str:
+def _drawn(comparison: Comparison, ranking: Ranking, shown: _Shown, *, with_reasons: bool = False) -> str:
     from tabulate import tabulate
 
-    of_name, of_tags, of_setting = widths
-    labels = [shortened(comparison.labels[key], of_setting) for key in keys]
+    of_name, of_tags, of_setting = shown.widths
+    labels = [shortened(comparison.labels[key], of_setting) for key in shown.keys]
     tagged = ["tags"] if comparison.has_tags else []
-    numbers = [*labels, "val ELBO", "test ELBO", "rate", "distortion", "images/s", "time"]
+    numbers = [*labels, *shown.figures]
     headers = ["#", "run", *tagged, *numbers, "status"]
     align = ["right", "left", *["left"] * len(tagged), *["right"] * len(numbers), "left"]
     rows = []
     for record in ranking.records:
         name, tags = shortened(record.name, of_name), shortened(", ".join(record.tags), of_tags)
-        settings = [shortened(setting_text(setting_of(record, key)), of_setting) for key in keys]
+        settings = [shortened(setting_text(setting_of(record, key)), of_setting) for key in shown.keys]
         place = str(ranking.ranks.get(record.name) or "")
         texts = [place, name, *([tags] if tagged else []), *settings]
-        rows.append([*texts, *_figures(record), _status(record, with_reason=with_reasons)])
+        figures = dict(zip(_FIGURES, _figures(record), strict=True))
+        rows.append([*texts, *(figures[each] for each in shown.figures), _status(record, with_reason=with_reasons)])
     return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
 
 

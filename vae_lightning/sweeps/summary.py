@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from vae_lightning.errors import UserError, plain_lines
+from vae_lightning.machine.terminal import beside, width_within
 
 
 def summarize(sweep: Path) -> None:
@@ -20,9 +21,9 @@ def summarize(sweep: Path) -> None:
     if not directories:  # no job came so far
         return
     report = write_report(directories, sweep, f"Sweep {sweep.name}")
-    print(f"\n{plain_lines(terminal_table(report.records))}\n")
+    print(f"\n{plain_lines(terminal_table(report.records, width_within(120)))}\n")
     for name, path in {"sweep": sweep, "table": report.summary, "report": report.page}.items():
-        print(f"{name:<16}{path}")
+        print(beside(name, str(path), 16))
     unfinished = [record for record in report.records if record.status != "finished"]
     for record in unfinished:
         print(f"{f'job {record.name}':<16}{shortened(record.status, 40)}: {shortened(record.reason, 300)}")
