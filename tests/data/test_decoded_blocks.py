@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vae_lightning.data import decoded_blocks, decoded_folder
+from vae_lightning.data import decoded_blocks, decoded_folder, processes
 from vae_lightning.data.decode import decode_image
 from vae_lightning.data.decoded_blocks import PixelFile
 from vae_lightning.data.decoded_folder import FolderDecoder
@@ -60,7 +60,7 @@ def test_as_many_processes_as_cores_from_many_pictures_on(pictures, file, monkey
         def __iter__(self):
             return iter([])
 
-    monkeypatch.setattr(decoded_blocks, "DataLoader", Loader)
+    monkeypatch.setattr(processes, "DataLoader", Loader)
     monkeypatch.setattr(decoded_blocks, "num_cpus", lambda: 3)
     for num_pictures in (63, 64):
         assert list(file.decode([pictures / "00.png"] * num_pictures)) == []
@@ -72,7 +72,7 @@ def test_a_block_is_a_quarter_of_what_falls_to_a_worker_and_a_megabyte_at_most(
     num_pictures, largest, tmp_path, monkeypatch
 ):
     made = []
-    monkeypatch.setattr(decoded_blocks, "DataLoader", lambda blocks, **_: made.append(blocks.block_size) or [])
+    monkeypatch.setattr(processes, "DataLoader", lambda blocks, **_: made.append(blocks.block_size) or [])
     monkeypatch.setattr(decoded_blocks, "num_cpus", lambda: 2)
     assert list(PixelFile(tmp_path, 0, 64, 3).decode([tmp_path] * num_pictures)) == []
     assert made == [largest]

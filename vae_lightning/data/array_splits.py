@@ -4,7 +4,8 @@ import torch
 
 from vae_lightning.data.arrays import Arrays
 from vae_lightning.data.labelling import AUTO, NONE, Labelled
-from vae_lightning.data.splitting import SPLITS, deal, tell_of_moved
+from vae_lightning.data.splits import SPLITS
+from vae_lightning.data.splitting import deal, tell_of_moved
 from vae_lightning.errors import UserError
 
 

@@ -13,10 +13,10 @@ from vae_lightning.data.loader import ImageSet
 from vae_lightning.data.mat import read_mat
 from vae_lightning.data.mat_set import MatSet
 from vae_lightning.data.named_set import DAMAGES, Part
+from vae_lightning.data.splits import SPLITS
 
 _FILE = "caltech101_silhouettes_28_split1.mat"
 _ADDRESS = f"https://people.cs.umass.edu/~marlin/data/{_FILE}"
-_SPLITS = ("train", "val", "test")
 
 
 @final
@@ -72,10 +72,10 @@ class Caltech101(MatSet):
     def load_splits(self) -> dict[str, ImageSet]:
         """The three splits, with labels 0 to 100."""
         path = self.raw_folder / _FILE
-        names = [f"{split}_{kind}" for split in _SPLITS for kind in ("data", "labels")]
+        names = [f"{split}_{kind}" for split in SPLITS for kind in ("data", "labels")]
         try:
             found = read_mat(path, [*names, "classnames"])
-            train, val, test = (self._part(found[f"{split}_data"], found[f"{split}_labels"]) for split in _SPLITS)
+            train, val, test = (self._part(found[f"{split}_data"], found[f"{split}_labels"]) for split in SPLITS)
             self.classes = tuple(str(np.asarray(name).item()) for name in found["classnames"].ravel())
         except DAMAGES as error:
             raise self.damaged(path, error) from error

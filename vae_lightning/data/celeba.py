@@ -17,6 +17,7 @@ from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet
 from vae_lightning.data.pages import Pages
+from vae_lightning.data.splits import SPLITS
 from vae_lightning.data.stored_pixels import Cache, StoredPixels
 from vae_lightning.errors import UserError, require_at_least, require_at_most
 
@@ -24,7 +25,6 @@ _PARTITION = "list_eval_partition"
 _ATTRIBUTES = "list_attr_celeba"
 _FACES = "img_align_celeba"
 _PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
-_SPLITS = ("train", "val", "test")  # 0, 1 and 2 in the file
 _FORMAT = 1  # of the cache; to be raised when decoding changes
 
 
@@ -92,7 +92,7 @@ class CelebA(ImageDataModule):
         names, attributes = self._files.names, self._attributes
         factors = None if attributes is None else attributes.of(names)
         splits = {}
-        for number, split in enumerate(_SPLITS):
+        for number, split in enumerate(SPLITS):  # as the file counts them
             rows = (self._partition.of(names)["partition"] == number).nonzero()[:, 0]
             if not len(rows):
                 raise UserError(f"{self._source}: of {len(names):,} pictures none is of {split}, by {_PARTITION}")

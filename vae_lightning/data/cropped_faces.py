@@ -10,17 +10,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from vae_lightning.data.archive_members import CountedEntries, TooMuchError, open_zipped
 from vae_lightning.data.decode import MAX_PIXELS, decode_image, stated_size
 from vae_lightning.data.fitting import Fit
+from vae_lightning.data.processes import by_processes
 from vae_lightning.disk.files import check_regular
 from vae_lightning.errors import UserError
 from vae_lightning.machine.hardware import num_cpus
@@ -88,14 +88,7 @@ class FaceFiles:
         """All pictures in order, a block at a time; raises UserError that names the first that can't be read."""
         num_workers = num_cpus() if len(self.paths) >= _FEWEST_FOR_WORKERS else 0
         size = max(1, _BLOCK_BYTES // (math.prod(crop.frame) * crop.channels))
-        loader = DataLoader(
-            _FaceBlocks(self, size, crop),
-            batch_size=None,
-            collate_fn=_as_it_is,
-            num_workers=num_workers,
-            generator=torch.Generator(),  # the global one stays as it is
-        )
-        for block in cast(Iterator[UInt8[np.ndarray, "n H W C"] | str], loader):
+        for block in by_processes(_FaceBlocks(self, size, crop), num_workers):
             if isinstance(block, str):
                 raise UserError(f"{self.source}: {block}; unpack img_align_celeba.zip anew")
             yield block
@@ -166,7 +159,3 @@ def _packed_picture(archive: zipfile.ZipFile, name: str) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}")
     return image
-
-
-def _as_it_is(value: Any) -> Any:
-    return value

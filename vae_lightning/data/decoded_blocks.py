@@ -5,16 +5,15 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from vae_lightning.data.decode import MAX_PIXELS, decode_image, decode_tiles
 from vae_lightning.data.fitting import Fit, ImageSize, frame_of
 from vae_lightning.data.memory import MemoryBudget
+from vae_lightning.data.processes import by_processes
 from vae_lightning.data.tiling import Tiling, whole
 from vae_lightning.data.values import Reading
 from vae_lightning.machine.hardware import num_cpus
@@ -82,14 +81,7 @@ class PixelFile:
         tiling = self._tiling(len(pictures))
         bytes_a_picture = self._bytes_a_row * tiling.num_rows // max(len(pictures), 1)
         block_size = max(1, min(most, _BLOCK_BYTES // max(bytes_a_picture, 1)))
-        loader = DataLoader(
-            _Blocks(self, pictures, tiling, wanted, block_size),
-            batch_size=None,
-            collate_fn=_as_it_is,
-            num_workers=num_workers,
-            generator=torch.Generator(),  # the global one stays as it is
-        )
-        return cast(Iterator[DecodedBlock], iter(loader))
+        return by_processes(_Blocks(self, pictures, tiling, wanted, block_size), num_workers)
 
     def checksum(self, numbers: range) -> int | None:
         """The CRC-32 of what stands in the file for these pictures; None where it ends before them."""
@@ -155,7 +147,3 @@ class _Blocks(Dataset[DecodedBlock]):
         if len(tiles) != num_rows:  # it has been replaced since, or states its size falsely
             raise ValueError(f"{len(tiles)} tiles, where the size that it states makes {num_rows}")
         return tiles
-
-
-def _as_it_is(value: Any) -> Any:
-    return value

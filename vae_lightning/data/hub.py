@@ -24,6 +24,7 @@ from vae_lightning.data.loader import ImageSet, seeded_generator
 from vae_lightning.data.npz import NpzFile
 from vae_lightning.data.pages import Pages
 from vae_lightning.data.provenance import note_use
+from vae_lightning.data.splits import SPLITS, check_fractions
 from vae_lightning.data.stored_pixels import Cache, StoredPixels
 from vae_lightning.disk.files import write_atomically
 from vae_lightning.errors import UserError
@@ -32,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 _FORMAT = 1  # of the cache; to be raised when decoding changes
 _FACTS = "facts.npz"
-_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,7 @@ class HubImages(ImageDataModule):
         self.cache_dir = cache_dir
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
-        for option in ("val_fraction", "test_fraction"):
-            if not 0 < getattr(self, option) < 1:
-                raise ValueError(f"{option} must lie between 0 and 1, got {getattr(self, option)}")
-        if val_fraction + test_fraction >= 1:
-            both = f"{val_fraction} + {test_fraction}"
-            raise ValueError(f"val_fraction and test_fraction must leave something to train on, got {both}")
+        check_fractions(val_fraction, test_fraction)
 
     def prepare_data(self) -> None:
         """Downloads and decodes what the cache does not hold yet; raises UserError naming data.name."""
@@ -124,7 +119,7 @@ class HubImages(ImageDataModule):
         """The three splits, memory-mapped, with labels where there are any."""
         (pixels, pages), facts = self._pixels, self._facts
         official = torch.arange(sum(facts.counts)).split(list(facts.counts))
-        rows = self._dealt(dict(zip(_SPLITS, official, strict=True)))
+        rows = self._dealt(dict(zip(SPLITS, official, strict=True)))
         labels = None if facts.labels is None else torch.from_numpy(facts.labels)
         whole = ImageSet(pixels, torch.arange(len(pixels)), None, pages=pages, class_names=facts.classes)
         splits = {split: replace(whole, rows=own) for split, own in rows.items()}
@@ -145,7 +140,7 @@ class HubImages(ImageDataModule):
             count = round(shares[split] * len(train))
             official[split], order = order[:count].sort().values, order[count:]
         official["train"] = order.sort().values
-        empty = [split for split in _SPLITS if not len(official[split])]
+        empty = [split for split in SPLITS if not len(official[split])]
         if empty:
             raise UserError(f"{self._source}: of {len(train)} images none fell to {empty[0]}; raise its fraction")
         return official
@@ -215,9 +210,9 @@ class HubImages(ImageDataModule):
 
 def _facts_of(hub: HubSource) -> dict[str, np.ndarray]:
     counts, labels = hub.counts(), hub.labels()
-    arrays = {"counts": np.array([counts.get(split, 0) for split in _SPLITS])}
+    arrays = {"counts": np.array([counts.get(split, 0) for split in SPLITS])}
     if labels is not None:
-        arrays["labels"] = np.concatenate([labels[split] for split in _SPLITS if split in labels])
+        arrays["labels"] = np.concatenate([labels[split] for split in SPLITS if split in labels])
     if labels is not None and hub.classes is not None:
         arrays["classes"] = np.array(hub.classes)
     return arrays
@@ -234,7 +229,7 @@ def _read_facts(path: Path) -> HubFacts:
         counts = file.array("counts")
         labels = file.array("labels").astype(np.int64) if "labels" in file.headers else None
         classes = file.array("classes") if "classes" in file.headers else None
-    if counts.shape != (len(_SPLITS),) or counts.dtype.kind not in "iu" or counts.min() < 0 or counts[0] < 1:
+    if counts.shape != (len(SPLITS),) or counts.dtype.kind not in "iu" or counts.min() < 0 or counts[0] < 1:
         raise ValueError("it counts no images")
     if labels is not None and labels.shape != (counts.sum(),):
         raise ValueError("its labels are not one for each image")

@@ -29,7 +29,8 @@ from vae_lightning.data.loader import ImageSet
 from vae_lightning.data.pages import Pages
 from vae_lightning.data.picture_files import ARRAY_EXTENSIONS, NO_ROOT
 from vae_lightning.data.range_finding import tell_of_few_levels
-from vae_lightning.data.splitting import SPLITS, Splitting
+from vae_lightning.data.splits import SPLITS, check_fractions
+from vae_lightning.data.splitting import Splitting
 from vae_lightning.data.values import Layout, Reading, Scale, as_levels, given_scale
 from vae_lightning.errors import require_at_least
 
@@ -305,12 +306,7 @@ class ImageFolder(ImageDataModule):
             raise ValueError(f"archive must end in {', '.join(ARCHIVE_EXTENSIONS)}, got {self.archive}")
         if not 0 <= self.max_bad_fraction <= 1:
             raise ValueError(f"max_bad_fraction must be from 0 to 1, got {self.max_bad_fraction}")
-        for name in ("val_fraction", "test_fraction"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
-        if self.val_fraction + self.test_fraction >= 1:
-            both = f"{self.val_fraction} + {self.test_fraction}"
-            raise ValueError(f"val_fraction and test_fraction must leave something to train on, got {both}")
+        check_fractions(self.val_fraction, self.test_fraction)
         if self.max_archive_gb <= 0:
             raise ValueError(f"max_archive_gb must be positive, got {self.max_archive_gb}")
         require_at_least("max_pixels", self.max_pixels, 1)

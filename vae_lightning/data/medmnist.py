@@ -24,6 +24,7 @@ from vae_lightning.data.named_set import DAMAGES, NamedSet
 from vae_lightning.data.npz import NpzFile
 from vae_lightning.data.pages import Pages
 from vae_lightning.data.resize import grey_pixels
+from vae_lightning.data.splits import SPLITS
 from vae_lightning.data.stored_pixels import Cache, StoredPixels
 from vae_lightning.errors import UserError
 
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 Size = Literal[28, 64, 128, 224]
 
-_SPLITS = ("train", "val", "test")
 _MOST_IN_RAM = 500_000_000  # bytes of pixels; more are kept in the cache
 _FORMAT = 1  # of that; to be raised when resizing changes
 
@@ -128,11 +128,11 @@ class MedMNIST(NamedSet):
     def load_splits(self) -> dict[str, ImageSet]:
         """The three splits, with labels, or with factors where a picture may have several findings."""
         pixels, pages = self._pixels
-        names, counts = self._names(), [len(self._labels[split]) for split in _SPLITS]
+        names, counts = self._names(), [len(self._labels[split]) for split in SPLITS]
         parts = torch.arange(sum(counts)).split(counts)
         return {
             split: _as_set(ImageSet(pixels, rows, None, pages=pages), self._labels[split], names)
-            for split, rows in zip(_SPLITS, parts, strict=True)
+            for split, rows in zip(SPLITS, parts, strict=True)
         }
 
     def decode(self, path: Path | Image.Image) -> UInt8[Tensor, "H W C"]:
@@ -144,7 +144,7 @@ class MedMNIST(NamedSet):
         """What stands beside the images of each split, [N, number of facts]."""
         try:
             with NpzFile(self.path) as file:
-                found = {split: file.array(f"{split}_labels") for split in _SPLITS}
+                found = {split: file.array(f"{split}_labels") for split in SPLITS}
                 for split, labels in found.items():
                     self._check_images(file, split, labels)
         except DAMAGES as error:
@@ -176,7 +176,7 @@ class MedMNIST(NamedSet):
 
     def _blocks(self) -> Iterator[UInt8[Tensor, "n H W C"]]:
         with NpzFile(self.path) as file:
-            for split in _SPLITS:
+            for split in SPLITS:
                 for block in file.blocks(f"{split}_images"):
                     images = torch.from_numpy(block.copy())
                     brought = grey_pixels if images.ndim == 3 else colour_pixels

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vae_lightning.data.splits import SPLITS
 from vae_lightning.data.tables import (
     SPLIT_FOLDERS,
     Table,
@@ -26,7 +27,6 @@ from vae_lightning.errors import UserError, first_line
 
 logger = logging.getLogger(__name__)
 
-SPLITS = ("train", "val", "test")
 FOLDER = "folder"  # what `group_by` is for groups of one folder each
 _SAMPLE = 4096  # bytes of which files of one size are told apart before they are read whole
 

@@ -20,6 +20,7 @@ from vae_lightning.data.image_data import Binarize, ImageDataModule
 from vae_lightning.data.loader import ImageSet, seeded_generator
 from vae_lightning.data.npz import NpzFile
 from vae_lightning.data.pages import Pages
+from vae_lightning.data.splits import SPLITS, check_fractions
 from vae_lightning.data.stored_pixels import Cache, StoredPixels
 from vae_lightning.errors import UserError, require_at_least, require_at_most
 
@@ -152,14 +153,9 @@ class Sprites(ImageDataModule):
         num_val, num_test = (round(share * num_images) for share in (self.val_fraction, self.test_fraction))
         order = torch.randperm(num_images, generator=seeded_generator("sprites", num_images))
         parts = order.split([num_images - num_val - num_test, num_val, num_test])
-        return {split: rows.sort().values for split, rows in zip(("train", "val", "test"), parts, strict=True)}
+        return {split: rows.sort().values for split, rows in zip(SPLITS, parts, strict=True)}
 
     def _check_options(self) -> None:
         if self.frame != (SIDE, SIDE):
             raise ValueError(f"image_size must be {SIDE}, as the sprites are drawn, got {self.image_size}")
-        for name in ("val_fraction", "test_fraction"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
-        if self.val_fraction + self.test_fraction >= 1:
-            both = f"{self.val_fraction} + {self.test_fraction}"
-            raise ValueError(f"val_fraction and test_fraction must leave something to train on, got {both}")
+        check_fractions(self.val_fraction, self.test_fraction)

@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 from functools import partial, reduce
 from operator import add
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from vae_lightning.data.cache import locked
 from vae_lightning.data.decode import LATER_FORMATS, again, first_bytes, numbers_in, opened
 from vae_lightning.data.deep import deep_picture, is_deep
 from vae_lightning.data.memory import MemoryBudget
+from vae_lightning.data.processes import by_processes
 from vae_lightning.data.values import MOST_UNREAD, Found, Reading, Scale, found_in, kind_of
 from vae_lightning.data.waiting import watched
 from vae_lightning.disk.files import load_json, read_text, write_atomically
@@ -64,14 +63,9 @@ def found_in_files(pictures: Sequence[tuple[str, Path]], channels: int, max_pixe
         reading: a given scale, outside of which numbers are counted, and the arrays' layout.
     """
     num_workers = num_cpus() if len(pictures) >= _FEWEST_FOR_WORKERS else 0
-    loader = DataLoader(
-        _Folder(pictures, channels, max_pixels, reading),
-        batch_size=None,
-        collate_fn=_as_it_is,
-        num_workers=num_workers,
-        generator=torch.Generator(),  # the global one stays as it is
-    )
-    return reduce(add, watched(loader, "looking at the files' numbers", "block"), Found())
+    blocks = _Folder(pictures, channels, max_pixels, reading)
+    found = by_processes(blocks, num_workers)
+    return reduce(add, watched(found, "looking at the files' numbers", "block", len(blocks)), Found())
 
 
 def found_in_file(
@@ -161,7 +155,3 @@ def _begins_as_bytes(path: Path) -> bool:
 def _bytes_of(image: Image.Image) -> np.ndarray:
     image.load()
     return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
