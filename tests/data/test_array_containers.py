@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from vae_lightning.data.array_containers import KINDS, Hdf5, Npy, Npz
+from vae_lightning.data.arrays import open_arrays
+from vae_lightning.errors import UserError
 
 IMAGES = np.arange(2 * 3 * 4 * 5, dtype=np.uint16).reshape(2, 3, 4, 5)
 
@@ -131,3 +133,61 @@ def test_a_pipe_is_not_waited_for(tmp_path, suffix):
     os.mkfifo(tmp_path / f"a{suffix}")
     with pytest.raises(ValueError, match="no regular file"):
         KINDS[suffix](tmp_path / f"a{suffix}")
+
+
+def npy_header_of(shape: tuple[int, ...]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".packed.npz", ".h5"])
+def test_images_that_a_file_states_and_does_not_hold_are_refused_before_they_get_names(tmp_path, suffix):
+    path, most = tmp_path / f"a{suffix}", (2**40, 8, 8)
+    if suffix == ".npy":
+        path.write_bytes(npy_header_of(most))
+    elif suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file.create_dataset("images", most, "u1", chunks=(1, 8, 8))
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if "packed" in suffix else zipfile.ZIP_STORED) as archive:
+            archive.writestr("images.npy", npy_header_of(most))
+    with pytest.raises(UserError, match=f"an array of {2**46} bytes, of which 0 (are there|were ever written)$"):
+        open_arrays(path, 1, "auto", "images", 1000, 1e9)
+
+
+def test_of_images_there_are_no_more_than_names_fit_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("vae_lightning.data.arrays._MOST_IMAGES", 10)
+    np.save(tmp_path / "a.npy", np.zeros((11, 8, 8), np.uint8))
+    with pytest.raises(UserError, match=r"a\.npy has 11 images, of which at most 10 are read"):
+        open_arrays(tmp_path / "a.npy", 1, "auto", "images", 1000, 1e9)
+
+
+def test_a_shape_that_is_no_numbers_is_refused(tmp_path):
+    content = npy_header_of((60, 8, 8)).replace(b"(60, 8, 8)", b"(True,8,8)")
+    (tmp_path / "a.npy").write_bytes(content + bytes(60 * 64))
+    with pytest.raises(UserError, match=r"a\.npy: an array of shape \[True, 8, 8\]"):
+        open_arrays(tmp_path / "a.npy", 1, "auto", "images", 1000, 1e9)
+
+
+def test_a_changed_byte_of_an_array_that_is_not_packed_is_found(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.zeros((60, 80, 80), np.uint8))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[100_000] ^= 1
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match="Bad CRC-32"):
+        Npz(tmp_path / "a.npz").take("images")
+
+
+def test_parts_of_hdf5_that_were_never_written_are_told(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("images", (60, 8, 8), "u1", chunks=(1, 8, 8))[:40] = 7
+    told = open_arrays(tmp_path / "a.h5", 1, "auto", "images", 1000, 1e9).told
+    assert "20 of 60 parts of images were never written, and hold one value" in told
+
+
+def test_hdf5_says_where_it_does_not_look(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["group/images"] = np.zeros((60, 8, 8), np.uint8)
+    with pytest.raises(UserError, match="there are none; groups, links and what lies in other files are not looked"):
+        open_arrays(tmp_path / "a.h5", 1, "auto", "images", 1000, 1e9)

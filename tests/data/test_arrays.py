@@ -281,3 +281,53 @@ def test_what_goes_by_files_is_refused_for_arrays(folder, tmp_path, options, tol
 def test_labels_are_left_out_where_none_are_wanted(folder, tmp_path):
     path = save(tmp_path / "images.npz", images=RGB, labels=np.arange(COUNT) % 3)
     assert folder(path, labels="none").splits["train"].labels is None
+
+
+@pytest.mark.parametrize(
+    ("members", "match"),
+    [
+        ({"labels": np.eye(5)[LABELS]}, r"labels has shape \[40, 5\], where labels are \[N\]"),
+        ({"labels": np.array(3)}, r"labels has shape \[\], where labels are \[N\]"),
+        ({"labels": LABELS[:39]}, "labels are 39 labels, and images 40 images"),
+        ({"labels": np.array([b"\xff"] * COUNT)}, "labels: is no text in UTF-8"),
+        ({"labels": LABELS, "x_test": RGB[:8]}, "only images of its 2 arrays of images has labels"),
+    ],
+)
+def test_labels_that_are_none_are_refused_unless_none_are_wanted(folder, tmp_path, members, match):
+    path = save(tmp_path / "a.npz", images=RGB, **members)
+    with pytest.raises(UserError, match=f"{match}; data.labels=none does without them$"):
+        _ = folder(path).splits
+    assert all(images.labels is None for images in folder(path, labels="none").splits.values())
+
+
+def test_labels_are_not_read_before_it_is_known_that_they_are_as_many_as_the_images(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.npz", images=RGB, labels=np.zeros(10**6, np.int64))
+    monkeypatch.setattr(Npz, "take", lambda *_: pytest.fail("read"))
+    with pytest.raises(UserError, match="labels are 1,000,000 labels, and images 40 images"):
+        open_arrays(path, 3, "auto", "images", 1000, 1e9)
+
+
+def test_what_is_not_used_of_a_file_is_told(tmp_path):
+    path = save(tmp_path / "a.npz", X=RGB, y=LABELS, **{"line\nbreak": LABELS})
+    assert open_arrays(path, 3, "auto", "images", 1000, 1e9).told.endswith("not used: y [40], line\nbreak [40]")
+
+
+def test_a_name_with_a_line_break_is_told_on_one_line(folder, tmp_path, caplog):
+    caplog.set_level("INFO")
+    _ = folder(save(tmp_path / "a.npz", **{"line\nbreak": RGB})).splits
+    assert [record.message for record in caplog.records if "\n" in record.message] == []
+    assert "line\\nbreak [40, 8, 8, 3]" in caplog.text
+
+
+def test_grey_images_that_may_lie_along_the_last_axis_are_told(tmp_path):
+    path = save(tmp_path / "a.npz", images=np.zeros((28, 28, 40), np.uint8))
+    assert "if they are 40 of 28 x 28, transpose it" in open_arrays(path, 1, "auto", "images", 10**4, 1e9).told
+
+
+def test_labels_beyond_64_bits_with_a_sign_keep_their_names(folder, tmp_path):
+    path = save(tmp_path / "a.npz", images=RGB, labels=LABELS.astype(np.uint64) + np.uint64(2**63))
+    assert folder(path).splits["train"].class_names == tuple(str(2**63 + label) for label in range(5))
+
+
+def test_a_name_of_nothing_is_an_array_as_any_other(tmp_path):
+    assert open_arrays(save(tmp_path / "a.npz", **{"": RGB}), 3, "auto", "images", 1000, 1e9).labels is None

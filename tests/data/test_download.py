@@ -227,3 +227,11 @@ def test_a_server_that_answers_is_a_network(server, tmp_path):
     with pytest.raises(DownloadError) as error:
         download(["http://one.invalid/file", f"{server}/absent/file"], tmp_path / "file", MD5, QUICK)
     assert "there is no network" not in str(error.value)
+
+
+def test_a_link_in_the_place_of_a_part_is_not_written_through(server, tmp_path):
+    (tmp_path / "victim").write_bytes(b"mine")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "file.part").symlink_to(tmp_path / "victim")
+    assert fetch(server, tmp_path / "set", "good") == CONTENT
+    assert (tmp_path / "victim").read_bytes() == b"mine"

@@ -122,3 +122,9 @@ def test_a_column_is_of_numbers_only_if_all_of_it_is():
         torch.float32,
     ]
     assert names == {"t": ("1", "two"), "e": ("",)}
+
+
+def test_names_of_classes_with_line_breaks_are_told_on_one_line(told):
+    names = [f"{folder}/{number}.png" for folder in ("a\nb", "c") for number in range(3)]
+    assert labelled(names, "auto").class_names == ("a\nb", "c")
+    assert told() == ["labels: the 2 folders a\\nb, c"]

@@ -118,3 +118,22 @@ def test_a_given_range():
     assert Scale(-1.5, 2).pair == [-1.5, 2]
     assert given_scale("auto") is None
     assert given_scale(None) is None
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.7e308, 1.7e308), (0, 1e-307), (1, 1)])
+def test_ends_between_which_there_are_no_levels_are_no_range(low, high):
+    with pytest.raises(ValueError, match=r"^value_range must be"):
+        given_scale([low, high])
+
+
+def test_floats_too_far_apart_are_refused_and_told_in_short():
+    found = Found(num_files=1, num_floats=1, low=-1.7e308, high=1.7e308)
+    with pytest.raises(ValueError, match=r"floats from -1.7e\+308 to 1.7e\+308 are too far apart for a scale"):
+        found.scale()
+    assert "0 to 1.5e+300 found" in Found(num_floats=1, low=0, high=1.5e300).told(Scale(0, 2e300), is_given=False)
+
+
+@pytest.mark.parametrize("value", [5.0, 1e20, -1e300, 0.0])
+def test_numbers_that_are_all_one_have_a_scale(value):
+    scale = Found(num_files=1, num_floats=1, low=value, high=value).scale()
+    assert scale.levels(np.array([value])).tolist() == [0]

@@ -1,5 +1,7 @@
 """Files that hold arrays by their names: .npy, .npz and HDF5. Nothing in them is run, and nothing beside them read."""
 
+import math
+import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -13,14 +15,17 @@ from vae_lightning.data.array_files import NpyHeader, npy_header, num_bytes
 from vae_lightning.data.npz import NpzFile
 
 _MOST_BYTES = 20e9
+_MOST_PACKED = 1100  # bytes that a byte of a file can become: deflate makes 1,032 of it
+_LITTLE = 10_000  # bytes of which nothing can be said by that
 
 
 class StoredArray(NamedTuple):
-    """An array of a file before its numbers are read; `fault` says why they can't be."""
+    """An array of a file before its numbers are read; `fault` says why they can't be, `note` what is to be told."""
 
     shape: tuple[int, ...]
     dtype: np.dtype = np.dtype(np.float32)
     fault: str = ""
+    note: str = ""
 
 
 class ArrayContainer(ABC):
@@ -51,6 +56,11 @@ class ArrayContainer(ABC):
     def take(self, name: str) -> Any:
         """One of them, of which slices are read."""
 
+    @property
+    def without(self) -> str:
+        """What such a file may hold besides that is not looked into; nothing but for some kinds."""
+        return ""
+
 
 class Npy(ArrayContainer):
     """NumPy's file of one array, which goes by the name of the file."""
@@ -71,7 +81,7 @@ class Npz(ArrayContainer):
     @property
     def entries(self) -> Mapping[str, StoredArray]:
         with NpzFile(self.path) as file:
-            found = {name: StoredArray(header.shape, header.dtype) for name, header in file.headers.items()}
+            found = {name: _stored(header, file.num_held(name)) for name, header in file.headers.items()}
             return found | {name: StoredArray((), fault=fault) for name, fault in file.faults.items()}
 
     def take(self, name: str) -> Any:
@@ -80,8 +90,11 @@ class Npz(ArrayContainer):
             if place is None:
                 return self._unpacked(file, name)
             header = file.headers[name]._replace(start=place[0])
-        with self.path.open("rb") as stored:
-            return _mapped(stored, header, place[1])
+            with self.path.open("rb") as stored:
+                mapped = _mapped(stored, header, place[1])
+            for _ in file.contents(name):  # whose checksum is compared at the end; nobody does so once it is mapped
+                pass
+            return mapped
 
     def _unpacked(self, file: NpzFile, name: str) -> Any:
         """What is compressed, in a file of its own without a name, which goes with the last who looks at it."""
@@ -118,7 +131,12 @@ class Hdf5(ArrayContainer):
     @property
     def entries(self) -> Mapping[str, StoredArray]:
         found = {name: dataset for name in self._file if (dataset := self._dataset(name)) is not None}
-        return {name: StoredArray(tuple(each.shape), each.dtype) for name, each in found.items()}
+        return {name: _dataset_entry(dataset) for name, dataset in found.items()}
+
+    @property
+    def without(self) -> str:
+        """What is said where images are not found."""
+        return "groups, links and what lies in other files are not looked into"
 
     def take(self, name: str) -> Any:
         dataset = self._dataset(name)
@@ -140,15 +158,41 @@ KINDS: dict[str, type[ArrayContainer]] = {".npy": Npy, ".npz": Npz, ".h5": Hdf5,
 def _entry_of(file: Any) -> StoredArray:
     try:
         header = npy_header(file)
-        return StoredArray(header.shape, header.dtype)
+        return _stored(header, os.fstat(file.fileno()).st_size)
     except ValueError as error:
         return StoredArray((), fault=str(error))
 
 
+def _stored(header: NpyHeader, end: int) -> StoredArray:
+    """One that is there up to this byte: what a header says may be a lie, and of each image there is a name."""
+    return StoredArray(header.shape, header.dtype, fault=_lacking(header, end))
+
+
+def _dataset_entry(dataset: Any) -> StoredArray:
+    """HDF5 reads zeros where nothing was ever written."""
+    shape, needed = tuple(dataset.shape), num_bytes(dataset.shape, dataset.dtype)
+    held = dataset.id.get_storage_size()
+    if needed > _MOST_PACKED * held + _LITTLE or (needed and not held):
+        return StoredArray(shape, dataset.dtype, f"an array of {needed} bytes, of which {held} were ever written")
+    if dataset.chunks is None:
+        return StoredArray(shape, dataset.dtype)
+    parts = math.prod(-(-length // part) for length, part in zip(shape, dataset.chunks, strict=True))
+    lacking = parts - dataset.id.get_num_chunks()
+    note = f"{lacking:,} of {parts:,} parts of {dataset.name[1:]} were never written, and hold one value"
+    return StoredArray(shape, dataset.dtype, note=note if lacking > 0 else "")
+
+
+def _lacking(header: NpyHeader, end: int) -> str:
+    needed = num_bytes(header.shape, header.dtype)
+    if header.start + needed <= end:
+        return ""
+    return f"an array of {needed} bytes, of which {max(0, end - header.start)} are there"
+
+
 def _mapped(file: Any, header: NpyHeader, end: int) -> Any:
     needed = num_bytes(header.shape, header.dtype)
-    if header.start + needed > end:
-        raise ValueError(f"an array of {needed} bytes, of which {max(0, end - header.start)} are there")
+    if lacking := _lacking(header, end):
+        raise ValueError(lacking)
     if needed == 0:
         return np.empty(header.shape, header.dtype)
     order: Literal["F", "C"] = "F" if header.is_transposed else "C"

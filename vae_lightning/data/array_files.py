@@ -10,12 +10,14 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
+from vae_lightning.data.stated import number_without_data
 from vae_lightning.data.values import Layout, kind_of
 
 MOST_CHANNELS = 16
 
 _NPY = b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_ORIENTATION, _NO_DATA, _WHITE_IS_ZERO = 274, 42113, 0
 _UNPACKED, _DEFLATED = 1, (8, 32946)  # compressions of a TIFF
 _LONGEST_HEADER = 10_000
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -55,7 +57,7 @@ def npy_header(file: Any) -> NpyHeader:
             "an array of Python objects, as pictures of different sizes make one; it is never read, for it may run "
             "code: give all one size, or each a .npy file of its own"
         )
-    if any(length < 0 for length in shape):
+    if any(type(length) is not int or length < 0 for length in shape):
         raise ValueError(f"an array of shape {list(shape)}")
     return NpyHeader(tuple(shape), is_transposed, dtype, file.tell())
 
@@ -120,7 +122,31 @@ def tiff_picture(file: BinaryIO, channels: int, layout: Layout, max_pixels: int)
         axis = picture_axis(shape, channels, "NCHW" if page.planarconfig == 2 and len(shape) == 3 else layout)
         _check_pixels(shape, axis, max_pixels)
         _check_packed(file, page)
-        return channels_last(np.asarray(page.asarray(maxworkers=1)), axis)
+        array = channels_last(np.asarray(page.asarray(maxworkers=1)), axis)
+        if page.photometric == _WHITE_IS_ZERO and array.shape[2] == 1 and array.dtype.kind == "u":
+            array = np.iinfo(array.dtype).max - array
+        return _upright(array, page.tags.valueof(_ORIENTATION))
+
+
+def tiff_no_data(path: Path) -> float | None:
+    """What stands in a GeoTIFF that tifffile reads where there is no pixel; None for others."""
+    with path.open("rb") as file:
+        if not is_tiff(file):
+            return None
+        import tifffile
+
+        with tifffile.TiffFile(file) as tiff:
+            page: Any = tiff.pages[0]
+            return number_without_data(page.tags.valueof(_NO_DATA))
+
+
+def _upright(array: Shaped[np.ndarray, "H W S"], orientation: Any) -> Shaped[np.ndarray, "h w S"]:
+    """As Pillow turns a picture by what its tag says."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
+    columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
+    return array[rows, columns]
 
 
 def _check_packed(file: BinaryIO, page: Any) -> None:
@@ -128,12 +154,16 @@ def _check_packed(file: BinaryIO, page: Any) -> None:
     if page.compression == _UNPACKED:
         return
     if page.compression not in _DEFLATED:
-        raise ValueError(f"a TIFF of this kind is read unpacked or deflated, and this one is {page.compression!s}")
+        raise ValueError(f"a TIFF of this kind is read unpacked or deflated, and this one is {_name_of(page)}")
     most = num_bytes(page.chunks, page.dtype)
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         file.seek(offset)
         if len(zlib.decompressobj().decompress(file.read(count), most + 1)) > most:
             raise ValueError(f"a part of the TIFF unpacks to more than {most} bytes")
+
+
+def _name_of(page: Any) -> str:
+    return str(getattr(page.compression, "name", page.compression))
 
 
 def picture_axis(shape: tuple[int, ...], channels: int, layout: Layout) -> int | None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,9 @@ _LABELS = ("labels", "y_train")
 _OWN_SPLITS: tuple[tuple[OwnSplit, str, str], ...] = (("val", "x_val", "y_val"), ("test", "x_test", "y_test"))
 _MOST_CLASSES = 65_536  # greater numbers are names of classes, and so are negative ones
 _MOST_TOLD = 6  # arrays that a message names
+_MOST_IMAGES = 50_000_000  # each of which has a name in memory
+_MOST_BYTES_OF_LABELS = 1_000_000_000
+_WITHOUT = "data.labels=none does without them"
 _BLOCK_BYTES = 2**24  # of numbers read at a time
 _MEMBER = re.compile(r"(.+\.(?:npy|npz|h5|hdf5))\[(\d{1,12})\]", re.IGNORECASE | re.DOTALL)
 
@@ -147,6 +150,8 @@ def open_arrays(
     max_pixels: int,
     max_gb: float,
     scratch: Path | None = None,
+    *,
+    with_labels: bool = True,
 ) -> Arrays:
     """The images of a file of arrays with their labels, mapped or read on demand; nothing in it is run.
 
@@ -158,13 +163,14 @@ def open_arrays(
         max_pixels: images of more are refused.
         max_gb: so is a compressed array that unpacks to more 10^9 bytes.
         scratch: a folder for what a compressed file unpacks to, which has no name there; None is the system's own.
+        with_labels: whether its labels are read.
 
     Raises:
         UserError: it can't be read, or which of its arrays are meant can't be told.
     """
     try:
         file = KINDS[path.suffix.lower()](path, scratch, 1e9 * max_gb)
-        return _chosen(file, channels, layout, max_pixels, source)
+        return _chosen(file, channels, layout, max_pixels, source, with_labels)
     except Exception as error:  # what is damaged raises anything
         raise _told_of(source, error) from error
 
@@ -197,27 +203,60 @@ class _Images:
         return self._file.take(self._key)
 
 
-def _chosen(file: ArrayContainer, channels: int, layout: Layout, max_pixels: int, source: str) -> Arrays:
+def _chosen(
+    file: ArrayContainer, channels: int, layout: Layout, max_pixels: int, source: str, with_labels: bool
+) -> Arrays:
     entries = file.entries
-    main = _main(entries)
-    wanted: list[tuple[OwnSplit | None, str, str]] = [
-        (None, main, next((key for key in _LABELS if key in entries), ""))
+    main = _main(entries, file.without)
+    wanted: list[tuple[OwnSplit | None, str, str | None]] = [
+        (None, main, next((key for key in _LABELS if key in entries), None))
     ]
     wanted += [own for own in _OWN_SPLITS if own[1] in entries and own[1] != main]
-    labels = _labels({key: np.asarray(file.take(key)[:]) for _, _, key in wanted if _is_there(key, entries)})
+    every = [_images(file, key, entries, source) for _, key, _ in wanted]
+    labels = _labels(_labels_read(file, wanted, entries) if with_labels else {})
     parts = []
-    for split, key, label_key in wanted:
-        images = _images(file, key, entries, source)
-        own = labels.numbers.get(label_key)
-        if own is not None and len(own) != len(images):
-            raise ValueError(f"{label_key} are {len(own):,} labels, and {key} {len(images):,} images")
+    for (split, key, label_key), images in zip(wanted, every, strict=True):
+        own = None if label_key is None else labels.numbers.get(label_key)
         axis = None if len(images.shape) == 3 else picture_axis(images.shape[1:], channels, layout)
         parts.append(ArrayPart(file.path.name if isinstance(file, Npy) else key, split, images, axis, own))
         _check(parts[-1], key, channels, max_pixels)
-    labelled = [part.name for part in parts if part.labels is not None]
-    if labelled and len(labelled) < len(parts):
-        raise ValueError(f"only {', '.join(labelled)} of its {len(parts)} arrays of images has labels")
-    return Arrays(tuple(parts), labels.names, labels.note)
+    of_images = [entries[key].note for _, key, _ in wanted] + [_doubt(images) for images in every]
+    notes = [labels.note, *of_images, _told_unused(wanted, entries)]
+    return Arrays(tuple(parts), labels.names, "; ".join(filter(None, notes)))
+
+
+def _labels_read(
+    file: ArrayContainer, wanted: Sequence[tuple[OwnSplit | None, str, str | None]], entries: Mapping[str, StoredArray]
+) -> dict[str, np.ndarray]:
+    """The labels of the images; what can't be theirs is not read, for it may be of any size."""
+    there = {key: label_key for _, key, label_key in wanted if label_key is not None and _is_there(label_key, entries)}
+    for key, label_key in there.items():
+        stored, number = entries[label_key], entries[key].shape[0]
+        if len(stored.shape) not in (1, 2) or stored.shape[1:] not in ((), (1,)):
+            raise ValueError(f"{label_key} has shape {list(stored.shape)}, where labels are [N]; {_WITHOUT}")
+        if stored.shape[0] != number:
+            raise ValueError(f"{label_key} are {stored.shape[0]:,} labels, and {key} {number:,} images; {_WITHOUT}")
+        if num_bytes(stored.shape, stored.dtype) > _MOST_BYTES_OF_LABELS:
+            raise ValueError(f"{label_key} are larger than {_MOST_BYTES_OF_LABELS // 10**6} MB; {_WITHOUT}")
+    if there and len(there) < len(wanted):
+        raise ValueError(f"only {', '.join(there)} of its {len(wanted)} arrays of images has labels; {_WITHOUT}")
+    return {key: np.asarray(file.take(key)[:]) for key in there.values()}
+
+
+def _told_unused(wanted: Sequence[tuple[OwnSplit | None, str, str | None]], entries: Mapping[str, StoredArray]) -> str:
+    """What of the file is neither images nor labels: it may be labels by another name."""
+    used = {key for each in wanted for key in each[1:]}
+    others = [f"{key} {list(each.shape)}" for key, each in entries.items() if key not in used]
+    more = ", ..." if len(others) > _MOST_TOLD else ""
+    return f"not used: {', '.join(others[:_MOST_TOLD])}{more}" if others else ""
+
+
+def _doubt(images: "_Images") -> str:
+    """What is said of grey images that may lie along the last axis, as MATLAB has them."""
+    if len(images.shape) != 3 or not images.shape[0] == images.shape[1] != images.shape[2]:
+        return ""
+    number, height, width = images.shape
+    return f"taken for {number} images of {height} x {width}; if they are {width} of {number} x {height}, transpose it"
 
 
 def _is_there(key: str, entries: Mapping[str, StoredArray]) -> bool:
@@ -226,7 +265,7 @@ def _is_there(key: str, entries: Mapping[str, StoredArray]) -> bool:
     return key in entries
 
 
-def _main(entries: Mapping[str, StoredArray]) -> str:
+def _main(entries: Mapping[str, StoredArray], without: str) -> str:
     """The array that is meant: by its name, or the only one of images."""
     found = [key for key in _IMAGES if key in entries]
     others = {key for own in _OWN_SPLITS for key in own[1:]} | set(_LABELS)
@@ -237,13 +276,20 @@ def _main(entries: Mapping[str, StoredArray]) -> str:
         return found[0]
     told = ", ".join(f"{key} {list(each.shape)}" for key, each in list(entries.items())[:_MOST_TOLD])
     more = ", ..." if len(entries) > _MOST_TOLD else ""
-    raise ValueError(f"which of its arrays has the images? call it images or x_train; there are {told or 'none'}{more}")
+    besides = f"; {without}" if without else ""
+    raise ValueError(
+        f"which of its arrays has the images? call it images or x_train; there are {told or 'none'}{more}{besides}"
+    )
 
 
 def _images(file: ArrayContainer, key: str, entries: Mapping[str, StoredArray], source: str) -> "_Images":
     _is_there(key, entries)
     shape = entries[key].shape
     kind_of(entries[key].dtype)
+    if shape[:1] == (0,):
+        raise ValueError(f"{key} of shape {list(shape)} is empty")
+    if len(shape) in (3, 4) and shape[0] > _MOST_IMAGES:
+        raise ValueError(f"{key} has {shape[0]:,} images, of which at most {_MOST_IMAGES:,} are read")
     if len(shape) not in (3, 4) or 0 in shape:
         raise ValueError(f"{key} has shape {list(shape)}; images are [N, H, W, C], [N, C, H, W] or, in grey, [N, H, W]")
     if len(shape) == 3 and shape[2] in (1, 3, 4) and min(shape[:2]) > shape[2]:
@@ -271,22 +317,26 @@ class _Labels(NamedTuple):
 
 def _labels(found: Mapping[str, np.ndarray]) -> _Labels:
     """Labels as numbers, those of several arrays by the same names where they are names."""
-    flat = {key: each[:, 0] if each.ndim == 2 and each.shape[1] == 1 else each for key, each in found.items()}
-    for key, each in flat.items():
-        if each.ndim != 1:
-            raise ValueError(f"{key} has shape {list(each.shape)}, where labels are [N]")
-    whole = {key: each.astype(np.int64) for key, each in flat.items() if _are_whole(each)}
+    flat = {key: each[:, 0] if each.ndim == 2 else each for key, each in found.items()}
+    whole = {key: each for key, each in flat.items() if _are_whole(each)}
     if len(whole) == len(flat):
-        if all(len(each) == 0 or 0 <= each.min() <= each.max() < _MOST_CLASSES for each in whole.values()):
-            return _Labels(whole, None, "")
-        flat = dict(whole)
+        if all(0 <= each.min() <= each.max() < _MOST_CLASSES for each in whole.values()):
+            return _Labels({key: each.astype(np.int64) for key, each in whole.items()}, None, "")
+        flat = {key: np.array([int(label) for label in each.tolist()], object) for key, each in whole.items()}
     elif any(each.dtype.kind not in "US" for each in flat.values()):
         kinds = ", ".join(f"{key} ({each.dtype})" for key, each in flat.items())
         return _Labels({}, None, f"labels are not used, for they are neither whole numbers nor text: {kinds}")
-    decoded = {key: np.char.decode(each, "utf-8") if each.dtype.kind == "S" else each for key, each in flat.items()}
+    decoded = {key: _decoded(key, each) if each.dtype.kind == "S" else each for key, each in flat.items()}
     names, numbers = np.unique(np.concatenate(list(decoded.values())), return_inverse=True)
     shares = np.split(numbers.astype(np.int64), np.cumsum([len(each) for each in decoded.values()])[:-1])
     return _Labels(dict(zip(decoded, shares, strict=True)), tuple(str(name) for name in names), "")
+
+
+def _decoded(key: str, labels: np.ndarray) -> np.ndarray:
+    try:
+        return np.char.decode(labels, "utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{key}: is no text in UTF-8; {_WITHOUT}") from error
 
 
 def _are_whole(labels: np.ndarray) -> bool:

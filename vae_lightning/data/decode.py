@@ -1,5 +1,6 @@
 """One picture file of any size and mode, as pixels of the wanted size."""
 
+import logging
 import os
 import re
 import stat
@@ -16,9 +17,10 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from vae_lightning.data.array_files import check_channels, is_npy, is_tiff, npy_picture, tiff_picture
-from vae_lightning.data.deep import DeepPicture, deep_picture, is_grey
+from vae_lightning.data.deep import DeepPicture, deep_picture, grey_picture, is_grey
 from vae_lightning.data.fitting import Fit, ImageSize, check_tile, fitted, frame_of, tile_boxes
 from vae_lightning.data.memory import MemoryBudget, own_budget
+from vae_lightning.data.stated import meant_type, pillow_misreads
 from vae_lightning.data.values import Reading, as_levels
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
@@ -35,6 +37,8 @@ _MOST_BYTES = 10**9  # of a file
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations that a camera held upright writes
 _NUM_CHANNELS = 277  # the tag of a TIFF
 _opening = threading.Lock()
+for _name in ("PIL.TiffImagePlugin", "tifffile"):  # they write lines of each file; what matters of it they raise
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 def decode_image(
@@ -200,7 +204,8 @@ def _upright(
     finish = partial(_levelled, reading=reading, with_alpha=with_alpha)
     if isinstance(path, Image.Image):
         turned = ImageOps.exif_transpose(path)
-        yield finish(DeepPicture(turned) if reading is not None and is_grey(turned.mode) else turned)
+        is_deep = reading is not None and (is_grey(turned.mode) or meant_type(path) is not None)
+        yield finish(grey_picture(path, turned) if is_deep else turned)
         return
     formats = _FORMATS if reading is None else _ALL_FORMATS
     with _open_regular(path) as file, _identified(file, max_pixels, formats) as image:
@@ -259,7 +264,8 @@ def _pillow_reads(file: BufferedReader, channels: int, max_pixels: int) -> bool:
     """Whether Pillow reads all channels of a TIFF."""
     try:
         with _identified(file, max_pixels, _ALL_FORMATS) as image:
-            return channels in (1, 3, 4) and getattr(image, "tag_v2", {}).get(_NUM_CHANNELS, 1) <= 4
+            is_few = channels in (1, 3, 4) and getattr(image, "tag_v2", {}).get(_NUM_CHANNELS, 1) <= 4
+            return is_few and not pillow_misreads(image, channels)
     except UnidentifiedImageError:
         return False
 

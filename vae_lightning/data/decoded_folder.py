@@ -90,6 +90,7 @@ class FolderDecoder:
         layout: of arrays.
         max_archive_gb: the most 10^9 bytes that a compressed array may unpack to.
         scratch: a folder that it may unpack to; None is the system's own.
+        with_labels: whether those of a file of arrays are read.
 
     The root may be a file of arrays, too.
     """
@@ -106,6 +107,7 @@ class FolderDecoder:
     layout: Layout = "auto"
     max_archive_gb: float = 20.0
     scratch: Path | None = None
+    with_labels: bool = True
 
     def __call__(self) -> DecodedFolder:
         """The decoded folder; raises UserError if there are no pictures, too many bad ones, or no space."""
@@ -179,8 +181,9 @@ class FolderDecoder:
         if self.fit == "tile":
             raise UserError(f"data.fit=tile: cuts up files of one picture each, and {self.source} is a file of arrays")
         limits = self.max_pixels, self.max_archive_gb
-        arrays = open_arrays(self.root, self.channels, self.layout, self.source, *limits, self.scratch)
-        logger.info("%s: %s", self.source, arrays.told)
+        options = self.channels, self.layout, self.source, *limits, self.scratch
+        arrays = open_arrays(self.root, *options, with_labels=self.with_labels)
+        logger.info("%s: %s", self.source, one_line(arrays.told))
         return arrays
 
     def _folder(self, files: list[PictureFile]) -> Path:

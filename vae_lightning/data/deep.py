@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image, ImageOps
 
-from vae_lightning.data.values import Found, Scale, found_in, full_scale
+from vae_lightning.data.stated import is_negative, meant_type, no_data
+from vae_lightning.data.values import WITHOUT_DATA, Found, Scale, found_in, full_scale, with_data
 
 _BAND = 2**20  # pixels looked at a time
 _COLOURS = re.compile(r"(RGBX?|RGBA);16([LBN])")
@@ -31,11 +32,17 @@ class DeepPicture:
     Attributes:
         first: the numbers, of grey; else the higher bytes, or of grey with transparency higher and lower bytes of both.
         second: of colours the lower bytes.
+        dtype: what the numbers of grey are, where Pillow takes them for others.
+        is_negative: whether 0 is white.
+        no_data: what stands where there is no pixel.
     """
 
     first: Image.Image
     second: Image.Image | None = None
     has_alpha: bool = False
+    dtype: np.dtype | None = None
+    is_negative: bool = False
+    no_data: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -52,10 +59,12 @@ class DeepPicture:
 
     def found(self, scale: Scale | None, name: str) -> Found:
         """What numbers it holds, transparency left out; `scale` and `name` as in `found_in`."""
-        total = Found()
+        total, lacking = Found(), False
         for _, values in self.bands():
             colours = values[..., :-1] if self.has_alpha else values
-            total += found_in(colours, "floats" if values.dtype.kind == "f" else "integers", scale, name)
+            known = with_data(colours, self.no_data)
+            lacking |= known is not colours
+            total += found_in(known, "floats" if values.dtype.kind == "f" else "integers", scale, name)
         changes: dict[str, Any] = {
             "num_files": 1,
             "num_integers": min(total.num_integers, 1),
@@ -63,7 +72,8 @@ class DeepPicture:
         }
         changes |= {"num_not_finite": min(total.num_not_finite, 1), "channels": ((0, 1, name),)}
         # "I" carries 16-bit grey, too.
-        changes |= {"bits": 16 if total.num_integers and total.low >= 0 and total.high < 2**16 else total.bits}
+        are_16 = total.num_integers and self.dtype is None and total.low >= 0 and total.high < 2**16
+        changes |= {"bits": 16 if are_16 else total.bits, "notes": ((WITHOUT_DATA, 1, name),) if lacking else ()}
         return Found(**vars(total) | changes)
 
     def levels(self, scale: Scale | None) -> Image.Image:
@@ -93,7 +103,13 @@ class DeepPicture:
             return first.astype(np.uint16) * np.uint16(256) + np.asarray(self.second.crop(box))
         if self.has_alpha:
             return first[..., 0::2].astype(np.uint16) * np.uint16(256) + first[..., 1::2]
-        return first[..., None]
+        meant = first if self.dtype is None else first.view(self.dtype)
+        return (np.iinfo(meant.dtype).max - meant if self.is_negative else meant)[..., None]
+
+
+def grey_picture(image: Image.Image, upright: Image.Image) -> DeepPicture:
+    """A picture of grey numbers, of which `upright` has the pixels and the other one what its file states."""
+    return DeepPicture(upright, None, False, meant_type(image), is_negative(image), no_data(image))
 
 
 def deep_picture(image: Any, again: Callable[[], Any]) -> DeepPicture | None:
@@ -103,24 +119,25 @@ def deep_picture(image: Any, again: Callable[[], Any]) -> DeepPicture | None:
         image: a picture opened by Pillow and not loaded.
         again: opens it another time.
     """
-    if is_grey(image.mode):
-        return DeepPicture(_upright(image))
+    if is_grey(image.mode) or meant_type(image) is not None:
+        return grey_picture(image, _upright(image))
     raw_modes = {_raw_mode(tile) for tile in image.tile}
     if raw_modes == {_GREY_ALPHA}:
         return DeepPicture(_upright(_read_as(image, _FOUR_BYTES)), has_alpha=True)
     found = _COLOURS.fullmatch(raw_modes.pop()) if len(raw_modes) == 1 else None
     if found is None:
         return None
+    lacking = no_data(image)
     first = _upright(image)  # before the file is opened again, whose place in it they share
     second = _upright(_read_as(again(), f"{found[1]};16{_OTHER_BYTE[found[2]]}"))
-    return DeepPicture(first, second, has_alpha=image.mode == "RGBA")
+    return DeepPicture(first, second, has_alpha=image.mode == "RGBA", no_data=lacking)
 
 
 def is_deep(image: Any) -> bool:
     """Whether a picture that Pillow has opened and not loaded yet has more than 8 bits a channel."""
     raw_modes = {_raw_mode(tile) for tile in image.tile}
     is_coloured = len(raw_modes) == 1 and (raw_modes == {_GREY_ALPHA} or _COLOURS.fullmatch(min(raw_modes)) is not None)
-    return is_grey(image.mode) or is_coloured
+    return is_grey(image.mode) or is_coloured or meant_type(image) is not None
 
 
 def _raw_mode(tile: Any) -> str:

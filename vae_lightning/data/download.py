@@ -63,6 +63,8 @@ def download(urls: Sequence[str], path: Path, checksum: str, limits: Limits) -> 
     if path.exists() and has_checksum(path, checksum):
         return
     part = path.with_name(f"{path.name}.part")
+    if part.is_symlink():  # it would be written where that leads
+        part.unlink()
     failures, is_offline = [], True
     for url in urls:
         try:

@@ -215,7 +215,7 @@ class ImageFolder(ImageDataModule):
             return [path]
         if path.suffix.lower() == ".npy" and is_one_picture(path, self.channels, self.layout):
             return [path]
-        arrays = open_arrays(path, *self._array_options(f"images: {path}"))
+        arrays = open_arrays(path, *self._array_options(f"images: {path}"), with_labels=False)
         return [Path(f"{path}[{number}]") for number in range(len(arrays.parts[0]))]
 
     @property
@@ -263,7 +263,7 @@ class ImageFolder(ImageDataModule):
         folder, (own, found) = self._pictures, self._cache_folders()
         options = self.frame, self.channels, self.max_bad_fraction, self._source(), self.max_pixels, self.fit
         values: dict[str, Any] = {"value_range": self.value_range, "layout": self.layout}
-        values |= {"max_archive_gb": self.max_archive_gb, "scratch": own}
+        values |= {"max_archive_gb": self.max_archive_gb, "scratch": own, "with_labels": self.labels != NONE}
         if found is not None and folder.exists():  # else it is the user's own cache that a message is to name
             decoded = FolderDecoder(folder, found, *options, **values).open_valid()
             if decoded is not None:
@@ -329,4 +329,4 @@ def _each_once(names: list[str]) -> list[str]:
 @lru_cache(maxsize=2)
 def _opened(path: Path, facts: tuple[int, int], *options: Any) -> Arrays:
     """A file of arrays, kept open for its next image as long as its facts stay the same."""
-    return open_arrays(path, *options)
+    return open_arrays(path, *options, with_labels=False)

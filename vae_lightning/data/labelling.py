@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from vae_lightning.data.tables import Table, below_split, located, parsed, pictures_meant, read_lines, wrapping_folder
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -186,4 +186,4 @@ def _numbers(cells: Sequence[str]) -> list[float] | None:
 
 def listed(names: Sequence[str]) -> str:
     """Names as a message has them, the first few of many."""
-    return ", ".join(names[:_MOST_TOLD]) + (", ..." if len(names) > _MOST_TOLD else "")
+    return one_line(", ".join(names[:_MOST_TOLD]) + (", ..." if len(names) > _MOST_TOLD else ""))

@@ -15,6 +15,8 @@ from vae_lightning.disk.files import check_regular
 _MOST_MEMBERS = 1000
 _MOST_SMALL = 1_000_000_000  # bytes of an array that is read as a whole
 _BLOCK_BYTES = 2**22  # of an array that is read in pieces
+_MOST_PACKED = 1100  # bytes that deflate can make of one: it says 1,032
+_LITTLE = 10_000  # bytes of which nothing can be said by that
 _LOCAL_HEADER = 30  # bytes of a zip member's, before its name
 _ENCRYPTED = 1  # of a member's flags
 
@@ -92,6 +94,12 @@ class NpzFile:
         self._file.seek(info.header_offset + _LOCAL_HEADER - 4)
         start = info.header_offset + _LOCAL_HEADER + sum(struct.unpack("<HH", self._file.read(4)))
         return start + header.start, start + info.file_size
+
+    def num_held(self, name: str) -> int:
+        """The most bytes that an array, with its header, can have by what the archive holds of it."""
+        info = self._archive.getinfo(f"{name}.npy")
+        packed = info.compress_type != zipfile.ZIP_STORED
+        return min(info.file_size, _MOST_PACKED * info.compress_size + _LITTLE if packed else info.compress_size)
 
     def _header(self, name: str) -> NpyHeader:
         if name in self.faults:

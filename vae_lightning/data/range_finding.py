@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from vae_lightning.data.array_files import check_channels
+from vae_lightning.data.tables import counted
 from vae_lightning.data.values import Found, Layout, Reading, Scale, given_scale
 from vae_lightning.errors import UserError, one_line
 
@@ -41,6 +42,8 @@ def reading_of(
         told = f"{source}: {found.not_finite!r} has values that are not finite (NaN or infinity)"
         raise UserError(one_line(f"{told}, the first of {found.num_not_finite:,}; mend or remove them"))
     _check_channels(found, channels, source)
+    for what, count, first in found.notes:
+        logger.info("%s", one_line(f"{source}: {counted(count, 'file')}, the first {first!r}: {what}"))
     is_given = scale is not None
     try:
         scale = scale or found.scale()
@@ -51,7 +54,7 @@ def reading_of(
     has_arrays = any(number for number, _, _ in found.channels)
     changes = scale is not None and (found.is_deep or scale.is_of_bytes)
     key: tuple[object, ...] = ("values", scale.low, scale.high) if scale is not None and changes else ()
-    key += (("formats", 2),) if found.num_later else ()
+    key += (("formats", 3),) if found.num_later else ()
     key += (("layout", layout),) if has_arrays and layout != "auto" else ()
     return Reading(scale if is_given or found.is_deep else None, layout), key
 

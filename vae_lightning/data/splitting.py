@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vae_lightning.data.expressions import searched
 from vae_lightning.data.splits import SPLITS
 from vae_lightning.data.tables import (
     SPLIT_FOLDERS,
@@ -321,14 +322,14 @@ def groups_of(names: Sequence[str], group_by: str | None) -> dict[str, str]:
     """The name of each picture's group: its own without `group_by`.
 
     Raises:
-        UserError: pictures that the expression does not match.
+        UserError: pictures that the expression does not match, or one at which it does not come to an end.
     """
     if group_by is None:
         return {name: name for name in names}
     if group_by == FOLDER:
         return {name: posixpath.dirname(name) for name in names}
     expression = re.compile(group_by)
-    found = ((name, expression.search(name)) for name in names)
+    found = searched(expression, names, f"data.group_by={group_by}")
     groups = {name: match[min(expression.groups, 1)] for name, match in found if match is not None}
     other = [name for name in names if groups.get(name) is None]
     if other:

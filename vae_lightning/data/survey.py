@@ -13,12 +13,23 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
+from vae_lightning.data.array_files import tiff_no_data
 from vae_lightning.data.cache import locked
 from vae_lightning.data.decode import LATER_FORMATS, again, first_bytes, numbers_in, opened
 from vae_lightning.data.deep import deep_picture, is_deep
 from vae_lightning.data.memory import MemoryBudget
 from vae_lightning.data.processes import by_processes
-from vae_lightning.data.values import MOST_UNREAD, Found, Reading, Scale, found_in, kind_of
+from vae_lightning.data.stated import what_is_lost
+from vae_lightning.data.values import (
+    MOST_UNREAD,
+    WITHOUT_DATA,
+    Found,
+    Reading,
+    Scale,
+    found_in,
+    kind_of,
+    with_data,
+)
 from vae_lightning.data.waiting import watched
 from vae_lightning.disk.files import load_json, read_text, write_atomically
 from vae_lightning.machine.hardware import num_cpus
@@ -78,10 +89,12 @@ def found_in_file(
         return in_bytes
     with numbers_in(path, channels, reading, max_pixels) as numbers:
         if numbers is not None:
-            found = found_in(numbers, kind_of(numbers.dtype), scale, name, numbers.shape[2])
-            return found + Found(num_later=1)
+            known = with_data(numbers, tiff_no_data(path))
+            found = found_in(known, kind_of(numbers.dtype), scale, name, numbers.shape[2])
+            return found + Found(num_later=1, notes=() if known is numbers else ((WITHOUT_DATA, 1, name),))
     with opened(path, max_pixels) as (file, image):
-        later = Found(num_later=int(image.format in LATER_FORMATS))
+        lost = what_is_lost(file, image, channels)
+        later = Found(num_later=int(image.format in LATER_FORMATS), notes=((lost, 1, name),) if lost else ())
         if not is_deep(image) and not counts_bytes:
             return in_bytes + later
         with budget.lent(_BYTES_A_PIXEL * image.width * image.height):

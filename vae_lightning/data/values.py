@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
@@ -13,6 +13,9 @@ Kind = Literal["bytes", "integers", "floats"]
 
 _BLOCK = 2**20  # numbers scaled at a time
 MOST_UNREAD = 1000  # names
+WITHOUT_DATA = "pixels that it marks as without data, which don't count for the range"
+_What = TypeVar("_What", int, str)
+_LONGEST = 2.0**64  # beyond which a number is told in a short way
 _FEWEST_BITS = 8  # of a scale that is found: what fits into bytes has the scale of bytes
 
 
@@ -71,7 +74,7 @@ def given_scale(value_range: str | Sequence[float] | None) -> Scale | None:
         return None
     ends = [] if isinstance(value_range, str) else list(value_range)
     numbers = [end for end in ends if isinstance(end, int | float) and not isinstance(end, bool)]
-    if len(numbers) != 2 or len(ends) != 2 or not all(map(math.isfinite, numbers)) or not numbers[0] < numbers[1]:
+    if len(numbers) != 2 or len(ends) != 2 or not is_scale(*map(float, numbers)):
         raise ValueError(f"value_range must be auto, null or [low, high] with low < high, got {value_range}")
     return Scale(float(numbers[0]), float(numbers[1]))
 
@@ -91,6 +94,7 @@ class Found:
         channels: how many files have so many channels, and the first of them; of pictures, which are brought to 1, 3
             or 4 channels, 0.
         unread: the names of files that could not be read; of more than MOST_UNREAD one more than that.
+        notes: what is to be told, of how many files, and the first of them.
     """
 
     num_files: int = 0
@@ -107,6 +111,7 @@ class Found:
     num_later: int = 0
     channels: tuple[tuple[int, int, str], ...] = ()
     unread: tuple[str, ...] = ()
+    notes: tuple[tuple[str, int, str], ...] = ()
 
     def __add__(self, other: "Found") -> "Found":
         counts = {
@@ -114,18 +119,15 @@ class Found:
             for name in (each.name for each in fields(self))
             if name.startswith("num_")
         }
-        known = {number: (count, first) for number, count, first in self.channels}
-        for number, count, first in other.channels:
-            before = known.get(number, (0, first))
-            known[number] = before[0] + count, before[1]
         return Found(
             **counts,
             bits=max(self.bits, other.bits),
             low=min(self.low, other.low),
             high=max(self.high, other.high),
             not_finite=self.not_finite or other.not_finite,
-            channels=tuple((number, *rest) for number, rest in sorted(known.items())),
             unread=(self.unread + other.unread)[: MOST_UNREAD + 1],
+            channels=_counted(self.channels + other.channels),
+            notes=_counted(self.notes + other.notes),
         )
 
     def but_unread(self) -> "Found":
@@ -162,7 +164,10 @@ class Found:
                 f"{self.num_floats} files of floats from {self.low:g} to {self.high:g} and {self.num_bytes} of 8 bits "
                 "share no scale"
             )
-        return Scale(self.low, self.high if self.high > self.low else self.low + 1)
+        high = self.high if self.high > self.low else self.low + max(1.0, 1e-9 * abs(self.low))
+        if not is_scale(self.low, high):
+            raise ValueError(f"floats from {self.low:g} to {self.high:g} are too far apart for a scale")
+        return Scale(self.low, high)
 
     def told(self, scale: Scale, *, is_given: bool) -> str:
         """A line on the scale that was taken."""
@@ -173,7 +178,7 @@ class Found:
         whole = self.num_integers > 0 and scale.low == 0 and float(scale.high).is_integer()
         step = f"{scale.high + 1:,.0f} levels become 256" if whole else "values become 256 levels"
         taken = f"[{', '.join(map(str, scale.pair))}] {'given' if is_given else 'taken'}; {step}"
-        share = f"; {self.num_outside / self.num_values:.1%} of the values lie outside and are clipped"
+        share = f"; {self.num_outside / max(1, self.num_values):.1%} of the values lie outside and are clipped"
         return f"value_range: {seen}: {taken}{share if self.num_outside else ''}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -190,6 +195,8 @@ class Found:
                 value = tuple((int(number), int(count), str(first)) for number, count, first in value)
             elif field.name == "unread":
                 value = tuple(map(str, value))
+            elif field.name == "notes":
+                value = tuple((str(note), int(count), str(first)) for note, count, first in value)
             elif type(value) is not type(field.default) or (isinstance(value, float) and not math.isfinite(value)):
                 raise ValueError(f"{field.name} is {value!r}")
             values[field.name] = value
@@ -226,6 +233,24 @@ def found_in(values: Shaped[np.ndarray, "..."], kind: Kind, scale: Scale | None,
         not_finite=name if has_bad else "",
         channels=((channels, 1, name),),
     )
+
+
+def _counted(facts: Sequence[tuple[_What, int, str]]) -> tuple[tuple[_What, int, str], ...]:
+    """Each once, with the sum of its counts and the first of its files."""
+    known: dict[_What, tuple[int, str]] = {}
+    for what, count, first in facts:
+        before = known.get(what, (0, first))
+        known[what] = before[0] + count, before[1]
+    return tuple((what, count, first) for what, (count, first) in sorted(known.items()))
+
+
+def with_data(values: Shaped[np.ndarray, "..."], no_data: float | None) -> Shaped[np.ndarray, "..."]:
+    """The numbers but for those that stand where there is no pixel, flat; where there are none, the array itself."""
+    if no_data is None or math.isnan(no_data):
+        return values
+    with np.errstate(over="ignore"):
+        is_lacking = values == no_data
+    return values[~is_lacking] if is_lacking.any() else values
 
 
 def kind_of(dtype: np.dtype) -> Kind:
@@ -265,5 +290,10 @@ def as_levels(values: Shaped[np.ndarray, "..."], scale: Scale | None) -> UInt8[n
     return scale.levels(values)
 
 
+def is_scale(low: float, high: float) -> bool:
+    """Whether there are levels between two numbers: those that lie too far apart, or too close, have none."""
+    return low < high and math.isfinite(high - low) and math.isfinite(255 / (high - low))
+
+
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:g}"
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < _LONGEST else f"{value:g}"
