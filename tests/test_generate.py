@@ -252,7 +252,8 @@ def test_nothing_but_the_run_directory_is_needed(generate, colour_run, tmp_path,
         message = refusal(generate, new, *arguments, "out=data")
         assert message == (
             f"data.root={home / 'pictures'}: there is no folder {home / 'pictures'}; what was decoded into "
-            f"{tmp_path / 'own/vae_lightning'} before is not used without it"
+            f"{tmp_path / 'own/vae_lightning'} before is not used without it: "
+            "if it has moved, data.root= says where it lies now"
         )
     assert not Path("data").exists()
     mended = f"data.root={tmp_path / 'moved_pictures'}"

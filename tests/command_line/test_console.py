@@ -40,9 +40,12 @@ def test_the_commands_that_are_shown_can_be_typed_whatever_the_places_are_called
     run.mkdir()
     figures = {f"test/{name}{end}": -1.0 for name in ("elbo", "rate", "distortion") for end in ("", "_stderr")}
     (run / "metrics.json").write_text(json.dumps(figures | {"test/kind": "kind"}))
-    print_run(RunDir(run), f"{tmp_path}/my outputs")
+    print_run(RunDir(run), f"{tmp_path}")
     lines = {line[:16].strip(): line[16:] for line in capsys.readouterr().out.splitlines()}
-    assert shlex.split(lines["TensorBoard"])[-2:] == ["--logdir", f"{tmp_path}/my outputs"]
+    assert shlex.split(lines["TensorBoard"])[-2:] == ["--logdir", f"{tmp_path}"]
+    print_run(RunDir(run), f"{tmp_path}/outputs")  # it was moved
+    lines = {line[:16].strip(): line[16:] for line in capsys.readouterr().out.splitlines()}
+    assert shlex.split(lines["TensorBoard"])[-2:] == ["--logdir", str(run)]
     assert shlex.split(lines["more figures"])[-1] == "run='{}'".format(str(run).replace("'", "\\'"))
 
 

@@ -253,10 +253,12 @@ def test_a_file_with_brackets_in_its_name_is_a_file(tmp_path):
     assert array_member(tmp_path / "a.png[3]") is None
 
 
-def test_names_of_labels_are_those_of_the_classes(folder, tmp_path):
+def test_names_of_labels_are_those_of_the_classes_and_told(folder, tmp_path, caplog):
+    caplog.set_level("INFO")
     names = np.array(["dog", "cat", "fish"])[np.arange(COUNT) % 3]
     data = folder(save(tmp_path / "named.npz", images=RGB, labels=names))
     assert data.class_names == ("cat", "dog", "fish")
+    assert "; labels of 3 kinds: cat, dog, fish" in caplog.text
     train = data.splits["train"]
     assert train.labels is not None
     numbers = [int(name.split("[")[1][:-1]) for name in train.names]

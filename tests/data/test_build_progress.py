@@ -232,7 +232,7 @@ def test_a_record_names_each_picture_once_and_only_pictures_there_are(tmp_path):
     assert [block.numbers for block in blocks] == [range(4), range(6, 9)]
     assert gaps(blocks, 12) == [range(4, 6), range(9, 12)]
     with (tmp_path / "progress.jsonl").open("a") as file:
-        file.write(json.dumps({"numbers": [9, 13], "crc32": 0, "reasons": {}}) + "\n")
+        file.write(json.dumps({"numbers": [9, 13], "crc32": 0, "reasons": {}, "paged": []}) + "\n")
     assert progress.begin(pixels) == blocks
     assert pixels.checksum(range(9, 13)) is None
 

@@ -128,15 +128,33 @@ def test_a_read_only_root_and_then_a_read_only_cache_will_do(pictures, cache_dir
 def test_unreadable_files_are_listed_and_left_out(pictures, cache_dir, caplog):
     (pictures / "07.png").write_bytes(b"not a picture")
     (pictures / "30.png").write_bytes((pictures / "30.png").read_bytes()[:60])
+    (pictures / "31.png").write_bytes(b"")
     for _ in range(2):  # decoded and reused
         caplog.clear()
-        folder = decode(pictures, cache_dir, max_bad_fraction=0.04)
-        assert np.flatnonzero(~folder.readable).tolist() == [7, 30]
+        folder = decode(pictures, cache_dir, max_bad_fraction=0.06)
+        assert np.flatnonzero(~folder.readable).tolist() == [7, 30, 31]
         (listing,) = cache_dir.glob("bad_files-*.txt")
-        assert caplog.text.count(f"2 of 60 images cannot be read, listed in {listing}") == 1
+        told = f"3 of 60 images cannot be read, the first '07.png', listed with reasons in {listing} and left out"
+        assert [each.getMessage() for each in caplog.records if "left out" in each.getMessage()] == [told]
     lines = listing.read_text().splitlines()
-    assert [line.split(":")[0] for line in lines] == ["'07.png'", "'30.png'"]
-    assert "cannot identify" in lines[0]
+    assert [line.split(":")[0] for line in lines] == ["'07.png'", "'30.png'", "'31.png'"]
+    assert lines[0].endswith(": cannot identify its format")
+    assert lines[2] == "'31.png': UnidentifiedImageError: an empty file"
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".tif", ".webp"])
+def test_that_of_several_pages_or_frames_the_first_is_taken_is_told(suffix, pictures, cache_dir, caplog):
+    first, *others = (Image.new("RGB", (16, 16), colour) for colour in ("white", "red", "blue"))
+    for name in ("05", "40"):
+        (pictures / f"{name}.png").unlink()
+        first.save(pictures / f"{name}{suffix}", save_all=True, append_images=others)
+    first.save(pictures / f"41{suffix}")
+    told = f"2 of 61 files have more pages or frames than one: the first is taken, as of '05{suffix}'"
+    for _ in range(2):  # decoded and reused
+        caplog.clear()
+        folder = decode(pictures, cache_dir, value_range="auto")
+        assert (folder.pixels[folder.names.index(f"40{suffix}")] == 255).all()
+        assert [each.getMessage() for each in caplog.records if "frames" in each.getMessage()] == [told]
 
 
 def test_too_many_unreadable_files_are_an_error_that_names_the_list(pictures, cache_dir):
@@ -144,9 +162,10 @@ def test_too_many_unreadable_files_are_an_error_that_names_the_list(pictures, ca
     with pytest.raises(UserError) as error:
         decode(pictures, cache_dir)
     (listing,) = cache_dir.glob("bad_files-*.txt")
-    assert str(error.value).startswith("data.max_bad_fraction=0.01: 1 of 60 images cannot be read")
+    told = "data.max_bad_fraction=0.01: 1 of 60 images cannot be read, the first '07.png' (UnidentifiedImageError: cannot identify"
+    assert str(error.value).startswith(told)
+    assert str(error.value).endswith("; mend or remove them, or choose a larger fraction")
     assert str(listing) in str(error.value)
-    assert "; mend or remove them; the first, '07.png': UnidentifiedImageError: cannot identify" in str(error.value)
     assert "07.png" in listing.read_text()
     assert built(cache_dir) == set()
     decode(pictures, cache_dir, max_bad_fraction=0.02)

@@ -339,7 +339,7 @@ def test_a_file_that_cannot_be_read_is_named(grey_file, tmp_path):
     (tmp_path / "cut.png").write_bytes(grey_file.read_bytes()[:45])
     for name, reason in (
         ("missing.png", "no such file"),
-        ("text.png", "can't be read as a picture (cannot identify image file"),
+        ("text.png", "can't be read as a picture (cannot identify its format)"),
         ("cut.png", "can't be read as a picture ("),
         (".", "can't be read as a picture ("),
     ):

@@ -113,12 +113,14 @@ def test_no_split_of_few_pictures_is_empty_and_of_too_few_is_refused(folder, pic
     assert "none fell to val by data.val_fraction=1e-09: " in " ".join(told())
     for path in sorted(pictures.iterdir())[2:]:
         path.unlink()
-    with pytest.raises(UserError, match=r"^data\.root=\S+: of 2 images none fell to \w+; add images$"):
+    with pytest.raises(
+        UserError, match=r"^data\.root=\S+: 2 images: too few for train, val and test, which take 3 images at least$"
+    ):
         folder().setup()
 
 
 @pytest.mark.parametrize("wrapped", ["", "images/"])
-def test_an_archive_in_place_of_a_root(folder, pictures, tmp_path, wrapped):
+def test_an_archive_in_place_of_a_root(folder, pictures, tmp_path, wrapped, told):
     archive = tmp_path / "faces.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for path in pictures.iterdir():
@@ -126,6 +128,7 @@ def test_an_archive_in_place_of_a_root(folder, pictures, tmp_path, wrapped):
         file.writestr("__MACOSX/._00.png", b"not a picture")
     data = folder(root=None, archive=str(archive))
     data.prepare_data()
+    assert told()[0].startswith(f"decoding 60 images of data.archive={archive} into ")
     assert {len(Path(name).parts) for name in names(data)["train"]} == {1 + bool(wrapped)}
     assert sum(len(images) for images in data.splits.values()) == 60
 

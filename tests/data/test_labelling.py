@@ -84,7 +84,7 @@ def test_a_table_has_labels_and_factors(tmp_path, told):
     assert found.of(torch.tensor([1])).factors["size"].tolist() == [3]
     assert told() == [
         "labels: the 2 classes cat, dog, by data.labels=t.csv; factors size, weight, colour; "
-        "1 more of its files are not among the images"
+        "1 more file is in it and not among the images"
     ]
 
 
@@ -92,6 +92,10 @@ def test_a_table_has_labels_and_factors(tmp_path, told):
     ("text", "message"),
     [
         ("file,label\n1.png,cat\n", "has no row for 1 of 2 images, the first '2.png'"),
+        (
+            "file,label\n./x/1.png,cat\n",
+            "has no row for 2 of 2 images, the first '1.png'; its own first is './x/1.png'",
+        ),
         ("file,label\n1.png,cat\n2.png,\n", "has no label for 1 of its files, the first '2.png'"),
         ("id,breed\n1.png,cat\n", "its first line must name the columns file and label, got id, breed"),
         ("file,label\n1.png,cat\n1,dog\n2.png,cat\n", "names a picture twice, by '1.png' and '1'"),

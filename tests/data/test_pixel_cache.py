@@ -275,7 +275,8 @@ def test_a_run_goes_on_with_the_pictures_that_it_began_with(pictures, cache_dir)
     with pytest.raises(UserError) as error:
         folder_of(pictures, cache_dir).prepare_data()
     gone = f"data.root={pictures}: there is no folder {pictures}"
-    assert str(error.value) == f"{gone}; what was decoded into {cache_dir} before is not used without it"
+    moved = "if it has moved, data.root= says where it lies now"
+    assert str(error.value) == f"{gone}; what was decoded into {cache_dir} before is not used without it: {moved}"
 
 
 def test_a_cache_that_is_removed_or_built_anew_under_a_run_stays_what_it_was(pictures, cache_dir, cached):

@@ -154,7 +154,10 @@ def test_a_file_that_the_expression_does_not_match_is_told():
 
 
 def test_a_split_without_a_group_is_told():
-    with pytest.raises(UserError, match=r"^data\.root=x: of 8 images in 2 groups none fell to \w+; add groups$"):
+    with pytest.raises(
+        UserError,
+        match=r"^data\.root=x: 8 images in 2 groups: too few for train, val and test, which take 3 groups at least$",
+    ):
         dealt(FRAMES[:8], group_by=r"clip\d+")
 
 
@@ -265,5 +268,15 @@ def test_copies_are_counted_where_they_leave_too_few(tmp_path):
     for number in range(5):
         (tmp_path / f"{number}.png").write_bytes(b"the same")
     splitting = Splitting("data.root=pictures", 0.2, 0.2, keep_duplicates_together=True)
-    with pytest.raises(UserError, match="of 5 images, 1 without copies, none fell to train; add images"):
+    with pytest.raises(UserError, match="5 images, 1 without copies: too few for train, val and test, which take 3"):
         splitting([f"{number}.png" for number in range(5)], tmp_path)
+
+
+def test_one_picture_is_told_how_many_it_takes(tmp_path):
+    with pytest.raises(
+        UserError, match=r"^data\.root=x: 1 image: too few for train, val and test, which take 3 images"
+    ):
+        dealt(["a.png"])
+    in_train = r"^data\.root=x: 1 image in train: too few for train and test, which take 2 images at least$"
+    with pytest.raises(UserError, match=in_train):
+        dealt(["train/a.png", "val/b.png", "val/c.png"], own_splits=True)

@@ -8,6 +8,7 @@ import pytest
 from vae_lightning.data.tables import located, parsed, pictures_meant, read_lines, wrapping_folder
 from vae_lightning.errors import UserError
 
+ROOT = Path("/pictures/faces")
 TOLD = "data.labels=x.csv"
 
 
@@ -81,21 +82,24 @@ NAMES = ["all/train/a.png", "all/train/b.jpg", "all/val/b.png", "all/c/d.png"]
         ("b.jpg", 1),
         ("val/b", 2),
         ("c/d", 3),
+        ("/pictures/faces/all/train/a.png", 0),
+        ("/pictures/faces/a", 0),
+        ("faces\\val\\b.png", 2),
     ],
 )
 def test_an_entry_may_leave_out_what_tells_nothing(entry, picture):
-    assert pictures_meant([entry], NAMES, TOLD) == [NAMES[picture]]
+    assert pictures_meant([entry], NAMES, TOLD, ROOT) == [NAMES[picture]]
 
 
 def test_an_entry_that_may_be_either_is_refused_and_one_of_none_is_none():
     with pytest.raises(UserError, match=f"^{TOLD}: 'b' may be 'all/train/b.jpg' or 'all/val/b.png'; write the whole"):
-        pictures_meant(["b"], NAMES, TOLD)
-    assert pictures_meant(["d.png", "e.png"], NAMES, TOLD) == [None, None]
+        pictures_meant(["b"], NAMES, TOLD, ROOT)
+    assert pictures_meant(["d.png", "e.png"], NAMES, TOLD, ROOT) == [None, None]
 
 
 def test_two_entries_of_one_picture_are_refused():
     with pytest.raises(UserError, match=f"^{TOLD}: names a picture twice, by 'a.png' and 'train/a.png'"):
-        pictures_meant(["a.png", "train/a.png"], NAMES, TOLD)
+        pictures_meant(["a.png", "train/a.png"], NAMES, TOLD, ROOT)
 
 
 def test_only_a_folder_that_holds_all_and_is_no_split_wraps_them():

@@ -27,7 +27,7 @@ COUNTS = {
     "data.split_file=splits.csv": "train 60 / val 20 / test 20: by data.split_file=splits.csv",
     "data.group_by=folder": "by 50 groups (data.group_by=folder)",
     "data.group_by='(clip[0-9]+)_'": "by 50 groups (data.group_by=(clip[0-9]+)_)",
-    "data.labels=labels.csv": "labels: the 2 classes even, odd, by data.labels=labels.csv; factors brightness",
+    "data.labels=labels.csv": "labels: the 2 classes even, odd, by data.labels=labels.csv; factor brightness",
 }
 
 
@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(train, command,
     told = refusal(command, *folder, "data.group_by=clip")
     assert told == "data.group_by=clip: does not match 100 of 100 files, as '00.png'"
     told = refusal(command, *folder, "data.group_by=folder")
-    assert told.startswith("data.root=photos: of 100 images in 1 group none fell to ")
+    assert told.startswith("data.root=photos: 100 images in 1 group: too few for train, val and test")
     assert not (tmp_path / "run").exists()
 
 

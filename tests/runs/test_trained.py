@@ -8,7 +8,7 @@ import torch
 from vae_lightning.errors import UserError
 from vae_lightning.latents.units import UnitStatistics, unit_statistics
 from vae_lightning.runs.records import RunDir
-from vae_lightning.runs.trained import open_trained
+from vae_lightning.runs.trained import open_trained, told_of_others
 
 
 def edit(file, change) -> None:
@@ -278,3 +278,27 @@ def test_what_is_no_vae_is_told(digits_run, moved):
     told = "model._target_=torch.nn.Linear: a stored config may only build build_vae or what is"
     assert told in message_of(run)
     assert "its config.yaml has no VAE for a model" in message_of(run, trust=["torch.nn"])
+
+
+def test_other_images_than_it_was_trained_with_are_told_of(colour_run, digits_run, tmp_path, caplog):
+    pictures = shutil.copytree(colour_run.config()["data"]["root"], tmp_path / "pictures")
+    assert open_trained(str(colour_run.path), device="cpu", data={"root": str(pictures)}).data
+    assert open_trained(str(digits_run.path), device="cpu").data
+    assert "not the images" not in caplog.text
+    for index in range(3):
+        shutil.copy(next(pictures.rglob("*.png")), pictures / f"more{index}.png")
+    data = open_trained(str(colour_run.path), device="cpu", data={"root": str(pictures)}).data
+    (told,) = [record.getMessage() for record in caplog.records if "not the images" in record.getMessage()]
+    assert told.startswith(f"run={colour_run.path}: these are not the images that it was trained with: ")
+    assert f"{len(data.splits['train'])} training images in place of " in told
+
+
+def test_as_many_images_of_other_names_are_others():
+    before = {split: {"num_images": 4, "digest": "a"} for split in ("train", "val", "test")}
+    now = before | {"val": {"num_images": 4, "digest": "b"}, "test": {"num_images": 3, "digest": "c"}}
+    assert told_of_others(before, before) is None
+    assert told_of_others({}, now) is None
+    assert told_of_others(before, now) == (
+        "these are not the images that it was trained with: 4 validation images that are others, by their names or "
+        "labels, 3 test images in place of 4; what is computed is of these"
+    )

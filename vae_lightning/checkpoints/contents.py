@@ -28,6 +28,7 @@ from vae_lightning.latents.units import UnitStatistics
 
 EPOCH = whole(0, 2**31)
 CLASS_NAMES = "class_names"  # of the labels of the data, where they have names
+IMAGES = "data"  # what `ImageDataModule.identity` said of them
 _MOST_NAMES = 100_000
 AVERAGING = "averaging_state"  # what Lightning's WeightAveraging adds, whose averages are the state_dict then
 
@@ -42,6 +43,7 @@ class Trained:
         units: of the validation images at that epoch, None where none was validated.
         averaged: whether the weights are averages of those that were trained.
         class_names: of the labels of the data that it was trained on; None where they had none.
+        images: what tells those images from others, see `images_of_splits`; None of an earlier version.
     """
 
     weights: dict[str, Tensor]
@@ -49,6 +51,7 @@ class Trained:
     units: UnitStatistics | None
     averaged: bool
     class_names: tuple[str, ...] | None = None
+    images: dict[str, dict[str, Any]] | None = None
 
 
 def trained(path: Path, model: Mapping[str, Tensor], told: str, latent_dim: int, prefix: str = "") -> Trained:
@@ -65,12 +68,14 @@ def trained(path: Path, model: Mapping[str, Tensor], told: str, latent_dim: int,
         UserError: it can't be read, or is of another model, or has weights that are not finite.
     """
     may_have = {"units": optional(units(latent_dim)), AVERAGING: present, CLASS_NAMES: class_names}
+    may_have[IMAGES] = images_of_splits
     expected = mapping({"state_dict": weights(model, prefix), "epoch": EPOCH}, may_have)
     with reading(path, told) as take:
         found = take(expected)
     statistics = found.get("units")
     known = UnitStatistics.from_dict(statistics) if statistics else None
-    return Trained(found["state_dict"], found["epoch"] + 1, known, AVERAGING in found, found.get(CLASS_NAMES))
+    of_data = found.get(CLASS_NAMES), found.get(IMAGES)
+    return Trained(found["state_dict"], found["epoch"] + 1, known, AVERAGING in found, *of_data)
 
 
 @contextmanager
@@ -122,6 +127,12 @@ def class_names(value: Any, where: str) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise UnexpectedError(f"{where} has a name twice")
     return names
+
+
+def images_of_splits(value: Any, where: str) -> dict[str, dict[str, Any]]:
+    """The number of images and the digest of each split, as `ImageDataModule.identity` gives them."""
+    split = mapping({"num_images": whole(), "digest": optional(text)})
+    return mapping(dict.fromkeys(("train", "val", "test"), split))(value, where)
 
 
 def present(value: Any, where: str) -> bool:

@@ -78,7 +78,7 @@ def _is_unread() -> bool:
 
 
 def print_run(run_dir: RunDir, output_dir: str) -> None:
-    """Tell where a finished run's figures and pictures are; `output_dir` holds all runs."""
+    """Tell where a finished run's figures and pictures are; `output_dir` holds all runs, but for one that was moved."""
     metrics = run_dir.metrics()
     lines = [("run directory", str(run_dir.path))]
     lines += [("" if number else "pictures", line) for number, line in enumerate(_pictures(run_dir.path))]
@@ -93,8 +93,10 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
     if "val/active_units" in metrics:  # which no run has that validates nothing
         lines.append(("active units", f"{metrics['val/active_units']} of {metrics['val/num_units']}"))
     run = typed("run", run_dir.path)
+    is_among_others = run_dir.path.resolve().is_relative_to(Path(output_dir).resolve())
+    shown = output_dir if is_among_others else str(run_dir.path)
     commands = [
-        ("TensorBoard", [*_command("vae-tensorboard", "dashboard"), "--logdir", shlex.quote(output_dir)]),
+        ("TensorBoard", [*_command("vae-tensorboard", "dashboard"), "--logdir", shlex.quote(shown)]),
         ("more pictures", [*_command("vae-generate", "generate"), run, "mode=samples"]),
         ("more figures", [*_command("vae-evaluate", "evaluate"), run]),
     ]

@@ -6,6 +6,7 @@ from vae_lightning.data.arrays import Arrays
 from vae_lightning.data.labelling import AUTO, NONE, Labelled
 from vae_lightning.data.splits import SPLITS
 from vae_lightning.data.splitting import deal, tell_of_moved
+from vae_lightning.data.tables import too_few
 from vae_lightning.errors import UserError
 
 
@@ -35,9 +36,9 @@ def dealt_arrays(
     splits = {name: its or dealt[name] for name, its in zip(arrays.names, own, strict=True)}
     for split, name in moved.items():
         tell_of_moved(split, name, len(dealt), {"val": val_fraction, "test": test_fraction}.get(split), False)
-    for split in SPLITS:
-        if split not in splits.values():
-            raise UserError(f"{source}: of {len(splits)} images none fell to {split}; add images")
+    if set(splits.values()) != set(SPLITS):
+        wanted = [split for split in SPLITS if split not in own]
+        raise too_few(source, len(dealt), " to deal out" if len(wanted) < len(SPLITS) else "", wanted)
     return splits
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Int64, Shaped
 
 from vae_lightning.data.array_containers import KINDS, ArrayContainer, Npy, StoredArray
 from vae_lightning.data.array_files import MOST_CHANNELS, check_channels, num_bytes, picture_axis
+from vae_lightning.data.labelling import listed
 from vae_lightning.data.values import Found, Layout, Scale, found_in, kind_of
 from vae_lightning.errors import UserError, one_line
 
@@ -102,7 +103,8 @@ class Arrays:
         """A line on what was found."""
         parts = [f"{part.name} {list(part.images.shape)} of {part.images.dtype}" for part in self.parts]
         own = [f"{part.name} is the {part.split} split" for part in self.parts if part.split]
-        known = [] if self.labels is None else [f"labels of {len(np.unique(self.labels))} kinds"]
+        called = f": {listed(self.class_names)}" if self.class_names else ""
+        known = [] if self.labels is None else [f"labels of {len(np.unique(self.labels))} kinds{called}"]
         return "; ".join([", ".join(parts), *own, *known, *([self.note] if self.note else [])])
 
     @property

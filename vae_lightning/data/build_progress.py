@@ -92,12 +92,14 @@ def allocated(path: Path) -> int:
 
 def _line(block: DecodedBlock) -> str:
     numbers = [block.numbers.start, block.numbers.stop]
-    return json.dumps({"numbers": numbers, "crc32": block.checksum, "reasons": block.reasons})
+    facts = {"numbers": numbers, "crc32": block.checksum, "reasons": block.reasons, "paged": block.paged}
+    return json.dumps(facts)
 
 
 def _block(content: Any, num_pictures: int) -> DecodedBlock:
     start, stop = content["numbers"]
     reasons = {int(number): str(reason) for number, reason in content["reasons"].items()}
-    if not 0 <= start < stop <= num_pictures or not all(start <= number < stop for number in reasons):
+    paged = [int(number) for number in content["paged"]]
+    if not 0 <= start < stop <= num_pictures or not all(start <= number < stop for number in (*reasons, *paged)):
         raise ValueError("no such pictures")
-    return DecodedBlock(range(start, stop), reasons, checksum=int(content["crc32"]))
+    return DecodedBlock(range(start, stop), reasons, checksum=int(content["crc32"]), paged=paged)

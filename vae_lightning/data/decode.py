@@ -7,10 +7,11 @@ import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from io import BufferedReader
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -34,6 +35,7 @@ _BYTES_A_PIXEL = 12  # of RAM while a picture is brought into its final mode, at
 _BYTES_A_PROGRESSIVE_PIXEL = 6  # more, of a progressive JPEG's full size, however small it is decoded
 _BAND = 2**20  # pixels converted at a time
 _MOST_BYTES = 10**9  # of a file
+_PAGED = (".gif", ".tif", ".tiff", ".webp", ".avif")
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations that a camera held upright writes
 _NUM_CHANNELS = 277  # the tag of a TIFF
 _opening = threading.Lock()
@@ -174,6 +176,18 @@ def stated_size(picture: str | PathLike[str] | Image.Image, max_pixels: int = MA
         return _upright_size(image)
 
 
+def has_more_pages(path: Path, max_pixels: int = MAX_PIXELS) -> bool:
+    """Whether a picture that can be read has pages or frames besides its first, by the formats made for them.
+
+    Nothing is decoded. A JPEG of a phone may hold a smaller copy of itself, which is no page.
+    """
+    if path.suffix.lower() not in _PAGED:
+        return False
+    with suppress(Exception), opened(path, max_pixels) as (_, image):  # what comes after the first may be damaged
+        return getattr(image, "is_animated", False)
+    return False
+
+
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     # Not by the format's own method, for that of PNG decodes the picture to look behind the pixels.
     turned = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
@@ -297,6 +311,10 @@ def _identified(file: BufferedReader, max_pixels: int, formats: tuple[str, ...] 
         except Image.DecompressionBombError as error:  # of twice as many; some formats allocate when they are opened
             stated = re.search(r"\d+", str(error))
             raise _too_large(stated[0] if stated else "too many", max_pixels) from error
+        except UnidentifiedImageError as error:  # whose own text has the file object in it
+            is_empty = os.fstat(file.fileno()).st_size == 0
+            told = "an empty file" if is_empty else "cannot identify its format"
+            raise UnidentifiedImageError(told) from error
         finally:
             Image.MAX_IMAGE_PIXELS = before
     if image.width * image.height > max_pixels:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 from torch.utils.data import Dataset
 
-from vae_lightning.data.decode import MAX_PIXELS, decode_image, decode_tiles
+from vae_lightning.data.decode import MAX_PIXELS, decode_image, decode_tiles, has_more_pages
 from vae_lightning.data.fitting import Fit, ImageSize, frame_of
 from vae_lightning.data.memory import MemoryBudget
 from vae_lightning.data.processes import by_processes
@@ -32,12 +32,14 @@ class DecodedBlock:
         reasons: why a picture could not be read, by its number.
         write_error: why the pixels could not be written.
         checksum: the CRC-32 of the pixels.
+        paged: those that have more pages or frames than the one that was taken.
     """
 
     numbers: range
     reasons: dict[int, str] = field(default_factory=dict)
     write_error: OSError | None = None
     checksum: int = 0
+    paged: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ class _Blocks(Dataset[DecodedBlock]):
         for target, number in zip(targets, block.numbers, strict=True):
             try:
                 target[:] = self._decoded(self.pictures[number], len(target))
+                if has_more_pages(self.pictures[number], self.file.max_pixels):
+                    block.paged.append(number)
             except Exception as error:  # Pillow's plugins raise anything on a damaged file
                 block.reasons[number] = " ".join(f"{type(error).__name__}: {error}".split())
         block.checksum = zlib.crc32(pixels.data)

@@ -38,8 +38,10 @@ from vae_lightning.data.pixel_cache import (
     TILES,
     DamagedError,
     has_checksums,
+    note_paged,
     open_cached,
     open_tiles,
+    paged,
     write_checksums,
 )
 from vae_lightning.data.provenance import note_use
@@ -121,7 +123,7 @@ class FolderDecoder:
             # The name says that it was made of these pictures, which are as they were.
             logger.warning("data.cache_dir=%s: %s is damaged (%s) and built anew", self.cache_dir, folder.name, error)
             decoded = self._mended(folder, files, build)
-        self._check_readable(decoded.left_out, len(files), folder.name)
+        self._tell_left_out(decoded, files)
         self._give_checksums(folder)
         self._note_use(folder)
         return decoded
@@ -141,7 +143,7 @@ class FolderDecoder:
         except DamagedError as error:
             logger.warning("data.cache_dir=%s: %s is damaged (%s) and not used", self.cache_dir, folder.name, error)
             return None
-        self._check_readable(decoded.left_out, len(files), folder.name)
+        self._tell_left_out(decoded, files)
         return decoded
 
     def _find_reading(self, files: list[PictureFile], *, writes: bool) -> None:
@@ -232,10 +234,13 @@ class FolderDecoder:
             logger.info("%s is of an earlier version and can't be given checksums; it is used unchecked", folder)
 
     def _note_use(self, folder: Path) -> None:
-        is_unpacked = self.root.parent == self.cache_dir
-        of = self.source if is_unpacked else str(self.root.resolve())
+        of = self.source if self._is_unpacked else str(self.root.resolve())
         height, width = frame_of(self.image_size)
         note_use(folder, of, f"{width} x {height}, {self.channels} channels, fit={self.fit}")
+
+    @property
+    def _is_unpacked(self) -> bool:
+        return self.root.parent == self.cache_dir
 
     def _shape(self, tiling: Tiling) -> tuple[int, int, int, int]:
         return tiling.num_rows, *frame_of(self.image_size), self.channels
@@ -277,28 +282,31 @@ class FolderDecoder:
         with path.open("r+b" if before else "wb") as file:
             # Not written through a memory map, which would fill RAM, and kill the process if the disk is full.
             file.write(header)
-        logger.info("decoding %d images of %s into %s", len(files), self.root, self.cache_dir)
+        of = self.source if self._is_unpacked else self.root
+        logger.info("decoding %d images of %s into %s", len(files), of, self.cache_dir)
         if self._arrays is None:
-            reasons = self._decode(pictures, pixels, before, progress)
+            reasons, more = self._decode(pictures, pixels, before, progress)
+            note_paged(folder, more)
         else:
             write_arrays(self._arrays, path, self.image_size, self.channels, self._found[0].scale, self.fit)
             reasons = {}
+        bad = next((number for number in sorted(reasons) if tiling.grids[number].prod()), None)
         is_good = np.array([number not in reasons for number in range(len(files))])
         readable = is_good.repeat(np.diff(tiling.starts))
         np.save(folder / READABLE, readable)
         if reasons:
             lines = [f"{files[number].name!r}: {reason}\n" for number, reason in reasons.items()]
             write_atomically(self._bad_files(name), "".join(lines).encode(errors="backslashreplace"))
-        bad = [number for number in sorted(reasons) if tiling.grids[number].all()]
-        first = f"; the first, {files[bad[0]].name!r}: {reasons[bad[0]]}" if bad else ""
-        self._refuse(_left_out(tiling, readable), len(files), name, first)
+        first = "" if bad is None else f"{files[bad].name!r} ({reasons[bad]})"
+        self._check_left_out(_left_out(tiling, readable), len(files), name, first)
         write_checksums(folder)
         progress.end()
 
     def _decode(
         self, pictures: Sequence[Path], pixels: PixelFile, before: Sequence[DecodedBlock], progress: BuildProgress
-    ) -> dict[int, str]:
-        """Fill the file; why pictures could not be read, by their number."""
+    ) -> tuple[dict[int, str], list[int]]:
+        """Fill the file; why pictures could not be read, by their number, and which have more pages than one."""
+        more = [number for block in before for number in block.paged]
         reasons = {number: reason for block in before for number, reason in block.reasons.items()}
         num_before = sum(len(block.numbers) for block in before)
         if before:
@@ -309,10 +317,11 @@ class FolderDecoder:
                     raise block.write_error
                 progress.add(block)
                 reasons |= block.reasons
+                more += block.paged
                 count(len(block.numbers))
         with pixels.path.open("r+b") as file:
             os.fsync(file.fileno())  # or a power cut could leave the name without the bytes
-        return reasons
+        return reasons, more
 
     def _blocks(self, pixels: PixelFile, pictures: Sequence[Path], wanted: Sequence[range]) -> Iterator[DecodedBlock]:
         try:
@@ -334,26 +343,36 @@ class FolderDecoder:
                 f"{free // _MEGABYTE} MB are free; choose another folder"
             )
 
-    def _check_readable(self, left_out: dict[str, int], num_files: int, name: str) -> None:
-        self._refuse(left_out, num_files, name)
-        for reason, count in left_out.items():
-            what = "cannot be read" if reason == UNREADABLE else "are smaller than a tile"
-            logger.warning(
-                "%d of %d images %s, listed in %s and left out", count, num_files, what, self._bad_files(name)
-            )
-
-    def _refuse(self, left_out: dict[str, int], num_files: int, name: str, first: str = "") -> None:
+    def _check_left_out(self, left_out: dict[str, int], num_files: int, name: str, first: str) -> None:
         if left_out.get(TOO_SMALL) == num_files:
             size = " x ".join(map(str, frame_of(self.image_size)))
             raise UserError(
                 f"data.fit=tile: all {num_files} images are smaller than a tile of {size}; choose a smaller one"
             )
-        num_bad = left_out.get(UNREADABLE, 0)
-        if num_bad > self.max_bad_fraction * num_files:
-            told = f"{num_bad} of {num_files} images cannot be read, listed in {self._bad_files(name)}"
-            raise UserError(
-                one_line(f"data.max_bad_fraction={self.max_bad_fraction}: {told}; mend or remove them{first}")
-            )
+        if left_out.get(UNREADABLE, 0) > self.max_bad_fraction * num_files:
+            told = self._unreadable(left_out, num_files, name, first)
+            cure = "mend or remove them, or choose a larger fraction"
+            raise UserError(one_line(f"data.max_bad_fraction={self.max_bad_fraction}: {told}; {cure}"))
+
+    def _tell_left_out(self, decoded: DecodedFolder, files: list[PictureFile]) -> None:
+        assert decoded.folder is not None
+        left_out, name, num_files = decoded.left_out, decoded.folder.name, len(files)
+        bad = np.flatnonzero(~decoded.readable)
+        first = repr(decoded.files[bad[0]]) if len(bad) else ""
+        self._check_left_out(left_out, num_files, name, first)
+        if num_small := left_out.get(TOO_SMALL, 0):
+            told = f"{num_small} of {num_files} images {'is' if num_small == 1 else 'are'} smaller than a tile"
+            logger.warning("%s, listed in %s and left out", told, self._bad_files(name))
+        if UNREADABLE in left_out:
+            logger.warning("%s and left out", self._unreadable(left_out, num_files, name, first))
+        if pages := paged(decoded.folder, num_files):
+            count, number = pages
+            have = "has more pages or frames than one: its" if count == 1 else "have more pages or frames than one: the"
+            logger.warning("%d of %d files %s first is taken, as of %r", count, num_files, have, files[number].name)
+
+    def _unreadable(self, left_out: dict[str, int], num_files: int, name: str, first: str) -> str:
+        told = f"{left_out[UNREADABLE]} of {num_files} images cannot be read, the first {first}, listed with reasons"
+        return f"{told} in {self._bad_files(name)}"
 
     def _bad_files(self, name: str) -> Path:
         return self.cache_dir / f"bad_files-{name.removeprefix('images-')}.txt"

@@ -103,7 +103,7 @@ class Labelling:
             raise UserError(
                 f"{told}: its first line must name the columns file and label, got {', '.join(table.header[:6])}"
             )
-        rows = _rows_of(table, file, names, unreadable)
+        rows = _rows_of(table, file, names, unreadable, root)
         unlabelled = [name for name, row in zip(names, rows, strict=True) if not row[label]]
         if unlabelled:
             raise UserError(f"{told}: has no label for {len(unlabelled)} of its files, the first {unlabelled[0]!r}")
@@ -114,10 +114,12 @@ class Labelling:
             if position not in (file, label) and name.lower() != _OF_SPLITS
         }
         factors, factor_names = as_factors(columns)
-        also = f"; factors {listed(list(factors))}" if factors else ""
+        also = f"; factor{'s' if len(factors) > 1 else ''} {listed(list(factors))}" if factors else ""
         lost = len(table.rows) - len(names)
-        left = f"; {lost:,} more of its files are not among the images" if lost else ""
-        logger.info("labels: the %s classes %s, by %s%s%s", f"{len(classes):,}", listed(classes), told, also, left)
+        are = "file is" if lost == 1 else "files are"
+        left = f"; {lost:,} more {are} in it and not among the images" if lost else ""
+        count = "class" if len(classes) == 1 else f"{len(classes):,} classes"
+        logger.info("labels: the %s %s, by %s%s%s", count, listed(classes), told, also, left)
         return Labelled(labels, classes, factors or None, factor_names or None)
 
 
@@ -130,13 +132,16 @@ def class_folders(names: Sequence[str]) -> list[str | None]:
     return [each[0] if len(each) == 2 else None for each in parts]
 
 
-def _rows_of(table: Table, file: int, names: Sequence[str], unreadable: Sequence[str]) -> list[list[str]]:
+def _rows_of(table: Table, file: int, names: Sequence[str], unreadable: Sequence[str], root: Path) -> list[list[str]]:
     """The row of each picture."""
-    meant = pictures_meant([row[file] for row in table.rows], [*names, *unreadable], table.told)
+    meant = pictures_meant([row[file] for row in table.rows], [*names, *unreadable], table.told, root)
     rows = {picture: row for picture, row in zip(meant, table.rows, strict=True) if picture is not None}
     left = [name for name in names if name not in rows]
     if left:
-        raise UserError(f"{table.told}: has no row for {len(left)} of {len(names)} images, the first {left[0]!r}")
+        other = f"; its own first is {table.rows[0][file]!r}" if len(left) == len(names) else ""
+        raise UserError(
+            f"{table.told}: has no row for {len(left)} of {len(names)} images, the first {left[0]!r}{other}"
+        )
     return [rows[name] for name in names]
 
 

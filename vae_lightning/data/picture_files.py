@@ -94,8 +94,10 @@ def check_folder(root: Path, source: str, cache_dir: Path) -> None:
             f"{', '.join(ARRAY_EXTENSIONS)}"
         )
     if not root.is_dir():
-        is_kept = next(cache_dir.glob("images-*"), None) is not None
-        kept = f"; what was decoded into {cache_dir} before is not used without it" if is_kept else ""
+        kept, key = "", source.partition("=")[0]
+        if next(cache_dir.glob("images-*"), None) is not None:
+            kept = f"; what was decoded into {cache_dir} before is not used without it: if it has moved, "
+            kept += f"{key}= says where it lies now"
         raise UserError(f"{source}: there is no folder {root.absolute()}{kept}")
 
 

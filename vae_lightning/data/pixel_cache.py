@@ -3,6 +3,7 @@
 import json
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +16,7 @@ PIXELS = "pixels.npy"
 READABLE = "readable.npy"
 TILES = "tiles.npy"
 _CHECKSUMS = "checksums.json"
+_PAGED = "paged.json"
 _BLOCK = 2**22  # bytes under one checksum
 _MOST_BYTES = 2**60
 
@@ -71,6 +73,22 @@ def open_tiles(folder: Path, num_pictures: int) -> Int64[np.ndarray, "N 2"]:
     if grids.min() < 0:
         raise DamagedError(f"{TILES} has negative numbers")
     return grids
+
+
+def note_paged(folder: Path, numbers: Sequence[int]) -> None:
+    """Keep how many files have more pages or frames than the one that was taken, and the first of them."""
+    if numbers:
+        write_atomically(folder / _PAGED, json.dumps({"count": len(numbers), "first": min(numbers)}))
+
+
+def paged(folder: Path, num_files: int) -> tuple[int, int] | None:
+    """What `note_paged` has kept, their count and the number of the first; None where there is nothing."""
+    try:
+        content = load_json(read_text(folder / _PAGED))
+        count, first = int(content["count"]), int(content["first"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return (count, first) if 0 < count <= num_files and 0 <= first < num_files else None
 
 
 def _arrays(folder: Path) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from vae_lightning.data.tables import (
     parsed,
     pictures_meant,
     read_lines,
+    too_few,
     wrapping_folder,
 )
 from vae_lightning.data.waiting import counting
@@ -92,7 +93,7 @@ class Splitting:
         else:
             splits = self._completed(given, keys)
             self._warn_of_leaks(splits, groups, copies)
-        self._check_none_empty(splits, keys, copies)
+        self._check_none_empty(splits, given, keys, copies)
         self._tell(splits, given, groups)
         return splits
 
@@ -124,16 +125,19 @@ class Splitting:
     def _missing(self, given: Given) -> list[str]:
         return [split for split in SPLITS if split not in given.splits.values()]
 
-    def _check_none_empty(self, splits: dict[str, str], keys: dict[str, str], copies: list[list[str]]) -> None:
-        counts = Counter(splits.values())
-        for split in SPLITS:
-            if not counts[split]:
-                grouped = f" in {counted(len(set(keys.values())), 'group')}" if self.group_by is not None else ""
-                if not grouped and copies:
-                    grouped = f", {len(set(keys.values())):,} without copies,"
-                what = "groups" if self.group_by is not None else "images"
-                # Of as many as there are splits each would have got one, whatever the fractions.
-                raise UserError(f"{self.source}: of {len(splits)} images{grouped} none fell to {split}; add {what}")
+    def _check_none_empty(
+        self, splits: dict[str, str], given: Given | None, keys: dict[str, str], copies: list[list[str]]
+    ) -> None:
+        if set(splits.values()) == set(SPLITS):
+            return
+        wanted = SPLITS if given is None else ("train", *self._missing(given))
+        dealt = [name for name, split in splits.items() if given is None or given.splits[name] == "train"]
+        num_keys, of = len({keys[name] for name in dealt}), " in train" if given is not None else ""
+        if self.group_by is not None:
+            of += f" in {counted(num_keys, 'group')}"
+        elif copies:
+            of += f", {num_keys:,} without copies"
+        raise too_few(self.source, len(dealt), of, wanted, "images" if self.group_by is None else "groups")
 
     def _tell(self, splits: dict[str, str], given: Given | None, groups: dict[str, str]) -> None:
         grouped = (
@@ -265,7 +269,7 @@ def split_by_file(given: str, names: Sequence[str], root: Path, unreadable: Sequ
     path = located(given, root)
     text = read_lines(path, told)
     entries = _of_json(text, told) if path.suffix.lower() == ".json" else _of_table(text, told)
-    meant = pictures_meant([file for file, _ in entries], [*names, *unreadable], told)
+    meant = pictures_meant([file for file, _ in entries], [*names, *unreadable], told, root)
     lost = [file for (file, _), picture in zip(entries, meant, strict=True) if picture is None]
     if lost:
         raise UserError(f"{told}: names {counted(len(lost), 'file')} not to be found, the first {lost[0]!r}")

@@ -58,7 +58,7 @@ def read_lines(path: Path, told: str) -> str:
     except FileNotFoundError as error:
         raise UserError(f"{told}: there is no such file, nor one below the root or beside it") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{told}: is no text in UTF-8") from error
+        raise UserError(f"{told}: is no text in UTF-8; save it so, as CSV UTF-8") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{told}: can't be read ({getattr(error, 'strerror', None) or first_line(error)})") from error
 
@@ -104,21 +104,23 @@ def _check_cells(header: Sequence[str], rows: list[list[str]], lines: list[int],
         raise UserError(f"{told}: has two columns of the name {twice!r}")
 
 
-def pictures_meant(files: Iterable[str], names: Sequence[str], told: str) -> list[str | None]:
+def pictures_meant(files: Iterable[str], names: Sequence[str], told: str, root: Path) -> list[str | None]:
     """The picture that each entry of a table means; None for one that is not there.
 
     An entry is the path below the root. It may leave out a folder that holds all, the folder of a split (train, val,
-    test) and the extension, where just one picture goes by what is left.
+    test) and the extension, where just one picture goes by what is left; and it may begin with the root, its whole path
+    or its name.
 
     Args:
         files: the entries.
         names: of all pictures, below the root.
         told: how messages call the table.
+        root: where their files lie.
 
     Raises:
         UserError: an entry that may be one of several pictures, or two that are the same one.
     """
-    known, shorter = set(names), None
+    known, shorter, above = set(names), None, _ways_to(root)
     meant: dict[str, str] = {}
     found: list[str | None] = []
     for file in files:
@@ -126,6 +128,8 @@ def pictures_meant(files: Iterable[str], names: Sequence[str], told: str) -> lis
         picture: str | None = entry
         if entry not in known:
             shorter = _shorter_names(names) if shorter is None else shorter
+            below = (entry.removeprefix(way) for way in above if entry.startswith(way))
+            entry = entry if entry in shorter else next((rest for rest in below if rest in shorter), entry)
             picture = _only(shorter.get(entry, ()), file, told)
         if picture is not None and picture in meant:
             both = f"{meant[picture]!r}" if meant[picture] == file else f"{meant[picture]!r} and {file!r}"
@@ -134,6 +138,12 @@ def pictures_meant(files: Iterable[str], names: Sequence[str], told: str) -> lis
             meant[picture] = file
         found.append(picture)
     return found
+
+
+def _ways_to(root: Path) -> list[str]:
+    """What a path of one of its pictures may begin with."""
+    ways = [root.as_posix(), root.absolute().as_posix(), root.resolve().as_posix(), root.resolve().name]
+    return [f"{way}/" for way in dict.fromkeys(ways)]
 
 
 def _only(pictures: Sequence[str], file: str, told: str) -> str | None:
@@ -169,3 +179,10 @@ def below_split(name: str) -> str:
     """A picture's name without the folder of a split that it begins with, if it does."""
     first, slash, rest = name.partition("/")
     return rest if slash and first.lower() in SPLIT_FOLDERS else name
+
+
+def too_few(source: str, count: int, of: str, splits: Sequence[str], what: str = "images") -> UserError:
+    """What is said of so many images, of which these splits can't have one each."""
+    names = " and ".join(filter(None, (", ".join(splits[:-1]), splits[-1])))
+    need = f"too few for {names}, which take {len(splits)} {what} at least"
+    return UserError(f"{source}: {counted(count, 'image')}{of}: {need}")

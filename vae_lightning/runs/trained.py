@@ -24,6 +24,7 @@ from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.likelihood.kind import kind_of
 from vae_lightning.machine.hardware import native_accelerator
 from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.runs.images import SPLIT_NAMES
 from vae_lightning.runs.likeness import Likeness
 from vae_lightning.runs.opening import named_run, open_run
 from vae_lightning.runs.records import RunDir
@@ -53,6 +54,7 @@ class TrainedRun(Source):
         averaged: whether the weights are averages of those that were trained.
         invert: whether the user's own images are inverted, bright for dark, once they are prepared.
         named: the names of the labels, by number, as the checkpoint has them.
+        images: what tells the images that it was trained with from others, as the checkpoint has it.
     """
 
     run_dir: RunDir
@@ -67,6 +69,7 @@ class TrainedRun(Source):
     averaged: bool = False
     invert: bool = False
     named: tuple[str, ...] | None = None
+    images: dict[str, dict[str, Any]] | None = None
 
     @property
     def class_names(self) -> Names:
@@ -103,13 +106,16 @@ class TrainedRun(Source):
 
     @cached_property
     def data(self) -> ImageDataModule:
-        """The run's DataModule with its images.
+        """The run's DataModule with its images; where they are others than it was trained with, a line says so.
 
         Raises:
             UserError: they are not where the config says, for nothing is downloaded; or they have other classes than
                 those that the model is told.
         """
         _ = self.preprocessing.splits  # opens them; `prepare_data` might download
+        others = told_of_others(self.images or {}, self.preprocessing.identity)
+        if others:
+            log.warning("run=%s: %s", self.run_dir.path, others)
         if self.vae.num_classes is not None:
             check_classes(self.named, self.preprocessing.class_names, f"run={self.run_dir.path}: data")
         return self.preprocessing
@@ -190,7 +196,7 @@ def open_trained(
     vae = vae.to(place).to(memory_format=torch.channels_last).eval()
     own = file.resolve().parent == run_dir.checkpoints.resolve()
     name = file.name if own else str(file.resolve())
-    more: dict[str, Any] = {"averaged": found.averaged, "named": found.class_names}
+    more: dict[str, Any] = {"averaged": found.averaged, "named": found.class_names, "images": found.images}
     return TrainedRun(run_dir, name, config, vae, found.epoch, found.units, place, trusted, **more)
 
 
@@ -208,6 +214,24 @@ def check_classes(known: Names, found: Names, told: str) -> None:
             f"{told}: the model is told labels, and these images have others ({len(found)} where there were "
             f"{len(known)}; the first that differs is {differs[0]})"
         )
+
+
+def told_of_others(before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> str | None:
+    """What is to be said of images that are others than those that a run was trained with; None where they are not.
+
+    Args:
+        before: what the checkpoint has of each split; nothing in one of an earlier version.
+        now: `ImageDataModule.identity`.
+    """
+    differ = []
+    for split, known in before.items():
+        number, was = now[split]["num_images"], known["num_images"]
+        if now[split] != known:
+            also = f" in place of {was:,}" if number != was else " that are others, by their names or labels"
+            differ.append(f"{number:,} {SPLIT_NAMES[split]} images{also}")
+    if not differ:
+        return None
+    return f"these are not the images that it was trained with: {', '.join(differ)}; what is computed is of these"
 
 
 def _checkpoint_file(run_dir: RunDir, checkpoint: str) -> Path:

@@ -8,8 +8,17 @@ from typing import Any
 
 import torch
 
-from vae_lightning.checkpoints.contents import CLASS_NAMES, EPOCH, class_names, reading, trained, weights
-from vae_lightning.checkpoints.expectations import Expectation, mapping, optional, text, whole
+from vae_lightning.checkpoints.contents import (
+    CLASS_NAMES,
+    EPOCH,
+    IMAGES,
+    class_names,
+    images_of_splits,
+    reading,
+    trained,
+    weights,
+)
+from vae_lightning.checkpoints.expectations import Expectation, mapping, whole
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
 from vae_lightning.machine.gpus import no_gpu
@@ -191,9 +200,8 @@ def check_same_images(config: dict[str, Any], data: ImageDataModule, run_dir: Ru
     nothing, and are believed.
     """
     file = resumed_checkpoint(run_dir, config)
-    split = mapping({"num_images": whole(), "digest": optional(text)})
     with reading(file, f"resume={run_dir.path}: {file.name}") as take:
-        recorded = take(mapping({}, {"data": mapping(dict.fromkeys(SPLIT_NAMES, split))})).get("data")
+        recorded = take(mapping({}, {IMAGES: images_of_splits})).get(IMAGES)
     for name, before in (recorded or {}).items():
         now = data.identity[name]
         if now == before:
