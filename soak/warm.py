@@ -15,7 +15,18 @@ TINY = (
     *("data=digits", "model=mlp", "trainer=cpu", "model.encoder.hidden=[16]", "model.decoder.hidden=[16]"),
     *("model.latent_dim=4", "callbacks=basic", "trainer.max_epochs=1"),
 )
-_PACKAGES = ("torch", "lightning", "torchmetrics", "tensorboard", "PIL", "numpy", "sklearn", "scipy", "matplotlib")
+_PACKAGES = (
+    "torch",
+    "lightning",
+    "torchmetrics",
+    "tensorboard",
+    "PIL",
+    "numpy",
+    "sklearn",
+    "openTSNE",
+    "scipy",
+    "matplotlib",
+)
 
 
 def warm() -> None:

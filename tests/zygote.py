@@ -36,6 +36,7 @@ LAZY = [  # what the package imports only where it is used
     "joblib.externals.loky",
     "lightning.fabric.plugins.environments",
     "matplotlib.backends.backend_agg",
+    "openTSNE",
     "optuna.storages.journal",
     "sklearn.datasets",
     "sklearn.linear_model",

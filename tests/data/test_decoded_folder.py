@@ -162,8 +162,8 @@ def test_too_many_unreadable_files_are_an_error_that_names_the_list(pictures, ca
     with pytest.raises(UserError) as error:
         decode(pictures, cache_dir)
     (listing,) = cache_dir.glob("bad_files-*.txt")
-    told = "data.max_bad_fraction=0.01: 1 of 60 images cannot be read, the first '07.png' (UnidentifiedImageError: cannot identify"
-    assert str(error.value).startswith(told)
+    told = "data.max_bad_fraction=0.01: 1 of 60 images cannot be read, the first '07.png' ("
+    assert str(error.value).startswith(f"{told}UnidentifiedImageError: cannot identify")
     assert str(error.value).endswith("; mend or remove them, or choose a larger fraction")
     assert str(listing) in str(error.value)
     assert "07.png" in listing.read_text()

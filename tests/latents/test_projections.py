@@ -5,6 +5,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from vae_lightning.latents import projections
 from vae_lightning.latents.projections import pca, tsne
 
 
@@ -69,18 +70,30 @@ def test_tsne_depends_on_the_points_and_the_seed_alone():
 
 
 def test_tsne_keeps_to_one_thread(monkeypatch):
-    from sklearn.manifold import TSNE
+    from openTSNE import TSNEEmbedding
 
-    num_threads = []
+    num_threads, optimize = [], TSNEEmbedding.optimize
 
-    def fit_transform(self, points):
-        num_threads.extend(pool["num_threads"] for pool in threadpool_info())
-        return points[:, :2]
+    def noting(self, *steps, **options):
+        num_threads.extend([pool["num_threads"] for pool in threadpool_info()] + [self.affinities.n_jobs])
+        num_threads.append(self.gradient_descent_params["n_jobs"])
+        return optimize(self, *steps, **options)
 
-    monkeypatch.setattr(TSNE, "fit_transform", fit_transform)
+    monkeypatch.setattr(TSNEEmbedding, "optimize", noting)
     with threadpool_limits(limits=2):
         tsne(torch.randn(20, 3), seed=0)
     assert set(num_threads) == {1}
+
+
+@pytest.mark.parametrize("is_in_a_tree", [True, False])
+def test_tsne_keeps_as_many_neighbours_as_scikit_learns(monkeypatch, is_in_a_tree):
+    from sklearn.manifold import TSNE, trustworthiness
+
+    points = (torch.randn(500, 3) @ torch.randn(3, 10)).sin()
+    monkeypatch.setattr(projections, "_MOST_IN_A_TREE", 500 if is_in_a_tree else 499)
+    oracle = TSNE(perplexity=30, init="pca", random_state=0).fit_transform(points.numpy())
+    kept = [trustworthiness(points.numpy(), plane, n_neighbors=12) for plane in (tsne(points, seed=0), oracle)]
+    assert kept[0] >= 0.995 * kept[1]
 
 
 def test_tsne_leaves_global_states_alone():

@@ -4,7 +4,7 @@ import dataclasses
 import io
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 
+from vae_lightning.callbacks.beside import beside
 from vae_lightning.callbacks.periodic import PeriodicCallback, undisturbed
 from vae_lightning.callbacks.source import TrainingSource, forget, training_source
 from vae_lightning.checkpoints.expectations import (
@@ -71,25 +72,29 @@ class PictureCallback(PeriodicCallback, ABC):
     def act(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
         if not trainer.is_global_zero:
             return
-        source = self.source(trainer, pl_module, epoch)
+        self.finish(trainer, epoch, partial(self.drawn, self.source(trainer, pl_module, epoch)))
+
+    def finish(self, trainer: Trainer, epoch: int, draw: Callable[[], Drawing | None]) -> None:
+        """Draw and publish; what can't be drawn ends no run."""
         try:
-            drawing = self.drawn(source)
-        except UserError as reason:  # no reason to end a run: what it could have been told of before is, in `check`
+            drawing = draw()
+        except UserError as reason:  # what it could have been told of before is, in `check`
             log.warning("callbacks.%s: %s", self.name, reason)
             return
         except Exception as error:  # a mistake in a picture of the user's own
             error.add_note(f"while callbacks.{self.name} was drawn, a {type(self.picture).__qualname__}")
             raise
-        with spared("pictures"):
-            self.publish(trainer, epoch, drawing)
+        if drawing is not None:
+            with spared("pictures"):
+                self.publish(trainer, epoch, drawing)
 
     def source(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> TrainingSource:
         """The model as it is now, with the images that were chosen."""
         return dataclasses.replace(training_source(trainer, pl_module, epoch), kept=self.kept)
 
     @abstractmethod
-    def drawn(self, source: TrainingSource) -> Drawing:
-        """The picture of the model as it is.
+    def drawn(self, source: TrainingSource) -> Drawing | None:
+        """The picture of the model as it is; None where it is being drawn elsewhere, from where `finish` is called.
 
         Raises:
             NothingToDrawError: there is none.
@@ -196,8 +201,13 @@ class DrawPicture(PictureCallback):
         """As it was when each picture had a callback of its own, which was called after its class."""
         return self.name.title().replace("_", "")
 
-    def drawn(self, source: TrainingSource) -> Drawing:
-        return drawing_of(self.picture, self.picture.look(source), source.context)
+    def drawn(self, source: TrainingSource) -> Drawing | None:
+        seen, trainer = self.picture.look(source), source.trainer
+        draw, elsewhere = partial(drawing_of, self.picture, seen, source.context), beside(trainer)
+        if elsewhere is not None and self.picture.takes_long(seen):
+            is_begun = elsewhere.takes(self.doing, draw, partial(self.finish, trainer, source.epoch))
+            return None if is_begun else draw()
+        return draw()
 
 
 def as_callbacks(chosen: Mapping[str, Callback | Picture], vae: LatentModel) -> tuple[list[Callback], list[str]]:

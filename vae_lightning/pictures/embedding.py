@@ -22,6 +22,7 @@ from vae_lightning.runs.images import (
 from vae_lightning.runs.source import Source
 
 _PLANE = 2
+_MANY = 500  # points: t-SNE of fewer takes no longer than to import it
 
 
 class Placed(NamedTuple):
@@ -88,6 +89,9 @@ class Embedding(Picture):
             raise NothingToDrawError(f"an embedding needs {FEWEST} images or more, and there are {len(latents)}")
         check_finite(latents)
         return Placed(chosen, latents, kind, seed)
+
+    def takes_long(self, seen: Placed) -> bool:
+        return self.method == "tsne" and len(seen.latents) >= _MANY
 
     def embedded(self, seen: Placed) -> Embedded:
         """Where the images are on the plane."""

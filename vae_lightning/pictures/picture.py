@@ -106,6 +106,13 @@ class Picture(ABC):
     def draw(self, seen: Any, context: str) -> Drawing:
         """The picture of what was seen; `context`, the run and the epoch, belongs into it."""
 
+    def takes_long(self, seen: Any) -> bool:
+        """Whether to draw this takes a second or more: after the last epoch it is then drawn while the model is tested.
+
+        That is in another thread, and the model has other weights meanwhile: what was seen must not hold it.
+        """
+        return False
+
     def single_images(self, seen: Any) -> Iterable[UInt8[Tensor, "C H W"]]:
         """Images that `generate` leaves beside the picture, each as a file that is called `image_name` and numbered."""
         return ()

@@ -16,6 +16,7 @@ from torch import Tensor
 from vae_lightning.building.arguments import below
 from vae_lightning.building.trust import Trust
 from vae_lightning.callbacks.averaging import averages
+from vae_lightning.callbacks.beside import DrawnBeside
 from vae_lightning.callbacks.busy_cores import BusyCores
 from vae_lightning.callbacks.checkpoints import current_checkpoint
 from vae_lightning.callbacks.pictures import as_callbacks, prepare_pictures
@@ -290,7 +291,7 @@ def _build_trainer(
         "trainer",
         trusted=trusted,
         default_root_dir=str(run_dir.path),
-        callbacks=[*callbacks, *_lines_at_least(callbacks), BusyCores(), checkpoints],
+        callbacks=[DrawnBeside(), *callbacks, *_lines_at_least(callbacks), BusyCores(), checkpoints],
         plugins=[AtomicCheckpointIO(expected), world.cluster_environment()],
         logger=loggers or False,
         enable_progress_bar=True,
