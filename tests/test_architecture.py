@@ -180,15 +180,16 @@ def test_own_code_is_called_and_not_named():
         for node in ast.walk(tree_of(file))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and named.fullmatch(node.value)
     }
-    assert {name for name, _ in found} <= {"vae_lightning.building.table", "vae_lightning.launch.children"}
-    assert {text for name, text in found if "table" not in name} == {"vae_lightning.launch.children"}  # a program
+    started = {"vae_lightning.launch.children": "children", "vae_lightning.launch.forked": "warm"}
+    programs = {(name, f"vae_lightning.launch.{program}") for name, program in started.items()}
+    assert {(name, text) for name, text in found if name != "vae_lightning.building.table"} == programs
 
 
 def test_a_process_is_ended_hard_only_where_it_is_ours_alone():
     for module, file in MODULES.items():
         calls = [node for node in ast.walk(tree_of(file)) if isinstance(node, ast.Call)]
         if any(ast.unparse(call.func) == "os._exit" for call in calls):
-            assert module in ("vae_lightning.machine.process", "vae_lightning.machine.lifeline")
+            assert module.removeprefix("vae_lightning.machine.") in ("process", "lifeline", "forks")
         if any(ast.unparse(call.func) == "run_as_program" for call in calls):
             last = tree_of(file).body[-1]
             assert ast.unparse(last) == "if __name__ == '__main__':\n    run_as_program(main)"

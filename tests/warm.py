@@ -2,7 +2,7 @@
 
 `Warm("vae_lightning.train", "data=digits", cwd=folder)` is used as `subprocess.Popen` is, for what a shell starts by
 `python -m vae_lightning.train data=digits`. It is a process like any other: signals reach it, it leads a session and a
-process group, /proc shows its command. So are the ranks and jobs that it starts itself (tests/offspring.py).
+process group, /proc shows its command. The jobs of a sweep are forked as ever, from a process that is a fork as well.
 """
 
 import array
@@ -19,9 +19,10 @@ import threading
 import time
 from pathlib import Path
 
-from tests.offspring import read_early
-
 _ENVIRONMENT = dict(os.environ)  # before any test has changed it
+# What is read at the start of a process or at an import, so that a fork can't have it otherwise.
+_READ_EARLY = ("OMP_", "MKL_", "OPENBLAS_", "PYTHON", "LD_", "MALLOC_", "GLIBC_")
+_TAKEN_ON = ("PYTHONPATH", "PYTHONSAFEPATH")  # though they are: a fork's path of imports is made of them
 _LENGTH_OF_A_COMMAND_LINE = 4096
 _LENGTH_OF_AN_ENVIRONMENT = 16384
 
@@ -64,7 +65,12 @@ zygote = functools.cache(_Zygote)
 
 def can_start(environment: dict[str, str]) -> bool:
     """Whether a fork can have this environment."""
-    return read_early(environment) == read_early(_ENVIRONMENT)
+    return _read_early(environment) == _read_early(_ENVIRONMENT)
+
+
+def _read_early(environment: dict[str, str]) -> dict[str, str]:
+    early = {name: value for name, value in environment.items() if name.startswith(_READ_EARLY)}
+    return {name: value for name, value in early.items() if name not in _TAKEN_ON}
 
 
 class Warm:

@@ -2,13 +2,14 @@
 
 A fork goes on as `python -m <module> <arguments>` does: its own session, folder, environment, arguments and pipes, the
 default signal handlers, its own command line in /proc; and it ends as the interpreter ends. What is not as in a fresh
-process: the objects of the imports are frozen for the garbage collector, and all forks hash strings alike; ranks and
-jobs are told of PYTHONSAFEPATH by their path of imports and not by `sys.flags`, and print line by line under `-u`.
+process: the objects of the imports are frozen for the garbage collector, and all forks hash strings alike. What a
+sweep starts beside itself to fork its jobs from (`vae_lightning/launch/warm.py`) is a fork as well, of a command that
+has not begun; its jobs are told of PYTHONSAFEPATH by their path of imports and not by `sys.flags`, and print line by
+line under `-u`.
 """
 
 import array
 import atexit
-import gc
 import importlib
 import json
 import os
@@ -22,58 +23,35 @@ import threading
 import types
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import NoReturn
-
-import offspring  # beside this script
+from typing import Any, NoReturn
 
 # Each runs as __main__.
 ENTRY_POINTS = {"train", "evaluate", "generate", "report", "dashboard", "children", "data.__main__"}
-LAZY = [  # what the package imports only where it is used
-    "beartype.door",
+LAZY = [  # what commands import only where it is used, and a training doesn't
     "hydra.core.plugins",
     "hydra.utils",
     "joblib.externals.loky",
-    "lightning.fabric.plugins.environments",
     "matplotlib.backends.backend_agg",
     "openTSNE",
     "optuna.storages.journal",
-    "sklearn.datasets",
     "sklearn.linear_model",
-    "sklearn.manifold",
     "sklearn.neighbors",
     "sklearn.pipeline",
-    "tensorboard.plugins.hparams.summary_v2",
-    "tensorboard.summary.writer.event_file_writer",
-    "threadpoolctl",
-    "torch._dynamo",  # the first step of an optimizer imports it
     "torch.distributed.launcher.api",
 ]
 LARGEST_REQUEST = 180_000  # bytes; a Unix socket takes no larger message
-# Fields of /proc/<pid>/stat: where the kernel reads a process's command line, and its environment.
-ARGUMENTS, ENVIRONMENT = (48, 49), (50, 51)
 
 
 def import_all() -> None:
     import vae_lightning
+    from vae_lightning.launch.warm import import_training
 
     for module in pkgutil.walk_packages(vae_lightning.__path__, "vae_lightning."):
         if module.name.partition(".")[2] not in ENTRY_POINTS:
             importlib.import_module(module.name)
     for name in LAZY:
         importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
-
-
-def leave_one_thread() -> None:
-    """A fork has only the thread that forks; one that waited for another's lock would wait for ever."""
-    pid = os.fork()  # OpenBLAS ends its threads before a fork, and starts them where they are used
-    if not pid:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    threads = os.listdir("/proc/self/task")
-    assert len(threads) == 1, f"the imports have started {len(threads) - 1} threads"
+    import_training()
 
 
 def serve(requests: socket.socket) -> dict:
@@ -135,6 +113,8 @@ def become(request: dict, path: list[str], variables: dict[str, str]) -> None:
         path: where every process imports from.
         variables: what the imports set in the environment where it isn't set.
     """
+    from vae_lightning.machine.forks import ARGUMENTS, ENVIRONMENT, show
+
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(variables | request["env"])
@@ -142,12 +122,9 @@ def become(request: dict, path: list[str], variables: dict[str, str]) -> None:
     here = [] if os.environ.get("PYTHONSAFEPATH") else [os.getcwd()]
     sys.path[:] = [*here, *added, *path]
     sys.argv[:] = ["-m", *request["arguments"]]
-    options = request.get("options", [])
-    sys.orig_argv[:] = [sys.executable, *options, "-m", request["module"], *request["arguments"]]
-    if "-u" in options:
-        sys.stdout.reconfigure(line_buffering=True)
-    _show(sys.orig_argv, *ARGUMENTS)
-    _show([f"{name}={value}" for name, value in request["env"].items()], *ENVIRONMENT)
+    sys.orig_argv[:] = [sys.executable, "-m", request["module"], *request["arguments"]]
+    show(sys.orig_argv, ARGUMENTS)
+    show([f"{name}={value}" for name, value in request["env"].items()], ENVIRONMENT)
     _draw_seeds()
     if not hasattr(sys.modules.get(request["module"]), "__path__"):  # of a package it is its __main__ that runs
         sys.modules.pop(request["module"], None)
@@ -163,14 +140,30 @@ def _draw_seeds() -> None:
     torch.seed()
 
 
-def _show(words: list[str], *place: int) -> None:
-    """Write the words where the kernel reads this process's own, between the addresses in two fields of its state."""
-    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    start, end = (int(fields[number - 3]) for number in place)
-    shown = "\0".join(words).encode()[: end - start - 1]
-    with open("/proc/self/mem", "r+b", buffering=0) as memory:
-        memory.seek(start)
-        memory.write(shown.ljust(end - start, b"\0"))
+def forking(request: dict[str, Any], path: list[str], variables: dict[str, str]) -> dict[str, Any]:
+    """Give this command the process that its jobs are forked from, and return the request; or a job's, in each job."""
+    from vae_lightning.launch import warm
+    from vae_lightning.launch.children import _same_imports
+    from vae_lightning.launch.forked import WarmProcess
+    from vae_lightning.machine.forks import ARGUMENTS, end_at_once_with, show
+
+    command, environment = os.getpid(), request["env"] | _same_imports()
+    asking, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork():
+        theirs.close()
+        WarmProcess.current = WarmProcess(asking, dict(os.environ) | environment, is_ready=True)
+        return request
+    asking.close()
+    end_at_once_with(command)
+    os.setsid()
+    become(request | {"env": environment}, path, variables)
+    show([sys.executable, "-m", warm.__name__], ARGUMENTS)
+    job = warm.serve(theirs, command)
+    warm.become(job, variables)
+    if "-u" in job["options"]:
+        sys.stdout.reconfigure(line_buffering=True)
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    return job
 
 
 def end(program: Callable[[], object]) -> NoReturn:
@@ -202,15 +195,22 @@ def path_of_imports() -> list[str]:
     return sys.path[1 + len(added) :]
 
 
-if __name__ == "__main__":
+def main() -> None:
     base = path_of_imports()
     del sys.path[0]
     started_with = dict(os.environ)
     import_all()
+    from vae_lightning.machine.forks import why_not_to_fork
+
     variables = {name: value for name, value in os.environ.items() if name not in started_with}
-    leave_one_thread()
+    assert not why_not_to_fork(), why_not_to_fork()
     asked = socket.socket(fileno=int(sys.argv[1]))
     asked.send(b"ready")
-    command = offspring.forked(serve(asked), offspring.read_early(started_with))
+    command = serve(asked)
     become(command, base, variables)
-    end(lambda: runpy._run_module_as_main(command["module"]))
+    program = forking(command, base, variables)
+    end(lambda: runpy._run_module_as_main(program["module"]))
+
+
+if __name__ == "__main__":
+    main()

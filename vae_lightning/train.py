@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from vae_lightning.command_line.commands import is_sweep, jobs_at_once, run_command
+from vae_lightning.command_line.commands import is_sweep, jobs_at_once, jobs_follow, run_command
 from vae_lightning.errors import UserError
 from vae_lightning.machine.process import run_as_program
 from vae_lightning.machine.world import given_world
@@ -80,7 +80,8 @@ def _train_job(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] |
     check_one_beginning(config, overrides)
     _print(config, config)
     hydra = HydraConfig.get()
-    return run_job(Job(config, overrides, Path(hydra.sweep.dir), int(hydra.job.num), jobs_at_once()))
+    place = Path(hydra.sweep.dir)
+    return run_job(Job(config, overrides, place, int(hydra.job.num), jobs_at_once(), jobs_follow()))
 
 
 def _summarize(sweep: Path) -> None:

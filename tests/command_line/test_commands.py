@@ -1,8 +1,11 @@
 """Every mistake on the command line is answered with one line that names the key, before anything is written."""
 
 import shlex
+from types import SimpleNamespace
 
 import pytest
+
+from vae_lightning.command_line import commands
 
 SMALL = ["data=digits", "model=mlp"]
 
@@ -184,3 +187,16 @@ def test_full_error_shows_the_traceback(command, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(UserError):
         command(*SMALL, "model.latent_dim=0")
+
+
+@pytest.mark.parametrize(
+    ("launcher", "follow"),
+    [
+        ("hydra._internal.core_plugins.basic_launcher.BasicLauncher", True),
+        ("hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher", True),
+        ("hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher", False),
+    ],
+)
+def test_a_launcher_that_submits_each_job_has_none_follow_in_its_process(monkeypatch, launcher, follow):
+    monkeypatch.setattr(commands.HydraConfig, "get", lambda: SimpleNamespace(launcher={"_target_": launcher}))
+    assert commands.jobs_follow() is follow

@@ -4,11 +4,14 @@ import ctypes
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from vae_lightning.machine.hardware import (
+    bfloat16,
+    cpu_vendor,
     flush_denormals,
     keep_freed_memory,
     native_accelerator,
@@ -16,19 +19,53 @@ from vae_lightning.machine.hardware import (
     num_cpus,
 )
 
+CPUS = {  # AVX-512-BF16, AMX, vendor: what is chosen, and why
+    "AMD with AVX-512-BF16": (True, False, "AuthenticAMD", "bf16-mixed", "a CPU of AMD's with AVX-512-BF16"),
+    "Intel with AMX": (True, True, "GenuineIntel", "bf16-mixed", "a CPU with AMX"),
+    "Intel without": (
+        True,
+        False,
+        "GenuineIntel",
+        "32-true",
+        "a CPU with AVX-512-BF16, but without AMX and not of AMD's",
+    ),
+    "of whom nobody tells": (True, False, "", "32-true", "a CPU with AVX-512-BF16, but without AMX and not of AMD's"),
+    "an old one": (False, False, "AuthenticAMD", "32-true", "a CPU without bfloat16"),
+}
 
-@pytest.mark.parametrize(
-    ("avx512", "amx", "precision"),
-    [
-        (True, False, "bf16-mixed"),
-        (False, True, "bf16-mixed"),
-        (False, False, "32-true"),
-    ],
-)
-def test_cpus_with_native_bfloat16_use_it(monkeypatch, avx512, amx, precision):
+
+def pretend(monkeypatch, avx512: bool, amx: bool, vendor: str) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr("vae_lightning.machine.hardware.cpu_vendor", lambda: vendor)
+
+
+@pytest.mark.parametrize(("avx512", "amx", "vendor", "precision", "because"), CPUS.values(), ids=CPUS)
+def test_cpus_use_bfloat16_where_it_is_faster(monkeypatch, avx512, amx, vendor, precision, because):
+    pretend(monkeypatch, avx512, amx, vendor)
     assert native_precision("cpu") == precision
+    assert bfloat16("cpu") == (precision == "bf16-mixed", because)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "processor", "vendor"),
+    [
+        ("processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Xeon(R): 6\n", "", "GenuineIntel"),
+        ("processor\t: 0\nCPU implementer\t: 0x41\n", "", ""),
+        (None, "AMD64 Family 26 Model 2 Stepping 1, AuthenticAMD", "AuthenticAMD"),
+        (None, "arm", "arm"),
+    ],
+)
+def test_a_cpu_says_who_made_it(monkeypatch, cpuinfo, processor, vendor):
+    def read(path, **_):
+        assert path == Path("/proc/cpuinfo")
+        if cpuinfo is None:
+            raise FileNotFoundError(path)
+        return cpuinfo
+
+    monkeypatch.setattr(Path, "read_text", read)
+    monkeypatch.setattr(platform, "processor", lambda: processor)
+    assert cpu_vendor() == vendor
 
 
 @pytest.mark.parametrize(
@@ -39,6 +76,7 @@ def test_gpus_use_bfloat16_from_ampere_on(monkeypatch, capability, precision):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     assert native_accelerator("auto") == "cuda"
     assert native_precision("gpu") == precision
+    assert bfloat16("cuda")[1] == f"a GPU of compute capability {capability[0]}.{capability[1]}"
     assert native_accelerator("cpu") == "cpu"
 
 

@@ -27,7 +27,7 @@ def trained(monkeypatch):
     """Pretends to train, and lists the directories it was done in, with whether they were resumed."""
     calls: list[tuple[str, bool]] = []
 
-    def train(run_dir: RunDir, num_ranks: int, *, resume: bool, trusted: None, label: str, num_jobs: int) -> None:
+    def train(run_dir: RunDir, num_ranks: int, *, resume: bool, trusted: None, **options: object) -> None:
         calls.append((run_dir.path.name, resume))
         run_dir.checkpoints.mkdir(exist_ok=True)
         torch.save({}, run_dir.last)
@@ -245,3 +245,16 @@ def test_gpus_of_a_job_are_told_before_its_processes_start(tmp_path, monkeypatch
     run_job(replace(job(tmp_path, 0, "seed=1", trainer=trainer), num_at_once=num_at_once))
     assert seen == [expected]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,5,6,7"
+
+
+@pytest.mark.parametrize("others_follow", [False, True])
+def test_jobs_are_forked_where_others_follow_in_the_same_process(tmp_path, monkeypatch, others_follow):
+    told = []
+
+    def train(run_dir: RunDir, num_ranks: int, *, fork: bool, **_) -> None:
+        told.append(fork)
+        run_dir.write_metrics({"seconds": 1.0})
+
+    monkeypatch.setattr(sweeps, "train_in_children", train)
+    run_job(replace(job(tmp_path, 0, "seed=1"), others_follow=others_follow))
+    assert told == [others_follow]

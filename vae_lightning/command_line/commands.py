@@ -167,6 +167,11 @@ def jobs_at_once() -> int:
     return effective_n_jobs(launcher.n_jobs)
 
 
+def jobs_follow() -> bool:
+    """Whether the process of this job runs others after it: not where each is submitted to a cluster, say."""
+    return HydraConfig.get().launcher["_target_"].endswith((".BasicLauncher", ".JoblibLauncher"))
+
+
 def take(settings: dict[str, Any], *keys: str) -> dict[str, Any]:
     """Take keys of the command's own out of its config.
 

@@ -10,12 +10,13 @@ import signal
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from vae_lightning.building.trust import Trust
 from vae_lightning.errors import UserError
+from vae_lightning.launch.forked import children_forked
 from vae_lightning.machine.environment import environment
 from vae_lightning.machine.hardware import num_cpus
 from vae_lightning.machine.interruption import Interrupted, exit_code, interruptible, undivided
@@ -38,6 +39,7 @@ def train_in_children(
     label: str = "",
     num_jobs: int = 1,
     is_told: bool = False,
+    fork: bool = False,
 ) -> None:
     """Train the run directory in `num_ranks` processes under torch's elastic launcher, and wait for them.
 
@@ -49,11 +51,23 @@ def train_in_children(
         label: put before each line that they print, where several jobs print at once.
         num_jobs: how many such calls share this machine's cores.
         is_told: whether this process has built the run already and told what there is to tell of its data.
+        fork: fork them from a process that has the imports, for more calls will follow; see `forked`.
 
     Raises:
         UserError: training failed, with the reason that its status file has.
         Interrupted: Ctrl-C or SIGTERM; the processes have saved, and are gone.
     """
+    arguments = [str(run_dir.path), f"--label={label}", f"--parent={os.getpid()}"]
+    arguments += ["--told"] if is_told else []
+    arguments += ["--typed"] if trusted is None else [f"--trusted={trusted.as_text()}"]
+    arguments += ["--resume"] if resume else []
+    record_status(run_dir, "running")
+    forked = children_forked() if fork else nullcontext()
+    with _handlers_restored(), _threads_divided_by(num_ranks * num_jobs), environment(**_same_imports()), forked:
+        _launch(run_dir, num_ranks, arguments)
+
+
+def _launch(run_dir: RunDir, num_ranks: int, arguments: list[str]) -> None:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -72,19 +86,8 @@ def train_in_children(
         monitor_interval=0.2,
         signals_to_handle=",".join(number.name for number in _heeded()),
     )
-    arguments = [
-        "-m",
-        "vae_lightning.launch.children",
-        str(run_dir.path),
-        f"--label={label}",
-        f"--parent={os.getpid()}",
-    ]
-    arguments += ["--told"] if is_told else []
-    arguments += ["--typed"] if trusted is None else [f"--trusted={trusted.as_text()}"]
-    record_status(run_dir, "running")
     try:
-        with _handlers_restored(), _threads_divided_by(num_ranks * num_jobs), environment(**_same_imports()):
-            elastic_launch(config, sys.executable)(*arguments, *(["--resume"] if resume else []))
+        elastic_launch(config, sys.executable)("-m", "vae_lightning.launch.children", *arguments)
     except SignalException as error:
         status = run_dir.status()
         # A rank's own words say how much is done again.

@@ -12,6 +12,7 @@ from typing import Any
 
 from vae_lightning.disk.files import open_regular
 from vae_lightning.disk.unwritten import HeldFile
+from vae_lightning.loggers.checksums import masked_crc32c
 
 _NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\.")
 _HEADER, _FOOTER = 12, 4  # bytes around an event: its length and a checksum, and a checksum
@@ -32,18 +33,19 @@ class EventFile:
 
     def __init__(self, folder: Path, suffix: str = ""):
         from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._folder = folder
         self._file = HeldFile(folder / (_new_name(folder) + suffix), "TensorBoard's events")
-        self._records = RecordWriter(self._file)
         self.add_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def get_logdir(self) -> str:
         return str(self._folder)
 
     def add_event(self, event: Any) -> None:
-        self._records.write(event.SerializeToString())
+        content = event.SerializeToString()
+        length = struct.pack("<Q", len(content))
+        checksums = (struct.pack("<I", masked_crc32c(part)) for part in (length, content))
+        self._file.write(length + next(checksums) + content + next(checksums))
 
     def flush(self) -> None:
         self._file.flush()

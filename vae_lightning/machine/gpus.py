@@ -84,8 +84,8 @@ def own_gpus(trainer: dict, num_jobs: int, locks: Path) -> Iterator[list[str]]:
     """
     wanted = num_ranks(trainer, num_jobs)
     named = isinstance(trainer["devices"], list) or "," in str(trainer["devices"])
-    cuda = native_accelerator(trainer["accelerator"]) == "cuda"
-    gpus = visible_gpus() if cuda and num_jobs > 1 and not named else []
+    shares = num_jobs > 1 and not named
+    gpus = visible_gpus() if shares and native_accelerator(trainer["accelerator"]) == "cuda" else []
     if not gpus or wanted > len(gpus):
         yield []
         return

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _NEVER = -1
@@ -25,20 +26,45 @@ def native_accelerator(accelerator: str) -> str:
 
 
 def native_precision(accelerator: str) -> str:
-    """Lightning's `bf16-mixed` where the hardware computes in bfloat16 itself, else `32-true`.
-
-    That is CUDA from compute capability 8.0 on, and CPUs with AVX-512-BF16 or AMX.
-    """
+    """Lightning's `bf16-mixed` where it is the faster one, else `32-true`; see `bfloat16`."""
     return "bf16-mixed" if computes_in_bfloat16(native_accelerator(accelerator)) else "32-true"
 
 
 def computes_in_bfloat16(device: str) -> bool:
-    """Whether this kind of device (`cpu`, `cuda`, `mps`) does so itself, and hence faster than in float32."""
+    """Whether this kind of device does so faster than in float32; see `bfloat16`."""
+    return bfloat16(device)[0]
+
+
+def bfloat16(device: str) -> tuple[bool, str]:
+    """Whether this kind of device (`cpu`, `cuda`, `mps`) computes faster in bfloat16 than in float32, and what says so.
+
+    By a rule, so that the same machine always answers the same: CUDA from compute capability 8.0 on, CPUs with AMX, and
+    those of AMD's with AVX-512-BF16. Others have AVX-512-BF16 as well, but what it spares there is less than what
+    rounding costs (benchmarks/README.md).
+    """
     import torch
 
     if device == "cuda":
-        return torch.cuda.get_device_capability() >= (8, 0)
-    return device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        capability = torch.cuda.get_device_capability()
+        return capability >= (8, 0), "a GPU of compute capability {}.{}".format(*capability)
+    if device != "cpu":
+        return False, f"{device} is trained on in float32"
+    if torch.cpu._is_amx_tile_supported():
+        return True, "a CPU with AMX"
+    if not torch.cpu._is_avx512_bf16_supported():
+        return False, "a CPU without bfloat16"
+    if cpu_vendor() == "AuthenticAMD":
+        return True, "a CPU of AMD's with AVX-512-BF16"
+    return False, "a CPU with AVX-512-BF16, but without AMX and not of AMD's"
+
+
+def cpu_vendor() -> str:
+    """Who made the CPU, as it says itself: AuthenticAMD, GenuineIntel; empty where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:  # Windows has it at the end of the name
+        return platform.processor().rpartition(", ")[2]
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
 def device_name(accelerator: str) -> str:

@@ -138,12 +138,12 @@ def joined_world(accelerator: str) -> Iterator[World]:
     Args:
         accelerator: the config's, which decides between NCCL and gloo.
     """
-    import torch
-
     world = given_world()
     if world.size == 1:
         yield world
         return
+    import torch
+
     place = world.cluster_environment()
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = place.main_address, str(place.main_port)
     cuda = native_accelerator(accelerator) == "cuda"

@@ -44,6 +44,7 @@ class Job:
         sweep: the sweep's directory.
         number: Hydra's number of the job.
         num_at_once: how many jobs the launcher runs at a time on this machine.
+        others_follow: whether the launcher has this process run others after it.
     """
 
     config: dict[str, Any]
@@ -51,6 +52,7 @@ class Job:
     sweep: Path
     number: int
     num_at_once: int = 1
+    others_follow: bool = False
 
     @property
     def settings(self) -> dict[str, float | str]:
@@ -199,12 +201,12 @@ def _train_here(world: World, run_dir: RunDir, resume: bool) -> None:
 
 def _train_in_children(job: Job, run_dir: RunDir, resume: bool) -> None:
     trainer, num_jobs = job.config["trainer"], job.num_at_once
-    label = f"[{run_dir.path.name}] " if num_jobs > 1 else ""
+    label, fork = f"[{run_dir.path.name}] " if num_jobs > 1 else "", job.others_follow
     ranks = num_ranks(trainer, num_jobs)
     with own_gpus(trainer, num_jobs, job.sweep / _LOCKS) as gpus:
         visible = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
         with environment(**visible):
-            train_in_children(run_dir, ranks, resume=resume, trusted=None, label=label, num_jobs=num_jobs)
+            train_in_children(run_dir, ranks, resume=resume, trusted=None, label=label, num_jobs=num_jobs, fork=fork)
 
 
 @contextmanager

@@ -36,8 +36,6 @@ from vae_lightning.machine.hardware import (
     device_name,
     flush_denormals,
     keep_freed_memory,
-    native_accelerator,
-    native_precision,
 )
 from vae_lightning.machine.interruption import interruptible
 from vae_lightning.machine.memory import forget_peak
@@ -70,7 +68,7 @@ from vae_lightning.training.preflight import (
 )
 from vae_lightning.training.profiling import StepProfiler
 from vae_lightning.training.resumed_state import Live, resumed_state
-from vae_lightning.training.settings import check_settings
+from vae_lightning.training.settings import check_settings, chosen_precision
 from vae_lightning.training.variety import check_variety
 
 log = logging.getLogger("vae_lightning")
@@ -86,6 +84,7 @@ class Parts:
         origin: where the weights were taken from, by `init_from`; None where they were not.
         notes: lines to tell when it begins: on pictures that are not for this model, on busy cores.
         told: what was logged while it was built, as what the splits and the labels of its data go by.
+        precision_because: why `trainer.precision=auto` has chosen this one; empty where it was given.
     """
 
     config: dict[str, Any]
@@ -97,6 +96,7 @@ class Parts:
     origin: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
     told: list[logging.LogRecord] = field(default_factory=list)
+    precision_because: str = ""
 
     @property
     def needed_bytes(self) -> int:
@@ -144,7 +144,9 @@ def _built(config: dict[str, Any], run_dir: RunDir, resume: bool, trusted: Trust
     chosen = _build_all(config["callbacks"], "callbacks", trusted)
     averaging = averaging_of(config, chosen, trusted)
     callbacks, notes = as_callbacks(chosen, module.vae)
-    trainer = _build_trainer(config, run_dir, first_step, trusted, expected, averaging + callbacks)
+    precision, why = chosen_precision(config["trainer"], run_dir.environment() if resume else {})
+    in_precision = config | {"trainer": config["trainer"] | {"precision": precision}}
+    trainer = _build_trainer(in_precision, run_dir, first_step, trusted, expected, averaging + callbacks)
     # As Lightning will do: the number of ranks decides whether the batch size fits, and pictures look at the data.
     data.trainer, trainer.datamodule = trainer, data
     data.prepare_data()
@@ -175,7 +177,7 @@ def _built(config: dict[str, Any], run_dir: RunDir, resume: bool, trusted: Trust
         before = run_dir.environment().get("num_threads") if resume else None
         told = take_threads(config["trainer"].get("num_threads", "auto"), others, before)
         notes += [told] if told else []
-    return Parts(config, run_dir, resume, data, module, trainer, origin, notes)
+    return Parts(config, run_dir, resume, data, module, trainer, origin, notes, precision_because=why)
 
 
 def run(parts: Parts) -> dict[str, Any]:
@@ -252,6 +254,7 @@ def _describe(parts: Parts) -> None:
         origin = parts.origin or (parts.run_dir.origin() if parts.resume else None)
         facts: dict[str, Any] = {"device": device, "num_threads": torch.get_num_threads()}
         facts |= {"precision": trainer.precision, "num_ranks": trainer.world_size}
+        facts |= {"precision_because": parts.precision_because} if parts.precision_because else {}
         facts |= {RECORD: described(parts.data)} | ({"init_from": origin} if origin else {})
         parts.run_dir.write_environment(**facts)
         if parts.origin:
@@ -274,10 +277,6 @@ def _build_trainer(
 ) -> Trainer:
     world = given_world()
     options = lightning_options(world.trainer_settings(config["trainer"]))
-    if options["precision"] == "auto":
-        options["precision"] = native_precision(options["accelerator"])
-    elif str(options["precision"]) in ("16", "16-mixed") and native_accelerator(options["accelerator"]) == "cpu":
-        raise UserError("trainer.precision=16-mixed: fp16 needs a GPU; choose bf16-mixed, 32-true or auto")
     checkpoints = instantiate(config["checkpoint"], "checkpoint", trusted=trusted)
     place = {"run_dir": str(run_dir.path), "first_step": first_step, "run_tags": config["tags"]}
     is_users = trusted is None or trusted.is_typed("output_dir")  # a stored config names no place

@@ -6,8 +6,10 @@ from typing import Any
 from vae_lightning.data.cache import cache_folder
 from vae_lightning.data.picture_files import NO_ROOT, check_folder
 from vae_lightning.errors import UserError
+from vae_lightning.machine.hardware import bfloat16, native_accelerator
 
 _FOLDER = "ImageFolder"
+_CHOSEN = ("32-true", "bf16-mixed")  # by `auto`
 
 
 def check_settings(config: dict[str, Any]) -> None:
@@ -65,3 +67,26 @@ def check_root(data: dict[str, Any]) -> None:
         raise UserError(f"data.{NO_ROOT}")
     if isinstance(root, str) and data.get("archive", "") is None:
         check_folder(Path(root).expanduser(), f"data.root={root}", cache_folder(data.get("cache_dir")))
+
+
+def chosen_precision(trainer: dict[str, Any], before: dict[str, Any]) -> tuple[str, str]:
+    """The precision to train in, and why it is this one where `auto` has chosen.
+
+    A run that is gone on with keeps what was chosen when it began, wherever it is gone on with now.
+
+    Args:
+        trainer: the config's trainer node.
+        before: what environment.json says of a run that is gone on with; empty for a new one.
+
+    Raises:
+        UserError: fp16 on a CPU.
+    """
+    wanted, accelerator = trainer["precision"], native_accelerator(trainer["accelerator"])
+    if str(wanted) in ("16", "16-mixed") and accelerator == "cpu":
+        raise UserError("trainer.precision=16-mixed: fp16 needs a GPU; choose bf16-mixed, 32-true or auto")
+    if wanted != "auto":
+        return wanted, ""
+    if before.get("precision") in _CHOSEN:
+        return before["precision"], "the run began in it"
+    pays, because = bfloat16(accelerator)
+    return _CHOSEN[pays], because
