@@ -255,3 +255,68 @@ def test_the_process_that_hands_out_the_tests_does_without_torch():
     """Its workers set OMP_NUM_THREADS before they import it: two that take every core are three times as slow."""
     script = "import sys, tests.conftest; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+# Lightning's trainer
+
+_TAKES_AWAY = {"pop", "popitem", "clear", "remove", "append", "insert", "extend", "setdefault", "__setattr__"}
+
+
+def of_trainer(node: ast.AST) -> bool:
+    """Whether an expression is something of Lightning's trainer; `trainer.datamodule` is this project's own."""
+    names = []
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        names += [node.attr] if isinstance(node, ast.Attribute) else []
+        node = node.value
+    names += [node.id] if isinstance(node, ast.Name) else []
+    return not {"trainer", "_trainer"}.isdisjoint(names[1:]) and "datamodule" not in names[1:]
+
+
+def written_of_trainer(tree: ast.AST) -> Iterator[str]:
+    """The statements that swap or overwrite what is the trainer's, but for its being told to stop, as is the custom."""
+    for node in ast.walk(tree):
+        targets = node.targets if isinstance(node, ast.Assign | ast.Delete) else [getattr(node, "target", None)]
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete):
+            parts = [part for target in targets for part in getattr(target, "elts", [target])]
+            if any(of_trainer(part) for part in parts) and not ast.unparse(node).endswith("trainer.should_stop = True"):
+                yield ast.unparse(node)
+        if isinstance(node, ast.Call):
+            name, given = ast.unparse(node.func), ast.unparse(node.args[0]) if node.args else ""
+            takes_away = name.rpartition(".")[2] in _TAKES_AWAY and of_trainer(node.func)
+            sets = name in ("setattr", "delattr") and re.search(r"\b_?trainer\b(?!\.datamodule)", given)
+            if takes_away or sets:
+                yield ast.unparse(node)
+
+
+@pytest.mark.parametrize(
+    ("statement", "is_told"),
+    [
+        ("self.trainer.log_every_n_steps = 3", True),
+        ("everyone, trainer.callbacks = trainer.callbacks, []", True),
+        ("trainer.should_stop |= stops", True),
+        ("trainer.should_stop = True", False),
+        ("trainer.callback_metrics.pop('loss', None)", True),
+        ("trainer._signal_connector.register_signal_handlers = None", True),
+        ("trainer.callbacks[0] = other", True),
+        ("setattr(trainer, name, value)", True),
+        ("del trainer.loggers", True),
+        ("trainer.datamodule.first_batch = 0", False),
+        ("trainer = Trainer()", False),
+        ("self._trainer, other = trainer, trainer.callbacks", False),
+    ],
+)
+def test_what_is_written_of_the_trainer_is_seen(statement, is_told):
+    assert (list(written_of_trainer(ast.parse(statement))) != []) is is_told
+
+
+def test_nothing_but_the_stepper_overwrites_what_is_lightnings_trainers():
+    found = {module: list(written_of_trainer(tree_of(file))) for module, file in MODULES.items()}
+    stepper = "vae_lightning.training.stepper"
+    assert {module: written for module, written in found.items() if written and module != stepper} == {}
+    assert len(found[stepper]) > 5
+
+
+def test_the_lightning_module_is_its_hooks():
+    module = tree_of(PACKAGE / "training/module.py")
+    methods = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef) and node.name != "__init__"]
+    assert max(len(method.body) for method in methods) <= 3

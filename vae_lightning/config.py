@@ -125,7 +125,7 @@ def _check_node(node: Any, key: str, given: frozenset[str]) -> None:
     if "_target_" in node:
         check_arguments(imported(node["_target_"], key), node, key, given)
     for name, value in node.items():
-        _check_node(value, below(key, name), frozenset())
+        _check_node(value, below(key, str(name)), frozenset())
 
 
 def takes(target: str, name: str) -> bool:

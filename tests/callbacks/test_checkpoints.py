@@ -26,7 +26,7 @@ class Saved(Checkpoints):
     def _save(self, trainer, name):
         super()._save(trainer, name)
         if name == "last":
-            self.places.append((trainer.current_epoch, trainer.lightning_module.num_trained))
+            self.places.append((trainer.current_epoch, trainer.lightning_module.epochs.num_trained))
 
 
 def saved(folder, *, steps=2, make=module, every_minutes=None, every_steps=None, **options):

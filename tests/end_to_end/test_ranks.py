@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import time
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -137,6 +138,19 @@ def test_one_step_of_two_ranks_is_one_step_of_one_on_the_joined_batch(tmp_path, 
         step = one[name] - before[name]
         assert step.norm() > 0
         assert torch.linalg.vector_norm(two[name] - one[name]) <= 1e-5 * step.norm() + 1e-7 * before[name].norm()
+
+
+def test_ranks_skip_the_same_steps_for_their_gradients_norm(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.getcwd())
+    agreeing = "+callbacks.agreeing={_target_:tests.end_to_end.agreeing_ranks.AgreeingRanks}"
+    options = ["trainer.skip_gradient_norm=25", "trainer.log_every_n_steps=1", "trainer.max_epochs=2", "run_dir=run"]
+    done = run_command(*TINY, "trainer=ddp_cpu", *options, agreeing, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = rows(RunDir(tmp_path / "run"), "train/skipped")
+    over = [float(row["train/gradient_norm"]) > 25 for row in found]
+    half = len(over) // 2
+    assert [float(row["train/skipped"]) for row in found] == [*accumulate(over[:half]), *accumulate(over[half:])]
+    assert 0 < sum(over) < len(over)
 
 
 def test_ranks_train_alike_however_they_do_it_and_leave_one_run_directory(tmp_path):

@@ -16,7 +16,7 @@ from vae_lightning.errors import UserError
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.objectives.geco import GECO
 from vae_lightning.objectives.iwae import IWAE
-from vae_lightning.training import module as the_module
+from vae_lightning.training import epochs
 from vae_lightning.training.captured import Captured
 from vae_lightning.training.schedules import Cosine
 
@@ -25,7 +25,7 @@ from vae_lightning.training.schedules import Cosine
 def recorder(monkeypatch):
     """Has every training record its steps, on this CPU."""
     made = RecordedOperators()
-    monkeypatch.setattr(the_module, "capturing", lambda *_: lambda trained: Captured(trained, made))
+    monkeypatch.setattr(epochs, "capturing", lambda *_: lambda trained: Captured(trained, made))
     return made
 
 
@@ -131,17 +131,18 @@ def epoch_of(data):
 
 
 class Poisoned(Noise):
-    """Is NaN where a batch's pixels sum up to a number: what a graph would see, too."""
+    """Has another value where a batch's pixels sum up to a number: what a graph would see, too."""
 
-    bad = -1
+    bad, value = -1, float("nan")
 
     def training_images(self, images):
         good = super().training_images(images)
-        return torch.where(images.sum() == self.bad, torch.full_like(good, float("nan")), good)
+        return torch.where(images.sum() == self.bad, torch.full_like(good, self.value), good)
 
 
-def poisoned(step):
+def poisoned(step, value=float("nan")):
     data = Poisoned()
+    data.value = value
     data.bad = int(epoch_of(data)[step].images.sum())
     return data
 
@@ -158,6 +159,38 @@ def test_a_nan_at_step_7_is_skipped(request):
     replayed = fit(4, trained=made(on_nan="skip"), data=poisoned(7), max_epochs=2)
     assert differing(eager.weights, replayed.weights) == []
     assert str(replayed.rows) == str(eager.rows)  # with the NaN among them
+    assert recorder.num_replayed == 2 * NUM_BATCHES - 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"skip_gradient_norm": 24.5, "gradient_clip_val": 1.0},
+        {"skip_gradient_norm": 24.5, "on_nan": "skip"},
+        {"skip_gradient_norm": 22.0, "accumulate_grad_batches": 2},
+    ],
+    ids=str,
+)
+def test_a_step_whose_gradient_is_too_large_is_skipped_also_before_the_first_that_is_taken(options, request):
+    eager = fit(1, trained=made(**options), max_epochs=3, log_every_n_steps=1)
+    recorder = request.getfixturevalue("recorder")
+    replayed = fit(1, trained=made(**options), max_epochs=3, log_every_n_steps=1)
+    assert differing(eager.weights, replayed.weights) == []
+    assert replayed.rows == eager.rows
+    skipped = [row["train/skipped"] for _, row in replayed.of("train")]
+    assert skipped[:4] == [1, 2, 3, 4]
+    assert skipped[-1] == 0
+    assert recorder.num_replayed >= 13
+
+
+def test_a_gradient_that_is_too_large_at_step_7_is_skipped(request):
+    options = {"skip_gradient_norm": 30.0, "gradient_clip_val": 1.0}
+    eager = fit(1, trained=made(**options), data=poisoned(7, 1.0), max_epochs=2, log_every_n_steps=1)
+    recorder = request.getfixturevalue("recorder")
+    replayed = fit(1, trained=made(**options), data=poisoned(7, 1.0), max_epochs=2, log_every_n_steps=1)
+    assert differing(eager.weights, replayed.weights) == []
+    assert replayed.rows == eager.rows
+    assert [row["train/skipped"] for _, row in replayed.of("train")[:NUM_BATCHES]] == [0] * 7 + [1] * 4
     assert recorder.num_replayed == 2 * NUM_BATCHES - 3
 
 
@@ -195,7 +228,7 @@ def test_what_can_not_be_recorded_is_taken_operator_by_operator(recorder, monkey
 
 
 def test_a_step_that_must_be_captured_and_can_not_is_refused(recorder, monkeypatch):
-    monkeypatch.setattr(the_module, "capturing", lambda *_: lambda trained: Captured(trained, recorder, needed=True))
+    monkeypatch.setattr(epochs, "capturing", lambda *_: lambda trained: Captured(trained, recorder, needed=True))
     monkeypatch.setattr(recorder, "record", lambda function: (_ for _ in ()).throw(RuntimeError("no way")))
     with pytest.raises(UserError, match=r"trainer\.capture=true: the step can't be captured .* \(no way\)"):
         fit(4, trained=made(), max_epochs=1)

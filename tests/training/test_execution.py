@@ -24,15 +24,13 @@ from vae_lightning.data.loader import ImageSet
 from vae_lightning.errors import UserError
 from vae_lightning.runs.records import RunDir
 from vae_lightning.training.execution import (
-    STEP_HOOKS,
     Unprofiled,
-    asking_only,
     execute_together,
     lightning_options,
-    step_listeners,
     stepping_options,
 )
 from vae_lightning.training.module import VAEModule
+from vae_lightning.training.stepper import STEP_HOOKS, asking_only, step_listeners
 
 # Nothing but speed
 

@@ -17,8 +17,8 @@ from vae_lightning.errors import UserError
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.objectives.terms import Progress
 from vae_lightning.training.averaging import AverageOfTaken
+from vae_lightning.training.evaluating import Evaluator
 from vae_lightning.training.finiteness import Undo
-from vae_lightning.training.module import VAEModule
 
 NAN, INF = float("nan"), float("inf")
 
@@ -308,15 +308,15 @@ def test_a_run_goes_on_past_a_step_that_it_skips(train, monkeypatch, capsys):
 
 
 def test_a_validation_that_is_not_finite_is_told_is_no_best_and_stops_nothing(train, monkeypatch, capsys):
-    plain, asked = VAEModule._log_means, []
+    plain, asked = Evaluator.results, []
 
-    def poisoned(self, split):
-        asked.append(split)
+    def poisoned(self):
+        asked.append(self._split)
         if asked == ["val"]:
             self._means.update({"elbo": torch.tensor([NAN])})
-        plain(self, split)
+        return plain(self)
 
-    monkeypatch.setattr(VAEModule, "_log_means", poisoned)
+    monkeypatch.setattr(Evaluator, "results", poisoned)
     run = train("callbacks=[progress,early_stopping]")
     assert capsys.readouterr().out.count("epoch 1: val/elbo is nan; no checkpoint is the best for that") == 1
     assert torch.load(run.best, weights_only=True)["epoch"] == 1

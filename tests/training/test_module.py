@@ -2,6 +2,7 @@
 
 import csv
 import json
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from vae_lightning.models.vae import build_vae
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.objectives.terms import Progress
 from vae_lightning.runs.records import RunDir
+from vae_lightning.training.evaluating import Evaluator
 from vae_lightning.training.module import VAEModule
 
 
@@ -151,13 +153,14 @@ def test_evaluation_is_float32_whatever_the_training_precision():
     module = VAEModule(vae, ELBO(), torch.optim.Adam)
     module._trainer = type("Fake", (), {"global_step": 0})()
     batch = ImageBatch(torch.rand(4, *shape), torch.arange(4), None)
+    found = []
     with torch.no_grad():
-        module._evaluate(batch, None, "val")
-        plain = module._means.compute()["elbo"].value
-        module.on_test_epoch_start()  # which begins the means anew
-        with torch.autocast("cpu", torch.bfloat16):
-            module._evaluate(batch, None, "val")
-    assert module._means.compute()["elbo"].value == plain
+        for precision in (nullcontext(), torch.autocast("cpu", torch.bfloat16)):
+            evaluator = Evaluator(module, "test")
+            with precision:
+                evaluator.add(batch)
+            found.append(evaluator._means.compute()["elbo"].value)
+    assert found[0] == found[1]
 
 
 def test_synchronized_batchnorm_takes_the_place_of_each_and_keeps_the_checkpoint_keys():

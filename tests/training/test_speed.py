@@ -14,6 +14,7 @@ from tests.tiny import NUM_BATCHES, Noise, fit, module
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.runs.records import RunDir
 from vae_lightning.training import run as training
+from vae_lightning.training.epochs import Epochs
 from vae_lightning.training.module import VAEModule
 
 # Nothing is read back: on a GPU every reading waits until all that was begun is done
@@ -65,8 +66,8 @@ def readings(monkeypatch):
             reading.__exit__(None, None, None)
         return settle(self, *arguments)
 
-    settle = VAEModule.settle
-    monkeypatch.setattr(VAEModule, "settle", ended)
+    settle = Epochs.settle
+    monkeypatch.setattr(Epochs, "settle", ended)
 
     return Noting()
 

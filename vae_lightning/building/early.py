@@ -50,7 +50,7 @@ def check_plane(node: dict[str, Any], mode: str, model: Any) -> None:
         raise UserError(f"mode={mode} is for two latent dimensions, and this run has {latent_dim}")
 
 
-def _check_target(node: dict[str, Any], key: str) -> None:
+def _check_target(node: dict[Any, Any], key: str) -> None:
     target = node.get("_target_")
     found = declared(MOVED.get(target, target)) if isinstance(target, str) else None
     if found is None:

@@ -52,7 +52,6 @@ class Checkpoints(Checkpoint):
         self._candidate: float | None = None  # of a validation in this epoch
         self._resumed: within_epoch.Place | None = None
         self._units: UnitStatistics | None = None
-        self._is_within = False
         self._is_due = False
         self._saved_at = 0.0
         self._step = 0
@@ -62,10 +61,6 @@ class Checkpoints(Checkpoint):
         """How long ago last.ckpt was saved, or the training began that goes on from it: so much is lost with it."""
         return time.monotonic() - self._saved_at if self._saved_at else 0.0
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # Lightning would answer SIGTERM with a broadcast, in the midst of another one: see `interruption`.
-        trainer._signal_connector.register_signal_handlers = lambda: None
-
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if trainer.state.fn != "fit":
             return
@@ -73,7 +68,8 @@ class Checkpoints(Checkpoint):
         if place is None:
             return
         trainer.datamodule.first_batch = place.batches
-        within_epoch.rewind(checkpoint["loops"]["fit_loop"], checkpoint["epoch"], place, trainer)
+        loops, epoch, step = checkpoint["loops"]["fit_loop"], checkpoint["epoch"], checkpoint["global_step"]
+        within_epoch.rewind(loops, epoch, step, place, trainer)
         units = checkpoint.get("units")  # of a validation within the epoch
         self._units = UnitStatistics.from_dict(units) if units else None
 
@@ -141,12 +137,8 @@ class Checkpoints(Checkpoint):
         return signal, bool(is_time)
 
     def _save_within(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        pl_module.settle()
-        self._is_within = True
-        try:
-            self._save(trainer, "last")
-        finally:
-            self._is_within = False
+        pl_module.epochs.settle()
+        self._save(trainer, "last")
 
     def _save(self, trainer: Trainer, name: str) -> None:
         trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / f"{name}.ckpt", weights_only=False)
@@ -155,7 +147,7 @@ class Checkpoints(Checkpoint):
         self._saved_at, self._is_due = time.monotonic(), False
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        if self._is_within:
+        if within_epoch.is_within(checkpoint):  # whoever has it saved
             checkpoint[within_epoch.KEY] = within_epoch.state_of(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -231,7 +223,7 @@ def _is_finite(trainer: Trainer, module: LightningModule) -> bool:
 
 def _may_be_dropped(module: LightningModule) -> bool:
     """Whether a step is under way that may yet be put back to what was before it, which no checkpoint holds."""
-    return module.dropped is not None and module.stepper.num_accumulated > 0
+    return module.epochs.dropped is not None and module.epochs.is_within_step
 
 
 def _is_about_to_validate(trainer: Trainer) -> bool:

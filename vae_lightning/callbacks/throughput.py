@@ -69,7 +69,7 @@ class Throughput(Callback):
         telling = pl_module.device.type != "cuda" or self._seconds >= _SHORTEST_ON_A_GPU or last
         # A short epoch still gets a figure, of the batches there are.
         if (self._steps >= self.every_n_steps and telling) or (last and not self._logged):
-            self._log(trainer)
+            self._log(trainer, pl_module)
 
     def _reset(self) -> None:
         self._total_images, self._total_seconds = 0, 0.0
@@ -88,9 +88,9 @@ class Throughput(Callback):
         self._epoch_images += num_images
         self._epoch_seconds += seconds
 
-    def _log(self, trainer: Trainer) -> None:
+    def _log(self, trainer: Trainer, pl_module: LightningModule) -> None:
         rate = self._images / self._seconds
         self._steps, self._images, self._seconds = 0, 0, 0.0
         self._logged = True
         log_metrics(trainer, {"train/images_per_s": rate})
-        trainer.progress_bar_metrics["img/s"] = float(round(rate))
+        pl_module.log("img/s", float(round(rate)), prog_bar=True, logger=False, batch_size=1)  # for another's bar

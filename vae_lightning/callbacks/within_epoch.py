@@ -43,22 +43,27 @@ class Place:
     changed: tuple[str, ...] = ()
 
 
+def is_within(checkpoint: dict[str, Any]) -> bool:
+    """Whether a checkpoint was saved before the end of its epoch."""
+    return checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] <= checkpoint["epoch"]
+
+
 def state_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     """The state between two calls of `training_step`, or while validating after one, with the weights of training.
 
     To be called on every rank; the ranks' states are rank zero's alone.
     """
     gradients = {}
-    if module.stepper.num_accumulated:
+    if module.epochs.stepper.num_accumulated:
         named = module.named_parameters()
         gradients = {name: value.grad.cpu() for name, value in named if value.grad is not None}
     buffers = {name: value.cpu() for name, value in module.named_buffers()}
     own = {"random": _random_states(module.device), "gradients": gradients, "buffers": buffers}
-    own["loss"] = module.stepper.epoch_loss.state()
+    own["loss"] = module.epochs.stepper.epoch_loss.state()
     return {
-        "batches": module.num_trained,
+        "batches": module.epochs.num_trained,
         "validating": trainer.validating,
-        "accumulated": module.stepper.num_accumulated,
+        "accumulated": module.epochs.stepper.num_accumulated,
         "run": _run(trainer, module),
         "ranks": _gathered(own, trainer),
     }
@@ -69,9 +74,9 @@ def place_in(checkpoint: dict[str, Any], trainer: Trainer, module: LightningModu
 
     Where the run has changed meanwhile, so that batches or gradients are others, it is the same share of the epoch.
     """
-    loops = checkpoint["loops"]["fit_loop"]
-    if loops["epoch_progress"]["current"]["processed"] > checkpoint["epoch"]:
+    if not is_within(checkpoint):
         return None
+    loops = checkpoint["loops"]["fit_loop"]
     num_batches = trainer.datamodule.num_train_batches
     state = checkpoint.get(KEY)
     if state is None:  # an earlier version's, one batch a call, of which nothing else is known
@@ -86,8 +91,8 @@ def place_in(checkpoint: dict[str, Any], trainer: Trainer, module: LightningModu
     return Place(state["batches"], state["validating"], state["accumulated"], state["ranks"][trainer.global_rank])
 
 
-def rewind(loops: dict[str, Any], epoch: int, place: Place, trainer: Trainer) -> None:
-    """Have Lightning's loops, as a checkpoint stores them, go on at the place within the epoch.
+def rewind(loops: dict[str, Any], epoch: int, step: int, place: Place, trainer: Trainer) -> None:
+    """Have Lightning's loops, as a checkpoint stores them, go on at the place within the epoch, at that step.
 
     They count calls of `training_step`, of which there may be others now, of more batches or fewer.
     """
@@ -106,7 +111,9 @@ def rewind(loops: dict[str, Any], epoch: int, place: Place, trainer: Trainer) ->
     counts = {"ready": begun, "started": begun, "processed": 0, "completed": 0}
     for progress in ("total", "current"):
         loops["epoch_loop.val_loop.batch_progress"][progress] |= counts
-    loops["epoch_loop.state_dict"]["_batches_that_stepped"] += not place.validating
+    # The step at which its plug-ins log next: after a validation it is moved on by one, unless gradients accumulate.
+    moves_on = place.validating and not place.accumulated
+    loops["epoch_loop.state_dict"]["_batches_that_stepped"] = step - moves_on
 
 
 def restore(place: Place, trainer: Trainer, module: LightningModule) -> None:
@@ -114,7 +121,7 @@ def restore(place: Place, trainer: Trainer, module: LightningModule) -> None:
     if place.state is None:
         torch.manual_seed(derive_seed(module.seed, trainer.current_epoch, trainer.global_rank, place.batches))
         return
-    module.stepper.num_accumulated = place.accumulated
+    module.epochs.stepper.num_accumulated = place.accumulated
     parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
     for name, gradient in place.state["gradients"].items():
         parameters[name].grad = gradient.to(module.device)
@@ -122,7 +129,7 @@ def restore(place: Place, trainer: Trainer, module: LightningModule) -> None:
         for name, buffer in place.state["buffers"].items():
             buffers[name].copy_(buffer)
     if "loss" in place.state:
-        module.stepper.epoch_loss.restore(place.state["loss"])
+        module.epochs.stepper.epoch_loss.restore(place.state["loss"])
     random = place.state["random"]
     torch.set_rng_state(random["cpu"])
     if module.device.type in _GENERATORS:

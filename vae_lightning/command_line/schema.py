@@ -100,6 +100,6 @@ def _choice(group: str, *, _root_: Any) -> str:
     return target.rpartition(".")[0].rpartition(".")[2]
 
 
-def _fused_optimizer(precision: Any, gradient_clip_val: Any) -> bool:
-    """Whether an optimizer can run fused: in fp16 it unscales the gradients itself, too late for clipping them."""
-    return not gradient_clip_val or str(precision) not in ("16", "16-mixed")
+def _fused_optimizer(precision: Any, gradient_clip_val: Any, skip_gradient_norm: Any = None) -> bool:
+    """Whether an optimizer can run fused: in fp16 it unscales the gradients itself, too late for looking at them."""
+    return not (gradient_clip_val or skip_gradient_norm) or str(precision) not in ("16", "16-mixed")

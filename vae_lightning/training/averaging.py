@@ -41,7 +41,8 @@ def averaging_of(config: dict[str, Any], chosen: dict[str, Any], trusted: Trust 
         if isinstance(callback, EMA) and key != "averaging":
             log.info("%s: averages the weights as averaging=ema does, which is the place for it now", key)
     averaging: list[Callback] = list(found.values())
-    if config["trainer"].get("on_nan") == "skip":
+    trainer = config["trainer"]
+    if trainer.get("on_nan") == "skip" or trainer.get("skip_gradient_norm") is not None:
         averaging += [AverageOfTaken(callback) for callback in found.values()]
     return averaging
 
@@ -65,5 +66,5 @@ class AverageOfTaken(Callback):
             self._undo.keep()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        if self._undo is not None and pl_module.dropped is not None:
-            self._undo.put_back(pl_module.dropped)
+        if self._undo is not None and pl_module.epochs.dropped is not None:
+            self._undo.put_back(pl_module.epochs.dropped)

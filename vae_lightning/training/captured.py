@@ -22,8 +22,16 @@ from torch.optim import Optimizer
 
 from vae_lightning.errors import UserError, first_line
 from vae_lightning.objectives.terms import Terms
-from vae_lightning.training.execution import STEP_HOOKS, step_listeners
-from vae_lightning.training.stepper import Batch, DeviceRates, Eager, Pass, Training, float32
+from vae_lightning.training.stepper import (
+    STEP_HOOKS,
+    Batch,
+    DeviceRates,
+    Eager,
+    Pass,
+    Training,
+    float32,
+    step_listeners,
+)
 
 log = logging.getLogger("vae_lightning")
 
@@ -129,7 +137,8 @@ class Captured(Pass):
             result = self._eager(batch)
         if waits:
             self._give_up(f"the host waits for the GPU at {waits[0]}")
-        if batch.completes and self._steps_left:
+        begun = bool(self._trained.optimizer.state)  # else all steps so far were dropped, for which the host waited
+        if batch.completes and self._steps_left and begun:
             self._steps_left -= 1
         return result
 
@@ -205,7 +214,7 @@ def capturing(
     Raises:
         UserError: trainer.capture=true where something is known to stand against it.
     """
-    on_cuda = trainer.strategy.root_device.type == "cuda"
+    on_cuda = _is_on_cuda(trainer)
     reason = _reason_against(module, trainer, base) if on_cuda else "there is no NVIDIA GPU"
     if choice is True and reason:
         raise UserError(f"trainer.capture=true: {reason}; choose auto or false")
@@ -214,6 +223,10 @@ def capturing(
             log.info("steps are not captured as a CUDA graph: %s", reason)
         return Eager
     return lambda trained: Captured(trained, CudaGraphs(), needed=choice is True)
+
+
+def _is_on_cuda(trainer: Trainer) -> bool:
+    return trainer.strategy.root_device.type == "cuda"
 
 
 def _reason_against(module: LightningModule, trainer: Trainer, base: type[LightningModule]) -> str | None:

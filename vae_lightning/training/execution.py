@@ -4,8 +4,7 @@ Lightning spends about half a millisecond on each call of `training_step`, as mu
 So the loader hands out several batches at once, and `VAEModule.training_step` takes a step on each.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from typing import Any
 
@@ -19,12 +18,12 @@ from vae_lightning.callbacks.progress import ProgressBar
 from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
+from vae_lightning.training.stepper import STEP_HOOKS, take_limit
 from vae_lightning.training.stepping import Stepping
 
 # Of conf/trainer, which Lightning's Trainer has not.
 _OWN_SETTINGS = ("capture", "compile", "num_threads", "steps_per_execution")
 _STEPPING = tuple(field.name for field in fields(Stepping))
-STEP_HOOKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
 _BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end", *STEP_HOOKS)
 _MOST_STEPS = 32
 _MOST_BYTES = 4_000_000  # of uint8: a network with larger batches computes for long enough to hide the loop
@@ -62,11 +61,10 @@ def execute_together(steps: Any, trainer: Trainer, data: ImageDataModule) -> Non
 
 
 def _pass_limit(trainer: Trainer, data: ImageDataModule) -> None:
-    limit, num_batches = trainer.limit_train_batches, data.num_train_batches
+    limit, num_batches = take_limit(trainer), data.num_train_batches
     data.max_train_batches = limit if isinstance(limit, int) else int(num_batches * limit)
     if data.max_train_batches < 1:
         raise UserError(f"trainer.limit_train_batches={limit}: of {num_batches} batches none is left to train on")
-    trainer.limit_train_batches = 1.0
 
 
 def _affordable(data: ImageDataModule) -> int:
@@ -91,21 +89,6 @@ def _watches(callback: Callback) -> bool:
     if isinstance(callback, ModelCheckpoint):
         return not callback.every_n_epochs  # saves by steps or minutes
     return any(is_overridden(hook, callback, Callback) for hook in _BATCH_HOOKS)
-
-
-def step_listeners(trainer: Trainer) -> list[Callback]:
-    """The trainer's callbacks that do something within an optimizer step."""
-    return [one for one in trainer.callbacks if any(is_overridden(hook, one, Callback) for hook in STEP_HOOKS)]
-
-
-@contextmanager
-def asking_only(listeners: list[Callback], trainer: Trainer) -> Iterator[None]:
-    """Lightning asks each callback three times a step, which takes as long as a small network's forward pass."""
-    everyone, trainer.callbacks = trainer.callbacks, listeners
-    try:
-        yield
-    finally:
-        trainer.callbacks = everyone
 
 
 class Unprofiled(PassThroughProfiler):

@@ -1,9 +1,10 @@
-"""What becomes of a step whose loss or gradient is not finite: `trainer.on_nan`.
+"""What becomes of a step whose loss or gradient is not finite, or too large: `trainer.on_nan`, `skip_gradient_norm`.
 
-Neither way waits for the device within a step, but for `skip` with an optimizer that is not fused: losses and norms are
-kept there, and looked at where figures are logged.
+Nothing waits for the device within a step, but where one may be dropped with an optimizer that is not fused: losses and
+norms are kept there, and looked at where figures are logged.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable
@@ -18,8 +19,19 @@ from vae_lightning.training.stepping import Stepping
 _FEW = 4096  # numbers of a gradient that are looked at in each step at no cost that shows
 
 
+_SLOWER, _CLIPPED = "a smaller optimizer.lr", "trainer.gradient_clip_val=1"
+
+
 class DivergedError(Exception):
-    """Training can't go on; the message says why and at which step."""
+    """Training can't go on; the message says why and at which step.
+
+    Attributes:
+        cure: what may be tried.
+    """
+
+    def __init__(self, message: str, cure: str = f"{_SLOWER} or {_CLIPPED}"):
+        super().__init__(message)
+        self.cure = cure
 
 
 class Watch(ABC):
@@ -44,7 +56,7 @@ class Watch(ABC):
 
     @abstractmethod
     def gradient(self, optimizer: Optimizer) -> None:
-        """Right before the optimizer takes the gradients, clipped as they are."""
+        """Once a step's gradients are there, before they are clipped and the optimizer takes them."""
 
     @abstractmethod
     def end(self, optimizer: Optimizer) -> None:
@@ -71,9 +83,9 @@ class Watch(ABC):
         """What is to be logged."""
         return {}
 
-    def end_epoch(self) -> int:
-        """How many updates of the epoch were dropped."""
-        return 0
+    def end_epoch(self) -> str | None:
+        """A line on the epoch's updates that were dropped; None where there were none."""
+        return None
 
 
 class Stop(Watch):
@@ -129,24 +141,40 @@ class Stop(Watch):
 
 
 class Skip(Watch):
-    """A step whose loss or gradient is not finite is dropped, but for being counted.
+    """A step whose loss or gradient is not finite, or whose gradient is too large, is dropped, but for being counted.
 
     Weights, buffers such as BatchNorm's statistics, and the optimizer's state are bit by bit what they were before the
     step's first batch. The batch is used up, its random numbers are drawn, and the step counts for the schedules. Ranks
-    drop a step together, for a loss that is not finite makes the gradient so, which is the mean over all of them.
+    drop a step together: a loss that is not finite makes the gradient so, which is the mean over all of them, and its
+    norm is the same on each.
 
     Args:
         module: what is trained, on its device.
         max_skipped: that many in a row end the training.
         scaled: whether a scaler of fp16 drops updates itself; they are counted, too.
+        limit: of the gradient's norm, over all parameters, before clipping (Child, arXiv 2011.10650); None for none.
+        stop: what ends the training where something is not finite, which then is no reason to drop a step.
+
+    Attributes:
+        dropped: whether the last step was, a bool on the device.
     """
 
-    def __init__(self, module: nn.Module, max_skipped: int, scaled: bool = False):
+    def __init__(
+        self,
+        module: nn.Module,
+        max_skipped: int,
+        scaled: bool = False,
+        limit: float | None = None,
+        stop: Stop | None = None,
+    ):
         super().__init__(module, scaled)
         self._max_skipped = max_skipped
+        self._limit = limit
+        self._stop = stop
         self._buffers = Undo(module.buffers())
         zero = torch.zeros((), device=self._parameters[0].device)
-        self.dropped = zero.bool()  # the last step
+        self.dropped = zero.bool()
+        self._norm = zero.clone()
         self._in_a_row, self._longest, self._in_epoch = zero.clone(), zero.clone(), zero.clone()
         self._step = 0
         self._looks: deque[tuple[int, Fetched]] = deque()
@@ -155,52 +183,83 @@ class Skip(Watch):
         self._buffers.keep()
 
     def loss(self, loss: Tensor) -> Tensor:
+        if self._stop is not None:
+            return self._stop.loss(loss)
         # NaN times any gradient, that of another rank added, is NaN.
         return loss * torch.where(loss.detach().isfinite(), 1.0, torch.nan)
 
     def gradient(self, optimizer: Optimizer) -> None:
+        if self._stop is not None:
+            self._stop.gradient(optimizer)
         gradients = [each.grad for each in self._parameters if each.grad is not None]
-        self.dropped.copy_(~norm(gradients).isfinite())
+        self._norm.copy_(norm(gradients))
+        self.dropped.copy_(self._is_to_be_dropped(gradients))
         self._in_epoch.add_(self.dropped)
         self._in_a_row.add_(1).mul_(self.dropped)
         torch.maximum(self._longest, self._in_a_row, out=self._longest)
-        if self._scaled:
+        if self._scaled and self._limit is None:
             return
-        if optimizer.state and getattr(optimizer, "_step_supports_amp_scaling", False):  # it is fused
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False) and not self._scaled
+        if optimizer.state and fused:
             optimizer.found_inf, optimizer.grad_scale = self.dropped.float(), None  # type: ignore[attr-defined]
         elif self.dropped:  # waits for the device; before the first step a fused one has no state to keep, either
             for each in self._parameters:
                 each.grad = None  # which optimizers pass over
+
+    def _is_to_be_dropped(self, gradients: list[Tensor]) -> Tensor:
+        is_larger = torch.zeros_like(self.dropped) if self._limit is None else self._norm > self._limit
+        if self._stop is None:
+            return is_larger | ~self._norm.isfinite()
+        # A gradient that is not finite is not to be dropped, which would hide it; its square may be too large only.
+        return is_larger & torch.stack(torch._foreach_norm(gradients, math.inf)).isfinite().all()
 
     def end(self, optimizer: Optimizer) -> None:
         self._buffers.put_back(self.dropped)
         for name in ("found_inf", "grad_scale"):
             vars(optimizer).pop(name, None)
 
+    @property
+    def seen(self) -> tuple[Tensor, ...]:
+        return () if self._stop is None else self._stop.seen
+
     def note(self, step: int, seen: Iterable[Tensor]) -> None:
         self._step = step
+        if self._stop is not None:
+            self._stop.note(step, seen)
 
     def look(self) -> None:
+        if self._stop is not None:
+            self._stop.look()
         self._looks.append((self._step, Fetched(self._longest)))
         self._longest.copy_(self._in_a_row)
 
     def check(self, keep: int = 0) -> None:
+        if self._stop is not None:
+            self._stop.check(keep)
         while len(self._looks) > keep:
             step, found = self._looks.popleft()
             longest = int(found.numbers()[0])
             if longest >= self._max_skipped:
                 raise DivergedError(
-                    f"{longest} updates in a row were skipped up to step {step}, as the loss or the gradient was not "
-                    f"finite (trainer.max_skipped={self._max_skipped})"
+                    f"{longest} updates in a row were skipped up to step {step}, as {self._reason} "
+                    f"(trainer.max_skipped={self._max_skipped})",
+                    f"{_SLOWER} or {_CLIPPED if self._limit is None else 'a larger trainer.skip_gradient_norm'}",
                 )
 
-    def figures(self) -> dict[str, float | Tensor]:
-        return {"train/skipped": self._in_epoch}
+    @property
+    def _reason(self) -> str:
+        not_finite = [] if self._stop is not None else ["the loss or the gradient was not finite"]
+        limit = [] if self._limit is None else [f"the gradient's norm was above skip_gradient_norm={self._limit:g}"]
+        return " or ".join(not_finite + limit)
 
-    def end_epoch(self) -> int:
+    def figures(self) -> dict[str, float | Tensor]:
+        norm_of_step = {} if self._limit is None else {"train/gradient_norm": self._norm}
+        return {"train/skipped": self._in_epoch, **norm_of_step}
+
+    def end_epoch(self) -> str | None:
         count = int(self._in_epoch)
         self._in_epoch.zero_()
-        return count
+        return f"{count} updates were skipped, as {self._reason}" if count else None
 
     def state(self) -> dict[str, int]:
         """What a checkpoint keeps of it."""
@@ -238,5 +297,8 @@ def norm(tensors: Iterable[Tensor]) -> Tensor:
 
 
 def watch(module: nn.Module, stepping: Stepping, scaled: bool = False) -> Watch:
-    """What `stepping.on_nan` asks for."""
-    return Stop(module, scaled) if stepping.on_nan == "stop" else Skip(module, stepping.max_skipped, scaled)
+    """What `stepping` asks for."""
+    stop = Stop(module, scaled) if stepping.on_nan == "stop" else None
+    if stop is not None and not stepping.skips:
+        return stop
+    return Skip(module, stepping.max_skipped, scaled, stepping.skip_gradient_norm, stop)

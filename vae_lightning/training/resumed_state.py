@@ -207,6 +207,7 @@ _MAY_HAVE: dict[str, Callable[[Live], Expectation]] = {
     "current_model_state": lambda live: weights(live.module.state_dict()),
     "averaging_state": lambda live: mapping({"n_averaged": like(torch.zeros((), dtype=torch.int64))}),
     "MixedPrecision": _scaler,
+    "skipped": lambda live: mapping({}, {"in_a_row": whole(), "in_epoch": whole()}),
     "units": lambda live: optional(units(live.module.vae.latent_dim)),
     within_epoch.KEY: _within_epoch,
 }

@@ -54,6 +54,7 @@ from vae_lightning.training.loading import module_of
 from vae_lightning.training.log_file import kept_records, log_file
 from vae_lightning.training.module import VAEModule
 from vae_lightning.training.outcome import final_metrics, peak_memory, recorded, told_of_units
+from vae_lightning.training.plug_ins import working
 from vae_lightning.training.preflight import (
     check_classes_of_run,
     check_hardware,
@@ -69,6 +70,7 @@ from vae_lightning.training.preflight import (
 from vae_lightning.training.profiling import StepProfiler
 from vae_lightning.training.resumed_state import Live, resumed_state
 from vae_lightning.training.settings import check_settings, chosen_precision
+from vae_lightning.training.stepper import introduce
 from vae_lightning.training.variety import check_variety
 
 log = logging.getLogger("vae_lightning")
@@ -141,14 +143,14 @@ def _built(config: dict[str, Any], run_dir: RunDir, resume: bool, trusted: Trust
     def expected() -> Expectation:
         return resumed_state(Live(module, trainer, data, frozenset() if trusted is None else trusted.typed))
 
-    chosen = _build_all(config["callbacks"], "callbacks", trusted)
+    chosen = working(_build_all(config["callbacks"], "callbacks", trusted))
     averaging = averaging_of(config, chosen, trusted)
     callbacks, notes = as_callbacks(chosen, module.vae)
     precision, why = chosen_precision(config["trainer"], run_dir.environment() if resume else {})
     in_precision = config | {"trainer": config["trainer"] | {"precision": precision}}
     trainer = _build_trainer(in_precision, run_dir, first_step, trusted, expected, averaging + callbacks)
     # As Lightning will do: the number of ranks decides whether the batch size fits, and pictures look at the data.
-    data.trainer, trainer.datamodule = trainer, data
+    introduce(trainer, data)
     data.prepare_data()
     data.setup()
     if data.found:
@@ -195,6 +197,10 @@ def run(parts: Parts) -> dict[str, Any]:
         # Importing Lightning sets this, and PyTorch then looks for NVIDIA's driver in every optimizer step.
         with environment(PYTORCH_NVML_BASED_CUDA_CHECK=None):
             trainer.fit(module, parts.data, ckpt_path=_checkpoint_of(parts), weights_only=True)
+        if not run_dir.best.is_file():
+            raise UserError(
+                "the training was stopped before its first step, so there is nothing to test; give it more time"
+            )
         # Not by ckpt_path, which would restore callbacks too: averaging would put the trained weights in place again.
         best = trained(run_dir.best, module.state_dict(), f"{run_dir.best}", module.vae.latent_dim)
         module.load_state_dict(best.weights)
@@ -296,8 +302,9 @@ def _build_trainer(
         enable_progress_bar=True,
         **({} if chosen else {"profiler": Unprofiled()}),
     )
-    if isinstance(trainer.profiler, StepProfiler):
-        trainer.profiler.dirpath = run_dir.path
+    profiler = trainer.profiler
+    if isinstance(profiler, StepProfiler):
+        profiler.dirpath = run_dir.path
     return trainer
 
 

@@ -27,12 +27,10 @@ def check_settings(config: dict[str, Any]) -> None:
     if str(trainer["precision"]) in ("16-true", "bf16-true", "64-true", "64"):
         valid = "auto, 32-true, bf16-mixed, 16-mixed"
         raise UserError(f"trainer.precision={trainer['precision']}: the weights stay float32; choose one of {valid}")
-    if (
-        str(trainer["precision"]) in ("16", "16-mixed")
-        and trainer["gradient_clip_val"]
-        and config["optimizer"].get("fused")
-    ):
-        raise UserError("optimizer.fused=true: in fp16 it unscales the gradients itself, too late for clipping them")
+    looked_at = trainer["gradient_clip_val"] or trainer.get("skip_gradient_norm")
+    if str(trainer["precision"]) in ("16", "16-mixed") and looked_at and config["optimizer"].get("fused"):
+        late = "too late for clipping them or for their norm"
+        raise UserError(f"optimizer.fused=true: in fp16 it unscales the gradients itself, {late}")
     if not isinstance(trainer["compile"], bool):
         raise UserError(f"trainer.compile={trainer['compile']!r}: expected true or false")
     capture = trainer.get("capture", "auto")

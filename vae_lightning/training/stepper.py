@@ -1,28 +1,31 @@
 """Batches become optimizer steps: gradients, accumulation, clipping, learning rate, and the watch over all of it.
 
-Nothing else reaches into Lightning's trainer for a step. How the work of one batch is launched is a `Pass`: operator by
-operator (`Eager`), or as one CUDA graph (`captured`).
+Nothing else swaps or overwrites attributes of Lightning's trainer. How the work of one batch is launched is a `Pass`:
+operator by operator (`Eager`), or as one CUDA graph (`captured`).
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
 from jaxtyping import Int64, UInt8
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from vae_lightning.loggers.figures import LOSS_OF_EPOCH
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import Fresh
 from vae_lightning.objectives.terms import Objective, Progress, Terms
 from vae_lightning.training.epoch_mean import EpochMean
-from vae_lightning.training.execution import asking_only, step_listeners
-from vae_lightning.training.finiteness import Skip, Watch, watch
+from vae_lightning.training.finiteness import Watch, watch
 from vae_lightning.training.stepping import Stepping
+
+STEP_HOOKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,8 @@ class Training:
 
     def before_update(self, optimizer: Optimizer) -> None:
         """Once a step's gradients are there."""
-        self.stepping.clip(self.module.parameters())
         self.watch.gradient(optimizer)
+        self.stepping.clip(self.module.parameters())
 
     @torch.no_grad()
     def after_update(self, terms: Terms) -> None:
@@ -185,6 +188,7 @@ class Stepper:
         num_accumulated: batches since the last optimizer step.
         watch: over losses and gradients that are not finite.
         epoch_loss: the mean of this epoch's losses so far.
+        learning_rate: of the last step.
     """
 
     def __init__(
@@ -196,18 +200,33 @@ class Stepper:
     ):
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         self.watch = watch(module, module.stepping, scaled)
-        self.epoch_loss = EpochMean(module.device, skips=isinstance(self.watch, Skip))
+        self.epoch_loss = EpochMean(module.device, skips=module.stepping.on_nan == "skip")
         self.num_accumulated = 0
         parts = module.vae, module.objective, module.stepping
         self._trained = Training(module, *parts, trainer, self.watch, self.epoch_loss)
         self._schedule = schedule
         self._listeners = step_listeners(trainer)
         self._pass = make_pass(self._trained)
+        self.learning_rate = self._next_learning_rate
+
+    def start(self, progress: Progress, num_steps: int) -> None:
+        """As training starts, or goes on, at that place, with so many steps an epoch."""
+        trainer = self._trained.trainer
+        # At least one training figure an epoch, however few steps it has.
+        trainer.log_every_n_steps = min(trainer.log_every_n_steps, max(num_steps, 1))
+        # By this Lightning knows which batches are of one step. Before the training it would take it for a wish.
+        trainer.accumulate_grad_batches = self._trained.stepping.accumulate_grad_batches
+        self._schedule_for(progress)
+
+    def end(self) -> None:
+        """As training has ended: the trainer may be told to fit again."""
+        self._trained.trainer.accumulate_grad_batches = 1
 
     def begin_epoch(self) -> None:
         """Forget the batches of the last one."""
         self.num_accumulated = 0
         self.epoch_loss.reset()
+        self._trained.trainer.callback_metrics.pop(LOSS_OF_EPOCH, None)
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -215,6 +234,9 @@ class Stepper:
         self._pass.prepare()
         with asking_only(self._listeners, self._trained.trainer):
             yield
+        if self.num_accumulated == 0:
+            # Where its own plug-ins log, counted by it in calls; it is told of the last step and adds one later on.
+            self._trained.trainer.fit_loop.epoch_loop._batches_that_stepped = self._trained.trainer.global_step - 1
 
     def take(
         self,
@@ -232,12 +254,13 @@ class Stepper:
         self.num_accumulated += 1
         completes = is_last or self.num_accumulated == self._trained.stepping.accumulate_grad_batches
         if completes:
-            self._set_learning_rate(progress)
+            self.learning_rate = self._next_learning_rate
         terms, seen = self._pass(Batch(images, labels, progress, begins, completes))
         self.watch.note(progress.step, seen)
         self.epoch_loss.count(len(images))
         if completes:
             self.num_accumulated = 0
+            self._schedule_for(replace(progress, step=progress.step + 1))
         return terms if completes else None
 
     def before_update(self, optimizer: Optimizer) -> None:
@@ -245,12 +268,12 @@ class Stepper:
         self._trained.before_update(optimizer)
 
     @property
-    def learning_rate(self) -> float:
-        """The optimizer's, as of the last step."""
+    def _next_learning_rate(self) -> float:
         return float(self._trained.optimizer.param_groups[0]["lr"])
 
-    def _set_learning_rate(self, progress: Progress) -> None:
-        if self._schedule is None:
+    def _schedule_for(self, progress: Progress) -> None:
+        """Set the learning rate of a step before it begins, when callbacks look at it."""
+        if self._schedule is None or progress.step >= progress.num_steps:
             return
         factor, optimizer = self._schedule(progress.step / progress.num_steps), self._trained.optimizer
         for group in optimizer.param_groups:
@@ -261,3 +284,34 @@ def float32(device: torch.device) -> AbstractContextManager[object]:
     """Out of the autocast that Lightning puts around every step in mixed precision."""
     inside = torch.is_autocast_enabled(device.type)
     return torch.autocast(device.type, enabled=False) if inside else nullcontext()
+
+
+def step_listeners(trainer: Trainer) -> list[Callback]:
+    """The trainer's callbacks that do something within an optimizer step."""
+    return [one for one in trainer.callbacks if any(is_overridden(hook, one, Callback) for hook in STEP_HOOKS)]
+
+
+@contextmanager
+def asking_only(listeners: list[Callback], trainer: Trainer) -> Iterator[None]:
+    """Lightning asks each callback three times a step, which takes as long as a small network's forward pass."""
+    everyone, trainer.callbacks = trainer.callbacks, listeners
+    try:
+        yield
+    finally:
+        trainer.callbacks = everyone
+
+
+def take_limit(trainer: Trainer) -> int | float:
+    """The trainer's limit on the batches of an epoch, which it would apply to calls; it has none afterwards."""
+    limit, trainer.limit_train_batches = trainer.limit_train_batches, 1.0
+    return limit
+
+
+def leave_signals(trainer: Trainer) -> None:
+    """Have the trainer not answer SIGTERM by a broadcast in the midst of another one: see `interruption`."""
+    trainer._signal_connector.register_signal_handlers = lambda: None
+
+
+def introduce(trainer: Trainer, data: Any) -> None:
+    """Make trainer and data known to each other, as Lightning does when it begins to fit."""
+    data.trainer, trainer.datamodule = trainer, data

@@ -1,0 +1,80 @@
+"""What a validation or a test finds: exact means of the terms over all ranks, and statistics of the latent units."""
+
+import logging
+import math
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from vae_lightning.data.loader import ImageBatch
+from vae_lightning.latents.units import UnitMeter, UnitStatistics
+from vae_lightning.likelihood.means import ExactMeans, Mean
+from vae_lightning.loggers.figures import log_metrics
+from vae_lightning.models.latent_model import VAEOutput
+from vae_lightning.noise import Indexed, evaluation_seed
+from vae_lightning.training.stepper import float32
+
+log = logging.getLogger("vae_lightning")
+
+
+@final
+class Evaluator:
+    """Takes the images of a split batch by batch; in float32 whatever the training precision is.
+
+    Args:
+        module: that is evaluated.
+        split: "val" or "test".
+    """
+
+    def __init__(self, module: Any, split: str):
+        self._module, self._split = module, split
+        self._means = ExactMeans()
+        self._units = UnitMeter()
+
+    def add(self, batch: ImageBatch) -> None:
+        """Of a validation the units, too."""
+        labels = self._module.vae.told(batch.labels)
+        with float32(self._module.device):  # so that metrics of different runs can be compared
+            output = self._terms_of(batch, labels)
+            if self._split == "val":
+                means = self._module.vae.means_of(output, batch.images, labels)
+                rates = torch.cat([group.rate_per_dimension() for group in output.groups], -1)
+                self._units.update(rates, means)
+
+    def _terms_of(self, batch: ImageBatch, labels: Tensor | None) -> VAEOutput:
+        module = self._module
+        noise = Indexed(
+            evaluation_seed(module.seed, self._split), batch.indices, module.objective.num_samples, module.device
+        )
+        output = module.vae(batch.images, noise, labels)
+        self._means.update(module.objective(output, batch.images, module.epochs.progress()).by_name())
+        return output
+
+    def results(self) -> dict[str, Mean]:
+        """The means by metric name, logged. To be called on every rank."""
+        means = self._means.compute(self._summed_over_ranks)
+        results = {f"{self._split}/{name}": mean for name, mean in means.items()}
+        log_metrics(self._module.trainer, {name: mean.value for name, mean in results.items()})
+        self._tell_of_no_best(results)
+        return results
+
+    def _tell_of_no_best(self, results: dict[str, Mean]) -> None:
+        elbo = results[f"{self._split}/elbo"].value
+        if self._split == "val" and not math.isfinite(elbo) and self._module.trainer.is_global_zero:
+            epoch = self._module.current_epoch + 1
+            log.warning("epoch %d: val/elbo is %s; no checkpoint is the best for that", epoch, elbo)
+
+    def units(self) -> UnitStatistics | None:
+        """None where nothing was validated. To be called on every rank."""
+        return self._units.compute(self._summed_over_ranks)
+
+    def _summed_over_ranks(self, moments: Tensor) -> Tensor:
+        return self._module.trainer.strategy.reduce(moments, reduce_op="sum")
+
+
+def share_buffers(module: Any) -> None:
+    """Have all ranks go by rank zero's statistics of BatchNorm, which the checkpoint keeps."""
+    if module.trainer.world_size > 1:
+        for buffer in module.buffers():
+            torch.distributed.broadcast(buffer, src=0)
