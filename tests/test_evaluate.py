@@ -11,6 +11,7 @@ import torch
 
 from tests.conftest import refusal
 from tests.end_to_end.runs import TORCHRUN, run_command, started, wait_for
+from tests.trained import DIGITS, train_once, write_pictures
 from vae_lightning.runs.records import RunDir
 
 EVALUATE = [sys.executable, "-m", "vae_lightning.evaluate"]
@@ -105,6 +106,17 @@ def test_only_what_is_asked_for_is_computed(evaluate, plane_run, moved):
     assert all(name.startswith("val/nll") or name == "val/kind" for name in new)
     assert run.metrics()["val/nll_num_images"] == 30
     assert "distortion" not in printed
+
+
+def test_of_one_image_no_figure_is_told_with_an_interval(evaluate, tmp_path):
+    write_pictures(tmp_path / "pictures", 3)
+    places = [f"data.root={tmp_path / 'pictures'}", f"data.cache_dir={tmp_path / 'cache'}"]
+    small = ["data.image_size=8", "data.batch_size=1", "trainer.max_epochs=1"]
+    run = train_once(tmp_path / "run", *DIGITS[1:], "data=folder", *places, *small)
+    assert run.metrics()["test/num_images"] == 1
+    printed = evaluate(f"run={run.path}", "metrics=[elbo,nll,units,reconstruction]", "nll.num_samples=20")
+    assert "+-" not in printed
+    assert [name for name in run.metrics() if name.endswith("_stderr")] == []
 
 
 def test_a_metric_of_ones_own_is_one_yaml(evaluate, plane_run, moved):

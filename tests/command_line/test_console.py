@@ -49,6 +49,14 @@ def test_the_commands_that_are_shown_can_be_typed_whatever_the_places_are_called
     assert shlex.split(lines["more figures"])[-1] == "run='{}'".format(str(run).replace("'", "\\'"))
 
 
+def test_figures_of_one_image_are_told_without_an_interval(tmp_path, capsys):
+    figures = {f"test/{name}": -1.0 for name in ("elbo", "rate", "distortion")} | {"test/elbo_stderr": 0.5}
+    (tmp_path / "metrics.json").write_text(json.dumps(figures | {"test/kind": "kind"}))
+    print_run(RunDir(tmp_path), str(tmp_path))
+    lines = {line[:16].strip(): line[16:] for line in capsys.readouterr().out.splitlines()}
+    assert (lines["test elbo"], lines["test rate"]) == ("-1.00 +- 0.50 nats per image", "-1.00 nats per image")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["runs={0}"]])
 def test_a_pipe_that_is_read_no_further_ends_a_command_quietly(digits_run, tmp_path, arguments):
     unread, end = os.pipe()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vae_lightning.likelihood.means import ExactMeans
+from vae_lightning.likelihood.means import ExactMeans, Mean
 
 
 @pytest.mark.parametrize("batch_sizes", [[1003], [500, 500, 3], [1] * 3 + [1000]])
@@ -26,3 +26,9 @@ def test_ranks_of_uneven_length_add_up():
     moments = sum(rank._moments["rate"] for rank in ranks)
     mean = ranks[0].compute(lambda own: moments)["rate"]
     assert (mean.count, mean.value) == (10, pytest.approx(float(values.double().mean())))
+
+
+def test_one_image_has_no_standard_error():
+    means = ExactMeans()
+    means.update({"elbo": torch.tensor([-3.0])})
+    assert means.compute() == {"elbo": Mean(-3.0, None, 1)}

@@ -41,6 +41,12 @@ def test_figures_that_are_none_or_not_finite_are_missing(tmp_path):
     assert read(run).val_elbo is None
 
 
+def test_a_test_of_one_image_has_no_standard_error_whatever_an_earlier_version_stored(tmp_path):
+    of_one = read(write_run(tmp_path / "1", {}, [], figures(-97.0, **{"test/num_images": 1})))
+    of_two = read(write_run(tmp_path / "2", {}, [], figures(-97.0, **{"test/num_images": 2})))
+    assert [run.metrics.get("test/elbo_stderr") for run in (of_one, of_two)] == [None, 0.25]
+
+
 def test_a_run_that_failed_before_training_has_its_settings_and_its_reason(tmp_path):
     run = write_run(tmp_path / "0", {"model__latent_dim": 0}, [], status="failed", reason="must be at least 1, got 0")
     record = read(run)

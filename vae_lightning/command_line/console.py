@@ -85,8 +85,9 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
     if (run_dir.path / PROFILE).is_file():
         lines.append(("profile", f"{run_dir.path / PROFILE}"))
     for name in ("elbo", "rate", "distortion"):
-        value, stderr = metrics[f"test/{name}"], metrics[f"test/{name}_stderr"]
-        lines.append((f"test {name}", f"{value:,.2f} +- {stderr:.2f} nats per image"))
+        value, stderr = metrics[f"test/{name}"], metrics.get(f"test/{name}_stderr")
+        error = "" if stderr is None else f" +- {stderr:.2f}"
+        lines.append((f"test {name}", f"{value:,.2f}{error} nats per image"))
     lines.append(("", f"({metrics['test/kind']})"))
     if "test/weights" in metrics:
         lines.append(("", f"({metrics['test/weights']})"))

@@ -11,10 +11,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over images with its standard error, the sample's standard deviation over sqrt(count)."""
+    """A mean over images with its standard error, the sample's standard deviation over sqrt(count); of one none."""
 
     value: float
-    stderr: float
+    stderr: float | None
     count: int
 
 
@@ -41,5 +41,7 @@ class ExactMeans:
 def _mean(moments: Tensor) -> Mean:
     count, total, total_of_squares = moments.tolist()
     value = total / count
-    variance = max(total_of_squares / count - value**2, 0.0) * count / max(count - 1, 1)
+    if count < 2:
+        return Mean(value, None, int(count))
+    variance = max(total_of_squares / count - value**2, 0.0) * count / (count - 1)
     return Mean(value, sqrt(variance / count), int(count))

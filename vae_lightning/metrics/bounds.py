@@ -97,5 +97,5 @@ def bits_per_dim(log_likelihood: Figure, subject: Subject, label: str) -> Figure
     bits = math.log(2) * math.prod(subject.image_shape)
     value, stderr = log_likelihood.value, log_likelihood.stderr
     assert isinstance(value, float)
-    assert isinstance(stderr, float)
-    return Figure(-value / bits, stderr / bits, label, "bits", 4)
+    assert not isinstance(stderr, list)
+    return Figure(-value / bits, None if stderr is None else stderr / bits, label, "bits", 4)

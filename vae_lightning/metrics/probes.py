@@ -90,5 +90,5 @@ def _accuracy(correct: np.ndarray, label: str) -> Figure:
     if not len(correct):
         return Figure(None, label=f"accuracy: {label}", reason="there is no image of it")
     fraction = float(correct.mean())
-    stderr = (fraction * (1 - fraction) / len(correct)) ** 0.5
-    return Figure(100 * fraction, 100 * stderr, f"accuracy: {label}", "%")
+    stderr = 100 * (fraction * (1 - fraction) / len(correct)) ** 0.5 if len(correct) > 1 else None
+    return Figure(100 * fraction, stderr, f"accuracy: {label}", "%")

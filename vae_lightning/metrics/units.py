@@ -1,6 +1,6 @@
 """Which latent dimensions carry anything."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Float64
@@ -29,13 +29,15 @@ class ActiveUnits(Metric):
         statistics = unit_statistics(latents)
         variances = _resampled_variances(latents, evaluation_seed(subject.seed, subject.split, _PURPOSE))
         num_active = (variances > ACTIVE).sum(1).double()
+        of_number, of_rate, of_variance = num_active.std().item(), _rate_stderr(latents).tolist(), variances.std(0)
+        label = f"active units of {subject.run.latent_dim}"
         figures = {
-            "active_units": Figure(
-                int(statistics.active().sum()), float(num_active.std()), f"active units of {subject.run.latent_dim}", ""
-            ),
-            "rate_per_dimension": Figure(statistics.rate.tolist(), _rate_stderr(latents).tolist(), "", NATS),
-            "variance_of_means": Figure(statistics.variance.tolist(), variances.std(0).tolist()),
+            "active_units": Figure(int(statistics.active().sum()), of_number, label, ""),
+            "rate_per_dimension": Figure(statistics.rate.tolist(), of_rate, "", NATS),
+            "variance_of_means": Figure(statistics.variance.tolist(), of_variance.tolist()),
         }
+        if len(latents) < 2:
+            figures = {name: replace(figure, stderr=None) for name, figure in figures.items()}
         return Score(figures, {"num_images": len(latents)})
 
 

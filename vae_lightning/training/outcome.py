@@ -100,7 +100,7 @@ def final_metrics(
     """
     metrics: dict[str, Any] = {}
     for name, mean in module.results.items():
-        metrics |= {name: mean.value, f"{name}_stderr": mean.stderr}
+        metrics |= {name: mean.value} | ({} if mean.stderr is None else {f"{name}_stderr": mean.stderr})
     metrics["test/kind"] = kind_of(
         module.vae.likelihood, trainer.datamodule.binarize, given_labels=module.vae.num_classes is not None
     )
