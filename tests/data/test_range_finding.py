@@ -69,6 +69,7 @@ def test_twelve_bits_in_sixteen_have_their_range_found_and_keep_their_levels(fol
     assert "value_range: 16-bit files, 15 to 4,095 found: [0, 4095] taken; 4,096 levels become 256" in caplog.text
     assert torch.equal(images(folder(value_range=[0, 4095]))["00.png"], known["00.png"])
     assert folder(value_range=[0, 4095]).found == {}
+    assert "given" not in caplog.text  # which a run that goes on, whose config has the range that was found, is not
 
 
 def test_one_scale_holds_for_all_floats_where_each_had_its_own(folder, tmp_path):

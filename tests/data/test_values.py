@@ -51,13 +51,13 @@ def test_files_that_share_no_scale_are_told(one, other, message):
 
 
 def test_the_line_tells_what_was_found_and_taken():
-    assert of([0, 4011]).told(Scale(0, 4095), is_given=False) == (
+    assert of([0, 4011]).told(Scale(0, 4095)) == (
         "value_range: 16-bit files, 0 to 4,011 found: [0, 4095] taken; 4,096 levels become 256"
     )
     scale = Scale(-1.5, 2)
     found = of([-3.0, 0, 1, 2], "floats", np.float32, scale)
-    assert found.told(scale, is_given=True) == (
-        "value_range: files of floats, -3 to 2 found: [-1.5, 2] given; values become 256 levels; 25.0% of the values "
+    assert found.told(scale) == (
+        "value_range: files of floats, -3 to 2 found: [-1.5, 2] taken; values become 256 levels; 25.0% of the values "
         "lie outside and are clipped"
     )
 
@@ -130,7 +130,7 @@ def test_floats_too_far_apart_are_refused_and_told_in_short():
     found = Found(num_files=1, num_floats=1, low=-1.7e308, high=1.7e308)
     with pytest.raises(ValueError, match=r"floats from -1.7e\+308 to 1.7e\+308 are too far apart for a scale"):
         found.scale()
-    assert "0 to 1.5e+300 found" in Found(num_floats=1, low=0, high=1.5e300).told(Scale(0, 2e300), is_given=False)
+    assert "0 to 1.5e+300 found" in Found(num_floats=1, low=0, high=1.5e300).told(Scale(0, 2e300))
 
 
 @pytest.mark.parametrize("value", [5.0, 1e20, -1e300, 0.0])

@@ -50,7 +50,7 @@ def reading_of(
     except ValueError as error:
         raise UserError(f"data.value_range=auto: {source}: {error}; give data.value_range=[low,high]") from error
     if scale is not None and (found.is_deep or (scale.is_of_bytes and found.num_outside)):
-        logger.info(found.told(scale, is_given=is_given))
+        logger.info(found.told(scale))
     has_arrays = any(number for number, _, _ in found.channels)
     changes = scale is not None and (found.is_deep or scale.is_of_bytes)
     key: tuple[object, ...] = ("values", scale.low, scale.high) if scale is not None and changes else ()

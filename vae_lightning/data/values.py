@@ -169,15 +169,15 @@ class Found:
             raise ValueError(f"floats from {self.low:g} to {self.high:g} are too far apart for a scale")
         return Scale(self.low, high)
 
-    def told(self, scale: Scale, *, is_given: bool) -> str:
-        """A line on the scale that was taken."""
+    def told(self, scale: Scale) -> str:
+        """A line on the scale that was taken, be it given or found: of a run that goes on, nobody knows which it was."""
         kind = (
             f"{self.bits}-bit files" if self.num_integers else "files of floats" if self.num_floats else "8-bit files"
         )
         seen = f"{kind}, {_number(self.low)} to {_number(self.high)} found" if self.is_deep else kind
         whole = self.num_integers > 0 and scale.low == 0 and float(scale.high).is_integer()
         step = f"{scale.high + 1:,.0f} levels become 256" if whole else "values become 256 levels"
-        taken = f"[{', '.join(map(str, scale.pair))}] {'given' if is_given else 'taken'}; {step}"
+        taken = f"[{', '.join(map(str, scale.pair))}] taken; {step}"
         share = f"; {self.num_outside / max(1, self.num_values):.1%} of the values lie outside and are clipped"
         return f"value_range: {seen}: {taken}{share if self.num_outside else ''}"
 
