@@ -110,6 +110,7 @@ def test_a_file_may_name_pictures_that_can_not_be_read(tmp_path):
         ("s.json", '["a.png"]', "expected lists of files by split"),
         ("s.json", '{"train": "a.png"}', "expected lists of files by split"),
         ("s.json", "{", "can't be read as JSON"),
+        ("s.json", '{"train": ["a.png"], "train": ["b.png"]}', r"can't be read as JSON \(has the key 'train' twice\)"),
         ("none.csv", None, "there is no such file"),
     ],
 )

@@ -300,6 +300,13 @@ def test_json_that_is_nested_too_deep_ends_in_one_line():
     assert load_json('{"a": [1]}') == {"a": [1]}
 
 
+def test_a_key_that_stands_twice_is_refused_where_each_must_be_once():
+    text = '{"a": {"b": 1, "b": 2}}'
+    assert load_json(text) == {"a": {"b": 2}}
+    with pytest.raises(ValueError, match=r"^has the key 'b' twice$"):
+        load_json(text, keys_once=True)
+
+
 @pytest.mark.parametrize("read", [load_json, load_yaml])
 @pytest.mark.parametrize("number", ["1" + 20 * "0", "-9" + 19 * "0", "0x" + 5000 * "f"])
 def test_whole_numbers_have_64_bits(read, number):

@@ -284,7 +284,7 @@ def split_by_file(given: str, names: Sequence[str], root: Path, unreadable: Sequ
 
 def _of_json(text: str, told: str) -> list[tuple[str, str]]:
     try:
-        content = load_json(text)
+        content = load_json(text, keys_once=True)
     except ValueError as error:
         raise UserError(f"{told}: can't be read as JSON ({first_line(error)})") from error
     lists = content.items() if isinstance(content, dict) else ()

@@ -170,7 +170,7 @@ class Found:
         return Scale(self.low, high)
 
     def told(self, scale: Scale) -> str:
-        """A line on the scale that was taken, be it given or found: of a run that goes on, nobody knows which it was."""
+        """A line on the scale that was taken, be it given or found: of a run that goes on, it is not known which."""
         kind = (
             f"{self.bits}-bit files" if self.num_integers else "files of floats" if self.num_floats else "8-bit files"
         )

@@ -208,18 +208,27 @@ def load_yaml(text: str) -> Any:
         raise ValueError(_yaml_problem(error)) from error
 
 
-def load_json(text: str) -> Any:
-    """The plain data of a JSON document.
+def load_json(text: str, *, keys_once: bool = False) -> Any:
+    """The plain data of a JSON document; of a key that stands twice it is the last, unless `keys_once` refuses it.
 
     Raises:
-        ValueError: it is no JSON, has a whole number of more than 64 bits, or is nested too deep.
+        ValueError: it is no JSON, has a whole number of more than 64 bits, a key twice, or is nested too deep.
     """
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_each_once if keys_once else None)
         check_integers(data)
         return data
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in known:
+            raise ValueError(f"has the key {key!r} twice")
+        known[key] = value
+    return known
 
 
 def dump_yaml(data: Any) -> str:
