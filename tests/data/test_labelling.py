@@ -88,6 +88,21 @@ def test_a_table_has_labels_and_factors(tmp_path, told):
     ]
 
 
+def test_numbers_with_decimal_commas_are_numbers_where_commas_separate_no_cells(tmp_path, told):
+    text = (
+        "file;label;size;mixed;list;name\n1.png;a;1,3;0.5;1,2,3;x,1\n2.png;b;-20;1,5;4,5,6;y,2\n3.png;b;;2;7,8,9;z,3\n"
+    )
+    names = ["1.png", "2.png", "3.png"]
+    (tmp_path / "t.csv").write_text(text)
+    found = labelled(names, "t.csv", tmp_path)
+    assert found.factors["size"][:2].tolist() == pytest.approx([1.3, -20])
+    assert found.factors["size"][2].isnan()
+    assert set(found.factor_names) == {"mixed", "list", "name"}
+    assert told()[0] == "data.labels=t.csv: size: decimal commas: 1,3 is read as 1.3"
+    (tmp_path / "c.csv").write_text('file,label,size\n1.png,a,"1,3"\n2.png,b,2\n3.png,b,3\n')
+    assert set(labelled(names, "c.csv", tmp_path).factor_names) == {"size"}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 NONE, AUTO, FOLDERS = "none", "auto", "folders"
 _MOST_FOLDERS = 1000  # that are taken for classes unasked
 _MOST_TOLD = 6  # classes in a message
+_WITH_COMMA = re.compile(r"[+-]?([0-9]+(,[0-9]*)?|,[0-9]+)([eE][+-]?[0-9]+)?")
 _OF_SPLITS = "split"  # the column of a table that is no factor, for `data.split_file` reads it
 
 
@@ -113,6 +115,7 @@ class Labelling:
             for position, name in enumerate(table.header)
             if position not in (file, label) and name.lower() != _OF_SPLITS
         }
+        columns |= with_points(columns, told) if table.delimiter != "," else {}
         factors, factor_names = as_factors(columns)
         also = f"; factor{'s' if len(factors) > 1 else ''} {listed(list(factors))}" if factors else ""
         lost = len(table.rows) - len(names)
@@ -179,6 +182,24 @@ def as_factors(columns: Mapping[str, Sequence[str]]) -> tuple[dict[str, Tensor],
         else:
             factors[column] = torch.tensor(values, dtype=torch.float32)
     return factors, names
+
+
+def with_points(columns: Mapping[str, Sequence[str]], told: str) -> dict[str, list[str]]:
+    """The columns whose numbers are written with decimal commas, with points in their place, which is told.
+
+    Every cell that is not empty is a number, and one at least has a comma.
+    """
+    changed = {
+        name: [cell.replace(",", ".") for cell in cells] for name, cells in columns.items() if _has_commas(cells)
+    }
+    for name, cells in changed.items():
+        was, now = next((was, now) for was, now in zip(columns[name], cells, strict=True) if was != now)
+        logger.info("%s", one_line(f"{told}: {name}: decimal commas: {was} is read as {now}"))
+    return changed
+
+
+def _has_commas(cells: Sequence[str]) -> bool:
+    return any("," in cell for cell in cells) and all(_WITH_COMMA.fullmatch(cell) for cell in cells if cell)
 
 
 def _numbers(cells: Sequence[str]) -> list[float] | None:

@@ -27,12 +27,14 @@ class Table:
         header: the columns' names.
         rows: as many cells each.
         lines: where each row stands in the file, counted from 1.
+        delimiter: what separates the cells.
     """
 
     told: str
     header: tuple[str, ...]
     rows: list[list[str]]
     lines: list[int]
+    delimiter: str = ","
 
     def position(self, name: str) -> int | None:
         """Where a column stands, in whatever case it is written; None if there is none."""
@@ -75,7 +77,8 @@ def parsed(text: str, told: str, header: Sequence[str] | None = None) -> Table:
         UserError: no rows, a row with more or fewer cells than the header, or two columns of one name.
     """
     first = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=first.count))
+    delimiter = max(_DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows, lines = [], []
     try:
         for row in reader:
@@ -89,7 +92,7 @@ def parsed(text: str, told: str, header: Sequence[str] | None = None) -> Table:
     if header is None or not rows:
         raise UserError(f"{told}: has no rows")
     _check_cells(header, rows, lines, told)
-    return Table(told, tuple(header), rows, lines)
+    return Table(told, tuple(header), rows, lines, delimiter)
 
 
 def _check_cells(header: Sequence[str], rows: list[list[str]], lines: list[int], told: str) -> None:
