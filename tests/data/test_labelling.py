@@ -103,6 +103,17 @@ def test_numbers_with_decimal_commas_are_numbers_where_commas_separate_no_cells(
     assert set(labelled(names, "c.csv", tmp_path).factor_names) == {"size"}
 
 
+@pytest.mark.parametrize("num_alone", [10, 11])
+def test_labels_of_which_most_images_have_their_own_may_be_a_factor(num_alone, tmp_path, told):
+    names = [f"{number:02}.png" for number in range(20)]
+    labels = [f"{number / 7}" if number < num_alone else "twice" for number in range(20)]
+    text = "".join(f"{name},{label}\n" for name, label in zip(names, labels, strict=True))
+    (tmp_path / "t.csv").write_text(f"file,label\n{text}")
+    labelled(names, "t.csv", tmp_path)
+    line = "data.labels=t.csv: 11 of 20 images have a class of their own: the column label may be a factor, which takes"
+    assert told()[1:] == ([f"{line} another name beside it"] if num_alone == 11 else [])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -123,7 +123,16 @@ class Labelling:
         left = f"; {lost:,} more {are} in it and not among the images" if lost else ""
         count = "class" if len(classes) == 1 else f"{len(classes):,} classes"
         logger.info("labels: the %s %s, by %s%s%s", count, listed(classes), told, also, left)
+        _tell_of_lonely(labels, len(classes), told)
         return Labelled(labels, classes, factors or None, factor_names or None)
+
+
+def _tell_of_lonely(labels: Int64[Tensor, " N"], num_classes: int, told: str) -> None:
+    """Ask whether a column of labels is one of numbers or names that each image has for itself."""
+    count = int((labels.bincount() == 1).sum())
+    if num_classes > _MOST_TOLD and 2 * count > len(labels):
+        alone = f"{count:,} of {len(labels):,} images have a class of their own"
+        logger.warning("%s: %s: the column label may be a factor, which takes another name beside it", told, alone)
 
 
 def class_folders(names: Sequence[str]) -> list[str | None]:
