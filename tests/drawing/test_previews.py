@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from vae_lightning.drawing.captions import BACKGROUND
+from vae_lightning.drawing.grids import image_grid
 from vae_lightning.drawing.previews import _HEIGHT, _MARGIN, _panel, preview_picture
 
 
@@ -34,6 +35,18 @@ def test_a_black_ground_leaves_the_rest_to_be_seen():
     assert heights([1_000_000] + [50_000] * 255)[1] == found[0]
     assert heights([900, *[0] * 254, 100])[255] > 0  # binary pixels
     assert (heights([0] * 256) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "columns"),
+    [(64, (30, 40), 8), (64, (40, 30), 8), (64, (32, 32), 8), (50, (32, 32), 10), (7, (8, 8), 3)],
+)
+def test_the_rows_of_images_are_full_where_that_is_nearly_a_square(count, size, columns):
+    images = torch.rand(count, 1, *size) / 2 + 0.5
+    picture = drawn(images, np.full((1, 256), 5))
+    grid = image_grid(images, columns)
+    tops = range(len(picture) - len(grid))
+    assert any(np.array_equal(picture[top : top + len(grid), : grid.shape[1]], grid) for top in tops)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])

@@ -1,12 +1,14 @@
 """Images as training gets them, above a histogram of their values."""
 
+import math
+
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
 from vae_lightning.drawing.captions import BACKGROUND, with_caption, with_note
-from vae_lightning.drawing.grids import sample_grid
+from vae_lightning.drawing.grids import image_grid
 from vae_lightning.drawing.lettering import FAINT_INK, text_width, write
 
 _HEIGHT = 96  # of a channel's bars
@@ -27,7 +29,7 @@ def preview_picture(
     context: str,
     note: str,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The images as nearly in a square as can be, above the histogram of each channel.
+    """The images nearly in a square, with as few empty places as can be, above the histogram of each channel.
 
     Args:
         images: in [0, 1]; of their channels those are seen that `drawable` chooses.
@@ -39,10 +41,18 @@ def preview_picture(
     Raises:
         ValueError: there are no images.
     """
-    grid = sample_grid(images)
+    grid = image_grid(images, _columns(len(images), *images.shape[2:]))
     bars = with_note(_histogram(levels), note)
     width = max(grid.shape[1], bars.shape[1])
     return with_caption(np.concatenate([_widened(grid, width), _widened(bars, width)]), title, context)
+
+
+def _columns(count: int, height: int, width: int) -> int:
+    """Of up to a quarter more or fewer than make a square, those that leave the fewest places empty."""
+    square = math.sqrt(max(count, 1) * height / width)
+    most = max(1, math.ceil(square))
+    near = range(most - most // 4, most + most // 4 + 1)
+    return min(near, key=lambda columns: (-count % columns, abs(columns - square)))
 
 
 def _widened(picture: UInt8[np.ndarray, "H W 3"], width: int) -> UInt8[np.ndarray, "H width 3"]:
