@@ -9,7 +9,7 @@ from PIL import Image
 from tests.data import deep_files
 from tests.data.deep_files import written
 from vae_lightning.data.array_files import tiff_no_data
-from vae_lightning.data.decode import decode_image, opened
+from vae_lightning.data.decode import decode_image, lost_of, opened
 from vae_lightning.data.image_folder import ImageFolder
 from vae_lightning.data.memory import MemoryBudget
 from vae_lightning.data.stated import what_is_lost
@@ -171,6 +171,7 @@ def test_a_mark_that_says_nothing_changes_nothing(tmp_path, text):
 def test_bits_that_pillow_does_not_give_are_told(tmp_path, content, told):
     path = written(tmp_path / "a", base64.b64decode(content))
     assert found(path, 3).notes == ((told, 1, "a"),)
+    assert lost_of(path, 3) == told
     assert decoded(path, 3, None).shape == (16, 16, 3)
 
 

@@ -1,12 +1,15 @@
 """Which images a mode looks at: files as they are named, or some of the run's own."""
 
+import base64
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from tests.data.test_stated import AVIF_10
 from vae_lightning.errors import UserError
+from vae_lightning.face.images import as_batch
 from vae_lightning.runs.images import (
     Choice,
     named_images,
@@ -71,6 +74,22 @@ def test_so_is_what_becomes_of_pictures_in_a_frame_that_is_no_square(fit, end, t
     assert told() == []
     tell_of_cuts([Image.new("L", (30, 40))], (10, 20), fit)
     assert told() == [f"images: a picture of 30 x 40 pixels {end}"]
+
+
+def test_bits_that_are_lost_of_files_are_told_by_every_way_to_give_them(colour, album, tmp_path, told):
+    deep = tmp_path / "deep.avif"
+    deep.write_bytes(base64.b64decode(AVIF_10))
+    line = "AVIF of 10 bits, which are read as 8"
+    Choice(images=str(deep)).read(colour)
+    assert f"images: the file {str(deep)!r}: {line}" in told()
+    given = [str(album / "a.png"), str(deep), str(tmp_path / "none.png")]
+    list(stream_files(colour, [Path(name) for name in given], given, set(), 2, []))
+    assert f"images: 1 of 3 files, the first {str(deep)!r}: {line}" in told()
+    before = len(told())
+    as_batch([str(album / "b.png"), str(deep), Image.new("RGB", (9, 9))], colour.preprocessing)
+    assert [each for each in told()[before:] if line in each] == [f"images: the file {str(deep)!r}: {line}"]
+    Choice(images=str(album / "b.png")).read(colour)
+    assert len([each for each in told() if line in each]) == 3
 
 
 def test_files_come_as_given_and_folders_in_the_order_of_their_names(album, monkeypatch):

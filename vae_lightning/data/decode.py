@@ -21,7 +21,7 @@ from vae_lightning.data.array_files import check_channels, is_npy, is_tiff, npy_
 from vae_lightning.data.deep import DeepPicture, deep_picture, grey_picture, is_grey
 from vae_lightning.data.fitting import Fit, ImageSize, check_tile, fitted, frame_of, tile_boxes
 from vae_lightning.data.memory import MemoryBudget, own_budget
-from vae_lightning.data.stated import meant_type, pillow_misreads
+from vae_lightning.data.stated import meant_type, pillow_misreads, what_is_lost
 from vae_lightning.data.values import Reading, as_levels
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
@@ -174,6 +174,16 @@ def stated_size(picture: str | PathLike[str] | Image.Image, max_pixels: int = MA
         return _upright_size(picture)
     with opened(picture, max_pixels) as (_, image):
         return _upright_size(image)
+
+
+def lost_of(path: str | PathLike[str], channels: int, max_pixels: int = MAX_PIXELS) -> str:
+    """What is lost of a file when it is decoded, empty where nothing is; raises as `decode_image`."""
+    with _open_regular(path) as file:
+        if is_npy(file) or (is_tiff(file) and not _pillow_reads(file, channels, max_pixels)):
+            return ""
+        file.seek(0)
+        with _identified(file, max_pixels, _ALL_FORMATS) as image:
+            return what_is_lost(file, image, channels)
 
 
 def has_more_pages(path: Path, max_pixels: int = MAX_PIXELS) -> bool:

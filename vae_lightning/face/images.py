@@ -17,7 +17,7 @@ from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.data.values import Scale, as_levels
 from vae_lightning.errors import ArgumentError, UserError, first_line
 from vae_lightning.machine.hardware import num_cpus
-from vae_lightning.runs.images import picture_files, tell_of_cuts
+from vae_lightning.runs.images import picture_files, tell_of_cuts, tell_of_lost
 
 Images: TypeAlias = Any  # an array, a tensor, a PIL image, a path, or a sequence of them: no annotation tells arrays
 Shape: TypeAlias = tuple[int, int, int]
@@ -73,6 +73,7 @@ def _files(given: str | os.PathLike, data: ImageDataModule) -> Sequence[Any]:
 
 def _prepared(pictures: Sequence[Any], data: ImageDataModule, first_index: int) -> Float32[Tensor, "N C H W"]:
     tell_of_cuts(pictures, data.frame, data.fit)
+    tell_of_lost(pictures, data.channels)
     with ThreadPoolExecutor(num_cpus()) as pool:  # threads: Pillow releases the GIL
         images = list(pool.map(lambda index: _read(data, pictures[index], first_index + index), range(len(pictures))))
     return torch.stack(images).float().div_(255)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vae_lightning.data.arrays import array_member
 from vae_lightning.data.class_names import Label, Names
-from vae_lightning.data.decode import EXTENSIONS, stated_size
+from vae_lightning.data.decode import EXTENSIONS, lost_of, stated_size
 from vae_lightning.data.fitting import Fit, cropped_size
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.data.loader import ImageBatch, ImageSet, seeded_generator
@@ -73,6 +73,7 @@ class Choice:
             files = picture_files(self.images, run.preprocessing)
             self._check_number("images", len(files))
             tell_of_cuts(files, run.preprocessing.frame, run.preprocessing.fit)
+            tell_of_lost(files, run.preprocessing.channels)
             read = run.own(run.preprocessing.read_images(files))
             return ImageBatch(read, torch.arange(len(read)), None)
         if self.indices is not None:
@@ -143,6 +144,26 @@ def tell_of_cuts(pictures: Sequence[Path | Image.Image], frame: tuple[int, int],
         many = "a picture" if len(first) == 1 else f"{len(others)} of {len(first)} pictures, the first one"
         height, width = others[0]
         log.warning("images: %s of %d x %d pixels %s", many, width, height, _becomes(others[0], frame, fit))
+
+
+def tell_of_lost(pictures: Sequence[Path | Image.Image], channels: int) -> None:
+    """Log a line for each thing that is lost of picture files when they are decoded, as bits beyond the eighth.
+
+    Args:
+        pictures: of which the first ones are looked at; what is no file has been decoded by who gives it.
+        channels: of the run's images.
+    """
+    files: dict[str, list[str]] = {}
+    for picture in pictures[:_LOOKED_AT]:
+        with suppress(Exception):  # one that can't be read is told by who reads it
+            lost = "" if isinstance(picture, Image.Image) else lost_of(picture, channels)
+            files.setdefault(lost, []).append(str(picture))
+    for lost, names in files.items():
+        if lost:
+            count = (
+                f"{len(names)} of {len(pictures[:_LOOKED_AT])} files, the first" if len(pictures) > 1 else "the file"
+            )
+            log.warning("%s", one_line(f"images: {count} {names[0]!r}: {lost}"))
 
 
 def _has_other_proportions(size: tuple[int, int], frame: tuple[int, int]) -> bool:
@@ -223,6 +244,7 @@ def stream_files(
         UserError: a picture that was named can't be read.
     """
     data, first = run.preprocessing, True
+    tell_of_lost(files, data.channels)
     with ThreadPoolExecutor(num_cpus()) as pool:  # threads: Pillow releases the GIL
         for start in range(0, len(files), batch_size):
             block = range(start, min(start + batch_size, len(files)))
