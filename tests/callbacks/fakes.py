@@ -105,7 +105,7 @@ class FakeData(LightningDataModule):
 
     def __init__(self, channels: int = 3, has_labels: bool = True, num_val: int = NUM_IMAGES, steps: int = 1):
         super().__init__()
-        self.steps = steps
+        self.steps, self.channels = steps, channels
         generator = torch.Generator().manual_seed(0)
         drawn = torch.randint(0, 256, (2, NUM_IMAGES, channels, 8, 8), generator=generator).to(torch.uint8)
         self.levels = {"train": drawn[0], "val": drawn[1][:num_val]}

@@ -33,6 +33,19 @@ def test_a_model_that_has_no_float64_is_drawn_in_float32(fit, tmp_path, caplog, 
     assert caplog.text.count("this model can't compute in float64 (") == 1
 
 
+@pytest.mark.parametrize(("channels", "end"), [(3, "epoch 1"), (5, "epoch 1 · channels 0, 1, 2 of 5")])
+def test_captions_say_which_of_many_channels_are_shown(fit, channels, end):
+    captions = []
+
+    class Looking(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            captions.append(training_sources.training_source(trainer, pl_module, 1).context)
+            training_sources.forget(trainer)
+
+    fit(Looking(), channels=channels, max_epochs=1)
+    assert captions[0].endswith(end)
+
+
 @pytest.mark.parametrize("callback", [Projector(every_n_epochs=1), drawing(LatentUnits(every_n_epochs=1))])
 def test_while_training_goes_on_no_copy_of_the_model_is_held(fit, callback):
     held = []

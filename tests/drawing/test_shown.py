@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from vae_lightning.drawing.grids import image_grid
-from vae_lightning.drawing.shown import drawable, showing
+from vae_lightning.drawing.shown import drawable, showing, told_shown
 from vae_lightning.drawing.sprites import sprite_sheet
 
 
@@ -22,6 +22,22 @@ def test_the_chosen_channels_are_shown_in_their_order_and_only_meanwhile():
         assert drawable(channels(5)[0]).shape == (3, 4, 5)
     assert grid[0, 0].tolist() == [102, 0, 51]
     assert image_grid(channels(5), columns=1, scale=1, padding=0)[0, 0].tolist() == [0, 26, 51]
+
+
+@pytest.mark.parametrize(
+    ("count", "chosen", "told"),
+    [
+        (1, None, ""),
+        (3, None, ""),
+        (3, [0, 1, 2], ""),
+        (3, [2, 1, 0], "channels 2, 1, 0 of 3"),
+        (2, None, "channel 0 of 2"),
+        (5, None, "channels 0, 1, 2 of 5"),
+        (5, (3, 2, 1), "channels 3, 2, 1 of 5"),
+    ],
+)
+def test_which_are_shown_is_told_where_it_is_not_all(count, chosen, told):
+    assert told_shown(count, chosen) == told
 
 
 def test_thumbnails_and_sheets_show_them_too():

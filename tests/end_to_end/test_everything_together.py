@@ -161,12 +161,16 @@ def test_a_run_that_was_stopped_and_gone_on_with_is_the_same(plain, bands, tmp_p
 
 def test_the_preview_shows_the_chosen_channels_and_the_values_of_all(bands, monkeypatch, capsys, tmp_path):
     from vae_lightning.data.__main__ import main as look
+    from vae_lightning.drawing import previews
 
+    captions, draw = [], previews.preview_picture
+    monkeypatch.setattr(previews, "preview_picture", lambda *given: captions.append(given[3]) or draw(*given))
     seen = tmp_path / "seen.png"
     words = [*IMAGES, *SPLITS, "data.shown_channels=[4,2,0]", f"data.root={bands}", "data.augmentations=[shift]"]
     monkeypatch.setattr(sys, "argv", ["vae-data", "preview", *words, f"out={seen}"])
     look()
     assert "40 x 24 of 5 channels, fit=crop, augmented: shift" in capsys.readouterr().out
+    assert captions == ["40 x 24 of 5 channels, fit=crop, augmented: shift, channels 4, 2, 0 of 5"]
     with Image.open(seen) as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     assert (abs(pixels - np.array([104, 54, 4])).max(axis=2) < 20).mean() > 0.2

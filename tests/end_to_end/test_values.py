@@ -49,7 +49,7 @@ def test_the_range_that_was_found_is_the_runs_own(train, command, tmp_path):
     assert run.config()["data"]["value_range"] == [0, 4095]
 
 
-def test_five_channels_train_and_are_drawn_as_chosen(train, tmp_path, monkeypatch):
+def test_five_channels_train_and_are_drawn_as_chosen(train, tmp_path, monkeypatch, capsys):
     images = np.zeros((60, 16, 16, 5), np.uint8)
     images[..., 3] = 255
     images[::2, ..., 0] = 250
@@ -62,10 +62,18 @@ def test_five_channels_train_and_are_drawn_as_chosen(train, tmp_path, monkeypatc
         "sys.argv", ["vae-generate", f"run={run.path}", "mode=samples", "save=[png,npz]", f"out={tmp_path / 'out'}"]
     )
     generate()
+    assert "epoch 1 · channels 3, 3, 4 of 5\n" in capsys.readouterr().out
     with np.load(tmp_path / "out" / "samples.npz") as samples:
         assert samples["images"].shape == (64, 16, 16, 5)
     with Image.open(tmp_path / "out" / "sample_000000.png") as sample:
         assert (sample.mode, sample.size) == ("RGB", (16, 16))
+        assert (np.asarray(sample)[..., 1] != np.asarray(sample)[..., 2]).any()
+    other = ["mode=samples", "save=png", "data.shown_channels=[0,1,1]", f"out={tmp_path / 'other'}"]
+    monkeypatch.setattr("sys.argv", ["vae-generate", f"run={run.path}", *other])
+    generate()
+    assert "channels 0, 1, 1 of 5\n" in capsys.readouterr().out
+    with Image.open(tmp_path / "other" / "sample_000000.png") as sample:
+        assert (np.asarray(sample)[..., 1] == np.asarray(sample)[..., 2]).all()
 
 
 def test_a_job_of_a_sweep_has_what_was_found_too(command, tmp_path):

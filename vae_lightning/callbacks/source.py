@@ -15,6 +15,7 @@ from vae_lightning.callbacks.averaging import averages
 from vae_lightning.data.class_names import Names
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.drawing.captions import origin
+from vae_lightning.drawing.shown import told_shown
 from vae_lightning.errors import UserError
 from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.models.latent_model import LatentModel
@@ -47,8 +48,9 @@ class TrainingSource(Source):
 
     @property
     def context(self) -> str:
-        folder = Path(self.trainer.default_root_dir).name
-        return origin(self.module.config["name"], folder, self.epoch, averages(self.trainer))
+        folder, data = Path(self.trainer.default_root_dir).name, self.trainer.datamodule
+        shown = told_shown(data.channels, data.shown_channels)
+        return origin(self.module.config["name"], folder, self.epoch, averages(self.trainer), shown)
 
     @property
     def class_names(self) -> Names:

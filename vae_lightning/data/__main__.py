@@ -166,12 +166,13 @@ def _picture(data: "ImageDataModule", seen: "Preview") -> bytes:
     from vae_lightning.data.telling import told_format
     from vae_lightning.drawing.png import encode_png
     from vae_lightning.drawing.previews import preview_picture
-    from vae_lightning.drawing.shown import showing
+    from vae_lightning.drawing.shown import showing, told_shown
 
     title = f"{len(seen.images)} of {len(data.splits['train']):,} training images, as a model gets them"
     note = f"values of {seen.num_counted:,} training images; the height is the square root of their share"
+    context = ", ".join(filter(None, [told_format(data), told_shown(data.channels, data.shown_channels)]))
     with showing(data.shown_channels):
-        return encode_png(preview_picture(seen.images, seen.levels.numpy(), title, told_format(data), note))
+        return encode_png(preview_picture(seen.images, seen.levels.numpy(), title, context, note))
 
 
 def _facts(data: "ImageDataModule", seen: "Preview") -> list[tuple[str, str]]:

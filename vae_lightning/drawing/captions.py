@@ -17,13 +17,13 @@ _APART = 24  # between a text and its context on one line
 AVERAGED = "averaged weights"  # what is said of a model whose weights are averages of those that are trained
 
 
-def origin(name: str, folder: str, epoch: int, averaged: bool = False) -> str:
+def origin(name: str, folder: str, epoch: int, averaged: bool = False, shown: str = "") -> str:
     """Where a picture comes from: the run's name, the job where its folder is that of a sweep's job, and the epoch.
 
-    Of averaged weights it says that they are.
+    Of averaged weights it says that they are, and which channels are shown where that is to be said.
     """
     run = f"{name}, job {folder}" if folder.isdigit() else name
-    return f"{run} · epoch {epoch}" + (f" · {AVERAGED}" if averaged else "")
+    return " · ".join([run, f"epoch {epoch}", *[AVERAGED] * averaged, *([shown] if shown else [])])
 
 
 def nats(value: float) -> str:

@@ -20,6 +20,15 @@ def showing(channels: Sequence[int] | None) -> Iterator[None]:
         _chosen.reset(before)
 
 
+def told_shown(count: int, channels: Sequence[int] | None) -> str:
+    """Which of so many channels are drawn, where `channels` are chosen; empty where grey or RGB is drawn as it is."""
+    if channels is None and count not in (1, 3):
+        channels = [0] if count == 2 else [0, 1, 2]
+    if channels is None or [*channels] == [*range(count)]:
+        return ""
+    return f"channel{'s' if len(channels) > 1 else ''} {', '.join(map(str, channels))} of {count}"
+
+
 def drawable(images: Shaped[Tensor, "*N C H W"]) -> Shaped[Tensor, "*N c H W"]:
     """The channels that are drawn: those that `showing` has chosen; else all of 1 or 3, the first of 2, and the first
     three of more.

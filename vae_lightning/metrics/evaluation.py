@@ -78,7 +78,7 @@ class Evaluation:
         for metric in metrics.values():
             metric.check(subject)
         if world.rank == 0:
-            checkpoint = f"{run.context} ({run.checkpoint}), {SPLIT_NAMES[self.split]} images, seed {seed}"
+            checkpoint = f"{run.origin} ({run.checkpoint}), {SPLIT_NAMES[self.split]} images, seed {seed}"
             names = ", ".join(metrics)
             fewer = f"; fewer by metrics=[{','.join(list(metrics)[:2])}]" if len(metrics) > 2 else ""
             tell(f"\n{checkpoint}\n{run.kind}\ncomputed now: {names}{fewer}\n")

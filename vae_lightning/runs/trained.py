@@ -19,6 +19,7 @@ from vae_lightning.config import instantiate
 from vae_lightning.data.class_names import Label, Names, choices, label_number
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.drawing.captions import origin
+from vae_lightning.drawing.shown import told_shown
 from vae_lightning.errors import UserError, first_line
 from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.likelihood.kind import kind_of
@@ -77,8 +78,18 @@ class TrainedRun(Source):
 
     @property
     def context(self) -> str:
-        """What a picture says of where it comes from."""
-        return origin(self.config["name"], self.run_dir.path.resolve().name, self.epoch, self.averaged)
+        """What a picture says of where it comes from, and of the channels that it shows."""
+        data = self.preprocessing
+        return self._origin(told_shown(data.channels, data.shown_channels))
+
+    @property
+    def origin(self) -> str:
+        """What a figure says of where it comes from."""
+        return self._origin("")
+
+    def _origin(self, shown: str) -> str:
+        folder = self.run_dir.path.resolve().name
+        return origin(self.config["name"], folder, self.epoch, self.averaged, shown)
 
     @cached_property
     def work(self) -> Work:
