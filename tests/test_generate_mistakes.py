@@ -31,7 +31,7 @@ VALID = (
     "batch_size, checkpoint, ckpt, data, device, invert, label, mode, num_images, out, overwrite, run, save, seed, "
     "temperature, trust"
 )
-PLACES = "archive, cache_dir, labels, root, split_file"
+PLACES = "archive, cache_dir, labels, root, shown_channels, split_file"
 MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, transition, traversal, units"
 
 
