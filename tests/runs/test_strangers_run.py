@@ -277,3 +277,40 @@ def test_nothing_is_downloaded_to_where_a_stored_config_says(tmp_path, monkeypat
     assert downloads == []
     instantiate(node, "data", trusted=trusting((), ["data.root"])).prepare_data()
     assert downloads == [tmp_path / "data/MNIST/raw"]
+
+
+SECRETS = {
+    "labels": ["SECRET:x:0:0\nbin:x:1:1\n", "file,label\nSECRET.png,SECRET\n", "file,SECRET,SECRET\na,b,c\n"],
+    "split_file": [
+        "key,SECRET\na,b\n",
+        "file,split\nSECRET.png,train\n",
+        "file,split\na.png,SECRET\n",
+        "file,split\nSECRET/../x,train\n",
+        '{"SECRET": ["a"]}',
+    ],
+}
+
+
+@pytest.mark.parametrize(("key", "text"), [(key, text) for key, texts in SECRETS.items() for text in texts])
+def test_no_word_is_shown_of_a_file_that_a_stored_config_names(pictures, tmp_path, key, text):
+    secret = tmp_path / f"x{'.json' if text.startswith('{') else '.csv'}"
+    secret.write_text(text)
+    node = pictures | {key: str(secret)}
+    with pytest.raises(UserError, match=r"(?i)SECRET"):
+        images(node, trusting((), [f"data.{key}"]))
+    with pytest.raises(UserError, match=rf"^data\.{key}={secret}: .* once it is typed\)$") as caught:
+        images(node, Trust())
+    assert "secret" not in str(caught.value).lower()
+    assert caught.value.__cause__ is None
+
+
+def test_no_word_is_shown_of_what_stands_for_a_table_of_faces_where_a_stored_config_says(tmp_path):
+    (tmp_path / "celeba/img_align_celeba").mkdir(parents=True)
+    (tmp_path / "celeba/list_eval_partition.txt").write_text("000001.jpg SECRET\n")
+    write_pictures(tmp_path / "celeba/img_align_celeba", 1)
+    node = {"_target_": "vae_lightning.data.celeba.CelebA", "root": str(tmp_path)}
+    with pytest.raises(UserError, match="'SECRET' is none of 0, 1, 2"):
+        images(node, trusting((), ["data.root"]))
+    with pytest.raises(UserError, match=r"a word is none of 0, 1, 2\); get it anew \(.* once it is typed\)$") as caught:
+        images(node, Trust())
+    assert "secret" not in str(caught.value).lower()

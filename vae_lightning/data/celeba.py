@@ -19,6 +19,7 @@ from vae_lightning.data.loader import ImageSet
 from vae_lightning.data.pages import Pages
 from vae_lightning.data.splits import SPLITS
 from vae_lightning.data.stored_pixels import Cache, StoredPixels
+from vae_lightning.data.tables import unquoted
 from vae_lightning.errors import UserError, require_at_least, require_at_most
 
 _PARTITION = "list_eval_partition"
@@ -141,14 +142,16 @@ class CelebA(ImageDataModule):
     def _partition(self) -> FaceTable:
         path = _table_in(self._folder, _PARTITION)
         assert path is not None  # the folder was found by it
-        return read_table(path, self._source, {"0": 0, "1": 1, "2": 2}, ["partition"])
+        with unquoted("root", self.read_only):
+            return read_table(path, self._source, {"0": 0, "1": 1, "2": 2}, ["partition"])
 
     @cached_property
     def _attributes(self) -> FaceTable | None:
         path = _table_in(self._folder, _ATTRIBUTES)
         if path is None:
             return None
-        table = read_table(path, self._source, {"-1": 0, "1": 1})
+        with unquoted("root", self.read_only):
+            table = read_table(path, self._source, {"-1": 0, "1": 1})
         table.check_covers(self._files.names)
         return table
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from vae_lightning.data.tables import QuotingError
 from vae_lightning.disk.files import read_text
 from vae_lightning.errors import UserError
 
@@ -85,7 +86,8 @@ def read_table(path: Path, source: str, meanings: Mapping[str, int], columns: Se
             raise ValueError(f"its {len(lines):,} lines have not {len(names)} columns each")
         return FaceTable(path, source, names, {words[0]: row for row, words in enumerate(lines)}, values)
     except KeyError as error:
-        reason = f"{error.args[0]!r} is none of {', '.join(meanings)}"
+        none, told = f"is none of {', '.join(meanings)}); get it anew", f"{source}: {path.name} is no table of CelebA ("
+        raise QuotingError(f"{told}{error.args[0]!r} {none}", f"{told}a word {none}") from None
     except (OSError, ValueError, IndexError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
     raise UserError(f"{source}: {path.name} is no table of CelebA ({reason}); get it anew")

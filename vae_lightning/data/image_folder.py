@@ -31,6 +31,7 @@ from vae_lightning.data.picture_files import ARRAY_EXTENSIONS, NO_ROOT
 from vae_lightning.data.range_finding import tell_of_few_levels
 from vae_lightning.data.splits import SPLITS, check_fractions
 from vae_lightning.data.splitting import Splitting
+from vae_lightning.data.tables import unquoted
 from vae_lightning.data.values import Layout, Reading, Scale, as_levels, given_scale
 from vae_lightning.errors import require_at_least
 
@@ -184,8 +185,10 @@ class ImageFolder(ImageDataModule):
             self.group_by,
             self.keep_duplicates_together,
         )
-        splits = splitting(pictures, self._pictures, left_out)
-        labelled = Labelling(self._source(), self.labels)(pictures, self._pictures, left_out)
+        with unquoted("split_file", self.read_only):
+            splits = splitting(pictures, self._pictures, left_out)
+        with unquoted("labels", self.read_only):
+            labelled = Labelling(self._source(), self.labels)(pictures, self._pictures, left_out)
         if len(pictures) == len(files):
             return splits, labelled
         numbers = {name: number for number, name in enumerate(pictures)}

@@ -11,7 +11,17 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from vae_lightning.data.tables import Table, below_split, located, parsed, pictures_meant, read_lines, wrapping_folder
+from vae_lightning.data.tables import (
+    QuotingError,
+    Table,
+    below_split,
+    located,
+    parsed,
+    pictures_meant,
+    read_lines,
+    without_columns,
+    wrapping_folder,
+)
 from vae_lightning.errors import UserError, one_line
 
 logger = logging.getLogger(__name__)
@@ -102,9 +112,7 @@ class Labelling:
         table = parsed(read_lines(located(self.labels, root), told), told)
         file, label = table.position("file"), table.position("label")
         if file is None or label is None:
-            raise UserError(
-                f"{told}: its first line must name the columns file and label, got {', '.join(table.header[:6])}"
-            )
+            raise without_columns(table, "label")
         rows = _rows_of(table, file, names, unreadable, root)
         unlabelled = [name for name, row in zip(names, rows, strict=True) if not row[label]]
         if unlabelled:
@@ -151,9 +159,8 @@ def _rows_of(table: Table, file: int, names: Sequence[str], unreadable: Sequence
     left = [name for name in names if name not in rows]
     if left:
         other = f"; its own first is {table.rows[0][file]!r}" if len(left) == len(names) else ""
-        raise UserError(
-            f"{table.told}: has no row for {len(left)} of {len(names)} images, the first {left[0]!r}{other}"
-        )
+        plain = f"{table.told}: has no row for {len(left)} of {len(names)} images, the first {left[0]!r}"
+        raise QuotingError(f"{plain}{other}", plain)
     return [rows[name] for name in names]
 
 

@@ -14,13 +14,14 @@ from vae_lightning.data.expressions import searched
 from vae_lightning.data.splits import SPLITS
 from vae_lightning.data.tables import (
     SPLIT_FOLDERS,
-    Table,
+    QuotingError,
     counted,
     located,
     parsed,
     pictures_meant,
     read_lines,
     too_few,
+    without_columns,
     wrapping_folder,
 )
 from vae_lightning.data.waiting import counting
@@ -272,7 +273,8 @@ def split_by_file(given: str, names: Sequence[str], root: Path, unreadable: Sequ
     meant = pictures_meant([file for file, _ in entries], [*names, *unreadable], told, root)
     lost = [file for (file, _), picture in zip(entries, meant, strict=True) if picture is None]
     if lost:
-        raise UserError(f"{told}: names {counted(len(lost), 'file')} not to be found, the first {lost[0]!r}")
+        plain = f"{told}: names {counted(len(lost), 'file')} not to be found"
+        raise QuotingError(f"{plain}, the first {lost[0]!r}", plain)
     known = {picture: split for (_, split), picture in zip(entries, meant, strict=True) if picture is not None}
     left = [name for name in names if name not in known]
     if left:
@@ -297,7 +299,7 @@ def _of_table(text: str, told: str) -> list[tuple[str, str]]:
     table = parsed(text, told, ["file", "split"]) if _is_without_header(text) else parsed(text, told)
     file, split = table.position("file"), table.position("split")
     if file is None or split is None:
-        raise UserError(f"{told}: its first line must name the columns file and split, got {_names_told(table)}")
+        raise without_columns(table, "split")
     return [
         (row[file], _split_called(row[split], told, f"line {line}: "))
         for row, line in zip(table.rows, table.lines, strict=True)
@@ -309,13 +311,10 @@ def _is_without_header(text: str) -> bool:
     return len(cells) == 2 and cells[1].lower() in SPLIT_FOLDERS
 
 
-def _names_told(table: Table) -> str:
-    return ", ".join(table.header[:6])
-
-
 def _split_called(name: str, told: str, where: str) -> str:
     if name.lower() not in SPLIT_FOLDERS:
-        raise UserError(f"{told}: {where}{name!r} is no split; valid are train, val and test")
+        is_none = "is no split; valid are train, val and test"
+        raise QuotingError(f"{told}: {where}{name!r} {is_none}", f"{told}: {where}what stands there {is_none}")
     return SPLIT_FOLDERS[name.lower()]
 
 

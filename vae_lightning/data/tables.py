@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,29 @@ SPLIT_FOLDERS = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+
+
+class QuotingError(UserError):
+    """A mistake in a file, told with words of its content; `plain` is the same without them."""
+
+    def __init__(self, message: str, plain: str = ""):
+        super().__init__(message)
+        self.plain = plain or message
+
+
+@contextmanager
+def unquoted(key: str, read_only: Collection[str]) -> Iterator[None]:
+    """Has mistakes in the file that `data.<key>` names told without its words where a stored config chose it: it may
+    be any file that the user can read, a password's too, and messages go into logs that others see.
+    """
+    try:
+        yield
+    except QuotingError as error:
+        if key not in read_only:
+            raise
+        raise UserError(
+            f"{error.plain} (words of a file that a stored config names are shown once it is typed)"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -104,7 +128,13 @@ def _check_cells(header: Sequence[str], rows: list[list[str]], lines: list[int],
     names = [name.lower() for name in header]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UserError(f"{told}: has two columns of the name {twice!r}")
+        raise QuotingError(f"{told}: has two columns of the name {twice!r}", f"{told}: has two columns of one name")
+
+
+def without_columns(table: Table, other: str) -> UserError:
+    """What is said of a table that lacks the column `file`, or this other one."""
+    plain = f"{table.told}: its first line must name the columns file and {other}"
+    return QuotingError(f"{plain}, got {', '.join(table.header[:6])}", plain)
 
 
 def pictures_meant(files: Iterable[str], names: Sequence[str], told: str, root: Path) -> list[str | None]:
@@ -136,7 +166,7 @@ def pictures_meant(files: Iterable[str], names: Sequence[str], told: str, root: 
             picture = _only(shorter.get(entry, ()), file, told)
         if picture is not None and picture in meant:
             both = f"{meant[picture]!r}" if meant[picture] == file else f"{meant[picture]!r} and {file!r}"
-            raise UserError(f"{told}: names a picture twice, by {both}")
+            raise QuotingError(f"{told}: names a picture twice, by {both}", f"{told}: names a picture twice")
         if picture is not None:
             meant[picture] = file
         found.append(picture)
@@ -151,7 +181,8 @@ def _ways_to(root: Path) -> list[str]:
 
 def _only(pictures: Sequence[str], file: str, told: str) -> str | None:
     if len(pictures) > 1:
-        raise UserError(f"{told}: {file!r} may be {pictures[0]!r} or {pictures[1]!r}; write the whole path")
+        may = f"may be {pictures[0]!r} or {pictures[1]!r}; write the whole path"
+        raise QuotingError(f"{told}: {file!r} {may}", f"{told}: one of its files {may}")
     return pictures[0] if pictures else None
 
 
