@@ -14,6 +14,7 @@ import pytest
 from tests.data.sets import md5, served, written
 from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.config import instantiate
+from vae_lightning.data.cache import locked
 from vae_lightning.data.cifar10 import CIFAR10
 from vae_lightning.data.download import DownloadError, Limits
 from vae_lightning.data.fetching import Fetching, NoSpaceError, RemoteFile
@@ -103,6 +104,54 @@ def test_all_files_appear_or_none_does_and_the_next_start_goes_on(tmp_path, unre
     with served(written(tmp_path / "other", {"b.bin": CONTENTS["b.bin"]})) as rest:
         fetching(folder, rest.rstrip("/"))()
     assert {path.name for path in folder.iterdir()} == {".lock", *CONTENTS}
+
+
+class KilledError(BaseException):
+    pass
+
+
+@pytest.fixture
+def left(tmp_path, monkeypatch) -> Path:
+    """A set whose fetching was killed when all files were in their places: what it left has not been cleared away."""
+
+    def killed(*_, **__):
+        raise KilledError
+
+    folder = tmp_path / "set"
+    with monkeypatch.context() as patch, served(written(tmp_path / "mirror", CONTENTS)) as good:
+        patch.setattr("vae_lightning.data.fetching.shutil.rmtree", killed)
+        with pytest.raises(KilledError):
+            fetching(folder, good.rstrip("/"))()
+    (folder / ".download/archive.zip").touch()
+    return folder
+
+
+def test_what_was_left_by_one_that_was_killed_last_of_all_is_cleared_away(left):
+    fetching(left).clear()
+    assert {path.name for path in left.iterdir()} == {".lock", *CONTENTS}
+
+
+def test_nothing_is_cleared_away_that_somebody_needs_yet(left):
+    with locked(left):
+        fetching(left).clear()
+    assert (left / ".download").is_dir()
+    part = written(left / ".download", {"of_another_set.npz.part": b"x"}) / "of_another_set.npz.part"
+    fetching(left).clear()
+    assert part.is_file()
+    part.unlink()
+    (left / "a.bin").unlink()
+    fetching(left).clear()
+    assert (left / ".download").is_dir()
+
+
+def test_the_next_start_clears_away_what_a_set_has_left_but_not_where_a_stored_config_says(tmp_path):
+    folder = written(tmp_path / "cifar-10-batches-bin", dict.fromkeys(CIFAR10.needed, b""))
+    written(folder / ".download", {"binary.tar.gz": b"x"})
+    node = {"_target_": "vae_lightning.data.cifar10.CIFAR10", "root": str(tmp_path)}
+    instantiate(node, "data", trusted=Trust()).prepare_data()
+    assert {path.name for path in folder.iterdir()} == {".download", *CIFAR10.needed}
+    instantiate(node, "data", trusted=trusting((), ["data.root"])).prepare_data()
+    assert {path.name for path in folder.iterdir()} == {".lock", *CIFAR10.needed}
 
 
 def test_what_is_coming_is_told_and_no_room_for_it_ends_it_at_once(tmp_path, monkeypatch, caplog):

@@ -4,11 +4,14 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import disk_usage
 
-from vae_lightning.data.cache import locked
+from filelock import FileLock, Timeout
+
+from vae_lightning.data.cache import LOCK, locked
 from vae_lightning.data.download import Limits, download
 
 logger = logging.getLogger(__name__)
@@ -65,7 +68,7 @@ class Fetching:
 
         Raises DownloadError, NoSpaceError, OSError for what can't be written, and what unpacking raises.
         """
-        temporary = self.folder / ".download"
+        temporary = self._temporary
         with locked(self.folder):
             if self.is_complete():  # another process was faster
                 return
@@ -78,6 +81,21 @@ class Fetching:
             for path in self.unpack(temporary):
                 os.replace(path, self.folder / path.name)
             shutil.rmtree(temporary, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Remove what was left by a process that was killed once all files were in their places.
+
+        Nothing where another is at work, or where a download has been cut off: another set may go on with that.
+        """
+        if not self._temporary.is_dir() or self._temporary.is_symlink():
+            return
+        with suppress(OSError, Timeout), FileLock(self.folder / LOCK, timeout=0):
+            if self.is_complete() and not any(self._temporary.glob("*.part")):
+                shutil.rmtree(self._temporary, ignore_errors=True)
+
+    @property
+    def _temporary(self) -> Path:
+        return self.folder / ".download"
 
     def _tell(self, files: Sequence[RemoteFile], temporary: Path) -> None:
         wanted = sum(file.num_bytes for file in files)

@@ -97,6 +97,8 @@ class NamedSet(ImageDataModule):
     def prepare_data(self) -> None:
         """Downloads the files unless they are there; raises UserError naming data.root."""
         if self.is_complete():
+            if "root" not in self.read_only:
+                self._fetching.clear()
             return
         absent = f"data.root={self.root}: {self.title} is not in {self.raw_folder}"
         if "root" in self.read_only:
@@ -176,8 +178,13 @@ class NamedSet(ImageDataModule):
                     f"{int(each.max())}, where there are {num_classes} classes; give whole files"
                 )
 
+    @property
+    def _fetching(self) -> Fetching:
+        unpacking = self.unpack, self.num_unpacked
+        return Fetching(self.title, self.raw_folder, self.is_complete, self.remote_files, *unpacking)
+
     def _fetch(self) -> None:
-        Fetching(self.title, self.raw_folder, self.is_complete, self.remote_files, self.unpack, self.num_unpacked)()
+        self._fetching()
 
 
 def last_line(error: BaseException) -> str:
