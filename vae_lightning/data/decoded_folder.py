@@ -18,7 +18,8 @@ from jaxtyping import Bool, UInt8
 
 from vae_lightning.data.arrays import Arrays, open_arrays
 from vae_lightning.data.build_progress import BuildProgress, allocated, gaps
-from vae_lightning.data.cache import StoppedError, build_once, build_unless, cache_key
+from vae_lightning.data.cache import StoppedError, build_unless, cache_key
+from vae_lightning.data.changing import build_of_files, is_of_its_files, note_changed
 from vae_lightning.data.decode import ALL_EXTENSIONS, EXTENSIONS, MAX_PIXELS
 from vae_lightning.data.decoded_arrays import write_arrays
 from vae_lightning.data.decoded_blocks import DecodedBlock, PixelFile
@@ -116,7 +117,7 @@ class FolderDecoder:
         files = self._files()
         build = partial(self._build, files=files)
         self._find_reading(files, writes=True)
-        folder = build_once(self._folder(files), build, resumes=self._arrays is None)
+        folder = build_of_files(self._folder(files), build, resumes=self._arrays is None)
         try:
             decoded = self._open(folder, files)
         except DamagedError as error:
@@ -136,7 +137,7 @@ class FolderDecoder:
         files = self._files()
         self._find_reading(files, writes=False)
         folder = self._folder(files)
-        if not folder.is_dir():
+        if not folder.is_dir() or not is_of_its_files(folder):
             return None
         try:
             decoded = self._open(folder, files)
@@ -290,6 +291,7 @@ class FolderDecoder:
         else:
             write_arrays(self._arrays, path, self.image_size, self.channels, self._found[0].scale, self.fit)
             reasons = {}
+        note_changed(folder, self.root, files, self.source)
         bad = next((number for number in sorted(reasons) if tiling.grids[number].prod()), None)
         is_good = np.array([number not in reasons for number in range(len(files))])
         readable = is_good.repeat(np.diff(tiling.starts))
