@@ -163,6 +163,15 @@ def test_an_attribute_that_there_is_not_is_told_before_anything_is_decoded(celeb
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.parametrize(("content", "reason"), [(b"junk", "cannot identify its format"), (b"", "an empty file")])
+def test_a_packed_picture_that_cannot_be_read_is_named(folder, celeba, content, reason):
+    (folder / "img_align_celeba" / NAMES[4]).write_bytes(content)
+    shutil.make_archive(str(folder / "img_align_celeba"), "zip", folder, "img_align_celeba")
+    shutil.rmtree(folder / "img_align_celeba")
+    with pytest.raises(UserError, match=rf"^data\.root=.*: 000005\.jpg can't be read \({reason}\); unpack img_align"):
+        celeba().prepare_data()
+
+
 def test_a_picture_that_cannot_be_read_is_named(folder, celeba, tmp_path):
     (folder / "img_align_celeba" / NAMES[4]).write_bytes(b"junk")
     with pytest.raises(

@@ -207,11 +207,18 @@ def test_a_missing_library_is_told_with_its_cure(images, monkeypatch):
         images().prepare_data()
 
 
-@pytest.mark.parametrize("entry", [{"bytes": b"junk", "path": None}, {"bytes": None, "path": "nowhere.png"}])
-def test_a_picture_that_cannot_be_read_is_named_by_its_row(images, tmp_path, entry):
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"bytes": b"junk", "path": None}, r"cannot identify its format\)"),
+        ({"bytes": b"", "path": None}, r"an empty file\)"),
+        ({"bytes": None, "path": "nowhere.png"}, ""),
+    ],
+)
+def test_a_picture_that_cannot_be_read_is_named_by_its_row(images, tmp_path, entry, reason):
     found = official()
     found["validation"].columns["picture"][3] = entry
-    with pytest.raises(UserError, match=r"^data\.name=me/mine: row 3 of val can't be read \("):
+    with pytest.raises(UserError, match=rf"^data\.name=me/mine: row 3 of val can't be read \({reason}"):
         images(found).prepare_data()
     assert not list((tmp_path / "cache").rglob("pixels.npy"))
 

@@ -1,7 +1,6 @@
 """CelebA's pictures, in a folder or still in their archive, cropped and decoded on all cores."""
 
 import hashlib
-import io
 import math
 import os
 import zipfile
@@ -18,7 +17,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from vae_lightning.data.archive_members import CountedEntries, TooMuchError, open_zipped
-from vae_lightning.data.decode import MAX_PIXELS, decode_image, stated_size
+from vae_lightning.data.decode import decode_image, picture_of, stated_size
 from vae_lightning.data.fitting import Fit
 from vae_lightning.data.processes import by_processes
 from vae_lightning.disk.files import check_regular
@@ -155,7 +154,4 @@ def _packed_picture(archive: zipfile.ZipFile, name: str) -> Image.Image:
         content = member.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise ValueError("it is larger than 10 MB")
-    image = Image.open(io.BytesIO(content), formats=_FORMATS)
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}")
-    return image
+    return picture_of(content, _FORMATS)

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from os import PathLike
 from pathlib import Path
 
@@ -304,6 +304,17 @@ def _open_regular(path: str | PathLike[str]) -> BufferedReader:
     if not stat.S_ISREG(facts.st_mode):
         raise OSError("no regular file")  # a pipe would be waited for without end
     raise ValueError(f"a file of {facts.st_size} bytes; of more than {_MOST_BYTES} none is read")
+
+
+def picture_of(content: bytes, formats: tuple[str, ...]) -> Image.Image:
+    """A picture in memory, before it is decoded; raises ValueError for a large one, and what Pillow raises."""
+    try:
+        image = Image.open(BytesIO(content), formats=formats)
+    except UnidentifiedImageError as error:  # whose own text has the file object in it
+        raise UnidentifiedImageError("cannot identify its format" if content else "an empty file") from error
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}")
+    return image
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -1,6 +1,5 @@
 """A data set of the Hugging Face Hub, opened by its library: which columns are pictures and labels, and their rows."""
 
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from PIL import Image
 
-from vae_lightning.data.decode import MAX_PIXELS, decode_image
+from vae_lightning.data.decode import decode_image, picture_of
 from vae_lightning.data.fitting import Fit
 from vae_lightning.errors import UserError, first_line
 
@@ -137,9 +135,7 @@ def _undecoded(part: Any, column: str) -> Any:
 def _decoded(entry: Mapping[str, Any], frame: tuple[int, int], channels: int, fit: Fit) -> UInt8[np.ndarray, "H W C"]:
     if entry["bytes"] is None:
         return decode_image(Path(entry["path"]), frame, channels, fit=fit)
-    with Image.open(io.BytesIO(entry["bytes"]), formats=_FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}")
+    with picture_of(entry["bytes"], _FORMATS) as image:
         return decode_image(image, frame, channels, fit=fit)
 
 
