@@ -45,8 +45,8 @@ class LogLikelihood(Metric):
             is time for.
         num_images: the first so many images of the split; None for all, or as many as there is time for.
         max_seconds: how long it may take where neither of them is given, about; None for as long as all of it takes.
-        memory_mb: 10^6 bytes that it takes at most, whatever K is. "auto" is 512, and on an NVIDIA GPU a quarter of
-            what is free there, up to 8,000: few images at a time keep it waiting for Python.
+        memory_mb: 10^6 bytes that it has in use at most, whatever K is. "auto" is 512, and on an NVIDIA GPU a quarter
+            of what is free there, up to 8,000: few images at a time keep it waiting for Python.
         matmul_precision: how exactly float32 matrices are multiplied (`torch.set_float32_matmul_precision`): "medium"
             rounds their factors to bfloat16 where the hardware has it, which is faster, and near enough for a look;
             "refined" follows that by "highest" for the samples that carry 90% of an image's weight. "auto" is
