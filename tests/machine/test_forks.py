@@ -26,7 +26,7 @@ ADOPTED = """
 import os, subprocess, sys, time
 from vae_lightning.machine.forks import adopting
 def orphan():
-    script = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL).pid)"
+    script = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=-3, stderr=-3).pid)"
     return int(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
 def parent(pid):
     return int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
