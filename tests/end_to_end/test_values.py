@@ -74,13 +74,3 @@ def test_five_channels_train_and_are_drawn_as_chosen(train, tmp_path, monkeypatc
     assert "channels 0, 1, 1 of 5\n" in capsys.readouterr().out
     with Image.open(tmp_path / "other" / "sample_000000.png") as sample:
         assert (np.asarray(sample)[..., 1] == np.asarray(sample)[..., 2]).all()
-
-
-def test_a_job_of_a_sweep_has_what_was_found_too(command, tmp_path):
-    np.save(tmp_path / "values.npy", VALUES)
-    own = [word for word in TINY if not word.startswith("data=")]
-    place = f"sweep_dir={tmp_path / 'sweep'}"
-    words = [*own, "data=folder", *SMALL, "data.channels=1", f"data.root={tmp_path / 'values.npy'}", place]
-    command("-m", *words, "trainer.max_epochs=1", "seed=0,1")
-    for job in ("0", "1"):
-        assert RunDir(tmp_path / "sweep" / job).config()["data"]["value_range"] == [0, 4095]
