@@ -212,12 +212,18 @@ def test_other_content_under_the_same_names_has_another_place_in_the_cache(folde
     assert np.array_equal(images(folder(**options))["00.png"][0], grey(0))
 
 
-def test_what_was_found_is_kept_beside_the_cache_and_found_again_if_it_is_damaged(folder, tmp_path, monkeypatch):
-    fill(tmp_path / "files", ".png", lambda number: grey(number).astype(np.uint16) * 16)
-    before = images(folder())
+def files_looked_at(monkeypatch) -> list:
+    """Grows by an entry whenever a file is looked at for its numbers."""
     looked = []
     look = survey.found_in_file
     monkeypatch.setattr(survey, "found_in_file", lambda *given: looked.append(given) or look(*given))
+    return looked
+
+
+def test_what_was_found_is_kept_beside_the_cache_and_found_again_if_it_is_damaged(folder, tmp_path, monkeypatch):
+    fill(tmp_path / "files", ".png", lambda number: grey(number).astype(np.uint16) * 16)
+    before = images(folder())
+    looked = files_looked_at(monkeypatch)
     assert torch.equal(images(folder())["00.png"], before["00.png"])
     assert looked == []
     (kept,) = (tmp_path / "cache").glob("values-*.json")
@@ -230,9 +236,7 @@ def test_what_was_found_is_kept_beside_the_cache_and_found_again_if_it_is_damage
 def test_the_scale_that_was_found_is_given_from_then_on_and_no_file_looked_at_again(folder, tmp_path, monkeypatch):
     fill(tmp_path / "files", ".png", lambda number: grey(number).astype(np.uint16) * 16)
     before = images(folder())
-    looked = []
-    look = survey.found_in_file
-    monkeypatch.setattr(survey, "found_in_file", lambda *given: looked.append(given) or look(*given))
+    looked = files_looked_at(monkeypatch)
     assert torch.equal(images(folder(value_range=[0, 4095]))["00.png"], before["00.png"])
     assert looked == []
     images(folder(value_range=[0, 2000]))  # of which the share beyond it is told
@@ -248,9 +252,7 @@ def test_what_could_not_be_read_is_looked_at_again(folder, tmp_path, monkeypatch
             folder(channels=5).prepare_data()
     assert folder(channels=5).found == {"value_range": [0, 4095]}
     assert int(images(folder(channels=5))["39.tif"].min()) == round(3900 * 255 / 4095)
-    looked = []
-    look = survey.found_in_file
-    monkeypatch.setattr(survey, "found_in_file", lambda *given: looked.append(given) or look(*given))
+    looked = files_looked_at(monkeypatch)
     assert folder(channels=5).found == {"value_range": [0, 4095]}
     assert looked == []
 
