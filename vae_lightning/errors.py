@@ -29,6 +29,12 @@ def require_at_most(name: str, value: float, most: float) -> None:
         raise ValueError(f"{name} must be at most {most}, got {value}")
 
 
+def require_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """Raise a ValueError that opens with the parameter's name if its value is none of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}; got {value}")
+
+
 def require_frame_duration(name: str, milliseconds: int) -> None:
     """Raise a ValueError that opens with the parameter's name if a GIF can't show a frame for so long."""
     require_at_least(name, milliseconds, 20)  # viewers slow down what is shorter

@@ -23,13 +23,13 @@ def test_the_help_lists_the_commands_own_groups_and_those_of_ones_own_folder(tmp
     lines = dict(line.split(": ") for line in option_groups("train").splitlines())
     assert groups("train") <= lines.keys()
     assert not {"mode", "metric", "picture", "hydra"} & lines.keys()
-    assert lines["objective"] == "elbo, geco, iwae"
+    assert lines["objective"] == "capacity, elbo, free_bits, geco, iwae"
     (tmp_path / "objective/more").mkdir(parents=True)
     (tmp_path / "objective/mine.yaml").touch()
     (tmp_path / "objective/more/other.yaml").touch()
     monkeypatch.setattr(sys, "argv", ["vae-train", "-h", "--config-dir", str(tmp_path)])
     lines = dict(line.split(": ") for line in option_groups("train").splitlines())
-    assert (lines["objective"], lines["objective/more"]) == ("elbo, geco, iwae, mine", "other")
+    assert (lines["objective"], lines["objective/more"]) == ("capacity, elbo, free_bits, geco, iwae, mine", "other")
 
 
 def test_the_version_is_the_packages(capsys, monkeypatch):

@@ -12,7 +12,7 @@ from vae_lightning.models.distributions import DiagonalNormal
 from vae_lightning.models.latent_model import Group, VAEOutput
 from vae_lightning.models.priors.standard_normal import StandardNormal
 from vae_lightning.models.vae import VAE
-from vae_lightning.objectives.elbo import ELBO, linear_warmup
+from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.objectives.terms import Progress, rate
 
 D, PIXELS, SCALE = 3, 6, 0.5
@@ -97,7 +97,6 @@ def test_warmup_is_a_function_of_the_step():
     objective = ELBO(beta=2.0, warmup_steps=4)
     assert [objective.beta_at(step) for step in (0, 1, 3, 4, 100)] == [0.5, 1.0, 2.0, 2.0, 2.0]
     assert objective.schedules(Progress(1)) == {"beta": 1.0}
-    assert linear_warmup(0, 0) == 1.0
 
 
 @pytest.mark.parametrize("arguments", [{"beta": -1.0}, {"beta": math.nan}, {"beta": math.inf}, {"warmup_steps": -1}])

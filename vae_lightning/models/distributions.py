@@ -130,6 +130,24 @@ def _sample_mixture(distribution: NormalMixture, noise: Noise, temperature: floa
     return parts.loc[chosen] + temperature * parts.scale[chosen] * noise.normal(distribution.event_shape)
 
 
+@singledispatch
+def held_fixed(distribution: Distribution) -> Distribution:
+    """The same distribution, of which log_prob passes a gradient on to its argument and none to its parameters.
+
+    A family registers here for the objectives that ask for it (`objective.gradient=dreg`, `stl`).
+
+    Raises:
+        NotImplementedError: a family that is not registered.
+    """
+    raise NotImplementedError(f"{type(distribution).__name__} is not registered with distributions.held_fixed")
+
+
+@held_fixed.register
+def _held_fixed_normal(distribution: DiagonalNormal) -> DiagonalNormal:
+    normal = distribution.base_dist
+    return DiagonalNormal(normal.loc.detach(), normal.scale.detach())
+
+
 def marginals(distribution: Any) -> Distribution:
     """The distribution of each component of the event: batch shape [..., D]."""
     return distribution.base_dist if isinstance(distribution, Independent) else distribution.marginals()

@@ -56,6 +56,7 @@ class Ladder(LatentModel):
         shape = tuple(image_shape)
         self.latent_dim = sum(latent_dims)
         self.latent_dims = tuple(latent_dims)
+        self.num_groups = len(latent_dims)
         self.encoder = made("encoder", encoder, shape)
         top, *others = latent_dims
         num_features: Any = self.encoder.num_features

@@ -98,12 +98,14 @@ class LatentModel(nn.Module, ABC):
 
     Attributes:
         latent_dim: D, of all groups of latents together.
+        num_groups: of latents, some of which are drawn given others; 1 for a plain VAE.
         num_classes: of a model that is told labels, 0 to num_classes - 1; None for one that is not.
         decoder: the part that ends in what the likelihood wants.
         likelihood: the part that makes p(x|z) of it.
     """
 
     latent_dim: int
+    num_groups: int = 1
     num_classes: int | None = None
     decoder: nn.Module
     likelihood: nn.Module

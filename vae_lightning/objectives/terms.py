@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vae_lightning.models.latent_model import VAEOutput, mean_of_samples
+from vae_lightning.models.latent_model import LatentModel, VAEOutput, mean_of_samples
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,21 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         num_samples: latents drawn of each image's posterior, K.
+        whole_training: the argument by which a schedule takes the whole training, whose length must be known; or empty.
         trains_likelihood: whether parameters that are the likelihood's own get gradients, besides the decoder's.
     """
 
     num_samples: int = 1
+    whole_training: str = ""
     trains_likelihood: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
         self.register_forward_pre_hook(_prepare, with_kwargs=True)
+
+    def check(self, model: LatentModel) -> None:
+        """Raise a ValueError that opens with the argument's name for a model that the objective can't train."""
+        return
 
     def prepare(self, progress: Progress) -> None:
         """Called before each forward pass, which it is no part of."""

@@ -37,6 +37,7 @@ def module_of(kind: Callable[..., M], config: dict[str, Any], trusted: Trust | N
     model = instantiate(config["model"], "model", trusted=trusted)
     objective = instantiate(config["objective"], "objective", trusted=trusted)
     _check_kinds(model, objective)
+    _check_objective(model, objective, config["trainer"])
     return kind(
         model,
         objective,
@@ -94,6 +95,14 @@ def _device(given: Any) -> torch.device:
         return torch.empty(0, device=given or "cpu").device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ArgumentError(f"map_location={given}: can't be used ({first_line(error)}); {wanted}") from error
+
+
+def _check_objective(model: LatentModel, objective: Objective, trainer: dict[str, Any]) -> None:
+    """Raise a UserError where the objective can't train this model, or not for an unknown time."""
+    checked(objective.check, {"model": model}, "objective")
+    key = objective.whole_training
+    if key and (trainer.get("max_epochs") or -1) < 0:
+        raise UserError(f"objective.{key}=0: takes the whole training; choose a trainer.max_epochs, or at least 1 step")
 
 
 def _check_kinds(model: Any, objective: Any) -> None:

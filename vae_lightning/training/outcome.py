@@ -133,6 +133,8 @@ _LESS_COLLAPSED = {  # what to try, by the key of the objective that it takes
     "beta": "a smaller objective.beta (it is {})",
     "warmup_steps": "objective.warmup_steps of some epochs (it is {})",
     "tolerance": "a smaller objective.tolerance (it is {})",
+    "max_capacity": "a larger objective.max_capacity (it is {})",
+    "free_nats": "a larger objective.free_nats (it is {})",
 }
 _SAYS_LITTLE = 1.0  # nats per image in all: a unit that tells images apart has more
 _SAYS_NOTHING = 0.1
