@@ -6,6 +6,7 @@ from torch.distributions import Independent, Normal
 
 from tests.given import Given
 from tests.objectives.test_elbo import PIXELS, SCALE, START, D, LinearGaussian
+from tests.unchecked import unchecked
 from vae_lightning.models.distributions import DiagonalNormal, NormalMixture, held_fixed
 from vae_lightning.models.latent_model import Group, VAEOutput
 from vae_lightning.objectives.elbo import ELBO
@@ -42,11 +43,11 @@ class Estimates:
 
 
 def check_less_noise_about_the_same(estimates, own):
-    """The means agree within four standard errors of their difference; no variance is larger, and the sum is smaller."""
+    """The means agree within four standard errors of their difference, and the variance is smaller."""
     found, expected = estimates.of_encoder(), own.of_encoder()
     error = (found - expected).std(0) / MANY**0.5
     assert bool(((found - expected).mean(0).abs() < 4 * error).all())
-    assert float(expected.mean(0).abs().min()) > 10 * float(error.max())  # so that zero would not pass for it
+    assert float(expected.mean(0).norm()) > 10 * float(error.norm())  # so that zero would not pass for it
     assert float(found.var(0).sum()) < 0.8 * float(expected.var(0).sum())
 
 
@@ -86,7 +87,7 @@ def test_at_the_exact_posterior_there_is_no_noise_left(objective):
 def test_stl_of_several_samples_is_biased_as_is_said():
     stl, own = (Estimates(IWAE(5, gradient)).of_encoder() for gradient in ("stl", "iwae"))
     error = (stl - own).std(0) / MANY**0.5
-    assert bool(((stl - own).mean(0).abs() > 10 * error).all())
+    assert float((stl - own).mean(0).norm()) > 20 * float(error.norm())
 
 
 def test_a_duplicated_batch_has_the_same_losses_and_gradients():
@@ -116,15 +117,11 @@ def test_held_fixed_is_the_same_distribution_for_z_alone():
         held_fixed(mixture)
 
 
-@pytest.mark.parametrize(
-    "arguments", [("objective=iwae", "dreg"), ("objective=iwae", "stl"), ("objective=elbo", "stl")]
-)
-def test_a_ladder_is_refused_at_once(arguments, error_of, tmp_path):
-    objective, gradient = arguments
-    message = error_of("data=digits", "model=ladder", objective, f"objective.gradient={gradient}")
-    assert message.startswith(
-        f"objective.gradient={gradient}: must not be {gradient} for a Ladder of 2 groups of latents"
-    )
+@pytest.mark.parametrize(("objective", "gradient"), [("iwae", "dreg"), ("iwae", "stl"), ("elbo", "stl")])
+def test_a_ladder_is_refused_at_once(objective, gradient, error_of, tmp_path):
+    message = error_of("data=digits", "model=ladder", f"objective={objective}", f"objective.gradient={gradient}")
+    told = f"objective.gradient must not be {gradient} for a Ladder of 2 groups of latents; choose the objective's own"
+    assert message.startswith(told)
     assert not list(tmp_path.iterdir())
 
 
@@ -139,4 +136,4 @@ def test_a_model_that_says_nothing_of_its_groups_is_refused_by_its_output():
 @pytest.mark.parametrize(("objective", "valid"), [(ELBO, "elbo, stl"), (IWAE, "iwae, dreg, stl")])
 def test_an_unknown_gradient_is_refused_by_name(objective, valid):
     with pytest.raises(ValueError, match=f"^gradient must be one of {valid}; got rws"):
-        objective(gradient="rws")
+        unchecked(objective)(gradient="rws")

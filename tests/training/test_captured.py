@@ -13,7 +13,9 @@ from tests.tiny import ADAM, NUM_BATCHES, Noise, differing, fit, module
 from tests.training.recorded_operators import RecordedOperators
 from vae_lightning.callbacks.averaging import EMA
 from vae_lightning.errors import UserError
+from vae_lightning.objectives.capacity import Capacity
 from vae_lightning.objectives.elbo import ELBO
+from vae_lightning.objectives.free_bits import FreeBits
 from vae_lightning.objectives.geco import GECO
 from vae_lightning.objectives.iwae import IWAE
 from vae_lightning.training import epochs
@@ -45,6 +47,10 @@ CASES = {
     "several samples": {"objective": lambda: ELBO(num_samples=3)},
     "iwae": {"objective": lambda: IWAE(num_samples=3)},
     "geco": {"objective": lambda: GECO(tolerance=0.2)},
+    "cyclical beta, stl": {"objective": lambda: ELBO(schedule="cyclical", num_cycles=3, gradient="stl")},
+    "capacity": {"objective": lambda: Capacity(gamma=10.0), "accumulate_grad_batches": 2},
+    "dreg": {"objective": lambda: IWAE(num_samples=3, gradient="dreg")},
+    "free bits": {"objective": lambda: FreeBits(free_nats=0.01)},
     "clipped": {"gradient_clip_val": 1.0},
     "clipped by value": {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"},
     "accumulated": {"accumulate_grad_batches": 3},
