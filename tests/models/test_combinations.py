@@ -38,6 +38,9 @@ LIKELIHOODS: dict[str, dict[str, Any]] = {
     "discretized_logistic_mixture": {"num_components": 2},
 }
 OBJECTIVES = ("elbo", "iwae", "geco")
+# Each of these with every model and prior, and with likelihoods in turn.
+OTHERS: dict[str, dict[str, Any]] = {"capacity": {}, "free_bits": {"free_nats": 1e-4}}
+ALONG_THE_PATH = (("elbo", "stl"), ("iwae", "dreg"), ("iwae", "stl"))  # gradients, for one group of latents
 TINY = (
     *("data=digits", "data.image_size=8", "data.batch_size=16", "name=combination", "run_dir=none"),
     *(
@@ -63,13 +66,15 @@ def option(name: str, settings: dict[str, Any]) -> Any:
     return OmegaConf.merge(OmegaConf.load(CONF_DIR / f"{name}.yaml"), settings)
 
 
-def config_of(model: str, prior: str, likelihood: str, objective: str) -> dict[str, Any]:
-    """The config of a run, with the options' own YAML."""
+def config_of(
+    model: str, prior: str, likelihood: str, objective: str, settings: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The config of a run, with the options' own YAML, and settings of the objective."""
     config = composed(model).copy()
     OmegaConf.set_struct(config, False)
     config.model.prior = option(f"model/prior/{prior}", PRIORS[prior])
     config.model.likelihood = option(f"model/likelihood/{likelihood}", LIKELIHOODS[likelihood])
-    config.objective = option(f"objective/{objective}", {})
+    config.objective = option(f"objective/{objective}", settings or {})
     resolved: Any = OmegaConf.to_container(config, resolve=True)
     return resolved
 
@@ -78,9 +83,30 @@ def config_of(model: str, prior: str, likelihood: str, objective: str) -> dict[s
     ("model", "prior", "likelihood", "objective"), list(itertools.product(MODELS, PRIORS, LIKELIHOODS, OBJECTIVES))
 )
 def test_it_trains_and_is_evaluated_and_sampled_from(model, prior, likelihood, objective, tmp_path):
+    check_run(config_of(model, prior, likelihood, objective), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "objective", "model", "prior"),
+    [(number, *pair) for number, pair in enumerate(itertools.product(OTHERS, MODELS, PRIORS))],
+)
+def test_other_objectives_go_with_every_model_and_prior(number, objective, model, prior, tmp_path):
+    likelihood = list(LIKELIHOODS)[number % len(LIKELIHOODS)]
+    check_run(config_of(model, prior, likelihood, objective, OTHERS[objective]), tmp_path)
+
+
+@pytest.mark.parametrize(("number", "prior"), list(enumerate(PRIORS)))
+@pytest.mark.parametrize(("objective", "gradient"), ALONG_THE_PATH)
+def test_gradients_along_the_path_go_with_every_prior(number, prior, objective, gradient, tmp_path):
+    likelihood = list(LIKELIHOODS)[number + 1]
+    check_run(config_of("mlp", prior, likelihood, objective, {"gradient": gradient}), tmp_path)
+
+
+def check_run(config, tmp_path):
+    """It trains two steps that move every weight, and is evaluated and sampled from."""
     (tmp_path / "run").mkdir()
     with one_thread():
-        parts = build(config_of(model, prior, likelihood, objective), RunDir(tmp_path / "run"))
+        parts = build(config, RunDir(tmp_path / "run"))
         before = {name: value.clone() for name, value in parts.module.vae.named_parameters()}
         parts.trainer.fit(parts.module, parts.data)
         assert parts.trainer.global_step == 2
@@ -133,4 +159,4 @@ def test_there_is_a_combination_for_every_option_of_the_configs():
 
     assert options("model/prior") == set(PRIORS)
     assert options("model/likelihood") - {"auto"} == set(LIKELIHOODS)
-    assert options("objective") == set(OBJECTIVES)
+    assert options("objective") == {*OBJECTIVES, *OTHERS}
