@@ -37,7 +37,7 @@ def test_importing_the_package_is_a_matter_of_milliseconds():
 
 
 def test_the_plain_pytorch_parts_come_without_lightning_and_hydra():
-    names = "VAE, Ladder, build_vae, ELBO, IWAE, GECO, Fresh, Progress"
+    names = "VAE, Ladder, build_vae, ELBO, IWAE, GECO, Capacity, FreeBits, Fresh, Progress"
     assert after(f"from vae_lightning import {names}") == ["torch", "numpy"]
 
 

@@ -15,14 +15,18 @@ if TYPE_CHECKING:
     from vae_lightning.models.ladder import Ladder
     from vae_lightning.models.vae import VAE, build_vae
     from vae_lightning.noise import Fresh
+    from vae_lightning.objectives.capacity import Capacity
     from vae_lightning.objectives.elbo import ELBO
+    from vae_lightning.objectives.free_bits import FreeBits
     from vae_lightning.objectives.geco import GECO
     from vae_lightning.objectives.iwae import IWAE
     from vae_lightning.objectives.terms import Progress
     from vae_lightning.training.module import VAEModule
 
 _HOMES = {
+    "Capacity": "objectives.capacity",
     "ELBO": "objectives.elbo",
+    "FreeBits": "objectives.free_bits",
     "Fresh": "noise",
     "GECO": "objectives.geco",
     "IWAE": "objectives.iwae",
@@ -48,6 +52,8 @@ __all__ = [  # noqa: RUF022  (what a user comes for first)
     "ELBO",
     "IWAE",
     "GECO",
+    "Capacity",
+    "FreeBits",
     "Fresh",
     "Progress",
     "VAEModule",
