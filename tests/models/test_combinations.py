@@ -39,7 +39,7 @@ LIKELIHOODS: dict[str, dict[str, Any]] = {
 }
 OBJECTIVES = ("elbo", "iwae", "geco")
 # Each of these with every model and prior, and with likelihoods in turn.
-OTHERS: dict[str, dict[str, Any]] = {"capacity": {}, "free_bits": {"free_nats": 1e-4}}
+OTHERS: dict[str, dict[str, Any]] = {"capacity": {"rate_of": "batch"}, "free_bits": {"free_nats": 1e-4}}
 ALONG_THE_PATH = (("elbo", "stl"), ("iwae", "dreg"), ("iwae", "stl"))  # gradients, for one group of latents
 TINY = (
     *("data=digits", "data.image_size=8", "data.batch_size=16", "name=combination", "run_dir=none"),

@@ -32,7 +32,7 @@ def terms_of(objective, loc=LOC, progress=HALF):
 @pytest.mark.parametrize("max_capacity", [1.0, 8.0])
 def test_of_the_batch_the_mean_loss_is_the_papers_and_so_is_its_gradient(max_capacity):
     loc = LOC.clone().requires_grad_()
-    terms = terms_of(Capacity(max_capacity, gamma=7.0), loc)
+    terms = terms_of(Capacity(max_capacity, gamma=7.0, rate_of="batch"), loc)
     deviation = (terms.rate.mean() - max_capacity / 2).abs()
     torch.testing.assert_close(terms.loss.mean(), terms.distortion.mean() + 7 * deviation)
     [found] = torch.autograd.grad(terms.loss.mean(), loc, retain_graph=True)
@@ -41,7 +41,7 @@ def test_of_the_batch_the_mean_loss_is_the_papers_and_so_is_its_gradient(max_cap
 
 
 def test_of_an_image_and_in_evaluation_it_is_each_images_own():
-    for objective in (Capacity(4.0, gamma=7.0, rate_of="image"), Capacity(4.0, gamma=7.0).eval()):
+    for objective in (Capacity(4.0, gamma=7.0, rate_of="image"), Capacity(4.0, gamma=7.0, rate_of="batch").eval()):
         terms = terms_of(objective)
         torch.testing.assert_close(terms.loss, terms.distortion + 7 * (terms.rate - 2).abs())
 
@@ -81,7 +81,7 @@ def test_the_elbo_stays_plain_and_the_step_reads_the_buffer():
         ("gamma", -0.1, "gamma must be at least 0, got -0.1"),
         ("gamma", math.nan, "gamma must be at least 0, got nan"),
         ("capacity_steps", -1, "capacity_steps must be at least 0, got -1"),
-        ("rate_of", "run", "rate_of must be one of batch, image; got run"),
+        ("rate_of", "run", "rate_of must be one of image, batch; got run"),
         ("num_samples", 0, "num_samples must be at least 1, got 0"),
     ],
 )

@@ -21,7 +21,8 @@ OBJECTIVES = [
     ELBO(beta=4.0, gradient="stl"),
     IWAE(3, "dreg"),
     IWAE(3, "stl"),
-    Capacity(),
+    Capacity(gamma=1000.0),
+    Capacity(rate_of="batch"),
     *(FreeBits(per=per) for per in ("dimension", "group", "image")),
 ]
 

@@ -48,7 +48,7 @@ CASES = {
     "iwae": {"objective": lambda: IWAE(num_samples=3)},
     "geco": {"objective": lambda: GECO(tolerance=0.2)},
     "cyclical beta, stl": {"objective": lambda: ELBO(schedule="cyclical", num_cycles=3, gradient="stl")},
-    "capacity": {"objective": lambda: Capacity(gamma=10.0), "accumulate_grad_batches": 2},
+    "capacity": {"objective": lambda: Capacity(rate_of="batch"), "accumulate_grad_batches": 2},
     "dreg": {"objective": lambda: IWAE(num_samples=3, gradient="dreg")},
     "free bits": {"objective": lambda: FreeBits(free_nats=0.01)},
     "clipped": {"gradient_clip_val": 1.0},

@@ -13,21 +13,21 @@ from vae_lightning.models.ranks import mean_over_ranks
 from vae_lightning.objectives.annealing import Rise
 from vae_lightning.objectives.terms import Objective, Progress, Terms, distortion, rate
 
-RateOf = Literal["batch", "image"]
+RateOf = Literal["image", "batch"]
 
 
 class Capacity(Objective):
     """loss = distortion + gamma * |rate - C|, with a capacity C that rises linearly from 0 to `max_capacity`.
 
-    Burgess et al., Understanding disentangling in beta-VAE, arXiv 1804.03599. `rate_of` says whose rate it is: "batch"
-    the mean over the batch, so that an image may take more of it than another (with several ranks over all their
-    images; of a step that accumulates, each batch by itself), "image" each image's own. For the batch's, an image's
-    loss is distortion + gamma * sign(mean rate - C) * (rate - C), whose mean is that of the equation, and so is its
-    gradient. In evaluation, where no image's figure depends on others, it is each image's own.
+    Burgess et al., Understanding disentangling in beta-VAE, arXiv 1804.03599. `rate_of` says whose rate it is: "image"
+    each image's own, as the paper writes it, "batch" the mean over the batch, so that an image may take more of it than
+    another (with several ranks over all their images; of a step that accumulates, each batch by itself). For the
+    batch's, an image's loss is distortion + gamma * sign(mean rate - C) * (rate - C), whose mean is that of the
+    equation, and so is its gradient. In evaluation, where no image's figure depends on others, it is each image's own.
 
     Args:
         max_capacity: nats per image.
-        gamma: the weight of the deviation.
+        gamma: the weight of the deviation; 1000 in the paper, which trains for many more steps.
         capacity_steps: optimizer steps over which C rises; 0 is the whole training.
         rate_of: whose rate is held to C.
         num_samples: latents of each image that the distortion is averaged over.
@@ -42,9 +42,9 @@ class Capacity(Objective):
     def __init__(
         self,
         max_capacity: float = 25.0,
-        gamma: float = 1000.0,
+        gamma: float = 10.0,
         capacity_steps: int = 0,
-        rate_of: RateOf = "batch",
+        rate_of: RateOf = "image",
         num_samples: int = 1,
     ):
         require_at_least("max_capacity", max_capacity, 0)
