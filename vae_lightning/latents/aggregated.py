@@ -11,12 +11,15 @@ from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vae_lightning.models.distributions import DiagonalNormal, marginals
+from vae_lightning.models.distributions import DiagonalNormal, centre, marginals
 from vae_lightning.models.latent_model import LatentModel, Latents
 
 _DENSITIES = 2**18  # computed at a time: 2 MB of float64, which stays in the cache
 _CPU_VALUES = 2**18  # densities computed at a time: 1 MB of float32, which stays in the cache
 _GPU_VALUES = 2**26
+
+_HIERARCHY = "of a hierarchy no density of single dimensions is known"
+_DEPENDENT = "the density of an aggregated posterior is known of independent components only"
 
 
 def aggregated_posterior(latents: Latents, dim: int, edges: Float[Tensor, " E"]) -> Float[Tensor, " G"]:
@@ -62,9 +65,20 @@ class Densities(NamedTuple):
 
 def why_no_aggregate(vae: LatentModel, latents: Latents) -> str | None:
     """Why there is no density of the aggregated posterior, or of the prior to compare it with; or None."""
-    if latents.scale is None or vae.latent_prior() is None:
-        return "of a hierarchy no density of single dimensions is known"
-    return None
+    if vae.latent_prior() is None:
+        return _HIERARCHY
+    return _DEPENDENT if latents.scale is None else None
+
+
+def why_no_marginals(vae: LatentModel) -> str | None:
+    """Why single dimensions of the posteriors or of the prior have no density that is known; or None."""
+    prior = vae.latent_prior()
+    if prior is None:
+        return _HIERARCHY
+    if marginals(prior) is None:
+        return "of a flow no density of single dimensions is known"
+    is_diagonal = getattr(getattr(vae, "posterior", None), "has_independent_components", True)
+    return None if is_diagonal else _DEPENDENT
 
 
 def marginal_densities(latents: Latents, prior: Distribution, dims: Sequence[int], num_bins: int = 200) -> Densities:
@@ -75,6 +89,7 @@ def marginal_densities(latents: Latents, prior: Distribution, dims: Sequence[int
     """
     assert latents.scale is not None
     of_prior = marginals(prior)
+    assert of_prior is not None
     mean, stddev = (values.detach().cpu()[dims] for values in (of_prior.mean, of_prior.stddev))
     reach = (latents.loc[:, dims].abs() + 3 * latents.scale[:, dims]).flatten()
     limit = max(float((mean.abs() + 4 * stddev).max()), float(np.quantile(reach.numpy(), 0.999, method="higher")))
@@ -128,7 +143,7 @@ def rate_terms(noise: Float32[Tensor, "M D"], own: Latents, all_latents: Latents
         raise ValueError("all_latents must hold at least 1 image, got 0")
     assert own.scale is not None
     assert all_latents.scale is not None
-    place = prior.mean.device
+    place = centre(prior).device
     loc, scale = all_latents.loc.to(place), all_latents.scale.to(place)
     own_loc, own_scale = own.loc.to(place), own.scale.to(place)
     own_posterior, z = DiagonalNormal(own_loc, own_scale), own_loc + own_scale * noise.to(place)

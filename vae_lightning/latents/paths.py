@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_lightning.latents.classes import labels_of_samples
-from vae_lightning.models.distributions import UnitNormal
+from vae_lightning.models.distributions import UnitNormal, marginals
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import Seeded
 
@@ -79,9 +79,9 @@ class Spread(NamedTuple):
 
 @torch.no_grad()
 def prior_spread(vae: LatentModel, device: torch.device) -> Spread:
-    """Of a model's prior; of one that is a hierarchy as 4,096 samples have it, which are always the same."""
+    """Of a model's prior; of a hierarchy or a flow as 4,096 samples have it, which are always the same."""
     prior = vae.latent_prior()
-    if prior is not None:
+    if prior is not None and marginals(prior) is not None:
         return Spread(prior.mean, prior.stddev, isinstance(prior, UnitNormal))
     labels = labels_of_samples(vae, torch.arange(_NUM_SAMPLES, device=device))
     z = vae.draw(Seeded(0, _NUM_SAMPLES, device), labels)[0]

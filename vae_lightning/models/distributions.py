@@ -148,9 +148,21 @@ def _held_fixed_normal(distribution: DiagonalNormal) -> DiagonalNormal:
     return DiagonalNormal(normal.loc.detach(), normal.scale.detach())
 
 
-def marginals(distribution: Any) -> Distribution:
-    """The distribution of each component of the event: batch shape [..., D]."""
+def marginals(distribution: Any) -> Distribution | None:
+    """The distribution of each component of the event: batch shape [..., D]; None where it has no closed form."""
     return distribution.base_dist if isinstance(distribution, Independent) else distribution.marginals()
+
+
+def log_prob_by_dimension(distribution: Any, z: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+    """log p(z_d) of each component; where the marginals have no closed form, its term of log p(z)."""
+    of_each = marginals(distribution)
+    return distribution.log_prob_by_dimension(z) if of_each is None else of_each.log_prob(z)
+
+
+def centre(distribution: Any) -> Float[Tensor, "... D"]:
+    """The point that stands for a distribution over latents: its mean, or what has its place where that is unknown."""
+    own = getattr(distribution, "centre", None)
+    return distribution.mean if own is None else own
 
 
 for _family in (DiagonalNormal, UnitNormal, NormalMixture):

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vae_lightning.errors import require_at_least
-from vae_lightning.models.distributions import DiagonalNormal, sample
+from vae_lightning.models.distributions import centre, sample
 from vae_lightning.models.latent_model import Group, LatentModel, Latents
-from vae_lightning.models.parts import decoder_shape, made, made_prior, prior_from
+from vae_lightning.models.parts import check_prior, decoder_shape, made, made_prior, prior_from
 from vae_lightning.noise import Noise
 
 _FEWEST = 2  # groups: of one it would be a plain VAE
@@ -70,6 +70,7 @@ class Ladder(LatentModel):
         self.top_posterior = made("posterior", posterior, num_features, top)
         self.posteriors = nn.ModuleList(factor(num_features + n, dim) for n, dim in zip(above, others, strict=True))
         self.prior = made_prior(prior, top, shape)
+        check_prior(self.prior, self.top_posterior)
         self.priors = nn.ModuleList(factor(n, dim) for n, dim in zip(above, others, strict=True))
         self.decoder = made("decoder", decoder, self.latent_dim, decoder_shape(likelihood, shape))
         self.likelihood = likelihood
@@ -92,9 +93,9 @@ class Ladder(LatentModel):
 
     def latents(self, observed: Float[Tensor, "B F"]) -> Latents:
         """The mean of each group at the means of those above it; q(z|x) of all of them is no normal distribution."""
-        means = self.top_posterior(observed).mean
+        means = centre(self.top_posterior(observed))
         for posterior in self.posteriors:
-            means = torch.cat([means, posterior(torch.cat([observed, means], -1)).mean], -1)
+            means = torch.cat([means, centre(posterior(torch.cat([observed, means], -1)))], -1)
         return Latents(means, None)
 
     def draw(
@@ -112,5 +113,5 @@ class Ladder(LatentModel):
     def _top_prior(self) -> Distribution:
         return prior_from(self.prior, self._encode_top)
 
-    def _encode_top(self, x: Float[Tensor, "B C H W"]) -> DiagonalNormal:
+    def _encode_top(self, x: Float[Tensor, "B C H W"]) -> Distribution:
         return self.top_posterior(self.encoder(x))

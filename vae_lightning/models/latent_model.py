@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vae_lightning.models.distributions import closed_form_kl, marginals
+from vae_lightning.models.distributions import centre, closed_form_kl, log_prob_by_dimension, marginals
 from vae_lightning.noise import Noise
 
 
@@ -19,7 +19,7 @@ class Latents:
     """Where the posteriors of N images lie, all groups of latents side by side.
 
     Attributes:
-        loc: posterior means, [N, D]; of a group that depends on others at the means of those.
+        loc: posterior means, [N, D]; of a group that depends on others at the means of those; see `distributions.centre`.
         scale: posterior standard deviations, [N, D], if q(z|x) = N(z; loc, diag(scale^2)); else None.
         rates: the rate of each latent dimension in nats, [N, D]; None where nobody asked for it.
     """
@@ -58,14 +58,15 @@ class Group:
     def rate_per_dimension(self) -> Float[Tensor, "B D"]:
         """KL(q(z_d) || p(z_d)) of each latent dimension, whose sum is the rate where both factorize.
 
-        Without a closed form it is that of the first sample, for a mixture's densities take memory.
+        Without a closed form it is that of the first sample, for a mixture's densities take memory; of a flow each
+        dimension has its term of the log-density.
         """
         q, p = marginals(self.posterior), marginals(self.prior)
-        nats = closed_form_kl(q, p)
+        nats = None if q is None or p is None else closed_form_kl(q, p)
         if nats is not None:
             return nats.mean(0) if nats.ndim == 3 else nats
-        z = self.z[:1]
-        return (q.log_prob(z) - p.log_prob(z))[0]
+        of_posterior = log_prob_by_dimension(self.posterior, self.z)[0]  # of all: a flow remembers those
+        return of_posterior - log_prob_by_dimension(self.prior, self.z[:1])[0]
 
 
 def mean_of_samples(values: Float[Tensor, "*K B"]) -> Float[Tensor, " B"]:
@@ -169,7 +170,7 @@ class LatentModel(nn.Module, ABC):
     ) -> Float[Tensor, "B D"]:
         """The posterior means of the images of an output, which are seen again where the output does not tell them."""
         first, *others = output.groups
-        return self.encode(x, labels).loc if others else first.posterior.mean
+        return self.encode(x, labels).loc if others else centre(first.posterior)
 
     def told(self, labels: Tensor | None) -> Tensor | None:
         """The labels for a model that is told labels, None for any other."""

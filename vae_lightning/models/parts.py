@@ -21,9 +21,11 @@ class ConditionalDistribution(nn.Module, ABC):
 
     Attributes:
         needs_encoder: whether a prior is given a function from images to q(z|x), the model's own encoder.
+        has_independent_components: whether a posterior's components are, given the features.
     """
 
     needs_encoder: ClassVar[bool] = False
+    has_independent_components: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, *context: Any, **_: Any) -> Distribution:
@@ -120,12 +122,14 @@ def prior_from(prior: nn.Module, encode: Encode | None) -> Distribution:
     return prior(encode) if getattr(prior, "needs_encoder", False) else prior()
 
 
-def check_prior(prior: nn.Module, reason: str | None) -> None:
-    """Refuse a prior that needs an encoder for a model that can't give one, for this reason.
+def check_prior(prior: nn.Module, posterior: nn.Module, reason: str | None = None) -> None:
+    """Refuse a prior that needs an encoder for a model that can't give one, for this reason or by its posterior.
 
     Raises:
         ValueError: it is so.
     """
+    if not getattr(posterior, "has_independent_components", True):
+        reason = reason or f"that of a {type(posterior).__name__} has no independent components"
     if reason is not None and getattr(prior, "needs_encoder", False):
         raise ValueError(f"prior must not be a {type(prior).__name__}, which needs an encoder: {reason}")
 

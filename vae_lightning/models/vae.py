@@ -5,10 +5,10 @@ from typing import Any
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 
 from vae_lightning.errors import require_at_least
-from vae_lightning.models.distributions import DiagonalNormal, sample
+from vae_lightning.models.distributions import centre, sample
 from vae_lightning.models.latent_model import Group, LatentModel, Latents
 from vae_lightning.models.parts import Conditioning, check_prior, decoder_shape, made, made_prior, prior_from
 from vae_lightning.noise import Noise
@@ -30,7 +30,7 @@ class VAE(LatentModel):
         conditioning: how encoder and decoder are told labels; None for a model that is not.
 
     Raises:
-        ValueError: a prior that needs an encoder, with conditioning.
+        ValueError: a prior that needs an encoder, with conditioning or a posterior of dependent components.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class VAE(LatentModel):
         conditioning: Conditioning | None = None,
     ):
         super().__init__()
-        check_prior(prior, None if conditioning is None else _NO_LABELS)
+        check_prior(prior, posterior, None if conditioning is None else _NO_LABELS)
         self.encoder = encoder
         self.posterior = posterior
         self.prior = prior
@@ -54,20 +54,20 @@ class VAE(LatentModel):
         self.conditioning = conditioning
         self.num_classes = None if conditioning is None else conditioning.num_classes
 
-    def observe(self, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None = None) -> DiagonalNormal:
+    def observe(self, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None = None) -> Distribution:
         """The posterior q(z|x)."""
         if self.conditioning is not None:
             x = self.conditioning.with_images(x, _given(labels))
         return self.posterior(self.encoder(x))
 
-    def infer(self, observed: DiagonalNormal, noise: Noise) -> tuple[Group, ...]:
+    def infer(self, observed: Distribution, noise: Noise) -> tuple[Group, ...]:
         """The one group that there is."""
         z = sample(observed, noise)
         return (Group(observed, self.latent_prior(), z),)
 
-    def latents(self, observed: DiagonalNormal) -> Latents:
-        """Mean and standard deviation of the posterior."""
-        return Latents(observed.base_dist.loc, observed.base_dist.scale)
+    def latents(self, observed: Distribution) -> Latents:
+        """Mean of the posterior, and its standard deviation where its components are independent."""
+        return Latents(centre(observed), observed.base_dist.scale if isinstance(observed, Independent) else None)
 
     def decoder_input(self, z: Float[Tensor, "N D"], labels: Int64[Tensor, " N"] | None) -> Float[Tensor, "N D2"]:
         """The latents with their labels, if it is told any."""

@@ -7,7 +7,7 @@ from torch.distributions import Distribution
 
 from vae_lightning.drawing.plots import density_panels
 from vae_lightning.errors import require_at_least
-from vae_lightning.latents.aggregated import marginal_densities, why_no_aggregate
+from vae_lightning.latents.aggregated import marginal_densities, why_no_aggregate, why_no_marginals
 from vae_lightning.latents.units import UnitStatistics, unit_statistics
 from vae_lightning.models.latent_model import LatentModel, Latents
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, Picture, check_finite
@@ -47,13 +47,12 @@ class AggregatedPosterior(Picture):
         require_at_least("num_dims", self.num_dims, 1)
 
     def why_not(self, vae: LatentModel) -> str | None:
-        if vae.latent_prior() is None:
-            return "for one group of latents: of a hierarchy no density of single dimensions is known"
-        return None
+        reason = why_no_marginals(vae)
+        return None if reason is None else f"for one group of latents with densities that are known: {reason}"
 
     def look(self, source: Source) -> Mixed:
         latents, prior = source.encoded(self.split, self.num_images).latents, source.vae.latent_prior()
-        reason = why_no_aggregate(source.vae, latents)
+        reason = why_no_marginals(source.vae) or why_no_aggregate(source.vae, latents)
         if reason is not None or prior is None:
             raise NothingToDrawError(f"nothing is drawn, for {reason}")
         check_finite(latents)
