@@ -19,7 +19,8 @@ class Latents:
     """Where the posteriors of N images lie, all groups of latents side by side.
 
     Attributes:
-        loc: posterior means, [N, D]; of a group that depends on others at the means of those; see `distributions.centre`.
+        loc: posterior means, [N, D]; of a group that depends on others at the means of those;
+            of a flow its `distributions.centre`.
         scale: posterior standard deviations, [N, D], if q(z|x) = N(z; loc, diag(scale^2)); else None.
         rates: the rate of each latent dimension in nats, [N, D]; None where nobody asked for it.
     """
