@@ -30,6 +30,13 @@ PRIORS: dict[str, dict[str, Any]] = {
     "standard_normal": {},
     "vamp": {"num_components": 5},
     "mixture": {"num_components": 3},
+    "flow": {"num_steps": 2, "hidden": [6], "bins": 3},
+}
+POSTERIORS: dict[str, dict[str, Any]] = {
+    "diagonal_gaussian": {},
+    "log_scale_gaussian": {},
+    "full_covariance": {},
+    "flow": {"hidden": [6], "num_context": 2},
 }
 LIKELIHOODS: dict[str, dict[str, Any]] = {
     "bernoulli": {},
@@ -67,11 +74,18 @@ def option(name: str, settings: dict[str, Any]) -> Any:
 
 
 def config_of(
-    model: str, prior: str, likelihood: str, objective: str, settings: dict[str, Any] | None = None
+    model: str,
+    prior: str,
+    likelihood: str,
+    objective: str,
+    *,
+    posterior: str = "diagonal_gaussian",
+    settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The config of a run, with the options' own YAML, and settings of the objective."""
     config = composed(model).copy()
     OmegaConf.set_struct(config, False)
+    config.model.posterior = option(f"model/posterior/{posterior}", POSTERIORS[posterior])
     config.model.prior = option(f"model/prior/{prior}", PRIORS[prior])
     config.model.likelihood = option(f"model/likelihood/{likelihood}", LIKELIHOODS[likelihood])
     config.objective = option(f"objective/{objective}", settings or {})
@@ -79,8 +93,18 @@ def config_of(
     return resolved
 
 
+# A flow meets every likelihood, objective and model, though not all at once: it takes longer than the others.
+QUICK = [prior for prior in PRIORS if prior != "flow"]
+WITH_A_FLOW = [
+    *(("mlp", "flow", likelihood, "elbo") for likelihood in LIKELIHOODS),
+    *(("ladder", "flow", "bernoulli", objective) for objective in OBJECTIVES),
+    ("conv", "flow", "bernoulli", "iwae"),
+]
+
+
 @pytest.mark.parametrize(
-    ("model", "prior", "likelihood", "objective"), list(itertools.product(MODELS, PRIORS, LIKELIHOODS, OBJECTIVES))
+    ("model", "prior", "likelihood", "objective"),
+    [*itertools.product(MODELS, QUICK, LIKELIHOODS, OBJECTIVES), *WITH_A_FLOW],
 )
 def test_it_trains_and_is_evaluated_and_sampled_from(model, prior, likelihood, objective, tmp_path):
     check_run(config_of(model, prior, likelihood, objective), tmp_path)
@@ -92,14 +116,30 @@ def test_it_trains_and_is_evaluated_and_sampled_from(model, prior, likelihood, o
 )
 def test_other_objectives_go_with_every_model_and_prior(number, objective, model, prior, tmp_path):
     likelihood = list(LIKELIHOODS)[number % len(LIKELIHOODS)]
-    check_run(config_of(model, prior, likelihood, objective, OTHERS[objective]), tmp_path)
+    check_run(config_of(model, prior, likelihood, objective, settings=OTHERS[objective]), tmp_path)
 
 
 @pytest.mark.parametrize(("number", "prior"), list(enumerate(PRIORS)))
 @pytest.mark.parametrize(("objective", "gradient"), ALONG_THE_PATH)
 def test_gradients_along_the_path_go_with_every_prior(number, prior, objective, gradient, tmp_path):
     likelihood = list(LIKELIHOODS)[number + 1]
-    check_run(config_of("mlp", prior, likelihood, objective, {"gradient": gradient}), tmp_path)
+    check_run(config_of("mlp", prior, likelihood, objective, settings={"gradient": gradient}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("posterior", "model", "prior", "objective"),
+    [
+        ("full_covariance", "mlp", "mixture", "iwae"),
+        ("full_covariance", "conv", "flow", "geco"),
+        ("full_covariance", "ladder", "standard_normal", "elbo"),
+        ("flow", "mlp", "standard_normal", "iwae"),
+        ("flow", "conv", "mixture", "elbo"),
+        ("flow", "ladder", "flow", "elbo"),
+        ("log_scale_gaussian", "ladder", "vamp", "iwae"),
+    ],
+)
+def test_so_it_does_with_another_posterior(posterior, model, prior, objective, tmp_path):
+    check_run(config_of(model, prior, "bernoulli", objective, posterior=posterior), tmp_path)
 
 
 def check_run(config, tmp_path):
@@ -158,5 +198,6 @@ def test_there_is_a_combination_for_every_option_of_the_configs():
         return {path.stem for path in Path(CONF_DIR, group).glob("*.yaml")}
 
     assert options("model/prior") == set(PRIORS)
+    assert options("model/posterior") == set(POSTERIORS)
     assert options("model/likelihood") - {"auto"} == set(LIKELIHOODS)
     assert options("objective") == {*OBJECTIVES, *OTHERS}

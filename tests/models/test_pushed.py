@@ -97,7 +97,8 @@ class Correlated(nn.Module):
                 layer.weight.zero_(), layer.bias.zero_()
             posterior.loc.weight.copy_(covariance @ self.weights.T / 0.25)
             posterior.log_variance.bias.copy_(2 * scale_tril.diagonal().log())
-            posterior.below.bias.copy_(scale_tril[posterior._rows, posterior._columns])
+            relative = scale_tril / scale_tril.diagonal()[:, None]
+            posterior.below.bias.copy_(relative[posterior._rows, posterior._columns])
             decoder[0].weight.copy_(self.weights)
         return VAE(nn.Flatten(), posterior, StandardNormal(D), decoder, HalfNormal(), latent_dim=D)
 
@@ -121,11 +122,12 @@ def test_it_reaches_the_posterior_of_a_linear_model_exactly():
     assert torch.equal(latents.loc, output.groups[0].posterior.loc)
 
 
-@pytest.mark.parametrize("size", [0.0, 1e4])
+@pytest.mark.parametrize("size", [1.0, 1e4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_it_stays_finite_with_gradients_in_half_precision_too(size, dtype):
     torch.manual_seed(0)
     posterior, p = FullCovariance(5, D), StandardNormal(D)()
+    nn.init.normal_(posterior.below.weight)
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         q = posterior(size * torch.randn(B, 5))
         z = sample(q, fresh(2, B))
@@ -146,3 +148,10 @@ def test_one_dimension_has_nothing_below_the_diagonal():
 def test_a_bound_that_is_none_is_refused():
     with pytest.raises(ValueError, match=r"^max_log_variance must be positive"):
         FullCovariance(5, 2, max_log_variance=0.0)
+
+
+def test_it_starts_as_the_plain_one():
+    posterior = FullCovariance(5, D)
+    q, expected = posterior(torch.randn(B, 5)), torch.zeros(B, D, D)
+    expected.diagonal(dim1=-2, dim2=-1).copy_(q.diagonal)
+    assert torch.equal(q.scale_tril, expected)
