@@ -6,10 +6,22 @@ import pytest
 import torch
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from vae_lightning.latents.aggregated import aggregated_posterior, marginal_densities, rate_terms
+from vae_lightning.latents.aggregated import (
+    aggregated_posterior,
+    marginal_densities,
+    rate_terms,
+    why_no_aggregate,
+    why_no_marginals,
+)
 from vae_lightning.models.distributions import DiagonalNormal
 from vae_lightning.models.latent_model import Latents
+from vae_lightning.models.likelihoods.bernoulli import BernoulliLikelihood
+from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
+from vae_lightning.models.posteriors.diagonal_gaussian import DiagonalGaussian
+from vae_lightning.models.posteriors.full_covariance import FullCovariance
+from vae_lightning.models.priors.flow import FlowPrior
 from vae_lightning.models.priors.standard_normal import StandardNormal
+from vae_lightning.models.vae import build_vae
 
 D = 3
 
@@ -136,3 +148,21 @@ def test_latents_without_such_a_dimension_or_without_images_are_refused():
         aggregated_posterior(Latents(torch.zeros(0, 3), torch.ones(0, 3)), 0, edges)
     with pytest.raises(ValueError, match=r"^edges must be at least 2, got 1$"):
         aggregated_posterior(Latents(torch.zeros(4, 3), torch.ones(4, 3)), 0, torch.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("posterior", "prior", "of_rates", "of_dimensions"),
+    [
+        (DiagonalGaussian, StandardNormal, None, None),
+        (DiagonalGaussian, FlowPrior, None, "of a flow"),
+        (FullCovariance, StandardNormal, "independent components", "independent components"),
+    ],
+)
+def test_what_is_not_known_of_an_aggregate_is_said(posterior, prior, of_rates, of_dimensions):
+    vae = build_vae((1, 4, 4), D, MLPEncoder, posterior, prior, MLPDecoder, BernoulliLikelihood())
+    latents = vae.encode(torch.rand(5, 1, 4, 4))
+    for told, part in ((why_no_aggregate(vae, latents), of_rates), (why_no_marginals(vae), of_dimensions)):
+        assert told is None if part is None else part in told
+    if of_rates is None:
+        terms = rate_terms(torch.randn(5, D), latents, latents, vae.latent_prior())
+        torch.testing.assert_close(terms.mutual_information + terms.marginal_kl, terms.rate)

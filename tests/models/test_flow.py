@@ -14,6 +14,7 @@ from tests.tiny import ADAM, Noise, differing, fit, module
 from tests.training.recorded_operators import RecordedOperators
 from vae_lightning.latents.paths import prior_spread
 from vae_lightning.likelihood.importance import importance_sampled
+from vae_lightning.models.conditional import LabelChannel
 from vae_lightning.models.ladder import Ladder
 from vae_lightning.models.likelihoods.bernoulli import BernoulliLikelihood
 from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
@@ -182,3 +183,13 @@ def test_impossible_values_of_the_posterior_are_refused_by_name(options):
 def test_impossible_values_of_the_prior_are_refused_by_name(options):
     with pytest.raises(ValueError, match=f"^{next(iter(options))} must"):
         FlowPrior(2, **options)
+
+
+def test_a_conditional_model_goes_with_them():
+    torch.manual_seed(0)
+    options = {"num_classes": 4, "conditioning": LabelChannel}
+    likelihood = BernoulliLikelihood()
+    vae = build_vae((1, 4, 4), 3, MLPEncoder, FlowPosterior, FlowPrior, MLPDecoder, likelihood, **options)
+    x, labels = torch.rand(2, 1, 4, 4), torch.tensor([0, 3])
+    assert bool(ELBO()(vae(x, fresh(1, 2), labels), x, START).loss.isfinite().all())
+    assert vae.generate(vae.draw(fresh(1, 2), labels)[0], labels).shape == x.shape

@@ -103,11 +103,14 @@ class Flow(nn.Module):
 
     def forward(self, x: Float[Tensor, "... D"], context: Float[Tensor, "... C"] | None = None) -> Pair:
         """Through all steps, with the logarithm of the stretch of each dimension."""
-        return self._through([step.forward for step in self.steps], x, context)
+        return self._through(self._steps(), x, context)
 
     def inverse(self, y: Float[Tensor, "... D"], context: Float[Tensor, "... C"] | None = None) -> Pair:
         """Back through all of them, with the logarithm of the stretch of the way there."""
-        return self._through([step.inverse for step in reversed(self.steps)], y, context)
+        return self._through([step.inverse for step in reversed(self._steps())], y, context)
+
+    def _steps(self) -> list[Any]:
+        return list(self.steps)
 
     def _through(self, steps: Sequence[Callable[..., Pair]], values: Tensor, context: Tensor | None) -> Pair:
         total: Any = 0.0
