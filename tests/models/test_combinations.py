@@ -122,7 +122,7 @@ def test_other_objectives_go_with_every_model_and_prior(number, objective, model
 @pytest.mark.parametrize(("number", "prior"), list(enumerate(PRIORS)))
 @pytest.mark.parametrize(("objective", "gradient"), ALONG_THE_PATH)
 def test_gradients_along_the_path_go_with_every_prior(number, prior, objective, gradient, tmp_path):
-    likelihood = list(LIKELIHOODS)[number + 1]
+    likelihood = list(LIKELIHOODS)[-number]
     check_run(config_of("mlp", prior, likelihood, objective, settings={"gradient": gradient}), tmp_path)
 
 
@@ -140,6 +140,12 @@ def test_gradients_along_the_path_go_with_every_prior(number, prior, objective, 
 )
 def test_so_it_does_with_another_posterior(posterior, model, prior, objective, tmp_path):
     check_run(config_of(model, prior, "bernoulli", objective, posterior=posterior), tmp_path)
+
+
+@pytest.mark.parametrize("posterior", ["full_covariance", "flow", "log_scale_gaussian"])
+def test_gradients_along_the_path_go_with_every_posterior(posterior, tmp_path):
+    settings = {"gradient": "dreg"}
+    check_run(config_of("mlp", "flow", "bernoulli", "iwae", posterior=posterior, settings=settings), tmp_path)
 
 
 def check_run(config, tmp_path):

@@ -8,7 +8,7 @@ from torch.autograd.functional import jacobian
 
 from tests.given import Given, fresh
 from vae_lightning.errors import UserError
-from vae_lightning.models.distributions import DiagonalNormal, UnitNormal, centre, marginals, sample
+from vae_lightning.models.distributions import DiagonalNormal, UnitNormal, centre, held_fixed, marginals, sample
 from vae_lightning.models.flows import Flow, FlowNormal
 from vae_lightning.models.latent_model import Group
 
@@ -104,6 +104,21 @@ def test_many_densities_are_found_some_at_a_time(monkeypatch):
     monkeypatch.setattr("vae_lightning.models.flows._VALUES", 100)
     with torch.no_grad():
         torch.testing.assert_close(made.log_prob(z), expected)
+
+
+@pytest.mark.parametrize("is_inverse", [True, False])
+def test_held_fixed_it_is_the_same_for_latents_alone(is_inverse):
+    made, context = flow(3, "affine", C), torch.randn(B, C, dtype=torch.float64, requires_grad=True)
+    live = FlowNormal(base(B, 3), made, context, is_inverse)
+    z = torch.randn(2, B, 3, dtype=torch.float64, requires_grad=True)
+    fixed = held_fixed(live).log_prob(z)
+    torch.testing.assert_close(fixed, live.log_prob(z))
+    inputs = [z, context, *made.parameters()]
+    to_z, *to_others = torch.autograd.grad(fixed.sum(), inputs, allow_unused=True)
+    assert to_others == [None] * len(to_others)
+    torch.testing.assert_close(to_z, torch.autograd.grad(live.log_prob(z).sum(), z)[0])
+    assert all(parameter.requires_grad for parameter in made.parameters())
+    assert torch.equal(held_fixed(held_fixed(live)).log_prob(z), fixed)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 from tests.given import Given, fresh
 from tests.objectives.test_elbo import START
-from vae_lightning.models.distributions import DiagonalNormal, UnitNormal, centre, sample
+from vae_lightning.models.distributions import DiagonalNormal, UnitNormal, centre, held_fixed, sample
 from vae_lightning.models.latent_model import Group
 from vae_lightning.models.posteriors.full_covariance import FullCovariance
 from vae_lightning.models.priors.standard_normal import StandardNormal
@@ -65,6 +65,16 @@ def test_rates_have_the_closed_forms(shape):
         group = Group(q, p, sample(q, fresh(5, B)))
         assert torch.equal(group.rate(), nats if nats.ndim == 1 else nats.mean(0))
         assert group.rate_per_dimension().shape == (B, D)
+
+
+def test_held_fixed_it_is_the_same_for_latents_alone():
+    live, z = full(B), torch.randn(2, B, D, requires_grad=True)
+    loc, scale_tril = live.loc.requires_grad_(), live.scale_tril.requires_grad_()
+    fixed = held_fixed(live).log_prob(z)
+    torch.testing.assert_close(fixed, live.log_prob(z))
+    to_z, *to_others = torch.autograd.grad(fixed.sum(), [z, loc, scale_tril], allow_unused=True)
+    assert to_others == [None, None]
+    torch.testing.assert_close(to_z, torch.autograd.grad(live.log_prob(z).sum(), z)[0])
 
 
 def test_with_nothing_below_the_diagonal_it_is_the_diagonal_one():

@@ -6,9 +6,10 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from vae_lightning.errors import UserError, require_at_least
-from vae_lightning.models.distributions import DiagonalNormal, at_least_float32
+from vae_lightning.models.distributions import DiagonalNormal, at_least_float32, held_fixed
 from vae_lightning.models.pushed import Pair, PushedNormal
 
 Kind = Literal["affine", "spline"]
@@ -121,6 +122,43 @@ class Flow(nn.Module):
         return values, total
 
 
+class FixedFlow(nn.Module):
+    """A flow whose own parameters take no gradient; what goes through it does.
+
+    Args:
+        flow: whose parameters are used as they are, and not taken for this one's.
+    """
+
+    def __init__(self, flow: Flow):
+        super().__init__()
+        self.num_values = flow.num_values
+        self._ways = _Way(flow, flow.forward), _Way(flow, flow.inverse)  # in a tuple, where no module is looked for
+
+    def forward(self, x: Float[Tensor, "... D"], context: Float[Tensor, "... C"] | None = None) -> Pair:
+        """As the flow's."""
+        return self._ways[0].held_fixed(x, context)
+
+    def inverse(self, y: Float[Tensor, "... D"], context: Float[Tensor, "... C"] | None = None) -> Pair:
+        """As the flow's."""
+        return self._ways[1].held_fixed(y, context)
+
+
+class _Way(nn.Module):
+    """One direction through a flow, as the one method of a module, whose parameters PyTorch can replace meanwhile."""
+
+    def __init__(self, flow: Flow, way: Callable[..., Pair]):
+        super().__init__()
+        self.flow, self._way = flow, way
+
+    def forward(self, values: Tensor, context: Tensor | None) -> Pair:
+        return self._way(values, context)
+
+    def held_fixed(self, values: Tensor, context: Tensor | None) -> Pair:
+        fixed = {name: value.detach() for name, value in self.named_parameters()}
+        pair: Pair = functional_call(self, fixed, (values, context))
+        return pair
+
+
 class FlowNormal(PushedNormal):
     """A normal distribution pushed through a flow: batch shape [...], event shape [D].
 
@@ -137,7 +175,7 @@ class FlowNormal(PushedNormal):
     def __init__(
         self,
         base: DiagonalNormal,
-        flow: Flow,
+        flow: Flow | FixedFlow,
         context: Float[Tensor, "... C"] | None = None,
         is_inverse: bool = False,
     ):
@@ -171,6 +209,13 @@ class FlowNormal(PushedNormal):
         parts = [self.flow(part) for part in rows.split(max(1, _VALUES // self.flow.num_values))]
         start, stretch = (torch.cat(column).reshape(value.shape) for column in zip(*parts, strict=True))
         return start, -stretch
+
+
+@held_fixed.register
+def _held_fixed_flow(distribution: FlowNormal) -> FlowNormal:
+    context = None if distribution.context is None else distribution.context.detach()
+    flow = FixedFlow(distribution.flow) if isinstance(distribution.flow, Flow) else distribution.flow
+    return FlowNormal(held_fixed(distribution.base), flow, context, distribution.is_inverse)
 
 
 def context_of(layer: nn.Module, features: Float[Tensor, "*B F"]) -> Float[Tensor, "*B C"]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal, register_kl
 from torch.linalg import solve_triangular
 
-from vae_lightning.models.distributions import DiagonalNormal, UnitNormal, at_least_float32, sample
+from vae_lightning.models.distributions import DiagonalNormal, UnitNormal, at_least_float32, held_fixed, sample
 from vae_lightning.noise import Noise
 
 Pair = tuple[Tensor, Tensor]  # values, and by dimension the logarithm of the map's own stretch there
@@ -117,6 +117,11 @@ class FullNormal(PushedNormal):
     def pull(self, value: Float[Tensor, "... D"]) -> Pair:
         start = solved(self.scale_tril, value - self.loc)
         return start, self.diagonal.log().expand(start.shape)
+
+
+@held_fixed.register
+def _held_fixed_full(distribution: FullNormal) -> FullNormal:
+    return FullNormal(distribution.loc.detach(), distribution.scale_tril.detach())
 
 
 def solved(scale_tril: Float[Tensor, "... D D"], values: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
