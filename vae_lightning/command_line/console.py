@@ -14,7 +14,7 @@ from vae_lightning.launch.output import configure_logging
 from vae_lightning.machine.interruption import exit_code
 from vae_lightning.machine.terminal import print_no_more, start_of_line, wrapped
 from vae_lightning.machine.world import given_world
-from vae_lightning.runs.records import PROFILE, RunDir, typed
+from vae_lightning.runs.records import NATS, PROFILE, RunDir, typed, unit_of
 
 _UNREAD = 141  # what a shell tells of a program that SIGPIPE has ended
 _NAMES = 16  # columns of what stands before a figure or a place
@@ -87,7 +87,8 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
     for name in ("elbo", "rate", "distortion"):
         value, stderr = metrics[f"test/{name}"], metrics.get(f"test/{name}_stderr")
         error = "" if stderr is None else f" +- {stderr:.2f}"
-        lines.append((f"test {name}", f"{value:,.2f}{error} nats per image"))
+        unit = NATS if name == "rate" else unit_of(metrics["test/kind"])
+        lines.append((f"test {name}", f"{value:,.2f}{error} {unit}"))
     lines.append(("", f"({metrics['test/kind']})"))
     if "test/weights" in metrics:
         lines.append(("", f"({metrics['test/weights']})"))

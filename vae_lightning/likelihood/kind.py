@@ -7,14 +7,15 @@ CROSS_ENTROPY = "cross-entropy of grey levels, no likelihood"
 _BINARY = "log-likelihood of binary images"
 _LEVELS = "log-likelihood of {} levels"
 _GIVEN = ", given the label"
+_NO_NATS = "no likelihood and no nats"
 
 
 def kind_of(likelihood: Any, binarize: str, *, given_labels: bool = False) -> str:
     """The kind in words.
 
     Args:
-        likelihood: the model's, which tells by `levels` how many values of a pixel it gives a probability; None for a
-            density.
+        likelihood: the model's, which tells by `levels` how many values of a pixel it gives a probability, None for a
+            density, and by `measure` what it is where it is no likelihood at all.
         binarize: the data's setting; "none" leaves the 256 levels that images have.
         given_labels: whether the model is told labels: log p(x|y) compares with log p(x) no more than others do.
     """
@@ -22,6 +23,8 @@ def kind_of(likelihood: Any, binarize: str, *, given_labels: bool = False) -> st
 
 
 def _of_images(likelihood: Any, binarize: str) -> str:
+    if measure := getattr(likelihood, "measure", ""):
+        return f"{measure}, {_NO_NATS}"
     levels: int | None = likelihood.levels
     if levels is None:
         return DENSITY
@@ -32,4 +35,9 @@ def _of_images(likelihood: Any, binarize: str) -> str:
 
 def is_likelihood(kind: str) -> bool:
     """Whether figures of this kind are log-probabilities of discrete pixels, of which bits/dim can be told."""
-    return kind.removesuffix(_GIVEN) not in (DENSITY, CROSS_ENTROPY)
+    return is_in_nats(kind) and kind.removesuffix(_GIVEN) not in (DENSITY, CROSS_ENTROPY)
+
+
+def is_in_nats(kind: str) -> bool:
+    """Whether figures of this kind are logarithms of anything, of which a bound on log p(x) can be told."""
+    return _NO_NATS not in kind

@@ -16,6 +16,7 @@ from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import Indexed, evaluation_seed
 from vae_lightning.objectives.elbo import evaluated_elbo
 from vae_lightning.objectives.terms import Terms
+from vae_lightning.runs.records import unit_of
 from vae_lightning.runs.trained import TrainedRun
 
 log = logging.getLogger("vae_lightning")
@@ -49,10 +50,11 @@ class Bounds(Metric):
                 values.append(torch.stack([terms.elbo, terms.rate, terms.distortion], 1).double().cpu())
                 bar.update(len(batch.indices))
         elbo, rate, distortion = subject.gathered(torch.cat(values)).unbind(1)
+        unit = unit_of(subject.run.kind)
         figures = {
-            "elbo": mean_figure(elbo, "ELBO"),
+            "elbo": mean_figure(elbo, "ELBO", unit),
             "rate": mean_figure(rate, "rate"),
-            "distortion": mean_figure(distortion, "distortion"),
+            "distortion": mean_figure(distortion, "distortion", unit),
         }
         figures["bits_per_dim"] = bits_per_dim(figures["elbo"], subject, "bits/dim of the ELBO")
         return Score(figures, {"num_images": len(elbo), "num_samples": num_samples})

@@ -14,10 +14,11 @@ from torch.nn.modules.conv import _ConvNd
 
 from vae_lightning.errors import UserError, require_at_least, require_at_most
 from vae_lightning.likelihood.importance import SampledBounds, bytes_per_latent, importance_sampled
+from vae_lightning.likelihood.kind import is_in_nats
 from vae_lightning.likelihood.log_weights import Precision
 from vae_lightning.machine.hardware import computes_in_bfloat16
 from vae_lightning.metrics.bounds import bits_per_dim
-from vae_lightning.metrics.score import Metric, Score, mean_figure
+from vae_lightning.metrics.score import Figure, Metric, Score, mean_figure
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import evaluation_seed, noise_device
@@ -74,6 +75,10 @@ class LogLikelihood(Metric):
         self._max_latents(subject.vae, subject.image_shape)
 
     def __call__(self, subject: Subject) -> Score:
+        if not is_in_nats(subject.run.kind):
+            reason = f"there is no log p(x) to estimate: the figures are {subject.run.kind}"
+            labels = {"nll": "NLL", "nll_gap": "gap of the ELBO", "nll_bits_per_dim": "bits/dim of the NLL"}
+            return Score({name: Figure(None, label=label, reason=reason) for name, label in labels.items()})
         num_images, num_samples = self._sizes(subject)
         log_likelihood, elbo = self._bounds(subject, num_images, num_samples)
         figures = {

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from vae_lightning.likelihood.means import ExactMeans
 from vae_lightning.metrics.subject import Subject
-
-NATS = "nats per image"
+from vae_lightning.runs.records import NATS
 
 
 @dataclass(frozen=True)

@@ -225,8 +225,8 @@ def _products(value: Float[Tensor, "... P"], logits: Float[Tensor, "... P"]) -> 
     return torch.linalg.vecdot(value, logits)
 
 
-def normal_image(loc: Float[Tensor, "*KB C H W"], scale: Float[Tensor, ""] | float) -> Independent:
-    """Independent Normal pixels that share one scale (in units of the [0, 1] pixel range): event shape [C, H, W]."""
+def normal_image(loc: Float[Tensor, "*KB C H W"], scale: Float[Tensor, "..."] | float) -> Independent:
+    """Independent Normal pixels with one scale or one each, in units of their range [0, 1]: event shape [C, H, W]."""
     loc = at_least_float32(loc)
     scale = torch.as_tensor(scale, dtype=loc.dtype, device=loc.device).expand_as(loc)
     return Independent(Normal(loc, scale, validate_args=False), 3, validate_args=False)

@@ -215,7 +215,8 @@ class FlowNormal(PushedNormal):
 def _held_fixed_flow(distribution: FlowNormal) -> FlowNormal:
     context = None if distribution.context is None else distribution.context.detach()
     flow = FixedFlow(distribution.flow) if isinstance(distribution.flow, Flow) else distribution.flow
-    return FlowNormal(held_fixed(distribution.base), flow, context, distribution.is_inverse)
+    base: Any = held_fixed(distribution.base)
+    return FlowNormal(base, flow, context, distribution.is_inverse)
 
 
 def context_of(layer: nn.Module, features: Float[Tensor, "*B F"]) -> Float[Tensor, "*B C"]:

@@ -40,9 +40,13 @@ class Likelihood(nn.Module, ABC):
 
     Attributes:
         levels: of how many values of a pixel it gives the probability (2, 256); None for a density.
+        measure: what it measures in words, where that is no log-probability of any kind; empty for a likelihood.
+        beside_mean: what else the decoder is to put out, of which the mean image says nothing; empty for nothing.
     """
 
     levels: int | None
+    measure: str = ""
+    beside_mean: str = ""
 
     @abstractmethod
     def forward(

@@ -37,6 +37,8 @@ class IWAE(Objective):
         ValueError: a num_samples below 1, or an unknown gradient.
     """
 
+    needs_likelihood = True
+
     def __init__(self, num_samples: int = 5, gradient: Gradient = "iwae"):
         require_at_least("num_samples", num_samples, 1)
         require_choice("gradient", gradient, get_args(Gradient))

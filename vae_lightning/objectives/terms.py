@@ -65,11 +65,13 @@ class Objective(nn.Module, ABC):
         num_samples: latents drawn of each image's posterior, K.
         whole_training: the argument by which a schedule takes the whole training, whose length must be known; or empty.
         trains_likelihood: whether parameters that are the likelihood's own get gradients, besides the decoder's.
+        needs_likelihood: whether it weighs samples by p(x|z), for which a measure of another kind can't stand in.
     """
 
     num_samples: int = 1
     whole_training: str = ""
     trains_likelihood: ClassVar[bool] = True
+    needs_likelihood: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()

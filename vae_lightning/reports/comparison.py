@@ -7,6 +7,7 @@ from functools import cached_property
 
 from vae_lightning.reports.runs import RunRecord
 from vae_lightning.reports.settings import Setting, setting_order, setting_text
+from vae_lightning.runs.records import unit_of
 
 # Images of another set, size or colour have another likelihood altogether, though its kind may bear the same name.
 _DATA = ("data._target_", "data.image_size", "data.fit", "data.channels", "data.binarize")
@@ -28,6 +29,11 @@ class Ranking:
 
     kind: str | None
     records: list[RunRecord]
+
+    @property
+    def unit(self) -> str:
+        """What their ELBO, distortion and loss are in."""
+        return unit_of(self.kind)
 
     @property
     def ranks(self) -> dict[str, int]:

@@ -21,14 +21,15 @@ _Curve = list[tuple[int, float]]
 def learning_curves(comparison: Comparison, ranking: Ranking) -> list[Chart]:
     """Validation ELBO and training loss by epoch, without a chart for what no run has logged."""
     logged = {name: [run for run in ranking.records if run.curves.get(name)] for name in TITLES}
-    return [_chart(comparison, runs, name) for name, runs in logged.items() if runs]
+    return [_chart(comparison, runs, name, ranking.unit) for name, runs in logged.items() if runs]
 
 
-def _chart(comparison: Comparison, runs: list[RunRecord], name: str) -> Chart:
+def _chart(comparison: Comparison, runs: list[RunRecord], name: str, unit: str) -> Chart:
     palette = Palette(comparison, most_varied(comparison))
     has_legend = len(runs) <= _MOST_IN_LEGEND
     dashes = _dashes(comparison, palette) if has_legend else {}
-    figure = empty_figure("epoch", f"{TITLES[name].lower()} (nats per image)".replace("elbo", "ELBO"), height=420)
+    title = TITLES[name].lower().replace("elbo", "ELBO")
+    figure = empty_figure("epoch", f"{title} ({unit})", height=420)
     for place, run in enumerate(runs):
         colour = palette.of(run) if palette.key else distinct(place)
         curve = _thinned(run.curves[name], _MOST_POINTS // len(runs))

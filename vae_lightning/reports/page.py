@@ -23,6 +23,7 @@ from vae_lightning.reports.runs import PICTURES, RunRecord
 from vae_lightning.reports.settings import setting_order, setting_text
 from vae_lightning.reports.summary import relative
 from vae_lightning.reports.wording import duration, nats, shortened, whole, with_stderr
+from vae_lightning.runs.records import NATS
 
 _HERE = Path(__file__).parent
 _MOST_SETTINGS = 8  # columns of the table; summary.csv has them all
@@ -139,6 +140,7 @@ def _script(source: str) -> Markup:
 
 
 _WORDING = {
+    "nats_per_image": NATS,
     "nats": nats,
     "with_stderr": with_stderr,
     "whole": whole,

@@ -12,6 +12,7 @@ from vae_lightning.reports.comparison import Comparison, Ranking, setting_of
 from vae_lightning.reports.runs import RunRecord
 from vae_lightning.reports.settings import Setting, setting_order, setting_text
 from vae_lightning.reports.wording import shortened
+from vae_lightning.runs.records import NATS
 
 METRICS = {"test/elbo": "test ELBO", "test/rate": "test rate", "test/distortion": "test distortion"}
 _MOST_LABELLED = 16  # points with their run's name beside them
@@ -35,7 +36,7 @@ def rate_distortion(comparison: Comparison, ranking: Ranking) -> Chart | None:
         return None
     rates, distortions = ([run.metrics[name] for run in runs] for name in ("test/rate", "test/distortion"))
     x_range, y_range = _padded(rates), _padded(distortions)
-    figure = empty_figure("rate (nats per image)", "distortion (nats per image)", height=480)
+    figure = empty_figure("rate (nats per image)", f"distortion ({ranking.unit})", height=480)
     _add_equal_elbo(figure, x_range, y_range)
     palette = Palette(comparison, most_varied(comparison))
     figure.add_trace(_points(comparison, palette, runs, rates, distortions))
@@ -52,7 +53,10 @@ def setting_charts(comparison: Comparison, ranking: Ranking) -> list[SettingChar
     runs = [run for run in ranking.records if "test/elbo" in run.metrics]
     keys = [key for key in comparison.varied if len({setting_of(run, key) for run in runs}) > 1]
     return [
-        SettingCharts(comparison.labels[key], [_against(comparison, runs, key, metric) for metric in METRICS])
+        SettingCharts(
+            comparison.labels[key],
+            [_against(comparison, runs, key, metric, _unit(ranking, metric)) for metric in METRICS],
+        )
         for key in keys
     ]
 
@@ -114,10 +118,14 @@ def _ring(x: float, y: float) -> go.Scatter:
     return go.Scatter(x=[x], y=[y], mode="markers", marker=marker, hoverinfo="skip")
 
 
-def _against(comparison: Comparison, runs: list[RunRecord], key: str, metric: str) -> Chart:
+def _unit(ranking: Ranking, metric: str) -> str:
+    return NATS if metric == "test/rate" else ranking.unit
+
+
+def _against(comparison: Comparison, runs: list[RunRecord], key: str, metric: str, unit: str) -> Chart:
     palette = Palette(comparison, most_varied(comparison, besides=key))
     axis = _Axis([setting_of(run, key) for run in runs])
-    figure = empty_figure(escaped(comparison.labels[key]), "nats per image", height=280)
+    figure = empty_figure(escaped(comparison.labels[key]), unit, height=280)
     figure.update_xaxes(axis.layout)
     figure.update_layout(margin={"l": 56, "r": 12, "t": 8, "b": 44})
     for members in _lines(comparison, palette, [run for run in runs if metric in run.metrics]):

@@ -99,7 +99,7 @@ def _table(comparison: Comparison, ranking: Ranking, width: int) -> str:
         shown = less
     reasons = [record for record in records if record.reason]
     beside = _drawn(comparison, ranking, shown, with_reasons=True)
-    kind = f"nats per image; {ranking.kind or 'no test figures'}; best validation ELBO first"
+    kind = f"{ranking.unit}; {ranking.kind or 'no test figures'}; best validation ELBO first"
     notes = textwrap.wrap(kind, width)
     if reasons and _width(beside) <= width:
         table, reasons = beside, []

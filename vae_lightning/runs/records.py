@@ -20,16 +20,23 @@ from vae_lightning.disk.files import TEXT_LIMIT, dump_yaml, load_json, load_yaml
 from vae_lightning.disk.locks import alone_in
 from vae_lightning.disk.unwritten import UNWRITABLE, overwrite, room_of
 from vae_lightning.errors import UserError
+from vae_lightning.likelihood.kind import is_in_nats
 from vae_lightning.machine.hardware import num_cpus
 from vae_lightning.runs.training_lock import trainer_of
 
 _PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy", "pillow")
 CHECKPOINTS = "checkpoints"
+NATS = "nats per image"
 PROFILE = "profile.txt"  # where the time of a run with debug=profile went
 GONE = "the run directory is gone; training ends here, and can be gone on with where it has been moved to, if it has"
 _YAML_LIMIT = 1_000_000  # bytes: a megabyte takes seconds to read
 _QUERY_PROCESS, _STILL_ACTIVE = 0x1000, 259  # of the Windows API
 _SHORT = 300  # letters of a reason that take the room of one before: they fit into a block of a disk, whatever they are
+
+
+def unit_of(kind: str | None) -> str:
+    """What losses, ELBO and distortion of a kind of figures are in; the rate is in nats whatever they are."""
+    return NATS if kind is None or is_in_nats(kind) else "per image, no nats"
 
 
 @dataclass(frozen=True)

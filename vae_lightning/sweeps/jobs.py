@@ -22,7 +22,7 @@ from vae_lightning.machine.lifeline import await_end, end_with_parent
 from vae_lightning.machine.world import World, joined_world
 from vae_lightning.runs.directories import is_mere_start, remove_run, take_job
 from vae_lightning.runs.opening import check_idle, check_safe
-from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.records import RunDir, unit_of
 from vae_lightning.runs.resuming import PLACES
 from vae_lightning.runs.seals import seal_services
 from vae_lightning.runs.status import record_status
@@ -101,7 +101,7 @@ def _run(job: Job, world: World) -> dict[str, Any] | None:
 
 def _in_words(metrics: dict[str, Any]) -> str:
     figures = [f"{name} {metrics[name]:,.2f}" for name in ("val/elbo", "test/elbo") if metrics.get(name) is not None]
-    return f"{', '.join(figures)} nats per image, {metrics['seconds']:.0f} s"
+    return f"{', '.join(figures)} {unit_of(metrics.get('test/kind'))}, {metrics['seconds']:.0f} s"
 
 
 def _place(job: Job, held: ExitStack) -> tuple[RunDir, str]:

@@ -20,6 +20,7 @@ from vae_lightning.training.execution import stepping_options
 from vae_lightning.training.stepping import Stepping
 
 M = TypeVar("M", bound=LightningModule)
+_SUITED = "such as gaussian with model.likelihood.scale=optimal"
 _NEEDED = ("model", "objective", "optimizer", "trainer")
 
 
@@ -111,9 +112,21 @@ def _check_kinds(model: Any, objective: Any) -> None:
         if not isinstance(made, kind):
             place = f"{kind.__module__}.{kind.__name__}"
             raise UserError(f"{key}: {type(made).__name__} is not derived from {place}; see docs/architecture.md")
-    own = [name for name, _ in model.likelihood.named_parameters()]
+    why_not = _why_not(model.likelihood, objective)
+    if why_not:
+        raise UserError(f"objective: {type(objective).__name__} {why_not}; choose another model.likelihood, {_SUITED}")
+
+
+def _why_not(likelihood: Any, objective: Objective) -> str:
+    """Why an objective and a likelihood can't go together; empty where they can."""
+    measure, untrained = (getattr(likelihood, name, "") for name in ("measure", "beside_mean"))
+    own = [name for name, _ in likelihood.named_parameters()]
+    if measure and objective.needs_likelihood:
+        return f"needs a likelihood, and {measure} is none"
+    if measure and not objective.trains_likelihood:
+        return f"trains the mean image by an error of its own, to which {measure} adds nothing"
     if own and not objective.trains_likelihood:
-        raise UserError(
-            f"objective: {type(objective).__name__} does not train the likelihood's own {', '.join(own)}; "
-            f"choose another model.likelihood, such as gaussian with model.likelihood.scale=optimal"
-        )
+        return f"does not train the likelihood's own {', '.join(own)}"
+    if untrained and not objective.trains_likelihood:
+        return f"does not train {untrained}"
+    return ""
