@@ -34,7 +34,7 @@ class ContinuousBernoulliImage(Distribution):
 
     def log_prob(self, value: Float[Tensor, "*B C H W"]) -> Float[Tensor, "*KB"]:
         """The log-density in nats, summed over the pixels."""
-        return (self.logits * value - log_normalizer(self.logits)).sum((-3, -2, -1))
+        return log_density(self.logits, value).sum((-3, -2, -1))
 
     @property
     def mean(self) -> Float[Tensor, "*KB C H W"]:
@@ -71,15 +71,19 @@ class ContinuousBernoulli(Likelihood):
         return logit
 
 
-def log_normalizer(logits: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """log of the integral of exp(l x) over [0, 1], which is log((exp(l) - 1) / l), and l/2 + l^2/24 - ... near 0."""
+def log_density(logits: Float[Tensor, "..."], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """l x - A(l), with the log of the integral of exp(l x) over [0, 1], A(l) = log((exp(l) - 1) / l).
+
+    That is l/2 + l^2/24 - ... near 0, and elsewhere max(l, 0) + log((1 - exp(-|l|)) / |l|).
+    """
     is_near, near, far = _parted(logits)
-    outside = logits.relu() + (far.neg().expm1().neg() / far).log()
-    return torch.where(is_near, logits / 2 + near.square() * _series(_OF_LOG, near.square()), outside)
+    inside = near * (x - 0.5) - near.square() * _series(_OF_LOG, near.square())
+    outside = (logits * x - logits.relu()) - (far.neg().expm1().neg() / far).log()
+    return torch.where(is_near, inside, outside)
 
 
 def mean_of(logits: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """The derivative of `log_normalizer`: 1 / (1 - exp(-l)) - 1/l, and 1/2 + l/12 - ... near 0."""
+    """The derivative of A: 1 / (1 - exp(-l)) - 1/l, and 1/2 + l/12 - ... near 0."""
     is_near, near, far = _parted(logits)
     above = far.neg().expm1().reciprocal().neg() - far.reciprocal()
     outside = torch.where(logits > 0, above, 1 - above)

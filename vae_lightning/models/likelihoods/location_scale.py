@@ -1,4 +1,4 @@
-"""p(x|z) of independent pixels that lie about a mean image: what the Gaussian and the Laplace likelihood have in common."""
+"""p(x|z) of independent pixels about a mean image: what Gaussian and Laplace likelihood have in common."""
 
 import math
 from abc import abstractmethod
