@@ -57,6 +57,16 @@ def test_figures_of_one_image_are_told_without_an_interval(tmp_path, capsys):
     assert (lines["test elbo"], lines["test rate"]) == ("-1.00 +- 0.50 nats per image", "-1.00 nats per image")
 
 
+def test_what_is_no_likelihood_is_not_told_in_nats(tmp_path, capsys):
+    figures = {f"test/{name}": -1.0 for name in ("elbo", "rate", "distortion")}
+    kind = "MS-SSIM over 2 scales, no likelihood and no nats, given the label"
+    (tmp_path / "metrics.json").write_text(json.dumps(figures | {"test/kind": kind}))
+    print_run(RunDir(tmp_path), str(tmp_path))
+    lines = {line[:16].strip(): line[16:] for line in capsys.readouterr().out.splitlines()}
+    assert lines["test elbo"] == lines["test distortion"] == "-1.00 per image, no nats"
+    assert lines["test rate"] == "-1.00 nats per image"
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["runs={0}"]])
 def test_a_pipe_that_is_read_no_further_ends_a_command_quietly(digits_run, tmp_path, arguments):
     unread, end = os.pipe()

@@ -87,6 +87,12 @@ def test_on_binarized_data_too_and_with_several_samples(plane, plane_run, condit
     assert conditional.elbo(images, labels=labels, num_samples=1).mean() != pytest.approx(recorded, abs=1e-4)
 
 
+def test_without_a_likelihood_there_is_none_to_estimate(run, monkeypatch):
+    monkeypatch.setattr(run._opened.vae.likelihood, "measure", "MS-SSIM over 2 scales")
+    with pytest.raises(ValueError, match=r"^log_likelihood: there is no log p\(x\) to estimate: the model has MS-SSIM"):
+        run.log_likelihood(np.zeros((28, 28)))
+
+
 def test_its_log_likelihood_is_that_of_the_command(run, digits, moved, digits_run, monkeypatch):
     copy = moved(digits_run)
     asked = ["metrics=nll", "nll.num_samples=20", "nll.num_images=30", "device=cpu"]

@@ -1,6 +1,7 @@
 """How many latents of each image the ELBO is of: as many as the run's objective draws, wherever that is said."""
 
 import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from vae_lightning.errors import UserError
 from vae_lightning.machine.world import World
 from vae_lightning.metrics.bounds import Bounds
+from vae_lightning.metrics.log_likelihood import LogLikelihood
+from vae_lightning.metrics.record import paragraph
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.runs.trained import TrainedRun
 
@@ -42,3 +45,22 @@ def test_a_class_that_is_not_trusted_is_not_asked_which_is_told(digits, told):
         "objective._target_=mine.Bound: a stored config may only build what is derived from Objective in vae_"
     )
     assert line.endswith("trust=[mine]; or give elbo.num_samples=: until then, the ELBO is of 1 latent an image")
+
+
+def test_what_is_no_likelihood_has_no_nats_and_no_nll(digits, monkeypatch):
+    subject = Subject(digits, "test", 0, 100, World())
+    before = Bounds()(subject).figures
+    assert {before[name].unit for name in ("elbo", "rate", "distortion")} == {"nats per image"}
+    monkeypatch.setattr(digits.vae.likelihood, "measure", "MS-SSIM over 2 scales")
+    bounds = Bounds()(subject).figures
+    units = {name: figure.unit for name, figure in bounds.items() if figure.value is not None}
+    nothing = "per image, no nats"
+    assert units == {"elbo": nothing, "rate": "nats per image", "distortion": nothing}
+    assert bounds["bits_per_dim"].reason is not None
+    score = LogLikelihood(num_samples=2)(subject)
+    assert {figure.value for figure in score.figures.values()} == {None}
+    told = paragraph(replace(score, facts={"seconds": 0.0}), "test").splitlines()
+    assert told[0] == (
+        "NLL, gap of the ELBO, bits/dim of the NLL: none, there is no log p(x) to estimate: the figures are "
+        "MS-SSIM over 2 scales, no likelihood and no nats"
+    )

@@ -111,7 +111,13 @@ def test_nothing_branches_on_data_and_no_half_precision_comes_in(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_impossible_values_are_refused_by_name(kind):
-    for arguments in ({"scale": 0.0}, {"scale": -1.0}, {"minimum_scale": 0.0}, {"averaging": 1.0}):
+    for arguments in (
+        {"scale": 0.0},
+        {"scale": math.nan},
+        {"initial_scale": math.inf},
+        {"minimum_scale": 0.0},
+        {"averaging": 1.0},
+    ):
         with pytest.raises(ValueError, match=f"^{next(iter(arguments))} must"):
             kind(**arguments)
     with pytest.raises(ValueError, match=r"^initial_scale must be above minimum_scale, 0\.1, got 0\.1"):

@@ -1,5 +1,7 @@
 """MS-SSIM in a likelihood's place: its value against windows taken one by one, and what it refuses."""
 
+import math
+
 import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -104,7 +106,8 @@ def test_autocast_and_a_trace_change_nothing():
         ((1, 28, 28), {"window": 1}, "^window must be at least 2"),
         ((1, 28, 28), {"num_scales": 3}, "^num_scales must be auto or from 1 to 2, got 3: a window of 11 pixels fits"),
         ((1, 28, 28), {"num_scales": 0}, "^num_scales must be auto or from 1 to 2, got 0"),
-        ((1, 28, 28), {"weight": 0.0}, "^weight must be positive, got 0.0$"),
+        ((1, 28, 28), {"weight": 0.0}, "^weight must be positive and finite, got 0.0$"),
+        ((1, 28, 28), {"weight": math.inf}, "^weight must be positive and finite, got inf$"),
     ],
 )
 def test_what_fits_into_no_image_is_refused_by_name(shape, arguments, message):

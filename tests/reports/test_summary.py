@@ -3,7 +3,9 @@ import io
 
 from tests.reports.runs_on_disk import DENSITY, figures, write_run, write_sweep
 from vae_lightning.reports.comparison import Comparison
+from vae_lightning.reports.learning_curves import learning_curves
 from vae_lightning.reports.page import page_html
+from vae_lightning.reports.plots import rate_distortion, setting_charts
 from vae_lightning.reports.runs import find_runs, read_runs
 from vae_lightning.reports.summary import summary_csv, terminal_table
 
@@ -97,6 +99,22 @@ def test_kinds_that_do_not_compare_have_tables_of_their_own(tmp_path):
     assert "nats per image; log-density of pixels in [0, 1]" in table
     assert "40,775 +- 414" in table
     assert "can't be compared" in table
+
+
+def test_what_is_no_likelihood_is_nowhere_told_in_nats(tmp_path):
+    kind = "MS-SSIM over 2 scales, no likelihood and no nats"
+    for n, scale in enumerate((1, 2)):
+        write_run(tmp_path / f"{n}", {"seed": n}, [f"seed={n}"], figures(-9 * scale, **{"test/kind": kind}), curve=[-9])
+    comparison = Comparison(read_runs(find_runs(tmp_path)))
+    assert f"per image, no nats; {kind}; best validation ELBO first" in terminal_table(comparison.runs)
+    (ranking,) = comparison.rankings
+    plane, (settings,) = rate_distortion(comparison, ranking), setting_charts(comparison, ranking)
+    charts = [*learning_curves(comparison, ranking), plane, *settings.charts]
+    told = [chart.figure.layout.yaxis.title.text for chart in charts if chart is not None]
+    assert [text for text in told if "no nats" not in text] == ["nats per image"]  # the rate against the seed
+    page = page_html(comparison, "title", tmp_path)
+    assert "ELBO, rate and distortion in nats" not in page
+    assert "per image, no nats; MS-SSIM" in page
 
 
 def test_tags_have_a_column_where_a_run_has_any(tmp_path):

@@ -17,6 +17,7 @@ from vae_lightning.data.loader import ImageBatch
 from vae_lightning.errors import ArgumentError
 from vae_lightning.face.images import Images, as_batch
 from vae_lightning.face.labels import Labels, as_labels
+from vae_lightning.likelihood.kind import is_in_nats
 from vae_lightning.metrics.bounds import elbo_terms, samples_in_training
 from vae_lightning.metrics.log_likelihood import LogLikelihood
 from vae_lightning.models.latent_model import LatentModel
@@ -203,8 +204,10 @@ class Run:
             seed: of the noise; None is the run's own.
 
         Raises:
-            ValueError: images or labels that can't be taken, or a num_samples below 1.
+            ValueError: images or labels that can't be taken, a num_samples below 1, or a model without a likelihood.
         """
+        if not is_in_nats(self.kind):
+            raise ArgumentError(f"log_likelihood: there is no log p(x) to estimate: the model has {self.kind}")
         count = _whole("num_samples", num_samples, 1)
         sampled = LogLikelihood().sampler(self._opened.vae, self.image_shape, self._seed(seed), "test", count)
         with torch.no_grad():

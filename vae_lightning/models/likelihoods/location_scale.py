@@ -33,8 +33,8 @@ class LocationScale(Likelihood):
         statistic: the name of the buffer that holds the running average.
 
     Raises:
-        ValueError: a scale that is not positive, an averaging outside [0, 1), or with a scale for each pixel an
-            initial_scale that is no larger than minimum_scale.
+        ValueError: a scale that is not positive and finite, an averaging outside [0, 1), or with a scale for each pixel
+            an initial_scale that is no larger than minimum_scale.
     """
 
     levels = None  # a density
@@ -49,11 +49,11 @@ class LocationScale(Likelihood):
         averaging: float = 0.98,
     ):
         super().__init__()
-        if not isinstance(scale, str) and scale <= 0:
-            raise ValueError(f"scale must be positive, or one of optimal, learned, per_pixel; got {scale}")
+        if not isinstance(scale, str) and not 0 < scale < math.inf:
+            raise ValueError(f"scale must be positive and finite, or optimal, learned or per_pixel, got {scale}")
         for name, value in {"initial_scale": initial_scale, "minimum_scale": minimum_scale}.items():
-            if value <= 0:
-                raise ValueError(f"{name} must be positive, got {value}")
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive and finite, got {value}")
         if not 0 <= averaging < 1:
             raise ValueError(f"averaging must lie in [0, 1), got {averaging}")
         if scale == "per_pixel" and initial_scale <= minimum_scale:

@@ -70,8 +70,8 @@ class MSSSIM(Likelihood):
         window: pixels that the Gaussian window is wide, its standard deviation being 1.5 where that is 11.
 
     Raises:
-        ValueError: a weight that is not positive, a window below 2 or wider than the image, or more scales than it fits
-            into.
+        ValueError: a weight that is not positive and finite, a window below 2 or wider than the image, or more scales
+            than it fits into.
     """
 
     levels = None
@@ -83,8 +83,8 @@ class MSSSIM(Likelihood):
         num_scales: int | Literal["auto"] = "auto",
         window: int = 11,
     ):
-        if weight <= 0:
-            raise ValueError(f"weight must be positive, got {weight}")
+        if not 0 < weight < math.inf:
+            raise ValueError(f"weight must be positive and finite, got {weight}")
         require_at_least("window", window, 2)
         super().__init__()
         self.weight = weight
