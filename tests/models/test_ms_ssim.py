@@ -119,4 +119,5 @@ def test_it_says_over_how_many_scales_it_is_and_adds_nothing_to_a_checkpoint():
     assert MSSSIM((1, 28, 28)).measure == "MS-SSIM over 2 scales"
     assert MSSSIM((3, 200, 180)).measure == "MS-SSIM over 5 scales"
     assert MSSSIM((1, 28, 28), num_scales=1).measure == "MS-SSIM over 1 scale"
+    assert MSSSIM((1, 28, 28), 0.5, window=7).measure == "MS-SSIM over 3 scales, windows of 7, weight 0.5"
     assert MSSSIM((1, 28, 28)).state_dict() == {}

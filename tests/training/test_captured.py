@@ -13,6 +13,10 @@ from tests.tiny import ADAM, NUM_BATCHES, Noise, differing, fit, module
 from tests.training.recorded_operators import RecordedOperators
 from vae_lightning.callbacks.averaging import EMA
 from vae_lightning.errors import UserError
+from vae_lightning.models.likelihoods.continuous_bernoulli import ContinuousBernoulli
+from vae_lightning.models.likelihoods.gaussian import GaussianLikelihood
+from vae_lightning.models.likelihoods.laplace import LaplaceLikelihood
+from vae_lightning.models.likelihoods.ms_ssim import MSSSIM
 from vae_lightning.objectives.capacity import Capacity
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.objectives.free_bits import FreeBits
@@ -84,6 +88,25 @@ def test_replayed_steps_are_the_operators_steps(case, steps, monkeypatch, reques
     per_step = CASES[case].get("accumulate_grad_batches", 1)
     assert recorder.num_replayed == 3 * NUM_BATCHES - 3 * per_step
     assert recorder.num_recorded <= 4
+
+
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        ContinuousBernoulli,
+        LaplaceLikelihood,
+        partial(GaussianLikelihood, "per_pixel"),
+        partial(MSSSIM, (3, 8, 8), window=3),
+    ],
+)
+def test_replayed_steps_of_each_likelihood_are_the_operators_steps(likelihood, monkeypatch, request):
+    monkeypatch.setattr("tests.tiny.BernoulliLikelihood", likelihood)
+    eager = fit(4, trained=made(), max_epochs=1, log_every_n_steps=1)
+    recorder = request.getfixturevalue("recorder")
+    replayed = fit(4, trained=made(), max_epochs=1, log_every_n_steps=1)
+    assert differing(eager.weights, replayed.weights) == []
+    assert replayed.rows == eager.rows
+    assert recorder.num_replayed == NUM_BATCHES - 3  # after steps to warm up
 
 
 def test_a_learning_rate_that_changes_is_followed(request):

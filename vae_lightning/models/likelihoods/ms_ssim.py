@@ -16,7 +16,8 @@ from vae_lightning.models.distributions import at_least_float32, clamped_logit
 from vae_lightning.models.parts import Likelihood
 
 _EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first
-_SIGMA = 1.5 / 11  # of the window's Gaussian, for each pixel that it is wide
+_WINDOW = 11  # pixels, of the usual one
+_SIGMA = 1.5 / _WINDOW  # of the window's Gaussian, for each pixel that it is wide
 _C1, _C2 = 0.01**2, 0.03**2  # of a range of 1
 Filters = Sequence[tuple[Tensor, Tensor]]  # of each scale: for the rows [H2, H], for the columns [W, W2]
 
@@ -81,7 +82,7 @@ class MSSSIM(Likelihood):
         image_shape: Sequence[int],
         weight: float = 1.0,
         num_scales: int | Literal["auto"] = "auto",
-        window: int = 11,
+        window: int = _WINDOW,
     ):
         if not 0 < weight < math.inf:
             raise ValueError(f"weight must be positive and finite, got {weight}")
@@ -89,7 +90,7 @@ class MSSSIM(Likelihood):
         super().__init__()
         self.weight = weight
         self.num_scales = _num_scales(min(image_shape[1:]), num_scales, window)
-        self.measure = f"MS-SSIM over {self.num_scales} scale{'s' if self.num_scales > 1 else ''}"
+        self.measure = _in_words(self.num_scales, weight, window)
         for scale in range(self.num_scales):
             rows, columns = (_filter(side // 2**scale, window) for side in image_shape[1:])
             self.register_buffer(f"rows_{scale}", rows, persistent=False)
@@ -142,6 +143,13 @@ def _halved(images: Float[Tensor, "*B C H W"]) -> Float[Tensor, "*B C H2 W2"]:
         if images.ndim > 3
         else avg_pool2d(images, 2)
     )
+
+
+def _in_words(num_scales: int, weight: float, window: int) -> str:
+    """All that figures must have in common to be compared, besides the images."""
+    words = [f"MS-SSIM over {num_scales} scale{'s' if num_scales > 1 else ''}"]
+    words += [] if window == _WINDOW else [f"windows of {window}"]
+    return ", ".join(words + ([] if weight == 1 else [f"weight {weight:g}"]))
 
 
 def _num_scales(side: int, wanted: int | str, window: int) -> int:
