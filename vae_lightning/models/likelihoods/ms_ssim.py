@@ -40,7 +40,8 @@ class MSSSIMImage(Distribution):
     def log_prob(self, value: Float[Tensor, "*B C H W"]) -> Float[Tensor, "*KB"]:
         """-weight * P * (1 - MS-SSIM), P being pixels times channels: no log-probability, and not in nats."""
         with torch.autocast(self._mean.device.type, enabled=False):  # variances are small differences
-            similarity = ms_ssim(*torch.broadcast_tensors(self._mean, value.to(self._mean)), self._filters)
+            mean, image = torch.broadcast_tensors(self._mean, value.to(self._mean))
+            similarity = ms_ssim(mean, image, self._filters)
         return self._weight * math.prod(self.event_shape) * (similarity - 1)
 
     @property
@@ -138,11 +139,7 @@ def _similarities(one: Tensor, other: Tensor, rows: Tensor, columns: Tensor) -> 
 
 
 def _halved(images: Float[Tensor, "*B C H W"]) -> Float[Tensor, "*B C H2 W2"]:
-    return (
-        avg_pool2d(images.flatten(0, -4), 2).unflatten(0, images.shape[:-3])
-        if images.ndim > 3
-        else avg_pool2d(images, 2)
-    )
+    return avg_pool2d(images.reshape(-1, *images.shape[-2:]), 2).unflatten(0, images.shape[:-2])
 
 
 def _in_words(num_scales: int, weight: float, window: int) -> str:
