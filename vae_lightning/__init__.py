@@ -15,27 +15,37 @@ if TYPE_CHECKING:
     from vae_lightning.models.ladder import Ladder
     from vae_lightning.models.vae import VAE, build_vae
     from vae_lightning.noise import Fresh
+    from vae_lightning.objectives.beta_tcvae import BetaTCVAE
     from vae_lightning.objectives.capacity import Capacity
+    from vae_lightning.objectives.dip import DIPVAE
     from vae_lightning.objectives.elbo import ELBO
     from vae_lightning.objectives.free_bits import FreeBits
     from vae_lightning.objectives.geco import GECO
+    from vae_lightning.objectives.info_vae import InfoVAE
     from vae_lightning.objectives.iwae import IWAE
+    from vae_lightning.objectives.rae import RAE
     from vae_lightning.objectives.terms import Progress
+    from vae_lightning.objectives.wae import WAE
     from vae_lightning.training.module import VAEModule
 
 _HOMES = {
+    "BetaTCVAE": "objectives.beta_tcvae",
+    "DIPVAE": "objectives.dip",
     "Capacity": "objectives.capacity",
     "ELBO": "objectives.elbo",
     "FreeBits": "objectives.free_bits",
     "Fresh": "noise",
     "GECO": "objectives.geco",
     "IWAE": "objectives.iwae",
+    "InfoVAE": "objectives.info_vae",
     "Ladder": "models.ladder",
     "Progress": "objectives.terms",
+    "RAE": "objectives.rae",
     "Run": "face.run",
     "UserError": "errors",
     "VAE": "models.vae",
     "VAEModule": "training.module",
+    "WAE": "objectives.wae",
     "build_vae": "models.vae",
     "fit": "face.fitting",
     "open_run": "face.opening",
@@ -52,6 +62,11 @@ __all__ = [  # noqa: RUF022  (what a user comes for first)
     "ELBO",
     "IWAE",
     "GECO",
+    "BetaTCVAE",
+    "DIPVAE",
+    "InfoVAE",
+    "WAE",
+    "RAE",
     "Capacity",
     "FreeBits",
     "Fresh",

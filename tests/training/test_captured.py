@@ -17,11 +17,15 @@ from vae_lightning.models.likelihoods.continuous_bernoulli import ContinuousBern
 from vae_lightning.models.likelihoods.gaussian import GaussianLikelihood
 from vae_lightning.models.likelihoods.laplace import LaplaceLikelihood
 from vae_lightning.models.likelihoods.ms_ssim import MSSSIM
+from vae_lightning.objectives.beta_tcvae import BetaTCVAE
 from vae_lightning.objectives.capacity import Capacity
+from vae_lightning.objectives.dip import DIPVAE
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.objectives.free_bits import FreeBits
 from vae_lightning.objectives.geco import GECO
 from vae_lightning.objectives.iwae import IWAE
+from vae_lightning.objectives.rae import RAE
+from vae_lightning.objectives.wae import WAE
 from vae_lightning.training import epochs
 from vae_lightning.training.captured import Captured
 from vae_lightning.training.schedules import Cosine
@@ -55,6 +59,10 @@ CASES = {
     "capacity": {"objective": lambda: Capacity(rate_of="batch"), "accumulate_grad_batches": 2},
     "dreg": {"objective": lambda: IWAE(num_samples=3, gradient="dreg")},
     "free bits": {"objective": lambda: FreeBits(free_nats=0.01)},
+    "tcvae, accumulated": {"objective": BetaTCVAE, "accumulate_grad_batches": 2},
+    "dip": {"objective": DIPVAE},
+    "wae": {"objective": WAE},
+    "rae": {"objective": lambda: RAE(regularization="gp")},
     "clipped": {"gradient_clip_val": 1.0},
     "clipped by value": {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"},
     "accumulated": {"accumulate_grad_batches": 3},

@@ -21,10 +21,13 @@ from vae_lightning.machine import interruption
 log = logging.getLogger("vae_lightning")
 
 MONITOR = "val/elbo"  # the plain one (beta = 1), which no warm-up can fool
+_WITHOUT = "val/loss"  # the lowest, where the posterior has no density and there is no ELBO
 
 
 class Checkpoints(Checkpoint):
     """Saves `checkpoints/best.ckpt`, of the highest validation ELBO, and `checkpoints/last.ckpt`, to be gone on from.
+
+    Where the posterior has no density and there is no ELBO, best.ckpt is of the lowest validation loss.
 
     Both are saved after an epoch, last.ckpt also within one, between two calls of `training_step` (see
     `training.execution`) or two batches of validation, and when SIGTERM or Ctrl-C has come. Training that goes on from
@@ -35,7 +38,7 @@ class Checkpoints(Checkpoint):
         every_steps: so is it at the end of the call in which so many optimizer steps are full; null never.
 
     Attributes:
-        best_score: that of best.ckpt; None where nothing was validated.
+        best_score: that of best.ckpt, of a loss with its sign turned; None where nothing was validated.
 
     Raises:
         ValueError: an interval that is not above 0.
@@ -151,8 +154,13 @@ class Checkpoints(Checkpoint):
             checkpoint[within_epoch.KEY] = within_epoch.state_of(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking and MONITOR in trainer.callback_metrics:
-            self._candidate = float(trainer.callback_metrics[MONITOR])
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        metrics = trainer.callback_metrics
+        if MONITOR in metrics:
+            self._candidate = float(metrics[MONITOR])
+        elif _WITHOUT in metrics:
+            self._candidate = -float(metrics[_WITHOUT])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         best = -math.inf if self.best_score is None else self.best_score

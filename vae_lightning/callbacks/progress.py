@@ -206,8 +206,9 @@ class ProgressBar(LightningProgressBar):
         parts = [_epoch(trainer)]
         if LOSS_OF_EPOCH in metrics:
             parts.append(f"train loss {_short(metrics[LOSS_OF_EPOCH])}")
-        if "val/elbo" in metrics and self._validated:  # else it would be an older epoch's
-            parts.append(f"val elbo {_short(metrics['val/elbo'])}")
+        found = [name for name in ("elbo", "loss") if f"val/{name}" in metrics]  # no ELBO of a code without noise
+        if found and self._validated:  # else it would be an older epoch's
+            parts.append(f"val {found[0]} {_short(metrics[f'val/{found[0]}'])}")
         if (rate := _images_per_second(trainer)) is not None:
             parts.append(f"{_short(rate)} images/s")
         return "  ".join([*parts, f"{time.perf_counter() - self._epoch_start:.1f} s"])

@@ -143,7 +143,7 @@ def present(value: Any, where: str) -> bool:
 def units(latent_dim: int) -> Expectation:
     """What `UnitStatistics.as_dict` gives of so many latent dimensions."""
     values = sequence([number(finite=False)] * latent_dim)
-    return mapping({"rate": values, "variance": values})
+    return mapping({"variance": values}, {"rate": values})
 
 
 def _visible(name: str) -> str:

@@ -85,11 +85,15 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
     if (run_dir.path / PROFILE).is_file():
         lines.append(("profile", f"{run_dir.path / PROFILE}"))
     for name in ("elbo", "rate", "distortion"):
+        if f"test/{name}" not in metrics:  # of a code without noise
+            continue
         value, stderr = metrics[f"test/{name}"], metrics.get(f"test/{name}_stderr")
         error = "" if stderr is None else f" +- {stderr:.2f}"
         unit = NATS if name == "rate" else unit_of(metrics["test/kind"])
         lines.append((f"test {name}", f"{value:,.2f}{error} {unit}"))
     lines.append(("", f"({metrics['test/kind']})"))
+    if "test/elbo" not in metrics:
+        lines.append(("", "(no rate and no ELBO: the code has no noise; best.ckpt has the lowest validation loss)"))
     if "test/weights" in metrics:
         lines.append(("", f"({metrics['test/weights']})"))
     if "val/active_units" in metrics:  # which no run has that validates nothing

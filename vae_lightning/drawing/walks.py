@@ -25,7 +25,7 @@ _BLOCKS_APART = 24
 def traversal_picture(
     images: Float[Tensor, "R N C H W"],
     dims: Sequence[int],
-    rates: Sequence[float],
+    rates: Sequence[float] | None,
     values: Sequence[float],
     title: str,
     context: str,
@@ -36,7 +36,7 @@ def traversal_picture(
     Args:
         images: of R dimensions at N values.
         dims: the dimensions' numbers, at the left of their rows.
-        rates: each dimension's KL in nats, at the right.
+        rates: each dimension's KL in nats, at the right; None where they have none.
         values: the N values.
         title: of the picture.
         context: what it was made from, such as "mnist_conv · epoch 15".
@@ -51,7 +51,7 @@ def traversal_picture(
     table = image_table(
         images,
         left=[f"z {dim}" for dim in dims],
-        right=[f"KL = {nats(rate)}" for rate in rates],
+        right=None if rates is None else [f"KL = {nats(rate)}" for rate in rates],
         top=[first, *others],
         scale=_scale(images, *images.shape[:2]),
     )
@@ -61,7 +61,7 @@ def traversal_picture(
 def traversal_frames(
     images: Float[Tensor, "R N C H W"],
     dims: Sequence[int],
-    rates: Sequence[float],
+    rates: Sequence[float] | None,
     values: Sequence[float],
     title: str,
     context: str,
@@ -75,7 +75,8 @@ def traversal_frames(
         2 N - 2 frames of one size, one where N = 1.
     """
     _require_labels(images, dims, rates, values)
-    names = [f"z {dim}  KL {rate:.2f}" for dim, rate in zip(dims, rates, strict=True)]
+    told = [""] * len(dims) if rates is None else [f"  KL {rate:.2f}" for rate in rates]
+    names = [f"z {dim}{rate}" for dim, rate in zip(dims, told, strict=True)]
     columns = _num_columns(len(names))
     tables = [
         named_grid(column, names, columns, _scale(images, 1, columns, moving=True)) for column in images.unbind(1)
@@ -237,10 +238,10 @@ def _animation(pictures: Sequence[UInt8[np.ndarray, "H W 3"]], texts: Sequence[s
 
 
 def _require_labels(
-    images: Float[Tensor, "R N C H W"], dims: Sequence[int], rates: Sequence[float], values: Sequence[float]
+    images: Float[Tensor, "R N C H W"], dims: Sequence[int], rates: Sequence[float] | None, values: Sequence[float]
 ) -> None:
     _require("dims", dims, images.shape[0])
-    _require("rates", rates, images.shape[0])
+    _require("rates", dims if rates is None else rates, images.shape[0])
     _require("values", values, images.shape[1])
 
 

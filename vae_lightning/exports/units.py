@@ -34,8 +34,13 @@ class WriteUnits:
 
     def __call__(self, run: Source, folder: Path) -> None:
         bars, densities = self._pictures()
-        statistics = bars.look(run)
-        save_drawing(folder, "latent_units", bars.draw(statistics, run.context))
+        reason = bars.why_not(run.vae)
+        if reason is None:
+            statistics = bars.look(run)
+            save_drawing(folder, "latent_units", bars.draw(statistics, run.context))
+        else:
+            statistics = run.unit_statistics(self.num_images)
+            log.info("latent_units.png is left out: it is %s", reason)
         _save_table(folder / "units.csv", statistics)
         reason = densities.why_not(run.vae)
         if reason is None:
@@ -54,4 +59,5 @@ def _save_table(path: Path, statistics: UnitStatistics) -> None:
         writer = csv.writer(stream)
         writer.writerow(["dimension", "kl", "variance_of_means", "active"])
         for dim in statistics.by_rate:
-            writer.writerow([dim, float(statistics.rate[dim]), float(statistics.variance[dim]), int(active[dim])])
+            rate = "" if statistics.rate is None else float(statistics.rate[dim])
+            writer.writerow([dim, rate, float(statistics.variance[dim]), int(active[dim])])

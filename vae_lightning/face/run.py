@@ -17,6 +17,7 @@ from vae_lightning.data.loader import ImageBatch
 from vae_lightning.errors import ArgumentError
 from vae_lightning.face.images import Images, as_batch
 from vae_lightning.face.labels import Labels, as_labels
+from vae_lightning.latents.aggregated import NO_DENSITY
 from vae_lightning.likelihood.kind import is_in_nats
 from vae_lightning.metrics.bounds import elbo_terms, samples_in_training
 from vae_lightning.metrics.log_likelihood import LogLikelihood
@@ -179,15 +180,24 @@ class Run:
             seed: of the noise; None is the run's own.
 
         Raises:
-            ValueError: images or labels that can't be taken, or a num_samples below 1.
+            ValueError: images or labels that can't be taken, a num_samples below 1, or a model without an ELBO.
         """
+        self._require_density()
         count = samples_in_training(self._opened) if num_samples is None else _whole("num_samples", num_samples, 1)
         noise_seed = evaluation_seed(self._seed(seed), "test")
         terms = [
-            elbo_terms(self._opened.vae, batch, count, noise_seed).elbo.double().cpu()
-            for batch in self._batches(images, labels, max(1, _BATCH // count))
+            self._elbo(batch, count, noise_seed) for batch in self._batches(images, labels, max(1, _BATCH // count))
         ]
         return torch.cat([_NONE, *terms]).numpy()
+
+    def _elbo(self, batch: ImageBatch, num_samples: int, seed: int) -> Float64[Tensor, " B"]:
+        elbo = elbo_terms(self._opened.vae, batch, num_samples, seed).elbo
+        assert elbo is not None
+        return elbo.double().cpu()
+
+    def _require_density(self) -> None:
+        if not self._opened.vae.has_density:
+            raise ArgumentError(f"this run has no ELBO and no log p(x): {NO_DENSITY}")
 
     def log_likelihood(
         self, images: Images, *, labels: Labels = None, num_samples: int = 1000, seed: int | None = None
@@ -204,10 +214,12 @@ class Run:
             seed: of the noise; None is the run's own.
 
         Raises:
-            ValueError: images or labels that can't be taken, a num_samples below 1, or a model without a likelihood.
+            ValueError: images or labels that can't be taken, a num_samples below 1, or a model without a
+                likelihood or an ELBO.
         """
         if not is_in_nats(self.kind):
             raise ArgumentError(f"log_likelihood: there is no log p(x) to estimate: the model has {self.kind}")
+        self._require_density()
         count = _whole("num_samples", num_samples, 1)
         sampled = LogLikelihood().sampler(self._opened.vae, self.image_shape, self._seed(seed), "test", count)
         with torch.no_grad():

@@ -63,8 +63,13 @@ class Densities(NamedTuple):
     grid: Float[Tensor, " G"]
 
 
+NO_DENSITY = "of a code without noise there is no density (model/posterior=point)"
+
+
 def why_no_aggregate(vae: LatentModel, latents: Latents) -> str | None:
     """Why there is no density of the aggregated posterior, or of the prior to compare it with; or None."""
+    if not vae.has_density:
+        return NO_DENSITY
     if vae.latent_prior() is None:
         return _HIERARCHY
     return _DEPENDENT if latents.scale is None else None
@@ -72,6 +77,8 @@ def why_no_aggregate(vae: LatentModel, latents: Latents) -> str | None:
 
 def why_no_marginals(vae: LatentModel) -> str | None:
     """Why single dimensions of the posteriors or of the prior have no density that is known; or None."""
+    if not vae.has_density:
+        return NO_DENSITY
     prior = vae.latent_prior()
     if prior is None:
         return _HIERARCHY

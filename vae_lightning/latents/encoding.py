@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from vae_lightning.models.latent_model import LatentModel, Latents
+from vae_lightning.models.latent_model import LatentModel, Latents, rates_per_dimension
 from vae_lightning.noise import Indexed, Noise
 
 _SEED = 0  # of what is drawn for rates that have no closed form
@@ -53,7 +53,7 @@ def encoded(vae: LatentModel, x: Float[Tensor, "B C H W"], labels: Int64[Tensor,
     """
     observed = vae.observe(x, labels)
     latents = vae.latents(observed)
-    rates = torch.cat([group.rate_per_dimension() for group in vae.infer(observed, noise)], -1)
+    rates = rates_per_dimension(vae.infer(observed, noise))
     loc, scale, rates = (_float_on_cpu(each) for each in (latents.loc, latents.scale, rates))
     assert loc is not None
     return Latents(loc, scale, rates)

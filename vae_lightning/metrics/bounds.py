@@ -9,6 +9,7 @@ import torch
 from vae_lightning.config import instantiate
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.errors import UserError, require_at_least
+from vae_lightning.latents.aggregated import NO_DENSITY
 from vae_lightning.likelihood.kind import is_likelihood
 from vae_lightning.metrics.score import Figure, Metric, Score, mean_figure
 from vae_lightning.metrics.subject import Subject
@@ -21,6 +22,7 @@ from vae_lightning.runs.trained import TrainedRun
 
 log = logging.getLogger("vae_lightning")
 
+_LABELS = {"elbo": "ELBO", "rate": "rate"}
 _MOST_SAMPLES = 10_000  # that a stored config can ask for: more would only take the memory
 
 
@@ -42,18 +44,22 @@ class Bounds(Metric):
         require_at_least("num_samples", 1 if self.num_samples is None else self.num_samples, 1)
 
     def __call__(self, subject: Subject) -> Score:
+        if not subject.vae.has_density:
+            return Score({name: Figure(None, label=label, reason=NO_DENSITY) for name, label in _LABELS.items()})
         num_samples = self.num_samples or samples_in_training(subject.run)
         values, seed = [], evaluation_seed(subject.seed, subject.split)
         with subject.progress("ELBO") as bar:
             for batch in subject.batches():
                 terms = elbo_terms(subject.vae, batch, num_samples, seed)
+                assert terms.elbo is not None
+                assert terms.rate is not None
                 values.append(torch.stack([terms.elbo, terms.rate, terms.distortion], 1).double().cpu())
                 bar.update(len(batch.indices))
         elbo, rate, distortion = subject.gathered(torch.cat(values)).unbind(1)
         unit = unit_of(subject.run.kind)
         figures = {
-            "elbo": mean_figure(elbo, "ELBO", unit),
-            "rate": mean_figure(rate, "rate"),
+            "elbo": mean_figure(elbo, _LABELS["elbo"], unit),
+            "rate": mean_figure(rate, _LABELS["rate"]),
             "distortion": mean_figure(distortion, "distortion", unit),
         }
         figures["bits_per_dim"] = bits_per_dim(figures["elbo"], subject, "bits/dim of the ELBO")

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.modules.conv import _ConvNd
 
 from vae_lightning.errors import UserError, require_at_least, require_at_most
+from vae_lightning.latents.aggregated import NO_DENSITY
 from vae_lightning.likelihood.importance import SampledBounds, bytes_per_latent, importance_sampled
 from vae_lightning.likelihood.kind import is_in_nats
 from vae_lightning.likelihood.log_weights import Precision
@@ -79,6 +80,8 @@ class LogLikelihood(Metric):
             reason = f"there is no log p(x) to estimate: the figures are {subject.run.kind}"
             labels = {"nll": "NLL", "nll_gap": "gap of the ELBO", "nll_bits_per_dim": "bits/dim of the NLL"}
             return Score({name: Figure(None, label=label, reason=reason) for name, label in labels.items()})
+        if not subject.vae.has_density:
+            return Score({"nll": Figure(None, label="NLL", reason=NO_DENSITY)})
         num_images, num_samples = self._sizes(subject)
         log_likelihood, elbo = self._bounds(subject, num_images, num_samples)
         figures = {

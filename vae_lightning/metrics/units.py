@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from vae_lightning.latents.units import ACTIVE, unit_statistics
+from vae_lightning.latents.aggregated import NO_DENSITY
+from vae_lightning.latents.units import ACTIVE, UnitStatistics, unit_statistics
 from vae_lightning.metrics.score import NATS, Figure, Metric, Score
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.models.latent_model import Latents
@@ -29,11 +30,11 @@ class ActiveUnits(Metric):
         statistics = unit_statistics(latents)
         variances = _resampled_variances(latents, evaluation_seed(subject.seed, subject.split, _PURPOSE))
         num_active = (variances > ACTIVE).sum(1).double()
-        of_number, of_rate, of_variance = num_active.std().item(), _rate_stderr(latents).tolist(), variances.std(0)
+        of_number, of_variance = num_active.std().item(), variances.std(0)
         label = f"active units of {subject.run.latent_dim}"
         figures = {
             "active_units": Figure(int(statistics.active().sum()), of_number, label, ""),
-            "rate_per_dimension": Figure(statistics.rate.tolist(), of_rate, "", NATS),
+            "rate_per_dimension": _rates(statistics, latents),
             "variance_of_means": Figure(statistics.variance.tolist(), of_variance.tolist()),
         }
         if len(latents) < 2:
@@ -41,10 +42,12 @@ class ActiveUnits(Metric):
         return Score(figures, {"num_images": len(latents)})
 
 
-def _rate_stderr(latents: Latents) -> Float64[Tensor, " D"]:
-    assert latents.rates is not None
+def _rates(statistics: UnitStatistics, latents: Latents) -> Figure:
+    if statistics.rate is None or latents.rates is None:
+        return Figure(None, reason=NO_DENSITY)
     rates = latents.rates.double()
-    return rates.std(0, correction=min(1, len(rates) - 1)) / len(rates) ** 0.5
+    stderr = rates.std(0, correction=min(1, len(rates) - 1)) / len(rates) ** 0.5
+    return Figure(statistics.rate.tolist(), stderr.tolist(), "", NATS)
 
 
 def _resampled_variances(latents: Latents, seed: int) -> Float64[Tensor, "R D"]:

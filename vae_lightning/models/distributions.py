@@ -2,7 +2,7 @@
 
 import math
 from functools import singledispatch
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from torch.distributions import (
     kl_divergence,
     register_kl,
 )
+from torch.distributions.constraints import Constraint
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vae_lightning.noise import Noise
@@ -51,6 +52,30 @@ def _kl_from_unit_normal(q: DiagonalNormal, _: UnitNormal) -> Float[Tensor, "...
     """The closed form of arXiv 1312.6114, appendix B: bit for bit what PyTorch computes, at two thirds of its cost."""
     variance = q.base_dist.scale.square()
     return 0.5 * (variance + q.base_dist.loc.square() - 1 - variance.log()).sum(-1)
+
+
+class PointMass(Distribution):
+    """All mass at one point: batch shape [...], event shape [D]. It has no density, and none can be asked for."""
+
+    arg_constraints: ClassVar[dict[str, Constraint]] = {}  # any number will do
+
+    def __init__(self, loc: Float[Tensor, "... D"]):
+        self.loc = at_least_float32(loc)
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    def __getitem__(self, rows: slice) -> "PointMass":
+        """Some of a batch of points."""
+        return PointMass(self.loc[rows])
+
+    @property
+    def mean(self) -> Float[Tensor, "... D"]:
+        """The point."""
+        return self.loc
+
+    @property
+    def variance(self) -> Float[Tensor, "... D"]:
+        """None, which is 0."""
+        return torch.zeros_like(self.loc)
 
 
 class NormalMixture(MixtureSameFamily):
@@ -130,6 +155,11 @@ def _sample_mixture(distribution: NormalMixture, noise: Noise, temperature: floa
     return parts.loc[chosen] + temperature * parts.scale[chosen] * noise.normal(distribution.event_shape)
 
 
+@sample.register
+def _sample_point(distribution: PointMass, noise: Noise, temperature: float = 1.0) -> Float[Tensor, "K B D"]:
+    return distribution.loc + 0 * noise.normal(distribution.event_shape)  # which says how many there are to be
+
+
 @singledispatch
 def held_fixed(distribution: Distribution) -> Distribution:
     """The same distribution, of which log_prob passes a gradient on to its argument and none to its parameters.
@@ -165,7 +195,7 @@ def centre(distribution: Any) -> Float[Tensor, "... D"]:
     return distribution.mean if own is None else own
 
 
-for _family in (DiagonalNormal, UnitNormal, NormalMixture):
+for _family in (DiagonalNormal, UnitNormal, NormalMixture, PointMass):
     sample.dispatch(_family)  # remembered from now on: a dispatch that is new makes torch.compile compile again
 
 

@@ -35,7 +35,8 @@ class Ladder(LatentModel):
         hidden: the width of the hidden layers.
 
     Raises:
-        ValueError: fewer than two groups, a group or hidden layers of no width, or an image too small for the network.
+        ValueError: fewer than two groups, a group or hidden layers of no width, a posterior without a density, or an
+            image too small for the network.
     """
 
     def __init__(
@@ -68,6 +69,11 @@ class Ladder(LatentModel):
             )
 
         self.top_posterior = made("posterior", posterior, num_features, top)
+        if not getattr(self.top_posterior, "has_density", True):
+            name = type(self.top_posterior).__name__
+            raise ValueError(
+                f"posterior must have a density, for it makes the priors p(z_l | z_<l), too; {name} has none"
+            )
         self.posteriors = nn.ModuleList(factor(num_features + n, dim) for n, dim in zip(above, others, strict=True))
         self.prior = made_prior(prior, top, shape)
         check_prior(self.prior, self.top_posterior)

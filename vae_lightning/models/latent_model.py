@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vae_lightning.models.distributions import centre, closed_form_kl, log_prob_by_dimension, marginals
+from vae_lightning.models.distributions import PointMass, centre, closed_form_kl, log_prob_by_dimension, marginals
 from vae_lightning.noise import Noise
 
 
@@ -22,7 +22,7 @@ class Latents:
         loc: posterior means, [N, D]; of a group that depends on others at the means of those;
             of a flow its `distributions.centre`.
         scale: posterior standard deviations, [N, D], if q(z|x) = N(z; loc, diag(scale^2)); else None.
-        rates: the rate of each latent dimension in nats, [N, D]; None where nobody asked for it.
+        rates: the rate of each latent dimension in nats, [N, D]; None where nobody asked for it, or there is none.
     """
 
     loc: Float[Tensor, "N D"]
@@ -50,6 +50,11 @@ class Group:
     def log_ratio(self) -> Float[Tensor, "K B"]:
         """log p(z_l | z_<l) - log q(z_l | z_<l, x) of each sample."""
         return self.prior.log_prob(self.z) - self.posterior.log_prob(self.z)
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether the posterior has a density, without which there is no rate to ask for."""
+        return not isinstance(self.posterior, PointMass)
 
     def rate(self) -> Float[Tensor, " B"]:
         """KL(q || p), in closed form where one is registered with `torch.distributions` for the pair, else sampled."""
@@ -84,10 +89,24 @@ class VAEOutput:
     Attributes:
         groups: of latents, each before those that depend on it.
         likelihood: p(x|z), batch shape [K, B], event shape [C, H, W].
+        decoder: the network that it was made with, for an objective that weighs its parameters.
     """
 
     groups: tuple[Group, ...]
     likelihood: Distribution
+    decoder: nn.Module | None = None
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether all groups have one."""
+        return all(group.has_rate for group in self.groups)
+
+
+def rates_per_dimension(groups: Sequence[Group]) -> Float[Tensor, "B D"] | None:
+    """The rate of each dimension of all groups; None where one of them has none."""
+    if not all(group.has_rate for group in groups):
+        return None
+    return torch.cat([group.rate_per_dimension() for group in groups], -1)
 
 
 def side_by_side(groups: Sequence[Group]) -> Float[Tensor, "K B D"]:
@@ -101,6 +120,7 @@ class LatentModel(nn.Module, ABC):
     Attributes:
         latent_dim: D, of all groups of latents together.
         num_groups: of latents, some of which are drawn given others; 1 for a plain VAE.
+        has_density: whether q(z|x) has one; else z is a code without noise, and there is no rate and no ELBO.
         num_classes: of a model that is told labels, 0 to num_classes - 1; None for one that is not.
         decoder: the part that ends in what the likelihood wants.
         likelihood: the part that makes p(x|z) of it.
@@ -108,6 +128,7 @@ class LatentModel(nn.Module, ABC):
 
     latent_dim: int
     num_groups: int = 1
+    has_density: bool = True
     num_classes: int | None = None
     decoder: nn.Module
     likelihood: nn.Module
@@ -117,7 +138,7 @@ class LatentModel(nn.Module, ABC):
     ) -> VAEOutput:
         """Encode, sample as many latents an image as the noise has, decode."""
         groups = self.infer(self.observe(x, labels), noise)
-        return VAEOutput(groups, self.decode(side_by_side(groups), labels, x))
+        return VAEOutput(groups, self.decode(side_by_side(groups), labels, x), getattr(self, "decoder", None))
 
     def encode(self, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None = None) -> Latents:
         """Where the posteriors of the images lie."""

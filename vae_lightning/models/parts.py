@@ -22,10 +22,14 @@ class ConditionalDistribution(nn.Module, ABC):
     Attributes:
         needs_encoder: whether a prior is given a function from images to q(z|x), the model's own encoder.
         has_independent_components: whether a posterior's components are, given the features.
+        has_density: whether a posterior is told by a density, without which there is no rate.
+        has_marginals: whether mean, covariance and the densities of single dimensions are known.
     """
 
     needs_encoder: ClassVar[bool] = False
     has_independent_components: ClassVar[bool] = True
+    has_density: ClassVar[bool] = True
+    has_marginals: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, *context: Any, **_: Any) -> Distribution:
@@ -132,6 +136,8 @@ def check_prior(prior: nn.Module, posterior: nn.Module, reason: str | None = Non
     Raises:
         ValueError: it is so.
     """
+    if not getattr(posterior, "has_density", True):
+        reason = reason or f"that of a {type(posterior).__name__} has no density"
     if not getattr(posterior, "has_independent_components", True):
         reason = reason or f"that of a {type(posterior).__name__} has no independent components"
     if reason is not None and getattr(prior, "needs_encoder", False):

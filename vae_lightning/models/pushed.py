@@ -102,6 +102,11 @@ class FullNormal(PushedNormal):
     def variance(self) -> Float[Tensor, "... D"]:
         return self.scale_tril.square().sum(-1)
 
+    @property
+    def covariance_matrix(self) -> Float[Tensor, "... D D"]:
+        with torch.autocast(self.loc.device.type, enabled=False):
+            return self.scale_tril @ self.scale_tril.mT
+
     def marginals(self) -> Normal:
         return Normal(self.loc, self.variance.sqrt(), validate_args=False)
 

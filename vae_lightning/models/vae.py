@@ -30,7 +30,7 @@ class VAE(LatentModel):
         conditioning: how encoder and decoder are told labels; None for a model that is not.
 
     Raises:
-        ValueError: a prior that needs an encoder, with conditioning or a posterior of dependent components.
+        ValueError: a prior that needs an encoder, with conditioning or posteriors that no mixture can be made of.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class VAE(LatentModel):
     ):
         super().__init__()
         check_prior(prior, posterior, None if conditioning is None else _NO_LABELS)
+        self.has_density = getattr(posterior, "has_density", True)
         self.encoder = encoder
         self.posterior = posterior
         self.prior = prior

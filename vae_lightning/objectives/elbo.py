@@ -10,7 +10,7 @@ from vae_lightning.errors import require_at_least, require_choice
 from vae_lightning.models.latent_model import LatentModel, VAEOutput, mean_of_samples
 from vae_lightning.noise import Noise
 from vae_lightning.objectives.annealing import Rise, Schedule
-from vae_lightning.objectives.gradients import along_the_path, check_one_group, sampled_rate
+from vae_lightning.objectives.gradients import along_the_path, sampled_rate, why_not_held_fixed
 from vae_lightning.objectives.terms import Objective, Progress, Terms, distortion, rate
 
 Gradient = Literal["elbo", "stl"]
@@ -66,10 +66,9 @@ class ELBO(Objective):
         self.gradient = gradient
         self.register_buffer("beta_now", torch.tensor(float(beta)), persistent=False)
 
-    def check(self, model: LatentModel) -> None:
-        """Raise a ValueError for a model whose posterior can't be held fixed, where the gradient wants it so."""
-        if self.gradient == "stl":
-            check_one_group(model, self.gradient)
+    def why_not(self, vae: LatentModel) -> str | None:
+        """What the gradient wants held fixed must be the posterior's own parameters alone."""
+        return None if self.gradient == "elbo" else why_not_held_fixed(vae, self.gradient)
 
     def forward(self, output: VAEOutput, x: Float[Tensor, "B C H W"], progress: Progress) -> Terms:
         rates, distortions = rate(output), distortion(output.likelihood.log_prob(x))

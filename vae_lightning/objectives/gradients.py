@@ -8,20 +8,17 @@ from torch import Tensor
 from vae_lightning.errors import UserError
 from vae_lightning.models.distributions import held_fixed
 from vae_lightning.models.latent_model import LatentModel, VAEOutput
-from vae_lightning.objectives.terms import log_weight
+from vae_lightning.objectives.terms import log_weight, several_groups
 
 
-def check_one_group(model: LatentModel, gradient: str) -> None:
-    """Raise a ValueError for a model of several groups of latents.
+def why_not_held_fixed(model: LatentModel, gradient: str) -> str | None:
+    """The reason against a model of several groups of latents, or None.
 
     Its lower posteriors are functions of the latents above them, by networks whose parameters alone would have to be
     held fixed.
     """
-    if model.num_groups > 1:
-        raise ValueError(
-            f"gradient must not be {gradient} for a {type(model).__name__} of {model.num_groups} groups of latents; "
-            "choose the objective's own gradient, or a model of one group"
-        )
+    reason = several_groups(model)
+    return reason and f"with objective.gradient={gradient} {reason}"
 
 
 def sampled_rate(output: VAEOutput) -> Float[Tensor, "K B"]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vae_lightning.errors import require_at_least, require_choice
 from vae_lightning.models.latent_model import LatentModel, VAEOutput
-from vae_lightning.objectives.gradients import along_the_path, check_one_group, doubly_reparameterized
+from vae_lightning.objectives.gradients import along_the_path, doubly_reparameterized, why_not_held_fixed
 from vae_lightning.objectives.terms import (
     Objective,
     Progress,
@@ -46,10 +46,9 @@ class IWAE(Objective):
         self.num_samples = num_samples
         self.gradient = gradient
 
-    def check(self, model: LatentModel) -> None:
-        """Raise a ValueError for a model whose posterior can't be held fixed, where the gradient wants it so."""
-        if self.gradient != "iwae":
-            check_one_group(model, self.gradient)
+    def why_not(self, vae: LatentModel) -> str | None:
+        """What the gradient wants held fixed must be the posterior's own parameters alone."""
+        return None if self.gradient == "iwae" else why_not_held_fixed(vae, self.gradient)
 
     def forward(self, output: VAEOutput, x: Float[Tensor, "B C H W"], progress: Progress) -> Terms:
         log_likelihood = output.likelihood.log_prob(x)

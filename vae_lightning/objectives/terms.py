@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vae_lightning.models.distributions import NormalMixture
 from vae_lightning.models.latent_model import LatentModel, VAEOutput, mean_of_samples
 
 
@@ -34,25 +35,25 @@ class Terms:
 
     Attributes:
         loss: what is minimised, [B].
-        rate: KL(q(z|x) || p(z)), [B].
+        rate: KL(q(z|x) || p(z)), [B]; None where q(z|x) has no density: then there is no ELBO either.
         distortion: -E_q log p(x|z), [B].
         extra: whatever else the objective has to tell, by the name under which it is logged, [B] each.
     """
 
     loss: Float[Tensor, " B"]
-    rate: Float[Tensor, " B"]
+    rate: Float[Tensor, " B"] | None
     distortion: Float[Tensor, " B"]
     extra: dict[str, Float[Tensor, " B"]] = field(default_factory=dict)
 
     @property
-    def elbo(self) -> Float[Tensor, " B"]:
-        """The plain bound -(distortion + rate), at beta = 1 whatever is minimised."""
-        return -(self.distortion + self.rate)
+    def elbo(self) -> Float[Tensor, " B"] | None:
+        """The plain bound -(distortion + rate), at beta = 1 whatever is minimised; None without a rate."""
+        return None if self.rate is None else -(self.distortion + self.rate)
 
     def by_name(self) -> dict[str, Float[Tensor, " B"]]:
-        """All of them, detached, in the order in which they are reported."""
+        """All that there are, detached, in the order in which they are reported."""
         terms = {"loss": self.loss, "elbo": self.elbo, "rate": self.rate, "distortion": self.distortion} | self.extra
-        return {name: values.detach() for name, values in terms.items()}
+        return {name: values.detach() for name, values in terms.items() if values is not None}
 
 
 class Objective(nn.Module, ABC):
@@ -66,20 +67,24 @@ class Objective(nn.Module, ABC):
         whole_training: the argument by which a schedule takes the whole training, whose length must be known; or empty.
         trains_likelihood: whether parameters that are the likelihood's own get gradients, besides the decoder's.
         needs_likelihood: whether it weighs samples by p(x|z), for which a measure of another kind can't stand in.
+        needs_density: whether q(z|x) must have a density, as for a rate.
+        differentiates_twice: whether its loss has a gradient of the model in it, which a compiled model can't give.
     """
 
     num_samples: int = 1
     whole_training: str = ""
     trains_likelihood: ClassVar[bool] = True
     needs_likelihood: ClassVar[bool] = False
+    needs_density: ClassVar[bool] = True
+    differentiates_twice: bool = False
 
     def __init__(self) -> None:
         super().__init__()
         self.register_forward_pre_hook(_prepare, with_kwargs=True)
 
-    def check(self, model: LatentModel) -> None:
-        """Raise a ValueError that opens with the argument's name for a model that the objective can't train."""
-        return
+    def why_not(self, vae: LatentModel) -> str | None:
+        """Why it can't train this model and what to choose instead, "needs ...; choose ..."; None where it can."""
+        return None
 
     def prepare(self, progress: Progress) -> None:
         """Called before each forward pass, which it is no part of."""
@@ -112,6 +117,11 @@ def rate(output: VAEOutput) -> Float[Tensor, " B"]:
     return functools.reduce(operator.add, [group.rate() for group in output.groups])
 
 
+def rate_if_any(output: VAEOutput) -> Float[Tensor, " B"] | None:
+    """The same, or None where q(z|x) has no density."""
+    return rate(output) if output.has_rate else None
+
+
 def log_weight(output: VAEOutput, log_likelihood: Float[Tensor, "K B"]) -> Float[Tensor, "K B"]:
     """log p(x|z) + log p(z) - log q(z|x) of each sample, `log_likelihood` being `output.likelihood.log_prob(x)`."""
     weight = log_likelihood
@@ -126,3 +136,33 @@ def importance_weighted_bound(log_weight: Float[Tensor, "K B"]) -> Float[Tensor,
     Burda, Grosse & Salakhutdinov, Importance Weighted Autoencoders, arXiv 1509.00519.
     """
     return log_weight.logsumexp(0) - math.log(len(log_weight))
+
+
+def several_groups(vae: LatentModel) -> str | None:
+    """The reason against a model of several groups of latents, where one's posterior depends on samples of others."""
+    if vae.num_groups == 1:
+        return None
+    return (
+        f"needs one group of latents, and {type(vae).__name__} has {vae.num_groups}; choose another model or objective"
+    )
+
+
+def no_marginals(vae: LatentModel, wants: str) -> str | None:
+    """The reason against a posterior of which moments and single dimensions are not known, as of a flow."""
+    posterior = getattr(vae, "posterior", None)
+    if getattr(posterior, "has_marginals", True):
+        return None
+    return (
+        f"needs {wants} of q(z|x), which of a {type(posterior).__name__} are not known; choose another model/posterior"
+    )
+
+
+def untrained_weights(vae: LatentModel, instead: str) -> str | None:
+    """The reason against a prior whose own samples can't train it: the choice of a component passes no gradient on."""
+    prior: Any = getattr(vae, "prior", None)
+    if prior is None or getattr(prior, "needs_encoder", False):  # a VampPrior's weights are equal
+        return None
+    made = prior()
+    if not isinstance(made, NormalMixture) or not made.weights.logits.requires_grad:
+        return None
+    return f"does not train the weights of a {type(prior).__name__}; choose another model/prior, or {instead}"

@@ -61,5 +61,6 @@ class AggregatedPosterior(Picture):
     def draw(self, seen: Mixed, context: str) -> Drawing:
         dims = seen.statistics.by_rate[: self.num_dims]
         densities, priors, grid = (each.numpy() for each in marginal_densities(seen.latents, seen.prior, dims))
+        assert seen.statistics.rate is not None
         rates, title = seen.statistics.rate[dims].tolist(), "aggregated posterior and prior"
         return Drawing(density_panels(densities, priors, grid, dims, rates, title, context))

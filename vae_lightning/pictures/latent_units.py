@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from vae_lightning.drawing.plots import rate_bars
 from vae_lightning.errors import require_at_least
 from vae_lightning.latents.units import ACTIVE, UnitStatistics, unit_statistics
+from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.pictures.picture import Drawing, Picture, check_finite
 from vae_lightning.runs.images import Split
 from vae_lightning.runs.source import Source
@@ -30,11 +31,15 @@ class LatentUnits(Picture):
         super().__post_init__()
         require_at_least("num_images", self.num_images, 1)
 
+    def why_not(self, vae: LatentModel) -> str | None:
+        return None if vae.has_density else "for posteriors with a density"
+
     def look(self, source: Source) -> UnitStatistics:
         latents = source.encoded(self.split, self.num_images).latents
         check_finite(latents)
         return unit_statistics(latents)
 
     def draw(self, seen: UnitStatistics, context: str) -> Drawing:
+        assert seen.rate is not None
         rates, variances = seen.rate.numpy(), seen.variance.numpy()
         return Drawing(rate_bars(rates, variances, ACTIVE, "KL of each latent dimension", context))

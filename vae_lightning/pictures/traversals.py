@@ -28,14 +28,14 @@ class Walk(NamedTuple):
     Attributes:
         images: a row a dimension, a column a value.
         dims: the dimensions by number.
-        rates: their KL in nats.
+        rates: their KL in nats; None where they have none.
         in_deviations: whether the values are in deviations of the prior, which is not N(0, I).
         title: where all other dimensions stay.
     """
 
     images: Float[Tensor, "R N C H W"]
     dims: list[int]
-    rates: list[float]
+    rates: list[float] | None
     in_deviations: bool
     title: str
 
@@ -112,7 +112,8 @@ class Traversals(PictureOfImages):
         spread = Spread(spread.mean.cpu(), spread.stddev.cpu(), spread.is_unit)
         centre, label, title = self._centre(source, spread)
         statistics = source.unit_statistics(self.num_images)
-        if not statistics.rate.isfinite().all():
+        rate = statistics.rate
+        if rate is not None and not rate.isfinite().all():
             raise NothingToDrawError("the KL of the dimensions is not finite: nothing is drawn of it")
         dims = statistics.by_rate[: self.num_dims] if self.dims is None else list(self.dims)
         z = traversals(centre, dims, self._values, spread)
@@ -120,7 +121,7 @@ class Traversals(PictureOfImages):
         images = source.decode(z.flatten(0, 1), labels).unflatten(0, z.shape[:2])
         if len(dims) < source.latent_dim:
             title += f", {len(dims)} of {source.latent_dim} dimensions"
-        return Walk(images, dims, statistics.rate[dims].tolist(), not spread.is_unit, title)
+        return Walk(images, dims, None if rate is None else rate[dims].tolist(), not spread.is_unit, title)
 
     def draw(self, seen: Walk, context: str) -> Drawing:
         shown = seen.images, seen.dims, seen.rates, self._values.tolist(), seen.title, context, seen.in_deviations

@@ -111,7 +111,9 @@ class Likeness:
         place, seed = self.source.device, evaluation_seed(self.source.seed, "test")
         told = None if labels is None else labels.to(place)
         noise = Indexed(seed, torch.arange(len(images)), 1, place)
-        return evaluated_elbo(self.source.vae, images.to(place), noise, told).elbo.float().cpu()
+        elbo = evaluated_elbo(self.source.vae, images.to(place), noise, told).elbo
+        assert elbo is not None
+        return elbo.float().cpu()
 
     def _far(self, figures: dict[str, Tensor]) -> tuple[str, ...]:
         return tuple(name for name, values in figures.items() if self.usual[name].strangeness(values) > 1)

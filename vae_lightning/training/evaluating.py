@@ -11,7 +11,7 @@ from vae_lightning.data.loader import ImageBatch
 from vae_lightning.latents.units import UnitMeter, UnitStatistics
 from vae_lightning.likelihood.means import ExactMeans, Mean
 from vae_lightning.loggers.figures import log_metrics
-from vae_lightning.models.latent_model import VAEOutput
+from vae_lightning.models.latent_model import VAEOutput, rates_per_dimension
 from vae_lightning.noise import Indexed, evaluation_seed
 from vae_lightning.training.stepper import float32
 
@@ -39,8 +39,7 @@ class Evaluator:
             output = self._terms_of(batch, labels)
             if self._split == "val":
                 means = self._module.vae.means_of(output, batch.images, labels)
-                rates = torch.cat([group.rate_per_dimension() for group in output.groups], -1)
-                self._units.update(rates, means)
+                self._units.update(rates_per_dimension(output.groups), means)
 
     def _terms_of(self, batch: ImageBatch, labels: Tensor | None) -> VAEOutput:
         module = self._module
@@ -60,10 +59,13 @@ class Evaluator:
         return results
 
     def _tell_of_no_best(self, results: dict[str, Mean]) -> None:
-        elbo = results[f"{self._split}/elbo"].value
-        if self._split == "val" and not math.isfinite(elbo) and self._module.trainer.is_global_zero:
+        name = f"{self._split}/elbo"
+        if name not in results:  # a posterior without a density
+            name = f"{self._split}/loss"
+        value = results[name].value
+        if self._split == "val" and not math.isfinite(value) and self._module.trainer.is_global_zero:
             epoch = self._module.current_epoch + 1
-            log.warning("epoch %d: val/elbo is %s; no checkpoint is the best for that", epoch, elbo)
+            log.warning("epoch %d: %s is %s; no checkpoint is the best for that", epoch, name, value)
 
     def units(self) -> UnitStatistics | None:
         """None where nothing was validated. To be called on every rank."""

@@ -98,35 +98,43 @@ def _device(given: Any) -> torch.device:
         raise ArgumentError(f"map_location={given}: can't be used ({first_line(error)}); {wanted}") from error
 
 
-def _check_objective(model: LatentModel, objective: Objective, trainer: dict[str, Any]) -> None:
-    """Raise a UserError where the objective can't train this model, or not for an unknown time."""
-    checked(objective.check, {"model": model}, "objective")
-    key = objective.whole_training
-    if key and (trainer.get("max_epochs") or -1) < 0:
-        raise UserError(f"objective.{key}=0: takes the whole training; choose a trainer.max_epochs, or at least 1 step")
-
-
 def _check_kinds(model: Any, objective: Any) -> None:
     """Raise a UserError where model or objective is not what a training can go on."""
     for key, made, kind in (("model", model, LatentModel), ("objective", objective, Objective)):
         if not isinstance(made, kind):
             place = f"{kind.__module__}.{kind.__name__}"
             raise UserError(f"{key}: {type(made).__name__} is not derived from {place}; see docs/architecture.md")
-    why_not = _why_not(model.likelihood, objective)
-    if why_not:
-        raise UserError(f"objective: {type(objective).__name__} {why_not}; choose another model.likelihood, {_SUITED}")
 
 
-def _why_not(likelihood: Any, objective: Objective) -> str:
-    """Why an objective and a likelihood can't go together; empty where they can."""
+def _check_objective(model: LatentModel, objective: Objective, trainer: dict[str, Any]) -> None:
+    """Raise a UserError where the objective can't train this model, or not for an unknown time."""
+    why_not = _why_not(model, objective)
+    if why_not is not None:
+        raise UserError(f"objective: {type(objective).__name__} {why_not}")
+    key = objective.whole_training
+    if key and (trainer.get("max_epochs") or -1) < 0:
+        raise UserError(f"objective.{key}=0: takes the whole training; choose a trainer.max_epochs, or at least 1 step")
+
+
+def _why_not(model: LatentModel, objective: Objective) -> str | None:
+    if objective.needs_density and not model.has_density:
+        return "needs a posterior with a density; choose another model/posterior, or objective=rae or objective=wae"
+    own, of_likelihood = objective.why_not(model), _against(model.likelihood, objective)
+    if own is None and of_likelihood is not None:
+        return f"{of_likelihood}; choose another model.likelihood, {_SUITED}"
+    return own
+
+
+def _against(likelihood: Any, objective: Objective) -> str | None:
+    """Why an objective and a likelihood can't go together; None where they can."""
     measure, untrained = (getattr(likelihood, name, "") for name in ("measure", "beside_mean"))
     own = [name for name, _ in likelihood.named_parameters()]
     if measure and objective.needs_likelihood:
         return f"needs a likelihood, and {measure} is none"
-    if measure and not objective.trains_likelihood:
+    if objective.trains_likelihood:
+        return None
+    if measure:
         return f"trains the mean image by an error of its own, to which {measure} adds nothing"
-    if own and not objective.trains_likelihood:
+    if own:
         return f"does not train the likelihood's own {', '.join(own)}"
-    if untrained and not objective.trains_likelihood:
-        return f"does not train {untrained}"
-    return ""
+    return f"does not train {untrained}" if untrained else None

@@ -104,10 +104,12 @@ def final_metrics(
     metrics["test/kind"] = kind_of(
         module.vae.likelihood, trainer.datamodule.binarize, given_labels=module.vae.num_classes is not None
     )
-    metrics["test/num_images"] = module.results["test/elbo"].count
-    metrics["val/elbo"] = next((one.best_score for one in trainer.callbacks if isinstance(one, Checkpoints)), None)
+    metrics["test/num_images"] = module.results["test/loss"].count
+    best = next((one.best_score for one in trainer.callbacks if isinstance(one, Checkpoints)), None)
+    has_elbo = "test/elbo" in module.results
+    metrics["val/elbo" if has_elbo else "val/loss"] = best if has_elbo or best is None else -best
     if units is not None:
-        metrics |= {"val/active_units": int(units.active().sum()), "val/num_units": len(units.rate)}
+        metrics |= {"val/active_units": int(units.active().sum()), "val/num_units": len(units.variance)}
     metrics |= {"epochs": trainer.current_epoch, "steps": trainer.global_step, "seconds": round(seconds, 1)}
     throughput = [callback for callback in trainer.callbacks if isinstance(callback, Throughput)]
     if throughput:
@@ -151,7 +153,10 @@ def told_of_units(units: UnitStatistics | None, objective: dict[str, Any], num_c
         objective: its config, whose keys say what can be tried.
         num_classes: how many labels the model is told; None for none.
     """
-    if units is None or units.active().any() or (rate := float(units.rate.sum())) >= _SAYS_LITTLE:
+    if units is None or units.rate is None or units.active().any():
+        return None
+    rate = float(units.rate.sum())
+    if rate >= _SAYS_LITTLE:
         return None
     images = "every image" if num_classes is None else "every image of a label"
     if rate < _SAYS_NOTHING:

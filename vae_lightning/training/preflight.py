@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ from vae_lightning.checkpoints.contents import (
 from vae_lightning.checkpoints.expectations import Expectation, mapping, whole
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.errors import UserError
+from vae_lightning.latents.aggregated import NO_DENSITY
 from vae_lightning.machine.gpus import no_gpu
 from vae_lightning.machine.hardware import native_accelerator
 from vae_lightning.machine.world import given_world
 from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.objectives.terms import Objective
 from vae_lightning.runs.images import SPLIT_NAMES
 from vae_lightning.runs.records import RunDir, typed
 from vae_lightning.runs.resuming import AUTO, resumed_checkpoint
@@ -214,4 +217,40 @@ def check_same_images(config: dict[str, Any], data: ImageDataModule, run_dir: Ru
             f"resume={run_dir.path}: data: the run was trained with {number:,} {kind}, and these are {others}; a run "
             f"keeps its images and their splits, wherever they lie; {typed('init_from', run_dir.path)} trains its "
             "weights on others, in a new run"
+        )
+
+
+def check_watched(callbacks: Mapping[str, Any], vae: LatentModel) -> None:
+    """Refuse callbacks that go by the ELBO or the rate of a model that has neither.
+
+    Args:
+        callbacks: by name.
+        vae: that is to be trained.
+
+    Raises:
+        UserError: there is one.
+    """
+    if vae.has_density:
+        return
+    for name, each in callbacks.items():
+        for key in ("monitor", "metric"):
+            watched = getattr(each, key, None)
+            if watched in ("val/elbo", "val/rate"):
+                other = f"callbacks.{name}.{key}=val/loss"
+                falls = (
+                    f" with callbacks.{name}.mode=min" if hasattr(each, "mode") else " in a search that minimizes it"
+                )
+                raise UserError(f"callbacks.{name}.{key}={watched}: {NO_DENSITY}; choose {other}{falls}")
+
+
+def check_compilable(trainer: dict[str, Any], objective: Objective) -> None:
+    """Refuse to compile a model for an objective that has its gradient in the loss.
+
+    Raises:
+        UserError: it is so.
+    """
+    if trainer["compile"] and objective.differentiates_twice:
+        name = type(objective).__name__
+        raise UserError(
+            f"trainer.compile=true: a compiled model can't be differentiated twice, as {name} does; choose false"
         )

@@ -57,6 +57,7 @@ from vae_lightning.training.outcome import final_metrics, peak_memory, recorded,
 from vae_lightning.training.plug_ins import working
 from vae_lightning.training.preflight import (
     check_classes_of_run,
+    check_compilable,
     check_hardware,
     check_image_shape,
     check_labels,
@@ -65,6 +66,7 @@ from vae_lightning.training.preflight import (
     check_resumable,
     check_same_images,
     check_state,
+    check_watched,
     with_num_classes,
 )
 from vae_lightning.training.profiling import StepProfiler
@@ -145,6 +147,8 @@ def _built(config: dict[str, Any], run_dir: RunDir, resume: bool, trusted: Trust
 
     chosen = working(_build_all(config["callbacks"], "callbacks", trusted))
     averaging = averaging_of(config, chosen, trusted)
+    check_watched(chosen, module.vae)
+    check_compilable(config["trainer"], module.objective)
     callbacks, notes = as_callbacks(chosen, module.vae)
     precision, why = chosen_precision(config["trainer"], run_dir.environment() if resume else {})
     in_precision = config | {"trainer": config["trainer"] | {"precision": precision}}

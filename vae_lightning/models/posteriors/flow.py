@@ -34,6 +34,7 @@ class FlowPosterior(ConditionalDistribution):
     """
 
     has_independent_components = False
+    has_marginals = False
 
     def __init__(
         self,
