@@ -8,6 +8,7 @@ from vae_lightning.models.likelihoods.auto import default_likelihood
 from vae_lightning.models.networks.conv import ConvDecoder, ConvEncoder
 from vae_lightning.models.networks.conv5 import Conv5Decoder, Conv5Encoder
 from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
+from vae_lightning.models.networks.residual import ResidualDecoder, ResidualEncoder
 from vae_lightning.models.networks.sizes import halvings
 from vae_lightning.models.networks.upsample import UpsampleDecoder, UpsampleEncoder
 from vae_lightning.models.posteriors.diagonal_gaussian import DiagonalGaussian
@@ -21,6 +22,21 @@ NETWORKS = {
     "conv5": (Conv5Encoder, Conv5Decoder),
     "upsample": (UpsampleEncoder, UpsampleDecoder),
 }
+
+
+def test_a_residual_decoder_needs_a_vector_a_position():
+    with pytest.raises(ValueError, match=r"^latent_dim must be a multiple of 49, a vector a position; got 50$"):
+        ResidualDecoder(50, (1, 28, 28))
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 18, 45)])
+def test_a_residual_network_goes_to_a_map_and_back(shape):
+    encoder = ResidualEncoder(shape, [4, 6, 8], num_blocks=1, residual_channels=3)
+    channels, height, width = encoder.map_shape
+    assert (channels, height, width) == (8, -(-shape[1] // 8), -(-shape[2] // 8))
+    assert encoder(torch.rand(2, *shape)).shape == (2, encoder.num_features)
+    decoder = ResidualDecoder(5 * height * width, shape, [4, 6, 8], num_blocks=1, residual_channels=3)
+    assert decoder(torch.randn(2, 5 * height * width)).shape == (2, *shape)
 
 
 def build(name, shape, latent_dim=5):

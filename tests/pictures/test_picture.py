@@ -5,8 +5,11 @@ import pytest
 from tests.test_config import composed
 from vae_lightning.config import instantiate
 from vae_lightning.pictures.aggregated_posterior import AggregatedPosterior
+from vae_lightning.pictures.embedding import Embedding
+from vae_lightning.pictures.latent_units import LatentUnits
 from vae_lightning.pictures.manifold import Manifold
 from vae_lightning.pictures.neighbours import Neighbours
+from vae_lightning.pictures.reconstructions import Reconstructions
 from vae_lightning.pictures.samples import Samples
 from vae_lightning.pictures.transition import Transition
 from vae_lightning.pictures.traversals import Traversals
@@ -38,3 +41,8 @@ def test_what_a_picture_is_for_is_known_of_the_model_alone(digits):
     ladder = instantiate(composed("data=digits", "model=ladder")["model"], "model")
     assert str(AggregatedPosterior().why_not(ladder)).startswith("for one group of latents")
     assert AggregatedPosterior().why_not(digits.vae) is None
+    discrete = instantiate(composed("data=digits", "model=fsq")["model"], "model")
+    for kind in (Traversals, Transition, Manifold, AggregatedPosterior, LatentUnits):
+        assert str(kind().why_not(discrete)).startswith("for continuous latents: ")
+    for kind in (Samples, Embedding, Neighbours, Reconstructions):
+        assert kind().why_not(discrete) is None

@@ -26,6 +26,21 @@ def test_summary_has_a_line_a_run_with_unrounded_figures(tmp_path):
     assert rows[2]["reason"] == 'no, "never" so'
 
 
+def test_figures_of_codes_are_there_where_a_run_has_any(tmp_path):
+    codes = {"test/codebook_use": 0.25, "test/perplexity": 31.5}
+    write_run(tmp_path / "0", {"seed": 0}, ["seed=0"], figures(-100, **codes))
+    write_run(tmp_path / "1", {"seed": 1}, ["seed=1"], figures(-90))
+    comparison = Comparison(read_runs(find_runs(tmp_path)))
+    rows = {row["run"]: row for row in csv.DictReader(io.StringIO(summary_csv(comparison, tmp_path)))}
+    assert {name: float(rows["0"][name]) for name in codes} == codes
+    assert rows["1"]["test/perplexity"] == ""
+    page = page_html(comparison, "Codes", tmp_path)
+    assert page.count('<th data-kind="number">perplexity</th>') == 1
+    assert page.count('data-filter="31.50"') == 1
+    (alone,) = csv.DictReader(io.StringIO(summary_csv(Comparison(read_runs([tmp_path / "1"])), tmp_path)))
+    assert "test/perplexity" not in alone
+
+
 def test_paths_hold_from_where_the_summary_lies(tmp_path):
     run = write_run(tmp_path / "a/run", {})
     (row,) = csv.DictReader(io.StringIO(summary_csv(Comparison(read_runs([run])), tmp_path / "b")))

@@ -63,6 +63,7 @@ FAMILIES: dict[str, Family] = {  # by the slot where one may stand, with all of 
     "posterior": Family("vae_lightning.models.posteriors", "vae_lightning.models.parts.ConditionalDistribution"),
     "prior": Family("vae_lightning.models.priors", "vae_lightning.models.parts.ConditionalDistribution"),
     "likelihood": Family("vae_lightning.models.likelihoods", "vae_lightning.models.parts.Likelihood"),
+    "quantizer": Family("vae_lightning.models.quantizers", "vae_lightning.models.parts.Quantizer"),
     "conditioning": Family("vae_lightning.models", "vae_lightning.models.parts.Conditioning"),
     "objective": Family("vae_lightning.objectives", "vae_lightning.objectives.terms.Objective"),
     "callbacks": Family(
@@ -93,6 +94,7 @@ _EMA = "device use_buffers decay update_every_n_steps update_starting_at_step up
 
 _OPTIMIZERS = "Adadelta Adagrad Adam AdamW Adamax ASGD LBFGS NAdam RAdam RMSprop Rprop SGD"
 MODEL_PARTS = {name: name for name in ("encoder", "posterior", "prior", "decoder", "likelihood", "conditioning")}
+PARTS_OF_ANY = MODEL_PARTS | {"quantizer": "quantizer"}  # of models that are derived from LatentModel
 _OPTIMIZER = Entry(("optimizer",), withheld=("params",))
 _CALLBACK = Entry(("callbacks",))
 _PRUNER = Entry(("pruner",))
@@ -124,8 +126,10 @@ TABLE: dict[str, Entry] = {
     "vae_lightning.models.vae.build_vae": Entry(("model",), parts=MODEL_PARTS),
     **_each("vae_lightning.models.networks", "mlp.MLPEncoder conv.ConvEncoder", Entry(("encoder",))),
     **_each("vae_lightning.models.networks", "conv5.Conv5Encoder upsample.UpsampleEncoder", Entry(("encoder",))),
+    "vae_lightning.models.networks.residual.ResidualEncoder": Entry(("encoder",)),
     **_each("vae_lightning.models.networks", "mlp.MLPDecoder conv.ConvDecoder", Entry(("decoder",))),
     **_each("vae_lightning.models.networks", "conv5.Conv5Decoder upsample.UpsampleDecoder", Entry(("decoder",))),
+    "vae_lightning.models.networks.residual.ResidualDecoder": Entry(("decoder",)),
     "vae_lightning.models.likelihoods.auto.default_likelihood": Entry(("likelihood",)),
     "vae_lightning.models.initialization.Glorot": Entry(("initialization",)),
     **_each(

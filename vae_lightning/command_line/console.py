@@ -98,6 +98,9 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
         lines.append(("", f"({metrics['test/weights']})"))
     if "val/active_units" in metrics:  # which no run has that validates nothing
         lines.append(("active units", f"{metrics['val/active_units']} of {metrics['val/num_units']}"))
+    if "test/codebook_use" in metrics:
+        use, perplexity = metrics["test/codebook_use"], metrics["test/perplexity"]
+        lines.append(("codebook use", f"{use:.1%}, perplexity {perplexity:,.1f}"))
     run = typed("run", run_dir.path)
     is_among_others = run_dir.path.resolve().is_relative_to(Path(output_dir).resolve())
     shown = output_dir if is_among_others else str(run_dir.path)

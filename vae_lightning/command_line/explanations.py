@@ -66,7 +66,7 @@ def _whole(error: BaseException) -> str:
 def _no_such_key(key: str, config_name: str) -> str:
     config, choices = _composed(config_name), groups(config_name)
     if config is None:
-        return unknown_key(key, [])
+        return _no_such_part(key) if "/" in key else unknown_key(key, [])
     parent, node = key, None
     while "." in parent and not isinstance(node, DictConfig):
         parent = parent.rpartition(".")[0]
@@ -83,6 +83,13 @@ def _no_such_key(key: str, config_name: str) -> str:
     if told is None and not siblings and parent in choices:  # such as averaging=none
         return f"{key}: no such key, for {parent} has none; choose another option of {', '.join(options(parent))}"
     return told or unknown_key(key, siblings)
+
+
+def _no_such_part(key: str) -> str:
+    """Of a part, as in model/prior, that the option which is chosen of its group does not have."""
+    group = key.partition("/")[0]
+    chosen = next((word for word in reversed(sys.argv) if word.startswith(f"{group}=")), f"what is chosen of {group}")
+    return f"{key}: {chosen} has no such part; leave it out, or choose another option of {', '.join(options(group))}"
 
 
 def _place_of(name: str, config: DictConfig, above: str = "") -> str | None:

@@ -9,6 +9,7 @@ from vae_lightning.exports.saving import save_drawing, save_picture
 from vae_lightning.latents.units import ACTIVE, UnitStatistics
 from vae_lightning.pictures.aggregated_posterior import AggregatedPosterior
 from vae_lightning.pictures.latent_units import LatentUnits
+from vae_lightning.pictures.picture import NothingToDrawError
 from vae_lightning.runs.images import Split
 from vae_lightning.runs.source import Source
 
@@ -23,6 +24,7 @@ class WriteUnits:
 
     Raises:
         ValueError: what the pictures raise.
+        NothingToDrawError: when called, of a model of discrete codes.
     """
 
     split: Split = "val"
@@ -35,6 +37,8 @@ class WriteUnits:
     def __call__(self, run: Source, folder: Path) -> None:
         bars, densities = self._pictures()
         reason = bars.why_not(run.vae)
+        if run.vae.is_discrete:
+            raise NothingToDrawError(f"mode=units is {reason}")
         if reason is None:
             statistics = bars.look(run)
             save_drawing(folder, "latent_units", bars.draw(statistics, run.context))

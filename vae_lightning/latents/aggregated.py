@@ -18,6 +18,7 @@ _DENSITIES = 2**18  # computed at a time: 2 MB of float64, which stays in the ca
 _CPU_VALUES = 2**18  # densities computed at a time: 1 MB of float32, which stays in the cache
 _GPU_VALUES = 2**26
 
+_CODES = "codes of a codebook have no densities"
 _HIERARCHY = "of a hierarchy no density of single dimensions is known"
 _DEPENDENT = "the density of an aggregated posterior is known of independent components only"
 
@@ -68,6 +69,8 @@ NO_DENSITY = "of a code without noise there is no density (model/posterior=point
 
 def why_no_aggregate(vae: LatentModel, latents: Latents) -> str | None:
     """Why there is no density of the aggregated posterior, or of the prior to compare it with; or None."""
+    if vae.is_discrete:
+        return _CODES
     if not vae.has_density:
         return NO_DENSITY
     if vae.latent_prior() is None:
@@ -77,6 +80,8 @@ def why_no_aggregate(vae: LatentModel, latents: Latents) -> str | None:
 
 def why_no_marginals(vae: LatentModel) -> str | None:
     """Why single dimensions of the posteriors or of the prior have no density that is known; or None."""
+    if vae.is_discrete:
+        return _CODES
     if not vae.has_density:
         return NO_DENSITY
     prior = vae.latent_prior()

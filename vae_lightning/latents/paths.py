@@ -127,11 +127,18 @@ def manifold(num_points: int) -> tuple[Float[Tensor, "n n 2"], Float[Tensor, " n
 
 def why_no_manifold(vae: LatentModel) -> str | None:
     """What models `manifold` is for, if this is none of them, as in "for two latent dimensions"; None if it is one."""
+    if (reason := why_no_path(vae)) is not None:
+        return reason
     if vae.latent_dim != 2:
         return f"for two latent dimensions, and this run has {vae.latent_dim}"
     if not isinstance(vae.latent_prior(), UnitNormal):
         return "for a prior N(0, I) of both dimensions, by whose quantiles it goes, and this run has another"
     return None
+
+
+def why_no_path(vae: LatentModel) -> str | None:
+    """What models walks between and around latents are for, if this is none of them; None if it is one."""
+    return "for continuous latents: between codes of a codebook there is nothing" if vae.is_discrete else None
 
 
 def _inner_weights(point: Tensor, num_points: int) -> Tensor:

@@ -32,6 +32,8 @@ _NUMBERS_OF_SAMPLES = (_MOST_SAMPLES, 2_000, 1_000, 500, 200, _FEWEST_SAMPLES)
 _ENOUGH_IMAGES = 500
 _LONGEST_S = 1e9
 _BUDGET = 512e6  # bytes
+_LABELS = {"nll": "NLL", "nll_gap": "gap of the ELBO", "nll_bits_per_dim": "bits/dim of the NLL"}
+_OF_CODES = "all samples of an image are its one code, so that importance sampling only gives the ELBO again"
 _SHARE_OF_GPU, _MOST_OF_GPU = 0.25, 8e9
 _PROBE_S, _MOST_PROBED = 0.5, 10_000_000
 
@@ -73,15 +75,12 @@ class LogLikelihood(Metric):
             require_at_least("memory_mb", self.memory_mb, 1)
 
     def check(self, subject: Subject) -> None:
-        self._max_latents(subject.vae, subject.image_shape)
+        if not subject.vae.is_discrete:
+            self._max_latents(subject.vae, subject.image_shape)
 
     def __call__(self, subject: Subject) -> Score:
-        if not is_in_nats(subject.run.kind):
-            reason = f"there is no log p(x) to estimate: the figures are {subject.run.kind}"
-            labels = {"nll": "NLL", "nll_gap": "gap of the ELBO", "nll_bits_per_dim": "bits/dim of the NLL"}
-            return Score({name: Figure(None, label=label, reason=reason) for name, label in labels.items()})
-        if not subject.vae.has_density:
-            return Score({"nll": Figure(None, label="NLL", reason=NO_DENSITY)})
+        if (reason := self._why_not(subject)) is not None:
+            return Score({name: Figure(None, label=label, reason=reason) for name, label in _LABELS.items()})
         num_images, num_samples = self._sizes(subject)
         log_likelihood, elbo = self._bounds(subject, num_images, num_samples)
         figures = {
@@ -108,6 +107,13 @@ class LogLikelihood(Metric):
     @property
     def _is_bounded(self) -> bool:
         return self.num_samples is None and self.num_images is None and self.max_seconds is not None
+
+    def _why_not(self, subject: Subject) -> str | None:
+        if not is_in_nats(subject.run.kind):
+            return f"there is no log p(x) to estimate: the figures are {subject.run.kind}"
+        if subject.vae.is_discrete:
+            return _OF_CODES
+        return None if subject.vae.has_density else NO_DENSITY
 
     def _sizes(self, subject: Subject) -> tuple[int, int]:
         """How many images and how many samples of each, the same on every rank."""

@@ -1,4 +1,4 @@
-"""Which latent dimensions carry anything."""
+"""Which latent dimensions carry anything; of discrete codes, how many of them are used."""
 
 from dataclasses import dataclass, replace
 
@@ -7,11 +7,12 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from vae_lightning.latents.aggregated import NO_DENSITY
+from vae_lightning.latents.code_use import CodeMeter
 from vae_lightning.latents.units import ACTIVE, UnitStatistics, unit_statistics
 from vae_lightning.metrics.score import NATS, Figure, Metric, Score
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.models.latent_model import Latents
-from vae_lightning.noise import evaluation_seed
+from vae_lightning.noise import Indexed, evaluation_seed
 
 _PURPOSE = 2
 _NUM_RESAMPLES = 200
@@ -22,10 +23,13 @@ class ActiveUnits(Metric):
     """Active units and the KL of each latent dimension.
 
     A unit is active if Var_x(E_q(z|x)[z_d]) > 0.01 (arXiv 1509.00519). The standard error of their number and of the
-    variances is that of 200 bootstrap resamples of the images.
+    variances is that of 200 bootstrap resamples of the images. Of a model of discrete codes it is the use of the
+    codebook, as `CodeUse` has it, over all positions of all images.
     """
 
     def __call__(self, subject: Subject) -> Score:
+        if subject.vae.is_discrete:
+            return _code_use(subject)
         latents = subject.posteriors()
         statistics = unit_statistics(latents)
         variances = _resampled_variances(latents, evaluation_seed(subject.seed, subject.split, _PURPOSE))
@@ -40,6 +44,24 @@ class ActiveUnits(Metric):
         if len(latents) < 2:
             figures = {name: replace(figure, stderr=None) for name, figure in figures.items()}
         return Score(figures, {"num_images": len(latents)})
+
+
+@torch.no_grad()
+def _code_use(subject: Subject) -> Score:
+    meter, count = CodeMeter(), subject.num_images
+    with subject.progress("codes") as bar:
+        for batch in subject.batches():
+            noise = Indexed(0, batch.indices, 1, subject.run.device)  # which codes have no use for
+            meter.update(subject.vae.infer(subject.vae.observe(batch.images, batch.labels), noise))
+            bar.update(len(batch.indices))
+    use = meter.compute(lambda counts: torch.stack(subject.world.collect(counts.cpu())).sum(0))
+    assert use is not None
+    figures = {
+        "codebook_use": Figure(use.share, label=f"part of the {len(use.counts):,} codes in use", digits=3),
+        "perplexity": Figure(use.perplexity, label="perplexity of the codes"),
+        "active_units": Figure(None, label="active units", reason="codes have none"),
+    }
+    return Score(figures, {"num_images": count})
 
 
 def _rates(statistics: UnitStatistics, latents: Latents) -> Figure:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -41,11 +41,14 @@ class Group:
         posterior: q(z_l | z_<l, x), batch shape [B], or [K, B] where it depends on other groups.
         prior: p(z_l | z_<l), batch shape [] or [K, B].
         z: samples of the posterior, [K, B, D].
+        penalty: what the model itself has training add to the loss for this group, [B], whatever the objective: the
+            commitment of discrete codes. No part of rate or ELBO; None for nothing.
     """
 
     posterior: Distribution
     prior: Distribution
     z: Float[Tensor, "K B D"]
+    penalty: Float[Tensor, " B"] | None = None
 
     def log_ratio(self) -> Float[Tensor, "K B"]:
         """log p(z_l | z_<l) - log q(z_l | z_<l, x) of each sample."""
@@ -124,8 +127,11 @@ class LatentModel(nn.Module, ABC):
         num_classes: of a model that is told labels, 0 to num_classes - 1; None for one that is not.
         decoder: the part that ends in what the likelihood wants.
         likelihood: the part that makes p(x|z) of it.
+        is_discrete: whether latents are codes of a codebook: they have masses and no densities, and between two of them
+            there is nothing.
     """
 
+    is_discrete: ClassVar[bool] = False
     latent_dim: int
     num_groups: int = 1
     has_density: bool = True

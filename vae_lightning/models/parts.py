@@ -1,9 +1,12 @@
 """What the parts of a model must have: abstract classes, of which a model is made."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -70,6 +73,51 @@ class Likelihood(nn.Module, ABC):
     def decoder_shape(self, image_shape: Shape) -> Shape:
         """What the decoder must put out for images of shape (C, H, W): as many channels, unless it says otherwise."""
         return image_shape
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """The codes of B images, at P positions each; `[rows]` are those of some images.
+
+    Attributes:
+        vectors: of the codes; in training they pass the gradient on to what was quantized.
+        indices: of the codes.
+        penalty: what training adds to the loss for their sake, of each image; None for nothing.
+    """
+
+    vectors: Float[Tensor, "B P V"]
+    indices: Int64[Tensor, "B P"]
+    penalty: Float[Tensor, " B"] | None = None
+
+    def __getitem__(self, rows: slice) -> "Quantized":
+        penalty = None if self.penalty is None else self.penalty[rows]
+        return Quantized(self.vectors[rows], self.indices[rows], penalty)
+
+
+class Quantizer(nn.Module, ABC):
+    """How vectors become codes of a codebook, and codes vectors. What it learns without gradients is buffers.
+
+    Attributes:
+        code_dim: V, of the vectors.
+        num_codes: of the codebook, at least 2.
+        host_waits: why a step with it can't be captured as a CUDA graph; None where it can.
+    """
+
+    code_dim: int
+    num_codes: int
+    host_waits: ClassVar[str | None] = None
+
+    @abstractmethod
+    def forward(self, vectors: Float[Tensor, "B P V"]) -> Quantized:
+        """The codes of float32 or float64 vectors, of which in training a codebook without gradients learns."""
+
+    @abstractmethod
+    def vectors_of(self, indices: Int64[Tensor, "N P"]) -> Float[Tensor, "N P V"]:
+        """The vectors of codes, 0 to num_codes - 1."""
+
+    def nats(self) -> Float[Tensor, " V"]:
+        """How much of log(num_codes) falls to each dimension of a vector: equal parts, unless it says otherwise."""
+        return torch.full((self.code_dim,), math.log(self.num_codes) / self.code_dim)
 
 
 class Conditioning(nn.Module, ABC):

@@ -53,6 +53,8 @@ class BetaTCVAE(Objective):
         ValueError: a weight that is negative or not finite, or a num_samples below 1.
     """
 
+    needs_continuous = True
+
     def __init__(
         self,
         alpha: float = 1.0,

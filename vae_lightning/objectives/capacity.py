@@ -37,6 +37,7 @@ class Capacity(Objective):
             rate_of, or a num_samples below 1.
     """
 
+    needs_continuous = True
     capacity_now: Tensor
 
     def __init__(

@@ -32,6 +32,8 @@ class DIPVAE(Objective):
         ValueError: a weight that is negative or not finite, or a num_samples below 1.
     """
 
+    needs_continuous = True
+
     def __init__(
         self,
         kind: Literal["i", "ii"] = "ii",

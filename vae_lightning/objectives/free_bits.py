@@ -40,6 +40,8 @@ class FreeBits(Objective):
         ValueError: a free_nats that is negative or infinite, an unknown per or rate_of, or a num_samples below 1.
     """
 
+    needs_continuous = True
+
     def __init__(
         self, free_nats: float = 0.25, per: Per = "dimension", rate_of: RateOf = "batch", num_samples: int = 1
     ):

@@ -17,7 +17,7 @@ def why_not_held_fixed(model: LatentModel, gradient: str) -> str | None:
     Its lower posteriors are functions of the latents above them, by networks whose parameters alone would have to be
     held fixed.
     """
-    reason = several_groups(model)
+    reason = "needs continuous latents; choose another model" if model.is_discrete else several_groups(model)
     return reason and f"with objective.gradient={gradient} {reason}"
 
 

@@ -27,6 +27,8 @@ class InfoVAE(Objective):
             positive, or a num_samples below 1.
     """
 
+    needs_continuous = True
+
     def __init__(
         self,
         alpha: float = 0.0,

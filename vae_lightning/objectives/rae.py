@@ -33,6 +33,7 @@ class RAE(Objective):
         ValueError: a beta or a weight that is negative or not finite.
     """
 
+    needs_continuous = True
     needs_density = False
 
     def __init__(self, beta: float = 1.0, regularization: Literal["l2", "gp", "none"] = "l2", weight: float = 1e-3):

@@ -4,7 +4,7 @@ import functools
 import math
 import operator
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from jaxtyping import Float
@@ -67,6 +67,7 @@ class Objective(nn.Module, ABC):
         whole_training: the argument by which a schedule takes the whole training, whose length must be known; or empty.
         trains_likelihood: whether parameters that are the likelihood's own get gradients, besides the decoder's.
         needs_likelihood: whether it weighs samples by p(x|z), for which a measure of another kind can't stand in.
+        needs_continuous: whether latents must be continuous, for of codes the rate is a constant.
         needs_density: whether q(z|x) must have a density, as for a rate.
         differentiates_twice: whether its loss has a gradient of the model in it, which a compiled model can't give.
     """
@@ -75,6 +76,7 @@ class Objective(nn.Module, ABC):
     whole_training: str = ""
     trains_likelihood: ClassVar[bool] = True
     needs_likelihood: ClassVar[bool] = False
+    needs_continuous: ClassVar[bool] = False
     needs_density: ClassVar[bool] = True
     differentiates_twice: bool = False
 
@@ -105,6 +107,15 @@ class Objective(nn.Module, ABC):
 
 def _prepare(objective: Objective, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     objective.prepare(args[2] if len(args) > 2 else kwargs["progress"])
+
+
+def with_penalties(terms: Terms, output: VAEOutput) -> Terms:
+    """The terms with what the model itself asks of training, whatever the objective: see `Group.penalty`."""
+    penalties = [group.penalty for group in output.groups if group.penalty is not None]
+    if not penalties:
+        return terms
+    penalty = functools.reduce(operator.add, penalties)
+    return replace(terms, loss=terms.loss + penalty, extra=terms.extra | {"penalty": penalty})
 
 
 def distortion(log_likelihood: Float[Tensor, "K B"]) -> Float[Tensor, " B"]:

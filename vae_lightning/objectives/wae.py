@@ -29,6 +29,7 @@ class WAE(Objective):
             below 1.
     """
 
+    needs_continuous = True
     needs_density = False
 
     def __init__(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from vae_lightning.drawing.plots import rate_bars
 from vae_lightning.errors import require_at_least
+from vae_lightning.latents.code_use import WHY_NO_UNITS
 from vae_lightning.latents.units import ACTIVE, UnitStatistics, unit_statistics
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.pictures.picture import Drawing, Picture, check_finite
@@ -32,6 +33,8 @@ class LatentUnits(Picture):
         require_at_least("num_images", self.num_images, 1)
 
     def why_not(self, vae: LatentModel) -> str | None:
+        if vae.is_discrete:
+            return f"for continuous latents: {WHY_NO_UNITS}"
         return None if vae.has_density else "for posteriors with a density"
 
     def look(self, source: Source) -> UnitStatistics:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vae_lightning.drawing.captions import with_caption
 from vae_lightning.drawing.grids import sample_grid
+from vae_lightning.models.codes import check_temperature
 from vae_lightning.pictures.picture import Drawing, PictureOfSamples
 from vae_lightning.runs.source import Source
 
@@ -48,6 +49,10 @@ class Samples(PictureOfSamples):
         if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature must be at least 0, got {self.temperature}")
 
+    def check(self, source: Source) -> None:
+        if source.vae.is_discrete:
+            check_temperature(self.temperature)
+
     def look(self, source: Source) -> Sampled:
         return self.seen(source, self.sampled(source, self.temperature))
 
@@ -60,7 +65,8 @@ class Samples(PictureOfSamples):
         by = "" if rows is None else " by label"
         label = "" if source.label is None else f", label {source.label_name(source.label)}"
         temperature = "" if self.temperature == 1 else f", temperature {self.temperature:g}"
-        title = f"samples from the prior{by}{label}{temperature}, seed {self.seed_of(source)}"
+        prior = "the uniform prior over codes, which is not learned" if source.vae.is_discrete else "the prior"
+        title = f"samples from {prior}{by}{label}{temperature}, seed {self.seed_of(source)}"
         return Sampled(images, rows, title)
 
     def draw(self, seen: Sampled, context: str) -> Drawing:

@@ -11,7 +11,8 @@ from vae_lightning.drawing.gifs import encode_gif
 from vae_lightning.drawing.walks import transition_frames, transition_picture
 from vae_lightning.errors import require_at_least, require_at_most, require_frame_duration
 from vae_lightning.latents.classes import labels_along
-from vae_lightning.latents.paths import PATHS, chain
+from vae_lightning.latents.paths import PATHS, chain, why_no_path
+from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, PictureOfImages
 from vae_lightning.runs.images import Choice, Files
 from vae_lightning.runs.source import Source
@@ -69,6 +70,9 @@ class Transition(PictureOfImages):
     @property
     def chosen_by(self) -> dict[str, Any]:
         return super().chosen_by | ({} if self.files is None else {"files": self.files})
+
+    def why_not(self, vae: LatentModel) -> str | None:
+        return why_no_path(vae)
 
     def look(self, source: Source) -> Ways:
         chosen = source.chosen(self.read)

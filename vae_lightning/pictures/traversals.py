@@ -14,7 +14,8 @@ from vae_lightning.drawing.gifs import encode_gif
 from vae_lightning.drawing.walks import traversal_frames, traversal_picture
 from vae_lightning.errors import UserError, require_at_least, require_at_most, require_frame_duration
 from vae_lightning.latents.classes import first_label
-from vae_lightning.latents.paths import Spread, prior_spread, traversals
+from vae_lightning.latents.paths import Spread, prior_spread, traversals, why_no_path
+from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, PictureOfImages
 from vae_lightning.runs.source import Source
 
@@ -89,6 +90,9 @@ class Traversals(PictureOfImages):
     def chosen_by(self) -> dict[str, Any]:
         of_the_number = super().chosen_by  # which chooses nothing here
         return {name: value for name, value in of_the_number.items() if name != "num_images"} | {"centre": self.centre}
+
+    def why_not(self, vae: LatentModel) -> str | None:
+        return why_no_path(vae)
 
     def check(self, source: Source) -> None:
         if self.dims is not None:

@@ -24,6 +24,7 @@ METRICS = (
     "seconds",
     "train/images_per_s",
 )
+CODE_FIGURES = {"test/codebook_use": "codebook use", "test/perplexity": "perplexity"}
 _FIGURES = ("val ELBO", "test ELBO", "rate", "distortion", "images/s", "time")  # of the printed table
 _WIDTH = 120
 _WIDTHS = ((28, 18, 18), (16, 10, 12))  # of a run's name, its tags and a setting: the second where lines are full
@@ -57,17 +58,23 @@ def summary_csv(comparison: Comparison, directory: Path) -> str:
     """
     stream = io.StringIO()
     tagged = ["tags"] if comparison.has_tags else []
-    columns = ["rank", "run", *tagged, "status", "reason", "kind", *map(_cell, comparison.varied), *METRICS, "path"]
+    metrics = [*METRICS, *code_figures(comparison)]
+    columns = ["rank", "run", *tagged, "status", "reason", "kind", *map(_cell, comparison.varied), *metrics, "path"]
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
     for record in comparison.records:
         settings = [_cell(setting_of(record, key)) for key in comparison.varied]
-        figures = [_cell(record.metrics.get(name)) for name in METRICS]
+        figures = [_cell(record.metrics.get(name)) for name in metrics]
         tags = [", ".join(record.tags) for _ in tagged]
         texts = [_cell(text) for text in (record.name, *tags, record.status, record.reason, record.kind)]
         rank, path = comparison.ranks.get(record.name, ""), _cell(relative(record.path, directory))
         writer.writerow([rank, *texts, *settings, *figures, path])
     return stream.getvalue()
+
+
+def code_figures(comparison: Comparison) -> list[str]:
+    """The figures of discrete codes, if any of the runs has them."""
+    return [name for name in CODE_FIGURES if any(name in record.metrics for record in comparison.records)]
 
 
 def relative(path: Path, directory: Path) -> str:

@@ -242,7 +242,8 @@ def _reason_against(module: LightningModule, trainer: Trainer, base: type[Lightn
     own = [hook for hook in _SKIPPED_HOOKS if is_overridden(hook, module, base)]
     if own:
         return f"{type(module).__name__} has a {own[0]} of its own"
-    return _optimizer_against(trainer.optimizers[0])
+    waits = next((why for part in module.modules() if (why := getattr(part, "host_waits", None))), None)
+    return waits or _optimizer_against(trainer.optimizers[0])
 
 
 def _optimizer_against(optimizer: Optimizer) -> str | None:

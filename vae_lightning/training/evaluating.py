@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from vae_lightning.data.loader import ImageBatch
+from vae_lightning.latents.code_use import CodeMeter
 from vae_lightning.latents.units import UnitMeter, UnitStatistics
 from vae_lightning.likelihood.means import ExactMeans, Mean
 from vae_lightning.loggers.figures import log_metrics
 from vae_lightning.models.latent_model import VAEOutput, rates_per_dimension
 from vae_lightning.noise import Indexed, evaluation_seed
+from vae_lightning.objectives.terms import with_penalties
 from vae_lightning.training.stepper import float32
 
 log = logging.getLogger("vae_lightning")
@@ -31,13 +33,14 @@ class Evaluator:
         self._module, self._split = module, split
         self._means = ExactMeans()
         self._units = UnitMeter()
+        self._codes = CodeMeter()
 
     def add(self, batch: ImageBatch) -> None:
         """Of a validation the units, too."""
         labels = self._module.vae.told(batch.labels)
         with float32(self._module.device):  # so that metrics of different runs can be compared
             output = self._terms_of(batch, labels)
-            if self._split == "val":
+            if self._split == "val" and not self._module.vae.is_discrete:
                 means = self._module.vae.means_of(output, batch.images, labels)
                 self._units.update(rates_per_dimension(output.groups), means)
 
@@ -47,12 +50,17 @@ class Evaluator:
             evaluation_seed(module.seed, self._split), batch.indices, module.objective.num_samples, module.device
         )
         output = module.vae(batch.images, noise, labels)
-        self._means.update(module.objective(output, batch.images, module.epochs.progress()).by_name())
+        terms = module.objective(output, batch.images, module.epochs.progress())
+        self._means.update(with_penalties(terms, output).by_name())
+        self._codes.update(output.groups)
         return output
 
     def results(self) -> dict[str, Mean]:
         """The means by metric name, logged. To be called on every rank."""
         means = self._means.compute(self._summed_over_ranks)
+        if (use := self._codes.compute(self._summed_over_ranks)) is not None:
+            num_images = next(iter(means.values())).count
+            means |= {name: Mean(value, None, num_images) for name, value in use.figures().items()}
         results = {f"{self._split}/{name}": mean for name, mean in means.items()}
         log_metrics(self._module.trainer, {name: mean.value for name, mean in results.items()})
         self._tell_of_no_best(results)

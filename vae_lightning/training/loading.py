@@ -117,6 +117,8 @@ def _check_objective(model: LatentModel, objective: Objective, trainer: dict[str
 
 
 def _why_not(model: LatentModel, objective: Objective) -> str | None:
+    if objective.needs_continuous and model.is_discrete:
+        return f"needs continuous latents, and {type(model).__name__} has codes; choose objective=elbo or another model"
     if objective.needs_density and not model.has_density:
         return "needs a posterior with a density; choose another model/posterior, or objective=rae or objective=wae"
     own, of_likelihood = objective.why_not(model), _against(model.likelihood, objective)

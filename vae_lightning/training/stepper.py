@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from vae_lightning.loggers.figures import LOSS_OF_EPOCH
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import Fresh
-from vae_lightning.objectives.terms import Objective, Progress, Terms
+from vae_lightning.objectives.terms import Objective, Progress, Terms, with_penalties
 from vae_lightning.training.epoch_mean import EpochMean
 from vae_lightning.training.finiteness import Watch, watch
 from vae_lightning.training.stepping import Stepping
@@ -67,7 +67,8 @@ class Training:
         """The forward pass."""
         x = self.trainer.datamodule.training_images(batch.images)
         noise = Fresh(self.objective.num_samples, len(x), x.device)
-        terms = objective(self.vae(x, noise, batch.labels), x, batch.progress)
+        output = self.vae(x, noise, batch.labels)
+        terms = with_penalties(objective(output, x, batch.progress), output)
         self.epoch_loss.add(terms.loss)
         return terms
 

@@ -27,7 +27,8 @@ class Conv5Encoder(nn.Module):
         check_channels(channels)
         sizes = halvings(image_shape[1:], len(channels))
         widths = [image_shape[0], *channels]
-        self.num_features = channels[-1] * math.prod(sizes[-1])
+        self.map_shape = (channels[-1], *sizes[-1])
+        self.num_features = math.prod(self.map_shape)
         self.layers = nn.Sequential(*(_strided_block(*pair) for pair in itertools.pairwise(widths)), nn.Flatten())
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:

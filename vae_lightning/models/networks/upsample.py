@@ -29,7 +29,8 @@ class UpsampleEncoder(nn.Module):
         check_channels(channels)
         sizes = halvings(image_shape[1:], len(channels))
         widths = [image_shape[0], *channels]
-        self.num_features = channels[-1] * math.prod(sizes[-1])
+        self.map_shape = (channels[-1], *sizes[-1])
+        self.num_features = math.prod(self.map_shape)
         self.layers = nn.Sequential(
             *(_relu_block(*pair, stride=2) for pair in itertools.pairwise(widths)), nn.Flatten()
         )
