@@ -94,6 +94,19 @@ CASES = {
         None,
         flips=False,
     ),
+    "hvae": Case(
+        "two-level HVAE with VampPrior, binarized MNIST",
+        (1, 28, 28),
+        0,
+        lambda shape: nn.Identity(),  # of the others handwritten_hvae alone trains it
+        lambda latent_dim, shape: nn.Identity(),
+        (
+            *("experiment=hvae_vamp_mnist", "schedule=two_hours", "callbacks=none", "logger=none"),
+            "trainer.check_val_every_n_epoch=1",
+        ),
+        10_000,
+        flips=False,
+    ),
     "upsample": Case(
         "upsample, 150 x 150 x 3 faces",
         (3, 150, 150),

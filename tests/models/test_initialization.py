@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.models.test_networks import NETWORKS, build
-from vae_lightning.models.initialization import Glorot
+from vae_lightning.models.initialization import Glorot, He
 from vae_lightning.models.likelihoods.bernoulli import BernoulliLikelihood
 from vae_lightning.models.likelihoods.gaussian import GaussianLikelihood
 
@@ -19,6 +19,15 @@ def test_weights_are_glorots_and_biases_zero():
     limit = math.sqrt(6 / (784 + 400))
     assert float(layer.weight.detach().abs().max()) == pytest.approx(limit, rel=1e-3)
     assert float(layer.weight.detach().std()) == pytest.approx(limit / math.sqrt(3), rel=0.01)
+    assert not any(module.bias.any() for module in vae.modules() if isinstance(module, nn.Linear))
+
+
+def test_weights_are_hes_and_biases_zero():
+    vae = build("gated", (1, 28, 28))
+    He()(vae, torch.full((1, 28, 28), 0.3))
+    for layer, num_inputs in ((vae.encoder.layers[1][0], 784), (vae.decoder.layers[0][0], 300)):
+        assert float(layer.weight.detach().std()) == pytest.approx(math.sqrt(2 / num_inputs), rel=0.01)
+        assert float(layer.weight.detach().mean()) == pytest.approx(0, abs=3e-4)
     assert not any(module.bias.any() for module in vae.modules() if isinstance(module, nn.Linear))
 
 

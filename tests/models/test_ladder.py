@@ -1,14 +1,18 @@
 """The hierarchical model, against integration over its latents on a grid."""
 
+import math
 from functools import partial
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from tests.trained import DIGITS, train_once
 from vae_lightning.likelihood.importance import importance_sampled
 from vae_lightning.models.ladder import Ladder
 from vae_lightning.models.likelihoods.gaussian import GaussianLikelihood
+from vae_lightning.models.networks.gated import GatedBetween, GatedDecoder, GatedEncoder
 from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
 from vae_lightning.models.posteriors.diagonal_gaussian import DiagonalGaussian
 from vae_lightning.models.priors.standard_normal import StandardNormal
@@ -31,9 +35,23 @@ def ladder(latent_dims, prior=StandardNormal, spread: float = 1.0) -> Ladder:
     return model.eval()
 
 
+def gated(latent_dims, prior=StandardNormal, spread: float = 1.0) -> Ladder:
+    """As `model=hvae` has it: gated layers, and an encoder for the lower groups."""
+    torch.manual_seed(0)
+    encoder, lower = partial(GatedEncoder, hidden=[12, 9]), partial(GatedEncoder, hidden=[7])
+    decoder = partial(GatedDecoder, hidden=[12], groups=latent_dims)
+    posterior = partial(DiagonalGaussian, max_log_variance=2.0, min_log_variance=-6.0)
+    parts = encoder, posterior, prior, decoder, GaussianLikelihood(0.2)
+    model = Ladder(SHAPE, latent_dims, *parts, hidden=8, between=GatedBetween, lower_encoder=lower)
+    for parameter in model.parameters():
+        parameter.data *= spread
+    return model.eval()
+
+
 @torch.no_grad()
-def test_importance_sampling_finds_the_integral_over_its_latents():
-    model, x = ladder([1, 1], spread=2.0), torch.rand(5, *SHAPE)
+@pytest.mark.parametrize(("made", "spread"), [(ladder, 2.0), (gated, 1.0)])
+def test_importance_sampling_finds_the_integral_over_its_latents(made, spread):
+    model, x = made([1, 1], spread=spread), torch.rand(5, *SHAPE)
     axis = torch.linspace(-6, 6, 241)
     top, lower = (each.reshape(-1, 1) for each in torch.meshgrid(axis, axis, indexing="ij"))
     log_prior = model.prior().log_prob(top) + model.priors[0](top).log_prob(lower)
@@ -46,9 +64,10 @@ def test_importance_sampling_finds_the_integral_over_its_latents():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("made", [ladder, gated])
 @pytest.mark.parametrize("latent_dims", [[3, 2], [3, 2, 4]])
-def test_each_group_depends_on_those_above_and_on_the_image(latent_dims):
-    model, x = ladder(latent_dims), torch.rand(6, *SHAPE)
+def test_each_group_depends_on_those_above_and_on_the_image(latent_dims, made):
+    model, x = made(latent_dims), torch.rand(6, *SHAPE)
     groups = model.infer(model.observe(x), Seeded(0, 6, CPU))
     assert [group.z.shape[-1] for group in groups] == latent_dims
     assert [tuple(group.posterior.batch_shape) for group in groups] == [(6,)] + [(1, 6)] * (len(latent_dims) - 1)
@@ -102,6 +121,80 @@ def test_the_prior_of_the_top_may_be_given_the_encoder():
     top = model.infer(model.observe(x), Seeded(0, 6, CPU))[0].prior
     expected = model.top_posterior(model.encoder(model.prior.pseudo_inputs)).mean
     torch.testing.assert_close(top.components.loc, expected)
+
+
+@torch.no_grad()
+def test_the_lower_groups_may_have_an_encoder_of_their_own():
+    model, x = gated([3, 2]), torch.rand(6, *SHAPE)
+    top = model.top_posterior(model.encoder(x)).mean
+    lower = model.posteriors[0](torch.cat([model.lower_encoder(x), top], 1)).mean
+    torch.testing.assert_close(model.encode(x).loc, torch.cat([top, lower], 1))
+    means = model.infer(model.observe(x)[2:4], Seeded(0, 2, CPU))[0].posterior.mean  # as a part of them is looked at
+    torch.testing.assert_close(means, top[2:4])
+
+
+class Operators(TorchDispatchMode):
+    """Notes how many operators run, and the largest tensor that one makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = self.largest = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        self.count += 1
+        self.largest = max([self.largest, *(each.numel() for each in tree_leaves(result) if torch.is_tensor(each))])
+        return result
+
+
+def test_a_vamp_prior_costs_products_of_matrices_and_one_pass_of_the_tops_encoder():
+    seen, counts = [], []
+    for num_components in (5, 100):
+        model = gated([6, 5], partial(VampPrior, image_shape=SHAPE, num_components=num_components))
+        model.lower_encoder.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+        x = torch.rand(50, *SHAPE)
+        with Operators() as operators:
+            output = model(x, Seeded(0, 50, CPU))
+            (rate(output) - output.likelihood.log_prob(x)).mean().backward()
+        counts.append(operators.count)
+        assert operators.largest < 50 * 100 * 6
+        assert all(bool(parameter.grad.any()) for parameter in model.parameters())
+    assert counts[0] == counts[1]
+    assert seen == [50, 50]  # images, and no pseudo-inputs
+
+
+@pytest.mark.parametrize("size", [1e-3, 100])
+def test_it_is_finite_at_extremes_in_bfloat16(size):
+    model = gated([3, 2], partial(VampPrior, image_shape=SHAPE, num_components=4), spread=size)
+    x = torch.rand(6, *SHAPE).round()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(x, Seeded(0, 6, CPU))
+    loss = (rate(output) - output.likelihood.log_prob(x)).mean()
+    loss.backward()
+    assert bool(loss.isfinite())
+    assert all(bool(parameter.grad.isfinite().all()) for parameter in model.parameters())
+
+
+def test_log_variances_stay_between_their_bounds():
+    posterior = DiagonalGaussian(4, 3, max_log_variance=2.0, min_log_variance=-6.0)
+    scale = posterior(1e4 * torch.randn(200, 4)).base_dist.scale
+    assert float(scale.detach().max()) == pytest.approx(math.exp(1))
+    assert float(scale.detach().min()) == pytest.approx(math.exp(-3))
+    assert DiagonalGaussian(4, 3).log_variances == (-20, 20)
+    with pytest.raises(ValueError, match=r"^min_log_variance must be below max_log_variance=2, got 2"):
+        DiagonalGaussian(4, 3, max_log_variance=2.0, min_log_variance=2.0)
+
+
+def test_a_plain_ladders_weights_have_the_names_they_had():
+    names = {name for name in ladder([3, 2]).state_dict() if name.startswith(("post", "priors"))}
+    layers = {"0", "2.loc", "2.log_variance"}
+    expected = {
+        f"{part}.0.{layer}.{kind}"
+        for part in ("posteriors", "priors")
+        for layer in layers
+        for kind in ("weight", "bias")
+    }
+    assert names == expected
 
 
 @pytest.mark.parametrize("latent_dims", [[], [4], [4, 0]])

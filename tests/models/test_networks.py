@@ -7,6 +7,7 @@ from tests.given import fresh
 from vae_lightning.models.likelihoods.auto import default_likelihood
 from vae_lightning.models.networks.conv import ConvDecoder, ConvEncoder
 from vae_lightning.models.networks.conv5 import Conv5Decoder, Conv5Encoder
+from vae_lightning.models.networks.gated import GatedBetween, GatedDecoder, GatedEncoder
 from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
 from vae_lightning.models.networks.residual import ResidualDecoder, ResidualEncoder
 from vae_lightning.models.networks.sizes import halvings
@@ -18,6 +19,7 @@ from vae_lightning.noise import Seeded
 
 NETWORKS = {
     "mlp": (MLPEncoder, MLPDecoder),
+    "gated": (GatedEncoder, GatedDecoder),
     "conv": (ConvEncoder, ConvDecoder),
     "conv5": (Conv5Encoder, Conv5Decoder),
     "upsample": (UpsampleEncoder, UpsampleDecoder),
@@ -103,6 +105,7 @@ def test_latent_dim_must_be_positive(latent_dim):
     ("network", "arguments"),
     [
         (MLPEncoder, {"hidden": []}),
+        (GatedEncoder, {"hidden": [300, 0]}),
         (ConvEncoder, {"dropout": 1.0}),
         (ConvEncoder, {"channels": []}),
         (Conv5Encoder, {"channels": [8, 0]}),
@@ -111,6 +114,35 @@ def test_latent_dim_must_be_positive(latent_dim):
 def test_impossible_network_arguments_are_refused_by_name(network, arguments):
     with pytest.raises(ValueError, match=f"^{next(iter(arguments))} must"):
         network((1, 28, 28), **arguments)
+
+
+@pytest.mark.parametrize("groups", [[], [2], [3, 3], [6, -1]])
+def test_groups_that_do_not_make_up_the_latents_are_refused(groups):
+    with pytest.raises(ValueError, match=r"^groups must be positive widths that add up to 5 latents, got \["):
+        GatedDecoder(5, (1, 4, 4), groups=groups)
+
+
+@torch.no_grad()
+def test_a_gated_layer_lets_through_as_much_as_its_gate_says():
+    between = GatedBetween(3, 2, hidden=4)
+    given, latents = torch.randn(6, 3), torch.randn(6, 2)
+
+    def gated(layer, x):
+        return layer[0](x)[:, :4] * layer[0](x)[:, 4:].sigmoid()
+
+    expected = gated(between.of_both, torch.cat([given, gated(between.of_latents, latents)], 1))
+    torch.testing.assert_close(between(torch.cat([given, latents], 1)), expected)
+    alone = GatedBetween(0, 2, hidden=4)
+    torch.testing.assert_close(alone(latents), gated(alone.of_both, gated(alone.of_latents, latents)))
+
+
+@torch.no_grad()
+def test_each_group_has_a_first_layer_of_its_own():
+    decoder = GatedDecoder(5, (1, 2, 2), hidden=[4, 3], groups=[3, 2])
+    z = torch.randn(6, 5)
+    features = torch.cat([decoder.of_groups[0](z[:, :3]), decoder.of_groups[1](z[:, 3:])], 1)
+    assert features.shape == (6, 8)
+    torch.testing.assert_close(decoder(z), decoder.layers(features))
 
 
 def test_prior_samples_depend_on_the_seed_alone():

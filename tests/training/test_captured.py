@@ -13,10 +13,15 @@ from tests.tiny import ADAM, NUM_BATCHES, Noise, differing, fit, module
 from tests.training.recorded_operators import RecordedOperators
 from vae_lightning.callbacks.averaging import EMA
 from vae_lightning.errors import UserError
+from vae_lightning.models.ladder import Ladder
+from vae_lightning.models.likelihoods.bernoulli import BernoulliLikelihood
 from vae_lightning.models.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from vae_lightning.models.likelihoods.gaussian import GaussianLikelihood
 from vae_lightning.models.likelihoods.laplace import LaplaceLikelihood
 from vae_lightning.models.likelihoods.ms_ssim import MSSSIM
+from vae_lightning.models.networks.gated import GatedBetween, GatedDecoder, GatedEncoder
+from vae_lightning.models.posteriors.diagonal_gaussian import DiagonalGaussian
+from vae_lightning.models.priors.vamp import VampPrior
 from vae_lightning.objectives.beta_tcvae import BetaTCVAE
 from vae_lightning.objectives.capacity import Capacity
 from vae_lightning.objectives.dip import DIPVAE
@@ -77,6 +82,27 @@ def of(case):
     options = dict(CASES[case])
     objective = options.pop("objective", None)
     return made(objective and objective(), **options)
+
+
+def hierarchy():
+    """Two groups with gated layers, a VampPrior at the top and a warm-up: `experiment=hvae_vamp_mnist`."""
+    trained = made(ELBO(warmup_steps=12))
+    torch.manual_seed(0)
+    shape, prior = (3, 8, 8), partial(VampPrior, image_shape=(3, 8, 8), num_components=5)
+    encoder, decoder = partial(GatedEncoder, hidden=[8, 8]), partial(GatedDecoder, hidden=[8], groups=[3, 2])
+    parts = encoder, DiagonalGaussian, prior, decoder, BernoulliLikelihood()
+    own = {"between": GatedBetween, "lower_encoder": partial(GatedEncoder, hidden=[8])}
+    trained.vae = Ladder(shape, [3, 2], *parts, hidden=8, **own)
+    return trained
+
+
+def test_replayed_steps_of_a_hierarchy_are_the_operators_steps(request):
+    eager = fit(4, trained=hierarchy(), data=Noise(binarize="dynamic"), max_epochs=3, log_every_n_steps=1)
+    recorder = request.getfixturevalue("recorder")
+    replayed = fit(4, trained=hierarchy(), data=Noise(binarize="dynamic"), max_epochs=3, log_every_n_steps=1)
+    assert differing(eager.weights, replayed.weights) == []
+    assert replayed.rows == eager.rows
+    assert recorder.num_replayed == 3 * NUM_BATCHES - 3
 
 
 @pytest.mark.parametrize("steps", [1, 4])

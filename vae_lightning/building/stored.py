@@ -20,7 +20,7 @@ from vae_lightning.building.arguments import (
     shown,
     unknown_key,
 )
-from vae_lightning.building.table import FAMILIES, MOVED, PARTIAL, PARTS_OF_ANY, TABLE, Entry
+from vae_lightning.building.table import FAMILIES, FAMILY_PARTS, MOVED, PARTIAL, TABLE, Entry
 from vae_lightning.building.trust import Trust
 from vae_lightning.errors import UserError
 
@@ -221,7 +221,7 @@ def _of_a_family(name: str, slot: str | None) -> Entry | None:
     except (ImportError, AttributeError, ValueError):  # there is none of that name
         return None
     is_own = isinstance(found, type) and found.__module__ == module and not inspect.isabstract(found)
-    entry = Entry((slot or "",), withheld=family.withheld, parts=PARTS_OF_ANY)
+    entry = Entry((slot or "",), withheld=family.withheld, parts=FAMILY_PARTS)
     return entry if is_own and issubclass(found, imported(family.kind, "")) else None
 
 

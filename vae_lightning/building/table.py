@@ -36,7 +36,8 @@ class Entry:
     typed_as: str = ""
 
 
-PARTIAL = {"encoder", "decoder", "posterior", "prior", "conditioning", "optimizer"}  # slots of what is made later
+# Slots of what is made later.
+PARTIAL = {"encoder", "between", "decoder", "posterior", "prior", "conditioning", "optimizer"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ _EMA = "device use_buffers decay update_every_n_steps update_starting_at_step up
 
 _OPTIMIZERS = "Adadelta Adagrad Adam AdamW Adamax ASGD LBFGS NAdam RAdam RMSprop Rprop SGD"
 MODEL_PARTS = {name: name for name in ("encoder", "posterior", "prior", "decoder", "likelihood", "conditioning")}
-PARTS_OF_ANY = MODEL_PARTS | {"quantizer": "quantizer"}  # of models that are derived from LatentModel
+# Of a model that is a class of its own, derived from LatentModel.
+FAMILY_PARTS = MODEL_PARTS | {"between": "between", "lower_encoder": "encoder", "quantizer": "quantizer"}
 _OPTIMIZER = Entry(("optimizer",), withheld=("params",))
 _CALLBACK = Entry(("callbacks",))
 _PRUNER = Entry(("pruner",))
@@ -126,12 +128,13 @@ TABLE: dict[str, Entry] = {
     "vae_lightning.models.vae.build_vae": Entry(("model",), parts=MODEL_PARTS),
     **_each("vae_lightning.models.networks", "mlp.MLPEncoder conv.ConvEncoder", Entry(("encoder",))),
     **_each("vae_lightning.models.networks", "conv5.Conv5Encoder upsample.UpsampleEncoder", Entry(("encoder",))),
-    "vae_lightning.models.networks.residual.ResidualEncoder": Entry(("encoder",)),
+    **_each("vae_lightning.models.networks", "residual.ResidualEncoder gated.GatedEncoder", Entry(("encoder",))),
+    "vae_lightning.models.networks.gated.GatedBetween": Entry(("between",)),
     **_each("vae_lightning.models.networks", "mlp.MLPDecoder conv.ConvDecoder", Entry(("decoder",))),
     **_each("vae_lightning.models.networks", "conv5.Conv5Decoder upsample.UpsampleDecoder", Entry(("decoder",))),
-    "vae_lightning.models.networks.residual.ResidualDecoder": Entry(("decoder",)),
+    **_each("vae_lightning.models.networks", "residual.ResidualDecoder gated.GatedDecoder", Entry(("decoder",))),
     "vae_lightning.models.likelihoods.auto.default_likelihood": Entry(("likelihood",)),
-    "vae_lightning.models.initialization.Glorot": Entry(("initialization",)),
+    **_each("vae_lightning.models.initialization", "Glorot He", Entry(("initialization",))),
     **_each(
         "torch.nn",
         "ReLU LeakyReLU PReLU ELU CELU SELU GELU SiLU Mish Tanh Sigmoid Softplus Softsign Hardtanh Hardswish Identity "

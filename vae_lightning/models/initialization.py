@@ -39,6 +39,22 @@ class Glorot:
             bias.copy_(output.reshape(len(bias), -1).mean(1))
 
 
+class He:
+    """Weights normal with variance 2 / fan_in, biases zero, as in He et al., arXiv 1502.01852.
+
+    arXiv 1705.07120 begins its gated layers so.
+    """
+
+    @torch.no_grad()
+    def __call__(self, vae: LatentModel, mean_image: Float[Tensor, "C H W"]) -> None:
+        """Set the weights in place; the training images are not looked at."""
+        for layer in vae.modules():
+            if isinstance(layer, _WEIGHTED):
+                nn.init.kaiming_normal_(layer.weight)
+                if layer.bias is not None:
+                    layer.bias.zero_()
+
+
 def _last_bias(decoder: nn.Module) -> Tensor:
     biases = [layer.bias for layer in decoder.modules() if isinstance(layer, _WEIGHTED)]
     if not biases or biases[-1] is None:

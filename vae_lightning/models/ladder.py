@@ -18,11 +18,12 @@ _FEWEST = 2  # groups: of one it would be a plain VAE
 
 
 class Ladder(LatentModel):
-    """q(z|x) = prod_l q(z_l | z_<l, x) and p(z) = prod_l p(z_l | z_<l), each factor with a dense hidden layer.
+    """q(z|x) = prod_l q(z_l | z_<l, x) and p(z) = prod_l p(z_l | z_<l), each factor with hidden layers of its own.
 
     The top group z_1 has the prior of a plain VAE, p(z_1), and q(z_1|x) straight from the encoder's features. The
-    decoder is given all groups side by side, so that none has to pass on what another knows. Two groups of 40 with a
-    VampPrior at the top are the hierarchy of arXiv 1705.07120; inference from the top down is that of arXiv 1606.04934.
+    decoder is given all groups side by side, so that none has to pass on what another knows. Inference from the top
+    down is that of arXiv 1606.04934. Two groups of 40 with gated layers, an encoder for each and a VampPrior at the top
+    are the hierarchy of arXiv 1705.07120 (`model=hvae model/prior=vamp`), which counts its groups from the image.
 
     Args:
         image_shape: (C, H, W).
@@ -33,6 +34,11 @@ class Ladder(LatentModel):
         decoder: `decoder(latent_dim, image_shape)`, of all latents together.
         likelihood: a module, called with the decoder's output.
         hidden: the width of the hidden layers.
+        between: `between(num_features, num_latents, hidden)`, what the features of the image and all latents above a
+            group go through side by side, to as many features as `hidden` says; in p(z_l | z_<l) there are none of an
+            image, 0. None for one dense layer with ReLU.
+        lower_encoder: `lower_encoder(image_shape)`, the encoder of all groups but the top; None for the same one. A
+            VampPrior's images go through the top's alone.
 
     Raises:
         ValueError: fewer than two groups, a group or hidden layers of no width, a posterior without a density, or an
@@ -49,6 +55,8 @@ class Ladder(LatentModel):
         decoder: Callable[..., nn.Module],
         likelihood: nn.Module,
         hidden: int = 256,
+        between: Callable[..., nn.Module] | None = None,
+        lower_encoder: Callable[..., nn.Module] | None = None,
     ):
         super().__init__()
         if len(latent_dims) < _FEWEST or min(latent_dims) < 1:
@@ -60,37 +68,42 @@ class Ladder(LatentModel):
         self.num_groups = len(latent_dims)
         self.encoder = made("encoder", encoder, shape)
         top, *others = latent_dims
-        num_features: Any = self.encoder.num_features
+        self.lower_encoder = None if lower_encoder is None else made("lower_encoder", lower_encoder, shape)
+        num_features, num_lower_features = self._numbers_of_features()
         above = [sum(latent_dims[:level]) for level in range(1, len(latent_dims))]
 
-        def factor(num_inputs: int, latent_dim: int) -> nn.Sequential:
-            return nn.Sequential(
-                nn.Linear(num_inputs, hidden), nn.ReLU(), made("posterior", posterior, hidden, latent_dim)
-            )
+        def factor(num_given: int, num_latents: int, latent_dim: int) -> nn.Sequential:
+            layers = _dense(num_given + num_latents, hidden)
+            if between is not None:
+                layers = [made("between", between, num_given, num_latents, hidden)]
+            return nn.Sequential(*layers, made("posterior", posterior, hidden, latent_dim))
 
+        pairs = list(zip(above, others, strict=True))
         self.top_posterior = made("posterior", posterior, num_features, top)
         if not getattr(self.top_posterior, "has_density", True):
             name = type(self.top_posterior).__name__
             raise ValueError(
                 f"posterior must have a density, for it makes the priors p(z_l | z_<l), too; {name} has none"
             )
-        self.posteriors = nn.ModuleList(factor(num_features + n, dim) for n, dim in zip(above, others, strict=True))
+        self.posteriors = nn.ModuleList(factor(num_lower_features, *pair) for pair in pairs)
         self.prior = made_prior(prior, top, shape)
         check_prior(self.prior, self.top_posterior)
-        self.priors = nn.ModuleList(factor(n, dim) for n, dim in zip(above, others, strict=True))
+        self.priors = nn.ModuleList(factor(0, *pair) for pair in pairs)
         self.decoder = made("decoder", decoder, self.latent_dim, decoder_shape(likelihood, shape))
         self.likelihood = likelihood
 
     def observe(self, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None = None) -> Float[Tensor, "B F"]:
-        """The encoder's features."""
-        return self.encoder(x)
+        """The encoder's features, and behind them those of the lower groups' own encoder, if they have one."""
+        features = self.encoder(x)
+        return features if self.lower_encoder is None else torch.cat([features, self.lower_encoder(x)], -1)
 
     def infer(self, observed: Float[Tensor, "B F"], noise: Noise) -> tuple[Group, ...]:
         """All groups, from the top down."""
-        q = self.top_posterior(observed)
+        of_top, of_lower = self._features(observed)
+        q = self.top_posterior(of_top)
         groups = [Group(q, self._top_prior(), sample(q, noise))]
         z = groups[0].z
-        features = observed.expand(len(z), *observed.shape)
+        features = of_lower.expand(len(z), *of_lower.shape)
         for posterior, prior in zip(self.posteriors, self.priors, strict=True):
             q = posterior(torch.cat([features, z], -1))
             groups.append(Group(q, prior(z), sample(q, noise)))
@@ -99,9 +112,10 @@ class Ladder(LatentModel):
 
     def latents(self, observed: Float[Tensor, "B F"]) -> Latents:
         """The mean of each group at the means of those above it; q(z|x) of all of them is no normal distribution."""
-        means = centre(self.top_posterior(observed))
+        of_top, of_lower = self._features(observed)
+        means = centre(self.top_posterior(of_top))
         for posterior in self.posteriors:
-            means = torch.cat([means, centre(posterior(torch.cat([observed, means], -1)))], -1)
+            means = torch.cat([means, centre(posterior(torch.cat([of_lower, means], -1)))], -1)
         return Latents(means, None)
 
     def draw(
@@ -116,8 +130,25 @@ class Ladder(LatentModel):
     def latent_prior(self) -> None:
         """None: it is one distribution a group."""
 
+    def _numbers_of_features(self) -> tuple[int, int]:
+        """Of the encoder of the top group, and of that of all others."""
+        of_top, of_lower = self.encoder, self.encoder if self.lower_encoder is None else self.lower_encoder
+        sizes: Any = of_top.num_features, of_lower.num_features
+        return sizes
+
+    def _features(self, observed: Float[Tensor, "B F"]) -> tuple[Float[Tensor, "B F1"], Float[Tensor, "B F2"]]:
+        """Those for the top group, and those for all others."""
+        if self.lower_encoder is None:
+            return observed, observed
+        of_top, of_lower = observed.split(self._numbers_of_features(), -1)
+        return of_top, of_lower
+
     def _top_prior(self) -> Distribution:
         return prior_from(self.prior, self._encode_top)
 
     def _encode_top(self, x: Float[Tensor, "B C H W"]) -> Distribution:
         return self.top_posterior(self.encoder(x))
+
+
+def _dense(num_inputs: int, hidden: int) -> list[nn.Module]:
+    return [nn.Linear(num_inputs, hidden), nn.ReLU()]

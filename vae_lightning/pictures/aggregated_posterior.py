@@ -48,7 +48,9 @@ class AggregatedPosterior(Picture):
 
     def why_not(self, vae: LatentModel) -> str | None:
         reason = why_no_marginals(vae)
-        return None if reason is None else f"for one group of latents with densities that are known: {reason}"
+        if reason is None:
+            return None
+        return f"for {'continuous latents' if vae.is_discrete else 'one group of latents with known densities'}: {reason}"
 
     def look(self, source: Source) -> Mixed:
         latents, prior = source.encoded(self.split, self.num_images).latents, source.vae.latent_prior()

@@ -8,6 +8,8 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vae_lightning.models.networks.sizes import check_hidden
+
 Activation = Literal["relu", "tanh"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -17,7 +19,7 @@ class MLPEncoder(nn.Module):
 
     def __init__(self, image_shape: Sequence[int], hidden: Sequence[int] = (400,), activation: Activation = "relu"):
         super().__init__()
-        _check_hidden(hidden)
+        check_hidden(hidden)
         self.num_features = hidden[-1]
         self.layers = nn.Sequential(nn.Flatten(), *_hidden_layers([math.prod(image_shape), *hidden], activation))
 
@@ -36,7 +38,7 @@ class MLPDecoder(nn.Module):
         activation: Activation = "relu",
     ):
         super().__init__()
-        _check_hidden(hidden)
+        check_hidden(hidden)
         self.layers = nn.Sequential(
             *_hidden_layers([latent_dim, *hidden], activation),
             nn.Linear(hidden[-1], math.prod(image_shape)),
@@ -52,8 +54,3 @@ def _hidden_layers(widths: Sequence[int], activation: Activation) -> list[nn.Mod
     for num_inputs, num_outputs in itertools.pairwise(widths):
         layers += [nn.Linear(num_inputs, num_outputs), _ACTIVATIONS[activation]()]
     return layers
-
-
-def _check_hidden(hidden: Sequence[int]) -> None:
-    if len(hidden) == 0 or min(hidden) < 1:
-        raise ValueError(f"hidden must be a list of positive widths, got {list(hidden)}")

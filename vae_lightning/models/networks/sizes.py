@@ -1,4 +1,4 @@
-"""The sizes of feature maps that are halved again and again, and back."""
+"""The widths of layers, and the sizes of feature maps that are halved again and again, and back."""
 
 from collections.abc import Sequence
 
@@ -27,3 +27,9 @@ def check_channels(channels: Sequence[int]) -> None:
     """Raise a ValueError unless `channels` names at least one block and only positive widths."""
     if len(channels) == 0 or min(channels) < 1:
         raise ValueError(f"channels must be a list of positive widths, one a block, got {list(channels)}")
+
+
+def check_hidden(hidden: Sequence[int]) -> None:
+    """Raise a ValueError unless `hidden` names at least one layer and only positive widths."""
+    if len(hidden) == 0 or min(hidden) < 1:
+        raise ValueError(f"hidden must be a list of positive widths, got {list(hidden)}")

@@ -16,18 +16,31 @@ class DiagonalGaussian(ConditionalDistribution):
     Args:
         num_features: length of the encoder's feature vector.
         latent_dim: number of latent dimensions D.
-        max_log_variance: the log-variance is clamped to +-this, so that one bad step can't overflow float32.
+        max_log_variance: the log-variance is clamped to at most this, so that one bad step can't overflow float32.
+        min_log_variance: and to at least this; None for -max_log_variance. arXiv 1705.07120 has [-6, 2].
+
+    Raises:
+        ValueError: a max_log_variance that is not positive, or a min_log_variance above it.
     """
 
-    def __init__(self, num_features: int, latent_dim: int, max_log_variance: float = 20.0):
+    def __init__(
+        self,
+        num_features: int,
+        latent_dim: int,
+        max_log_variance: float = 20.0,
+        min_log_variance: float | None = None,
+    ):
         super().__init__()
         if max_log_variance <= 0:
             raise ValueError(f"max_log_variance must be positive, got {max_log_variance}")
+        if min_log_variance is not None and not min_log_variance < max_log_variance:
+            raise ValueError(
+                f"min_log_variance must be below max_log_variance={max_log_variance:g}, got {min_log_variance}"
+            )
         self.loc = nn.Linear(num_features, latent_dim)
         self.log_variance = nn.Linear(num_features, latent_dim)
-        self.max_log_variance = max_log_variance
+        self.log_variances = -max_log_variance if min_log_variance is None else min_log_variance, max_log_variance
 
     def forward(self, features: Float[Tensor, "*B F"]) -> DiagonalNormal:
-        bound = self.max_log_variance
-        log_variance = at_least_float32(self.log_variance(features)).clamp(-bound, bound)
+        log_variance = at_least_float32(self.log_variance(features)).clamp(*self.log_variances)
         return DiagonalNormal(self.loc(features), torch.exp(0.5 * log_variance))
