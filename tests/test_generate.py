@@ -99,6 +99,7 @@ def test_a_mode_documents_the_parameters_of_its_class_with_their_defaults(mode):
     hidden = ("every_n_epochs", "files")  # of callbacks
     defaults = {field.name: field.default for field in dataclasses.fields(kind) if field.name not in hidden}
     documented = {key: composed[key] for key in composed if key in defaults}
+    documented |= {"sampler": documented["sampler"] or None} if "sampler" in documented else {}
     as_tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in documented.items()}
     assert as_tuples == defaults
     built = instantiate({"_target_": composed["_target_"]} | documented, "")
@@ -330,3 +331,15 @@ def test_what_was_inverted_in_vain_is_told(generate, digits_run, black_on_white)
         Image.eval(Image.open(file), lambda value: 255 - value).save(file)
     settings = ["mode=reconstructions", f"images={black_on_white}", "invert=true", "out=there"]
     assert "inverted (invert=false) they would fit\n" in generate(f"run={digits_run.path}", *settings)
+
+
+def test_a_sampler_is_named_in_the_picture_and_in_the_list_of_what_was_made(generate, plane_run, moved):
+    run = moved(plane_run)
+    generate(f"run={run.path}", "sampler=gmm", "sampler.num_components=2", "num_images=2", "out=samples")
+    assert manifest(Path("samples"))["settings"]["sampler"]["num_components"] == 2
+    assert names(run.path / "samplers") == ["gmm.pt"]
+    generate(f"run={run.path}", "sampler=prior", "num_images=2", "out=prior")
+    generate(f"run={run.path}", "num_images=2", "out=usual")
+    pictures = [Path(folder, "samples.png").read_bytes() for folder in ("samples", "prior", "usual")]
+    assert pictures[1] == pictures[2]
+    assert pictures[0] != pictures[1]

@@ -28,8 +28,8 @@ def listing(*folders: Path) -> list[Path]:
 
 
 VALID = (
-    "batch_size, checkpoint, ckpt, data, device, invert, label, mode, num_images, out, overwrite, run, save, seed, "
-    "temperature, trust"
+    "batch_size, checkpoint, ckpt, data, device, invert, label, mode, num_images, out, overwrite, run, sampler, save, "
+    "seed, temperature, trust"
 )
 PLACES = "archive, cache_dir, labels, root, shown_channels, split_file"
 MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, transition, traversal, units"
@@ -40,12 +40,16 @@ MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, tran
     [
         (["mode=sampels"], f"mode=sampels: no such option; did you mean samples? valid here: {MODES}"),
         (["num_image=3"], f"num_image: no such key; did you mean num_images? valid here: {VALID}"),
-        (["+new=3"], "new: no such key; valid here: batch_size, num_images, save, seed, temperature"),
+        (["+new=3"], "new: no such key; valid here: batch_size, num_images, sampler, save, seed, temperature"),
         (["split=val"], f"split: no such key; valid here: {VALID}"),
         (
             ["data.rot=x"],
             f"data.rot: no such key; did you mean root? valid here: {PLACES}",
         ),
+        (["sampler=gm"], "sampler=gm: no such option; did you mean gmm? valid here: flow, gmm, prior, two_stage, vamp"),
+        (["sampler=gmm", "mode=traversal"], "sampler=gmm: mode=traversal takes none; mode=samples does"),
+        (["sampler=gmm", "sampler.num_components=0"], "sampler.num_components must be at least 1, got 0"),
+        (["sampler=gmm", "sampler.num_components=x"], "sampler.num_components='x': expected int"),
         (["num_images=many"], "num_images='many': expected int"),
         (["num_images=null"], "num_images=None: expected int"),
         (["num_images=0"], "num_images must be at least 1, got 0"),

@@ -1,6 +1,7 @@
 """From a config to plain data, and from plain data to objects: the one place that instantiates."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
@@ -11,15 +12,18 @@ from vae_lightning.building.arguments import (
     construction_message,
     imported,
     named_by,
+    unknown_key,
 )
 from vae_lightning.building.declared import declared
 from vae_lightning.building.stored import build
 from vae_lightning.building.table import MOVED
 from vae_lightning.building.trust import Trust
-from vae_lightning.disk.files import check_integers
+from vae_lightning.disk.files import check_integers, load_yaml
 from vae_lightning.errors import UserError, first_line
 
 T = TypeVar("T")
+_PACKAGE = Path(__file__).parent
+CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"  # wheel, or source tree
 
 
 def plain(config: Any) -> Any:
@@ -82,6 +86,24 @@ def instantiate(
         raise UserError(construction_message(error.__cause__ or error, below(key, inner))) from error
     except (ValueError, TypeError) as error:
         raise UserError(f"{key}: {first_line(error)}" if key else first_line(error)) from error
+
+
+def named_option(group: str, name: str, key: str) -> Any:
+    """What an option of a config group describes, where the option is a value: `samples.sampler=gmm`.
+
+    Args:
+        group: of the config.
+        name: of the option; one whose file describes nothing is None.
+        key: what was given the name, for the messages.
+
+    Raises:
+        UserError: an option that there is not.
+    """
+    files = {file.stem: file for file in sorted((CONF_DIR / group).glob("*.yaml"))}
+    if name not in files:
+        raise UserError(unknown_key(f"{key}={name}", list(files)).replace("no such key", "no such option"))
+    node = load_yaml(files[name].read_text())
+    return None if node is None else instantiate(node, key)
 
 
 def checked(function: Callable[..., T], arguments: dict[str, Any], key: str = "") -> T:

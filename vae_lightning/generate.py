@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -9,7 +10,7 @@ from omegaconf import DictConfig
 from vae_lightning.building.early import check_early, check_plane
 from vae_lightning.command_line.commands import recorded_config, run_command, take, take_opening
 from vae_lightning.command_line.places import with_home
-from vae_lightning.config import checked, instantiate, plain
+from vae_lightning.config import checked, instantiate, plain, takes
 from vae_lightning.data.picture_files import check_given
 from vae_lightning.errors import UserError, one_line
 from vae_lightning.machine.interruption import undivided
@@ -38,6 +39,7 @@ def _generate(config: DictConfig) -> None:
         raise UserError(
             "invert=true: inverts images of your own, and none are given; give images=, with a mode that takes them"
         )
+    _hand_on(settings, mode)
     check_early(settings)
     if all(settings.get(name) is None for name in ("indices", "labels")):  # of two ways neither is the one
         check_given(settings.get("images"))
@@ -65,6 +67,19 @@ def _generate(config: DictConfig) -> None:
         else:
             made(run, staging)
     _tell(run.context, folder)
+
+
+def _hand_on(settings: dict[str, Any], mode: str) -> None:
+    """Leave the sampler to a mode that takes one.
+
+    Raises:
+        UserError: one is chosen for a mode that takes none.
+    """
+    if not settings.get("sampler"):  # the option of the prior describes nothing
+        settings.pop("sampler", None)
+    elif not takes(str(settings.get("_target_")), "sampler"):
+        chosen = HydraConfig.get().runtime.choices["sampler"]
+        raise UserError(f"sampler={chosen}: mode={mode} takes none; mode=samples does")
 
 
 def _tell(context: str, folder: Path) -> None:

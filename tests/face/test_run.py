@@ -259,3 +259,21 @@ def test_images_that_are_far_from_the_runs_are_warned_of_once_and_can_be_inverte
     assert warning.endswith("inverted (open_run(..., invert=True)) they would fit")
     with pytest.raises(ValueError, match=r"^invert: expected True or False, got 'yes'$"):
         inspect.unwrap(open_run)(digits_run.path, invert="yes")
+
+
+def test_samples_of_a_sampler_are_those_of_generate(digits_run, moved, generate):
+    run = moved(digits_run)
+    opened = open_run(run.path, device="cpu")
+    made = opened.sample(5, sampler="gmm", seed=3)
+    generate(f"run={run.path}", "sampler=gmm", "num_images=5", "seed=3", "save=npz", "out=samples")
+    written = np.load("samples/samples.npz")["images"][..., 0]
+    assert np.array_equal(np.rint(made[:, 0] * 255), written)
+    assert not np.array_equal(made, opened.sample(5, seed=3))
+    assert np.array_equal(opened.sample(5, seed=3), opened.sample(5, seed=3, sampler="prior"))
+
+
+def test_a_sampler_that_there_is_not_or_that_can_not_be_fitted_is_refused(run, conditional):
+    with pytest.raises(ValueError, match=r"^sampler=gm: no such option"):
+        run.sample(sampler="gm")
+    with pytest.raises(ValueError, match=r"^sampler=gmm: this run's model is told labels"):
+        conditional.sample(labels=0, sampler="gmm")

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -12,10 +13,13 @@ import pytest
 import torch
 from torch import nn
 
+from tests.trained import opened
 from vae_lightning.errors import UserError
 from vae_lightning.machine.world import World
+from vae_lightning.metrics.features import features_of
+from vae_lightning.metrics.frechet import frechet_distance
 from vae_lightning.metrics.inception import NoWeightsError, inception
-from vae_lightning.metrics.samples import SampleQuality
+from vae_lightning.metrics.samples import SampleQuality, _Look
 from vae_lightning.metrics.score import Score
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.runs.trained import TrainedRun
@@ -55,7 +59,7 @@ def test_figures_are_those_of_torchmetrics(weights, digits):
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     found = score(digits, num_images=4, weights=str(weights), kid_subset_size=3)
-    assert found.facts == {"num_images": 4, "num_samples": 4}
+    assert {name: found.facts[name] for name in ("num_images", "num_samples")} == {"num_images": 4, "num_samples": 4}
     real = digits.data.images_at(torch.arange(4), "test").images.expand(-1, 3, -1, -1)
     z = digits.draw(torch.arange(4), _seed())
     made = (digits.decode(z) * 255).round().to(torch.uint8).expand(-1, 3, -1, -1)
@@ -74,9 +78,11 @@ def _seed() -> int:
 
 
 def test_images_are_at_no_distance_from_themselves(weights, digits, monkeypatch):
-    monkeypatch.setattr(SampleQuality, "_made", SampleQuality._real)
+    monkeypatch.setattr(_Look, "made", lambda look, draw: look.real())
     found = score(digits, num_images=6, weights=str(weights), kid_subset_size=5)
     assert found.figures["fid"].value == pytest.approx(0, abs=1e-3)
+    assert found.figures["fd_classifier"].value == pytest.approx(0, abs=1e-5)
+    assert found.figures["fd_classifier_reconstructions"].value > 0.01
 
 
 def test_figures_depend_on_the_seed_alone(weights, digits):
@@ -129,8 +135,10 @@ def test_a_damaged_download_is_not_kept(cache, server, monkeypatch):
 
 def test_without_weights_there_is_a_reason_in_place_of_figures(cache, digits):
     found = score(digits, num_images=5)
-    assert {name: figure.value for name, figure in found.figures.items()} == {"fid": None, "kid": None}
-    for figure in found.figures.values():
+    assert found.figures["fd_classifier"].value > 0
+    for name in ("fid", "kid"):
+        figure = found.figures[name]
+        assert figure.value is None
         assert figure.reason is not None
         assert "can't be downloaded" in figure.reason
         assert "samples.weights=<a copy of weights-inception-0.pth>" in figure.reason
@@ -152,5 +160,33 @@ def test_images_that_are_neither_grey_nor_rgb_have_no_figures_and_need_no_weight
     monkeypatch.setattr(digits.preprocessing, "channels", 5)
     SampleQuality(weights="/nowhere").check(Subject(digits, "test", 0, 5, World()))
     found = score(digits, weights="/nowhere")
-    assert [figure.value for figure in found.figures.values()] == [None, None]
-    assert all("have 5 channels" in str(figure.reason) for figure in found.figures.values())
+    papers = [found.figures[name] for name in ("fid", "kid")]
+    assert [figure.value for figure in papers] == [None, None]
+    assert all("have 5 channels" in str(figure.reason) for figure in papers)
+
+
+def test_a_sampler_has_figures_of_its_own_name_and_leaves_the_priors_as_they_are(cache, digits_run, moved):
+    run = opened(moved(digits_run))
+    settings = {"num_images": 50, "feature_seed": 1}
+    alone, both = (score(run, **settings, sampler=each) for each in ("prior", ["prior", "gmm"]))
+    assert {name: both.figures[name] for name in alone.figures} == alone.figures
+    assert both.figures.keys() - alone.figures.keys() == {"fid_gmm", "kid_gmm", "fd_classifier_gmm"}
+    assert both.figures["fd_classifier_gmm"].label == "FD by classifier, samples of gmm"
+    assert both.figures["fd_classifier_gmm"].value != alone.figures["fd_classifier"].value
+    again = score(opened(run.run_dir), **settings, sampler="gmm")
+    assert again.figures["fd_classifier_gmm"] == both.figures["fd_classifier_gmm"]
+    assert "fd_classifier" not in again.figures
+
+
+def test_the_distance_is_that_of_the_networks_features(cache, digits):
+    found = score(digits, num_images=40)
+    network = features_of(digits.data, 0, CPU).network
+    real = network(digits.data.images_at(torch.arange(40), "test").images.float() / 255)
+    made = network(digits.decode(digits.draw(torch.arange(40), _seed())))
+    assert found.figures["fd_classifier"].value == pytest.approx(frechet_distance(real, made), rel=1e-3)
+
+
+def test_a_sampler_that_there_is_not_is_told_before_anything_is_computed(digits):
+    message = "samples.sampler=gm: no such option; did you mean gmm?"
+    with pytest.raises(UserError, match=f"^{re.escape(message)}"):
+        SampleQuality(sampler=["prior", "gm"]).check(Subject(digits, "test", 0, 5, World()))

@@ -10,12 +10,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, ListConfig, OmegaConf
 
 from vae_lightning.building.table import MOVED_CALLBACKS
+from vae_lightning.config import CONF_DIR
 from vae_lightning.errors import UserError
 from vae_lightning.search.sweeper import register as register_sweeper
 from vae_lightning.sweeps import preparing
 
-_PACKAGE = Path(__file__).parent.parent
-CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"  # wheel, or source tree
+__all__ = ["CONF_DIR", "ReportConfig", "TrainConfig", "register"]
 
 
 @dataclass

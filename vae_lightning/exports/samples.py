@@ -1,4 +1,4 @@
-"""Images from the prior, for other programs."""
+"""Images from the prior or another sampler, for other programs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,10 @@ from vae_lightning.drawing.png import to_uint8
 from vae_lightning.errors import require_at_least
 from vae_lightning.exports.saving import save_drawing, save_image
 from vae_lightning.latents.classes import labels_of_samples
+from vae_lightning.latents.samplers.sampler import Sampler
 from vae_lightning.pictures.picture import MOST_SAMPLES
 from vae_lightning.pictures.samples import Samples
+from vae_lightning.runs.sampling import drawing_by, named
 from vae_lightning.runs.source import Source
 
 _LARGEST_GRID = 2500
@@ -24,7 +26,7 @@ Format = Literal["grid", "png", "npz"]
 
 @dataclass(frozen=True)
 class WriteSamples:
-    """Mean images of z from the prior; image n depends on the seed and n alone.
+    """Mean images of z from the prior or another sampler; image n depends on the seed and n alone.
 
     Of a model with labels, without `label=`, it has label n modulo their number, and the grid a row for each.
 
@@ -34,6 +36,7 @@ class WriteSamples:
         save: `grid`, that picture as `samples.png`; `png`, a file an image, `sample_000017.png`; `npz`, all in
             `samples.npz`: `images`, uint8 [N, H, W, C], `z`, float32 [N, D], and any `labels`.
         batch_size: how many are decoded at a time; changes no image.
+        sampler: what draws z, fitted to the run's training images before; None is the model's prior.
 
     Raises:
         ValueError: a number too small, or a grid too large.
@@ -44,6 +47,7 @@ class WriteSamples:
     seed: int | None = None
     save: Format | Sequence[Format] = ("grid", "png")
     batch_size: int = 100
+    sampler: Sampler | None = None
 
     def __post_init__(self) -> None:
         require_at_least("num_images", self.num_images, 1)
@@ -67,7 +71,11 @@ class WriteSamples:
         z, images = map(torch.cat, zip(*kept, strict=True))
         if "grid" in self.save:
             picture = self._picture()
-            save_drawing(folder, "samples", picture.draw(picture.seen(run, images.float() / 255), run.context))
+            save_drawing(
+                folder,
+                "samples",
+                picture.draw(picture.seen(run, images.float() / 255, named(self.sampler)), run.context),
+            )
         if "npz" in self.save:
             pixels = images.permute(0, 2, 3, 1).numpy()
             labels = run.told_to_make(labels_of_samples(run.vae, torch.arange(self.num_images)), self.num_images)
@@ -81,8 +89,8 @@ class WriteSamples:
     def _batches(
         self, run: Source
     ) -> Iterator[tuple[Int64[Tensor, " B"], Float32[Tensor, "B D"], UInt8[Tensor, "B C H W"]]]:
-        seed = self._picture().seed_of(run)
+        seed, draw = self._picture().seed_of(run), drawing_by(run, self.sampler)
         for indices in torch.arange(self.num_images).split(self.batch_size):
             labels = labels_of_samples(run.vae, indices)
-            z = run.draw(indices, seed, self.temperature, labels)
+            z = draw(indices, seed, self.temperature, labels)
             yield indices, z, to_uint8(run.decode(z, labels, self.batch_size))

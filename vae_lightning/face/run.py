@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
+from vae_lightning.config import named_option
 from vae_lightning.data.loader import ImageBatch
-from vae_lightning.errors import ArgumentError
+from vae_lightning.errors import ArgumentError, UserError
 from vae_lightning.face.images import Images, as_batch
 from vae_lightning.face.labels import Labels, as_labels
 from vae_lightning.latents.aggregated import NO_DENSITY
@@ -25,6 +26,7 @@ from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import evaluation_seed
 from vae_lightning.runs.cures import Cure
 from vae_lightning.runs.likeness import Likeness
+from vae_lightning.runs.sampling import drawing_by
 from vae_lightning.runs.trained import TrainedRun
 
 log = logging.getLogger("vae_lightning")
@@ -142,9 +144,15 @@ class Run:
         return self._opened.decode(self._opened.encode(x, told), told).numpy()
 
     def sample(
-        self, num_images: int = 64, *, seed: int = 0, temperature: float = 1.0, labels: Labels = None
+        self,
+        num_images: int = 64,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        labels: Labels = None,
+        sampler: str = "prior",
     ) -> Float32[np.ndarray, "N C H W"]:
-        """The mean images of latents from the prior, an array [N, C, H, W] in [0, 1].
+        """The mean images of latents from the prior or another sampler, an array [N, C, H, W] in [0, 1].
 
         Image n depends on the seed and n alone, and is that of `generate mode=samples` with the same seed.
 
@@ -153,16 +161,23 @@ class Run:
             seed: of the latents, at least 0.
             temperature: 1 is the prior's own spread, 0 its mean.
             labels: of the images.
+            sampler: `prior`, `gmm`, `flow`, `two_stage` or `vamp`; all but the first are fitted on the run's training
+                images when they are first asked for, and kept in its directory.
 
         Raises:
-            ValueError: a number that is too small, or labels that can't be taken.
+            ValueError: a number that is too small, labels that can't be taken, no such sampler, or no training images
+                to fit it on.
         """
         count, noise_seed = _whole("num_images", num_images, 1), _whole("seed", seed, 0)
         is_number = isinstance(temperature, Real) and not isinstance(temperature, bool)
         if not is_number or not 0 <= temperature < _HOTTEST:
             raise ArgumentError(f"temperature: expected a number of at least 0, got {temperature!r}")
         told = self._labels(labels, count)
-        z = self._opened.draw(torch.arange(count), noise_seed, float(temperature), told)
+        try:
+            draw = drawing_by(self._opened, named_option("sampler", str(sampler), "sampler"))
+        except UserError as error:
+            raise ArgumentError(str(error)) from error
+        z = draw(torch.arange(count), noise_seed, float(temperature), told)
         return self._opened.decode(z, told).numpy()
 
     def elbo(

@@ -122,7 +122,18 @@ class Ladder(LatentModel):
         self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: float = 1.0
     ) -> Float[Tensor, "K B D"]:
         """Latents from the prior, each group with that many times its own spread."""
-        z = sample(self._top_prior(), noise, temperature)
+        return self.completed(sample(self._top_prior(), noise, temperature), noise, temperature)
+
+    @property
+    def code_dim(self) -> int:
+        """Of the top group."""
+        return self.latent_dims[0]
+
+    def completed(
+        self, code: Float[Tensor, "K B D2"], noise: Noise, temperature: float = 1.0
+    ) -> Float[Tensor, "K B D"]:
+        """The groups below drawn given the top one, each with that many times its own spread."""
+        z = code
         for prior in self.priors:
             z = torch.cat([z, sample(prior(z), noise, temperature)], -1)
         return z

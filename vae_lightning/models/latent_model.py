@@ -183,6 +183,17 @@ class LatentModel(nn.Module, ABC):
         """What the decoder is given: the latents, and of a model with labels those too."""
         return z
 
+    @property
+    def code_dim(self) -> int:
+        """Of the codes that a sampler stands in for: all latents, or of a hierarchy those of its top group."""
+        return self.latent_dim
+
+    def completed(
+        self, code: Float[Tensor, "K B D2"], noise: Noise, temperature: float = 1.0
+    ) -> Float[Tensor, "K B D"]:
+        """Latents with this code: of a hierarchy the other groups are drawn from their priors, of others the code."""
+        return code
+
     @abstractmethod
     def draw(
         self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: float = 1.0

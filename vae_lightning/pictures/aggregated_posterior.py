@@ -50,7 +50,8 @@ class AggregatedPosterior(Picture):
         reason = why_no_marginals(vae)
         if reason is None:
             return None
-        return f"for {'continuous latents' if vae.is_discrete else 'one group of latents with known densities'}: {reason}"
+        wanted = "continuous latents" if vae.is_discrete else "one group of latents with known densities"
+        return f"for {wanted}: {reason}"
 
     def look(self, source: Source) -> Mixed:
         latents, prior = source.encoded(self.split, self.num_images).latents, source.vae.latent_prior()

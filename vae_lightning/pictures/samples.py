@@ -54,9 +54,10 @@ class Samples(PictureOfSamples):
             check_temperature(self.temperature)
 
     def look(self, source: Source) -> Sampled:
-        return self.seen(source, self.sampled(source, self.temperature))
+        prior = "the uniform prior over codes, which is not learned" if source.vae.is_discrete else "the prior"
+        return self.seen(source, self.sampled(source, self.temperature), prior)
 
-    def seen(self, source: Source, images: Float[Tensor, "N C H W"]) -> Sampled:
+    def seen(self, source: Source, images: Float[Tensor, "N C H W"], drawn_from: str) -> Sampled:
         """These samples of the source as they are to be shown, of several labels as many as make whole rows."""
         num_rows = None if source.label is not None else source.vae.num_classes
         if num_rows is not None and len(images) >= num_rows:
@@ -65,8 +66,7 @@ class Samples(PictureOfSamples):
         by = "" if rows is None else " by label"
         label = "" if source.label is None else f", label {source.label_name(source.label)}"
         temperature = "" if self.temperature == 1 else f", temperature {self.temperature:g}"
-        prior = "the uniform prior over codes, which is not learned" if source.vae.is_discrete else "the prior"
-        title = f"samples from {prior}{by}{label}{temperature}, seed {self.seed_of(source)}"
+        title = f"samples from {drawn_from}{by}{label}{temperature}, seed {self.seed_of(source)}"
         return Sampled(images, rows, title)
 
     def draw(self, seen: Sampled, context: str) -> Drawing:

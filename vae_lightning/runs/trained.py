@@ -21,6 +21,7 @@ from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.drawing.captions import origin
 from vae_lightning.drawing.shown import told_shown
 from vae_lightning.errors import UserError, first_line
+from vae_lightning.latents.samplers.sampler import CodeDistribution
 from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.likelihood.kind import kind_of
 from vae_lightning.machine.hardware import native_accelerator
@@ -95,6 +96,11 @@ class TrainedRun(Source):
     def work(self) -> Work:
         """What has been computed of this model."""
         return Work(self.vae, self.device)
+
+    @cached_property
+    def fits(self) -> dict[tuple[str, str], CodeDistribution]:
+        """The samplers that have been fitted, or read, by name and key."""
+        return {}
 
     @property
     def seed(self) -> int:
