@@ -56,3 +56,17 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 
 jaxtyping.jaxtyped = sparing
+
+
+def _spare_walks(find: Callable) -> Callable:
+    """beartype's frames have no module, for which `inspect.stack`, as torch's launcher calls it, walks through all."""
+
+    @functools.wraps(find)
+    def found(object: Any, _filename: str | None = None) -> Any:
+        made_up = inspect.isframe(object) and object.f_code.co_filename.startswith("<@beartype")
+        return None if made_up else find(object, _filename)
+
+    return found
+
+
+inspect.getmodule = _spare_walks(inspect.getmodule)
