@@ -45,6 +45,11 @@ TINY = [
 ]
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: many tests wait for processes and pipes."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
 def pytest_terminal_summary(terminalreporter):
     """Tell at the end how many tests were skipped and why, however few lines of a log are read."""
     skipped = terminalreporter.stats.get("skipped", [])
