@@ -33,6 +33,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core s
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 composed.remember()
+os.fsync = lambda file: None  # no power is cut here, and waiting for the disk is a part of many tests' time
 
 TINY = [
     "data=digits",
