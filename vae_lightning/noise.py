@@ -5,6 +5,7 @@ With the latter no figure depends on batch size, on ranks, or on what ran before
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float32, Int64
@@ -156,6 +157,18 @@ class _Part(Noise):
 def indexed_uniform(seed: int, indices: Int64[Tensor, " B"], shape: tuple[int, ...]) -> Float32[Tensor, "B ..."]:
     """Noise `[B, *shape]`, uniform on [0, 1), on the CPU; row b depends on `seed`, `indices[b]` and `shape` alone."""
     return _indexed(torch.rand, seed, indices, shape)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Start the global generators (the CPU's, and that of a GPU that is given) at this seed in the block.
+
+    After it they go on as if nothing had been drawn.
+    """
+    devices = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
 
 
 def evaluation_seed(seed: int, split: str, *purpose: int) -> int:

@@ -1,6 +1,7 @@
 """Samplers draw from what they were fitted to: moments and modes of codes whose distribution is known."""
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -45,6 +46,15 @@ def test_a_mixture_finds_the_modes_and_the_correlation():
     assert float(torch.corrcoef(first.T)[0, 1]) == pytest.approx(0.8, abs=0.06)
 
 
+def test_a_mixture_of_narrow_codes_is_as_narrow():
+    z = 1e-3 * torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    drawn = GMMSampler(num_components=1).fit(Codes(z, z, None), 0)(Seeded(1, 4000, CPU))[0].float()
+    torch.testing.assert_close(drawn.std(0), z.std(0), atol=0, rtol=0.05)
+    constant = torch.cat([z, torch.full((500, 1), 7.0)], 1)
+    drawn = GMMSampler(num_components=2).fit(Codes(constant, constant, None), 0)(Seeded(1, 100, CPU))[0]
+    torch.testing.assert_close(drawn[:, 2], torch.full((100,), 7.0).double(), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize(
     "sampler",
     [TwoStageSampler(hidden=16, num_steps=700), FlowSampler(num_transforms=2, hidden=16, num_steps=150)],
@@ -59,6 +69,12 @@ def test_what_is_trained_has_the_moments_of_the_codes(sampler):
     torch.testing.assert_close(drawn.mean(0) / z.std(0), z.mean(0) / z.std(0), atol=0.25, rtol=0)
     torch.testing.assert_close(drawn.std(0), z.std(0), atol=0, rtol=0.2)
     assert float(torch.corrcoef(drawn.T)[0, 1]) == pytest.approx(float(torch.corrcoef(z.T)[0, 1]), abs=0.15)
+
+
+def test_a_flow_without_its_package_is_a_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "zuko", None)
+    with pytest.raises(UserError, match=r'^sampler=flow: zuko is not installed: pip install "vae-lightning\[flows\]"$'):
+        FlowSampler().empty(2)
 
 
 def test_mixed_posteriors_are_those_of_the_images():

@@ -36,6 +36,14 @@ def test_a_set_is_at_no_distance_from_itself_even_with_fewer_rows_than_features(
     assert frechet_distance(rows, rows) == pytest.approx(0, abs=1e-5)
 
 
+def test_it_is_the_same_of_fewer_rows_than_features():
+    one, other = torch.randn(2, 30, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    expected = frechet_distance(one, other[:20] * 2 + 1)
+    nothing = torch.zeros(30, 35).double()
+    few, others = torch.cat([one, nothing], 1), torch.cat([other * 2 + 1, nothing], 1)[:20]
+    assert frechet_distance(few, others) == pytest.approx(expected, rel=1e-9)
+
+
 def test_one_row_is_refused():
     with pytest.raises(ValueError, match="at least 2 rows"):
         frechet_distance(torch.zeros(1, 3), torch.zeros(4, 3))

@@ -75,6 +75,7 @@ def test_a_scale_for_each_pixel_begins_where_it_is_told_and_has_a_floor(kind):
     torch.testing.assert_close(start.base_dist.scale, torch.full((3, 4, 5), 0.25))
     narrow = likelihood(torch.full((6, 4, 5), -1e4)).base_dist.scale
     assert torch.equal(narrow, torch.full((3, 4, 5), 0.01))
+    assert float(kind("per_pixel", initial_scale=1e4)(torch.zeros(2, 1, 1)).base_dist.scale) == pytest.approx(1e4)
     assert list(likelihood.parameters()) == list(likelihood.state_dict()) == []
 
 

@@ -9,7 +9,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +23,7 @@ from vae_lightning.data.cache import cache_folder, cache_key
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.disk.files import replacing
 from vae_lightning.errors import first_line, one_line
-from vae_lightning.noise import derive_seed
+from vae_lightning.noise import derive_seed, seeded
 
 log = logging.getLogger("vae_lightning")
 
@@ -95,12 +94,12 @@ def features_of(data: ImageDataModule, seed: int, device: torch.device, cache_di
     task = _Task(data, what)
     key = cache_key("features", _VERSION, what, *_identity(data), seed)
     path = cache_folder(cache_dir) / _FOLDER / f"{key}.pt"
-    with _seeded(seed, device):
+    with seeded(seed, device):
         network = FeatureNetwork(data.images_at(torch.arange(1), "train").images.shape[1], task.num_answers)
     accuracy = _kept(path, network)
     if accuracy is None:
         started = time.monotonic()
-        with _seeded(derive_seed(seed, 1), device):
+        with seeded(derive_seed(seed, 1), device):
             _train(network.to(device), task, device)
         accuracy = _accuracy(network.eval(), task, device)
         told = f"{accuracy:.1%} of validation images right, {time.monotonic() - started:.0f} s"
@@ -119,14 +118,6 @@ def _identity(data: ImageDataModule) -> Iterator[Any]:
     first = data.images_at(torch.arange(min(_LOOKED_AT, len(data.splits["train"]))), "train").images
     yield from (data.identity["train"], data.image_shape)
     yield hashlib.sha256(first.contiguous().numpy().tobytes()).hexdigest()
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
 
 
 class _Task:

@@ -10,6 +10,8 @@ _FEWEST = 2  # rows of which a covariance can be taken
 def frechet_distance(one: Float[Tensor, "N F"], other: Float[Tensor, "M F"]) -> float:
     """|m - n|^2 + tr(S + T - 2 (S T)^(1/2)) of the means m, n and the covariances S, T of two sets; never negative.
 
+    Covariances are divided by the number of rows less one. Of fewer rows than features they have no full rank.
+
     The squared distance of Frechet, which is that of Wasserstein for Gaussians: Dowson & Landau, The Frechet distance
     between multivariate normal distributions, 1982; of features of images Heusel et al., arXiv 1706.08500. In float64.
 
@@ -19,17 +21,17 @@ def frechet_distance(one: Float[Tensor, "N F"], other: Float[Tensor, "M F"]) -> 
     if min(len(one), len(other)) < _FEWEST:
         raise ValueError(f"one and other must have at least {_FEWEST} rows, got {len(one)} and {len(other)}")
     first, second = one.double(), other.double()
-    covariance, further = (
-        torch.cov(first.T).reshape(first.shape[1], -1),
-        torch.cov(second.T).reshape(first.shape[1], -1),
-    )
-    root = _square_root(covariance)
-    # tr (S T)^(1/2) by the eigenvalues of S^(1/2) T S^(1/2), which are the same and of a symmetric matrix.
-    between = torch.linalg.eigvalsh(root @ further @ root).clamp(min=0).sqrt().sum()
     means = (first.mean(0) - second.mean(0)).square().sum()
-    return max(0.0, float(means + covariance.trace() + further.trace() - 2 * between))
+    left, right = _factor(first), _factor(second)
+    # S = A^T A and T = B^T B: the eigenvalues of S T are those of (A B^T)(A B^T)^T, but for zeros.
+    between = torch.linalg.svdvals(left @ right.T).sum()
+    return max(0.0, float(means + left.square().sum() + right.square().sum() - 2 * between))
 
 
-def _square_root(covariance: Float[Tensor, "F F"]) -> Float[Tensor, "F F"]:
-    values, vectors = torch.linalg.eigh(covariance)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+def _factor(rows: Float[Tensor, "N F"]) -> Float[Tensor, "R F"]:
+    """A of the covariance A^T A, with no more rows than there are, nor than features."""
+    away = (rows - rows.mean(0)) / (len(rows) - 1) ** 0.5
+    if len(away) <= away.shape[1]:
+        return away
+    values, vectors = torch.linalg.eigh(away.T @ away)
+    return (vectors * values.clamp(min=0).sqrt()).T

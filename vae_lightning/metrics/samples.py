@@ -17,7 +17,7 @@ from vae_lightning.metrics.frechet import frechet_distance
 from vae_lightning.metrics.inception import NoWeightsError, inception
 from vae_lightning.metrics.score import Figure, Metric, Score
 from vae_lightning.metrics.subject import Subject
-from vae_lightning.noise import Indexed, evaluation_seed
+from vae_lightning.noise import Indexed, evaluation_seed, seeded
 from vae_lightning.runs.sampling import Draw, drawing_by
 
 _PURPOSE, _SUBSETS = 4, 5
@@ -29,11 +29,12 @@ _LABELS = {"fid": "FID", "kid": "KID x 1000"}
 class SampleQuality(Metric):
     """FID (arXiv 1706.08500), KID (arXiv 1801.01401) and a distance that needs no download, of samples to images.
 
-    FID and KID by torchmetrics, on the 2,048 features of the Inception network that the papers use; neither has a
+    FID and KID (by torchmetrics) are on the 2,048 features of the Inception network that the papers use; neither has a
     standard error. The other distance, `fd_classifier` or without labels `fd_rotations`, is on 64 features of a small
     network that is trained on the run's training images (`metrics.features`): of reconstructions too, and comparable
     between runs on the same images only. All fall with the number of images that they are computed from: only figures
-    from equally many can be compared.
+    from equally many can be compared. Samples and reconstructions are mean images, which are grey where binarized
+    images are not: of these, too, a part of each distance.
 
     Figures of another sampler than the prior end in its name: `fid_gmm`.
 
@@ -190,23 +191,19 @@ def _none(reason: str) -> dict[str, Figure]:
 
 
 def _papers(real: Tensor, made: Tensor, subset_size: int, subject: Subject) -> dict[str, Figure]:
-    from torchmetrics.image.fid import FrechetInceptionDistance
     from torchmetrics.image.kid import KernelInceptionDistance
 
     identity: Any = _Given(real.shape[1])
-    # All ranks have all features: nothing is to be summed over them.
-    fid = FrechetInceptionDistance(identity, sync_on_compute=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Metric `Kernel Inception Distance` will save")
+        # All ranks have all features: nothing is to be summed over them.
         kid = KernelInceptionDistance(identity, subset_size=min(subset_size, len(real)), sync_on_compute=False)
-    for metric in (fid, kid):
-        metric.update(real, real=True)
-        metric.update(made, real=False)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(evaluation_seed(subject.seed, subject.split, _SUBSETS))
+    kid.update(real, real=True)
+    kid.update(made, real=False)
+    with seeded(evaluation_seed(subject.seed, subject.split, _SUBSETS)):
         mean, _ = kid.compute()  # its spread over subsets of the same images is no standard error
     return {
-        "fid": Figure(float(fid.compute()), label="FID"),
+        "fid": Figure(frechet_distance(real, made), label="FID"),
         "kid": Figure(1000 * float(mean), label="KID x 1000", digits=3),
     }
 

@@ -34,7 +34,7 @@ class Step(nn.Module):
 
     def __init__(self, num_dims: int, num_context: int, hidden: Sequence[int], kind: Kind, bins: int, descending: bool):
         super().__init__()
-        zuko = _zuko()
+        zuko = library("model/prior=flow and model/posterior=flow")
         self._map: Callable[..., Any] = zuko.transforms.MonotonicAffineTransform
         self._sizes = [1, 1]
         if kind == "spline":
@@ -224,10 +224,14 @@ def context_of(layer: nn.Module, features: Float[Tensor, "*B F"]) -> Float[Tenso
     return at_least_float32(layer(features))
 
 
-def _zuko() -> Any:
+def library(wanted_by: str) -> Any:
+    """Zuko, which is imported where a flow is made and nowhere else.
+
+    Raises:
+        UserError: it is not installed, with what is typed to want it.
+    """
     try:
         import zuko
     except ImportError as error:
-        message = 'model/prior=flow and model/posterior=flow: zuko is not installed: pip install "vae-lightning[flows]"'
-        raise UserError(message) from error
+        raise UserError(f'{wanted_by}: zuko is not installed: pip install "vae-lightning[flows]"') from error
     return zuko

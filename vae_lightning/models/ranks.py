@@ -20,7 +20,7 @@ def sum_over_ranks_(value: Tensor) -> None:
 
 def mean_over_ranks(value: Tensor) -> Tensor:
     """The mean over all DDP ranks, of what each has found on its own images."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not are_several():
         return value
     value = value.clone()
     torch.distributed.all_reduce(value)

@@ -28,7 +28,8 @@ class FreeBits(Objective):
     equation, and so is its gradient. In evaluation, where no image's figure depends on others, it is each image's own.
 
     Under a prior that does not factorize, a mixture, rate_j of a dimension is KL(q(z_j|x) || p(z_j)); what the whole
-    rate has besides their sum is in the loss as it is.
+    rate has besides their sum is in the loss as it is. Of a flow rate_j is the dimension's term of the log-densities
+    (`Group.rate_per_dimension`), of which the whole rate is the sum.
 
     Args:
         free_nats: lambda, nats of each part.

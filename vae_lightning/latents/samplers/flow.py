@@ -1,14 +1,15 @@
 """A normalizing flow, fitted by maximum likelihood."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from vae_lightning.errors import UserError, require_at_least
-from vae_lightning.latents.samplers.sampler import CodeDistribution, Codes, Sampler, Standardized, minimized, seeded
-from vae_lightning.noise import Noise
+from vae_lightning.errors import require_at_least
+from vae_lightning.latents.samplers.sampler import CodeDistribution, Codes, Sampler, Standardized, minimized
+from vae_lightning.models.flows import library
+from vae_lightning.noise import Noise, seeded
 
 _BATCH, _LR = 256, 2e-3
 
@@ -57,7 +58,9 @@ class FlowSampler(Sampler):
 class _Flow(CodeDistribution):
     def __init__(self, code_dim: int, num_transforms: int, hidden: int):
         super().__init__()
-        self.flow = _zuko().flows.MAF(code_dim, transforms=num_transforms, hidden_features=(hidden, hidden))
+        self.flow = library("sampler=flow").flows.MAF(
+            code_dim, transforms=num_transforms, hidden_features=(hidden, hidden)
+        )
         self.standardized = Standardized(code_dim)
 
     def cost(self, z: Float32[Tensor, "B D"]) -> Float[Tensor, ""]:
@@ -68,11 +71,3 @@ class _Flow(CodeDistribution):
         mean = self.standardized.mean
         base = temperature * noise.normal(tuple(mean.shape)).to(mean)
         return self.standardized(self.flow().transform.inv(base))
-
-
-def _zuko() -> Any:
-    try:
-        import zuko
-    except ModuleNotFoundError as error:
-        raise UserError("sampler=flow: needs the package zuko; pip install 'vae-lightning[flows]'") from error
-    return zuko

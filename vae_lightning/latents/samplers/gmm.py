@@ -49,10 +49,11 @@ class GMMSampler(Sampler):
 
         if len(codes) < max(2, self.num_components):
             raise ValueError(f"num_components must be at most {len(codes)}, as there are codes, and of two at least")
-        mixture = GaussianMixture(self.num_components, random_state=seed % 2**32)
+        z = codes.z.double().numpy()
+        mixture = GaussianMixture(self.num_components, random_state=seed % 2**32, reg_covar=_added(z.var(0).min()))
         with threadpool_limits(limits=1), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
-            mixture.fit(codes.z.double().numpy())
+            mixture.fit(z)
         if any(issubclass(each.category, ConvergenceWarning) for each in caught):
             log.info("sampler=%s: taken as it is after %d rounds", self.name, mixture.max_iter)
         fitted = self.empty(codes.z.shape[1])
@@ -64,6 +65,14 @@ class GMMSampler(Sampler):
         }
         fitted.load_state_dict(found)
         return fitted
+
+
+def _added(least_variance: float) -> float:
+    """What is added to every variance, so that no component shrinks to a point: scikit-learn's 1e-6, or less.
+
+    Codes of a prior that nothing holds them to may be as narrow as that, and would come out wider than they are.
+    """
+    return min(1e-6, max(1e-12, 1e-4 * float(least_variance)))
 
 
 class _Gaussians(CodeDistribution):

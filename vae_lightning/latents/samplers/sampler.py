@@ -64,14 +64,6 @@ class Sampler(ABC):
         """
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Start the CPU's global generator at this seed in the block; after it, it goes on as if nothing had been drawn."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
 def minimized(
     module: nn.Module,
     loss: Callable[[Float32[Tensor, "B D"]], Float[Tensor, ""]],

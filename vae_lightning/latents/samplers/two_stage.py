@@ -9,8 +9,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from vae_lightning.errors import require_at_least
-from vae_lightning.latents.samplers.sampler import CodeDistribution, Codes, Sampler, Standardized, minimized, seeded
-from vae_lightning.noise import Noise
+from vae_lightning.latents.samplers.sampler import CodeDistribution, Codes, Sampler, Standardized, minimized
+from vae_lightning.noise import Noise, seeded
 
 _BATCH, _LR = 256, 3e-3
 
@@ -20,7 +20,8 @@ class TwoStageSampler(Sampler):
     """Codes from a second VAE that is trained on draws of the first one's posteriors.
 
     Its latents u are as many as the codes', its prior is N(0, I), its likelihood N(z; f(u), gamma^2 I) with a learned
-    gamma. Dai & Wipf, Diagnosing and enhancing VAE models, arXiv 1903.05789.
+    gamma, z being the codes at a mean of 0 and a spread of 1 of each dimension, and drawn with its noise.
+    Dai & Wipf, Diagnosing and enhancing VAE models, arXiv 1903.05789.
 
     Attributes:
         hidden: the width of the two hidden layers of encoder and decoder.

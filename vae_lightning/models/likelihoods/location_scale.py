@@ -68,7 +68,7 @@ class LocationScale(Likelihood):
             self.register_buffer(self.statistic, self._statistic_of(start).float())
             self.register_buffer("num_updates", torch.tensor(0.0))
         elif self.mode == "per_pixel":
-            self._start = math.log(math.expm1(initial_scale - minimum_scale))  # softplus of which is the difference
+            self._start = _before_softplus(initial_scale - minimum_scale)
             self.beside_mean = "the scale of each pixel"
         else:
             self.fixed_scale = float(scale)
@@ -124,3 +124,8 @@ class LocationScale(Likelihood):
         # A plain mean over the first updates, so that the start value has no say.
         weight = torch.clamp(1 / self.num_updates, min=1 - self.averaging)
         average.lerp_(found, weight)
+
+
+def _before_softplus(value: float) -> float:
+    """What softplus makes `value` of, log(exp(value) - 1), of any size."""
+    return value + math.log(-math.expm1(-value))
