@@ -29,6 +29,12 @@ def require_at_most(name: str, value: float, most: float) -> None:
         raise ValueError(f"{name} must be at most {most}, got {value}")
 
 
+def require_weight(name: str, value: float) -> None:
+    """Raise a ValueError that opens with the parameter's name if its value can't weigh a term of a loss."""
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{name} must be finite and at least 0, got {value}")
+
+
 def require_choice(name: str, value: object, choices: Sequence[object]) -> None:
     """Raise a ValueError that opens with the parameter's name if its value is none of the choices."""
     if value not in choices:

@@ -37,6 +37,7 @@ def test_a_declaration_is_the_signature(path):
 
 def test_limits_are_found_in_the_class_in_what_it_inherits_and_in_functions():
     assert [limit.bounds for limit in declared("vae_lightning.objectives.iwae.IWAE").limits] == [(1,)]
+    assert {limit.argument for limit in declared("vae_lightning.objectives.rae.RAE").limits} == {"beta", "weight"}
     inherited = {limit.argument for limit in declared("vae_lightning.data.digits.Digits").limits}
     assert inherited == {"image_size", "batch_size", "eval_batch_size"}
     assert {limit.argument for limit in declared("vae_lightning.models.vae.build_vae").limits} == {"latent_dim"}

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
 from vae_lightning import errors
-from vae_lightning.errors import require_at_least, require_at_most
+from vae_lightning.errors import require_at_least, require_at_most, require_weight
 
-_OF_NUMBERS = (require_at_least, require_at_most, errors.require_frame_duration)
+_OF_NUMBERS = (require_at_least, require_at_most, require_weight, errors.require_frame_duration)
 _LIMITS: dict[str, tuple[Callable[..., None], Any]] = {each.__name__: (each, int | float) for each in _OF_NUMBERS}
 _LIMITS["require_image_size"] = errors.require_image_size, int | float | list
 _NAMES = {each.__name__: each for each in (int, float, bool, str, list, dict, tuple, Sequence)} | {

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Independent
 
-from vae_lightning.errors import require_at_least
+from vae_lightning.errors import require_at_least, require_weight
 from vae_lightning.models.distributions import marginals
 from vae_lightning.models.latent_model import Group, LatentModel, VAEOutput, mean_of_samples
 from vae_lightning.objectives.terms import Objective, Progress, Terms, distortion, no_marginals, rate, several_groups
@@ -63,9 +63,9 @@ class BetaTCVAE(Objective):
         sampling: Literal["weighted", "stratified"] = "stratified",
         num_samples: int = 1,
     ):
-        for name, value in {"alpha": alpha, "beta": beta, "gamma": gamma}.items():
-            if not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be finite and at least 0, got {value}")
+        require_weight("alpha", alpha)
+        require_weight("beta", beta)
+        require_weight("gamma", gamma)
         require_at_least("num_samples", num_samples, 1)
         super().__init__()
         self.alpha = alpha

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vae_lightning.errors import require_at_least
+from vae_lightning.errors import require_at_least, require_weight
 from vae_lightning.models.distributions import at_least_float32
 from vae_lightning.models.latent_model import LatentModel, VAEOutput
 from vae_lightning.objectives.terms import Objective, Progress, Terms, distortion, no_marginals, rate, several_groups
@@ -41,9 +41,8 @@ class DIPVAE(Objective):
         lambda_d: float = 5.0,
         num_samples: int = 1,
     ):
-        for name, value in {"lambda_od": lambda_od, "lambda_d": lambda_d}.items():
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"{name} must be finite and at least 0, got {value}")
+        require_weight("lambda_od", lambda_od)
+        require_weight("lambda_d", lambda_d)
         require_at_least("num_samples", num_samples, 1)
         super().__init__()
         self.kind = kind

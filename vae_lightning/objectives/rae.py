@@ -1,12 +1,12 @@
 """The regularized autoencoder: a code without noise, and a decoder that is kept smooth by other means."""
 
-import math
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae_lightning.errors import require_weight
 from vae_lightning.models.latent_model import LatentModel, VAEOutput, mean_of_samples
 from vae_lightning.objectives.terms import Objective, Progress, Terms, distortion
 
@@ -37,9 +37,8 @@ class RAE(Objective):
     needs_density = False
 
     def __init__(self, beta: float = 1.0, regularization: Literal["l2", "gp", "none"] = "l2", weight: float = 1e-3):
-        for name, value in {"beta": beta, "weight": weight}.items():
-            if not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be finite and at least 0, got {value}")
+        require_weight("beta", beta)
+        require_weight("weight", weight)
         super().__init__()
         self.beta = beta
         self.regularization = regularization

@@ -1,11 +1,9 @@
 """The Wasserstein autoencoder: reconstructions, and an aggregated posterior like the prior; no rate."""
 
-import math
-
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.errors import require_at_least
+from vae_lightning.errors import require_at_least, require_weight
 from vae_lightning.models.latent_model import LatentModel, VAEOutput
 from vae_lightning.objectives.mmd import Kernel, PriorDiscrepancy
 from vae_lightning.objectives.terms import Objective, Progress, Terms, distortion, rate_if_any, untrained_weights
@@ -39,8 +37,7 @@ class WAE(Objective):
         bandwidth: float | None = None,
         num_samples: int = 1,
     ):
-        if not 0 <= lambda_mmd < math.inf:
-            raise ValueError(f"lambda_mmd must be finite and at least 0, got {lambda_mmd}")
+        require_weight("lambda_mmd", lambda_mmd)
         require_at_least("num_samples", num_samples, 1)
         super().__init__()
         self.lambda_mmd = lambda_mmd
