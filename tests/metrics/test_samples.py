@@ -17,6 +17,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from tests.trained import opened
 from vae_lightning.errors import UserError
 from vae_lightning.machine.world import World
+from vae_lightning.metrics import features
 from vae_lightning.metrics.features import features_of
 from vae_lightning.metrics.frechet import frechet_distance
 from vae_lightning.metrics.inception import NoWeightsError, inception
@@ -27,6 +28,12 @@ from vae_lightning.runs.trained import TrainedRun
 
 MODULE = "torch_fidelity.feature_extractor_inceptionv3"
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def quick_features(monkeypatch, tmp_path):
+    monkeypatch.setattr(features, "_STEPS", 3)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # networks of so few steps are for nobody else
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +70,9 @@ def test_figures_are_those_of_torchmetrics(weights, digits):
     z = digits.draw(torch.arange(4), _seed())
     made = (digits.decode(z) * 255).round().to(torch.uint8).expand(-1, 3, -1, -1)
     network = inception(str(weights), World(), CPU)
-    features = torch.cat([network(real), network(made)]).double()
+    seen = torch.cat([network(real), network(made)]).double()
     # They lie in eight dimensions, and the distance is the same by any basis of those: of 2,048 it takes seconds.
-    few = features @ torch.linalg.qr(features.T).Q
+    few = seen @ torch.linalg.qr(seen.T).Q
     fid = FrechetInceptionDistance(_Given(8)).set_dtype(torch.float64)
     fid.update(few[:4], real=True)
     fid.update(few[4:], real=False)
@@ -93,11 +100,26 @@ def test_figures_depend_on_the_seed_alone(weights, digits):
     assert first == again
 
 
+class _Counting(nn.Module):
+    num_images = 0
+
+    def forward(self, images):
+        self.num_images += len(images)
+        return images.flatten(1).float()[:, :5]
+
+
+def test_the_papers_network_looks_at_images_and_samples_alone(digits, monkeypatch):
+    network = _Counting()
+    monkeypatch.setattr("vae_lightning.metrics.samples.inception", lambda *_: network)
+    assert score(digits, num_images=6, kid_subset_size=3).figures["fid"].value > 0
+    assert network.num_images == 12
+
+
 def test_weights_in_the_cache_are_taken(cache, weights):
     cache.mkdir(parents=True)
     shutil.copy(weights, cache / "weights-inception-0.pth")
-    features = inception(None, World(), CPU)(torch.zeros(2, 3, 28, 28, dtype=torch.uint8))
-    assert features.shape == (2, 2048)
+    seen = inception(None, World(), CPU)(torch.zeros(2, 3, 28, 28, dtype=torch.uint8))
+    assert seen.shape == (2, 2048)
 
 
 @pytest.fixture
@@ -162,7 +184,7 @@ def test_too_few_images_are_refused(settings):
 def test_images_that_are_neither_grey_nor_rgb_have_no_figures_and_need_no_weights(digits, monkeypatch):
     monkeypatch.setattr(digits.preprocessing, "channels", 5)
     SampleQuality(weights="/nowhere").check(Subject(digits, "test", 0, 5, World()))
-    found = score(digits, weights="/nowhere")
+    found = score(digits, num_images=8, weights="/nowhere")
     papers = [found.figures[name] for name in ("fid", "kid")]
     assert [figure.value for figure in papers] == [None, None]
     assert all("have 5 channels" in str(figure.reason) for figure in papers)

@@ -78,7 +78,7 @@ class SampleQuality(Metric):
         with subject.progress("features", (len(draws) + 2) * count) as bar:
             real = look.at(look.real(), bar)
             found = {name: look.at(look.made(draw), bar) for name, draw in draws.items()}
-            again = look.at(look.reconstructed(), bar)
+            again = look.at(look.reconstructed(), bar, for_papers=False)
         figures: dict[str, Figure] = {}
         for name, made in found.items():
             ending, of = ("", "") if name == "prior" else (f"_{name}", f" of {name}")
@@ -166,9 +166,9 @@ class _Look:
             yield subject.vae.generate(z, labels)
 
     @torch.no_grad()
-    def at(self, batches: Iterator[Float[Tensor, "B C H W"]], bar: Any) -> _Seen:
-        """The features of all ranks' images."""
-        papers, rows = self.networks.papers, []
+    def at(self, batches: Iterator[Float[Tensor, "B C H W"]], bar: Any, for_papers: bool = True) -> _Seen:
+        """The features of all ranks' images; those of the papers' network, which takes long, where they are wanted."""
+        papers, rows = self.networks.papers if for_papers else None, []
         for images in batches:
             seen = (
                 papers(_bytes(images)).float().cpu() if isinstance(papers, nn.Module) else torch.empty(len(images), 0)

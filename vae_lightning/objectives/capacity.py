@@ -24,6 +24,8 @@ class Capacity(Objective):
     another (with several ranks over all their images; of a step that accumulates, each batch by itself). For the
     batch's, an image's loss is distortion + gamma * sign(mean rate - C) * (rate - C), whose mean is that of the
     equation, and so is its gradient. In evaluation, where no image's figure depends on others, it is each image's own.
+    Where the rate has no closed form (a mixture, a flow) an image's own is that of its samples, whose noise counts as a
+    deviation, too: there the batch's is the better one.
 
     Args:
         max_capacity: nats per image.
