@@ -19,7 +19,7 @@ def test_its_samples_are_its_mean_however_many():
     assert not posterior.variance.any()
     assert torch.equal(posterior[1:3].mean, posterior.mean[1:3])
     group = Group(posterior, StandardNormal(3)(), z)
-    assert not group.has_rate
+    assert not group.has_density
     assert rates_per_dimension([group]) is None
 
 

@@ -55,7 +55,7 @@ class Group:
         return self.prior.log_prob(self.z) - self.posterior.log_prob(self.z)
 
     @property
-    def has_rate(self) -> bool:
+    def has_density(self) -> bool:
         """Whether the posterior has a density, without which there is no rate to ask for."""
         return not isinstance(self.posterior, PointMass)
 
@@ -100,14 +100,14 @@ class VAEOutput:
     decoder: nn.Module | None = None
 
     @property
-    def has_rate(self) -> bool:
+    def has_density(self) -> bool:
         """Whether all groups have one."""
-        return all(group.has_rate for group in self.groups)
+        return all(group.has_density for group in self.groups)
 
 
 def rates_per_dimension(groups: Sequence[Group]) -> Float[Tensor, "B D"] | None:
     """The rate of each dimension of all groups; None where one of them has none."""
-    if not all(group.has_rate for group in groups):
+    if not all(group.has_density for group in groups):
         return None
     return torch.cat([group.rate_per_dimension() for group in groups], -1)
 

@@ -130,7 +130,7 @@ def rate(output: VAEOutput) -> Float[Tensor, " B"]:
 
 def rate_if_any(output: VAEOutput) -> Float[Tensor, " B"] | None:
     """The same, or None where q(z|x) has no density."""
-    return rate(output) if output.has_rate else None
+    return rate(output) if output.has_density else None
 
 
 def log_weight(output: VAEOutput, log_likelihood: Float[Tensor, "K B"]) -> Float[Tensor, "K B"]:
