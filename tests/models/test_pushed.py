@@ -77,6 +77,20 @@ def test_held_fixed_it_is_the_same_for_latents_alone():
     torch.testing.assert_close(to_z, torch.autograd.grad(live.log_prob(z).sum(), z)[0])
 
 
+def test_held_fixed_it_knows_its_own_samples_however_correlated():
+    generator = torch.Generator().manual_seed(0)
+    below = torch.randn(B, 96, 96, generator=generator).tril(-1)
+    live = FullNormal(torch.zeros(B, 96), below + torch.eye(96))
+    z = sample(live, fresh(2, B)).requires_grad_()
+    fixed = held_fixed(held_fixed(live)).log_prob(z)
+    assert torch.equal(fixed, live.log_prob(z))
+    assert bool(torch.autograd.grad(fixed.sum(), z)[0].isfinite().all())
+    mild = full(B)
+    z = sample(mild, fresh(2, B)).requires_grad_()
+    expected = torch.autograd.grad(of_pytorch(mild).log_prob(z).sum(), z)[0]
+    torch.testing.assert_close(torch.autograd.grad(held_fixed(mild).log_prob(z).sum(), z)[0], expected)
+
+
 def test_with_nothing_below_the_diagonal_it_is_the_diagonal_one():
     loc, scale = torch.randn(B, D), torch.rand(B, D) + 0.1
     q, diagonal, p = FullNormal(loc, torch.diag_embed(scale)), DiagonalNormal(loc, scale), StandardNormal(D)()

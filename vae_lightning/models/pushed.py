@@ -26,7 +26,7 @@ class PushedNormal(Distribution, ABC):
 
     def __init__(self, base: DiagonalNormal):
         self.base = base
-        self._latest: Pair | None = None
+        self._latest: tuple[Tensor, Tensor, Tensor] | None = None  # f(e), e, and the terms of the log-density
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     @abstractmethod
@@ -49,13 +49,13 @@ class PushedNormal(Distribution, ABC):
     def drawn(self, start: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """f(e), whose density is remembered."""
         value, stretch = self.push(start)
-        self._latest = value, self.base.base_dist.log_prob(start) - stretch
+        self._latest = value, start, self.base.base_dist.log_prob(start) - stretch
         return value
 
     def log_prob_by_dimension(self, value: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Each dimension's term of the log-density, log N(e_d) - log |df_d/de_d|; they sum to it."""
         if self._latest is not None and value is self._latest[0]:
-            return self._latest[1]
+            return self._latest[2]
         start, stretch = self.pull(value)
         return self.base.base_dist.log_prob(start) - stretch
 
@@ -83,6 +83,7 @@ class FullNormal(PushedNormal):
 
     def __init__(self, loc: Float[Tensor, "... D"], scale_tril: Float[Tensor, "... D D"]):
         self.loc, self.scale_tril = at_least_float32(loc), at_least_float32(scale_tril)
+        self._known: Pair | None = None  # f(e) and e, where another of the same numbers has drawn them
         super().__init__(UnitNormal(torch.zeros_like(self.loc), torch.ones_like(self.loc)))
 
     def __getitem__(self, rows: slice) -> "FullNormal":
@@ -120,13 +121,19 @@ class FullNormal(PushedNormal):
         return value, self.diagonal.log().expand(value.shape)
 
     def pull(self, value: Float[Tensor, "... D"]) -> Pair:
-        start = solved(self.scale_tril, value - self.loc)
+        if self._known is not None and value is self._known[0]:
+            # Solving amplifies rounding, with many correlated dimensions beyond any bound; here it gives the gradient.
+            start = self._known[1].detach() + solved(self.scale_tril, value - value.detach())
+        else:
+            start = solved(self.scale_tril, value - self.loc)
         return start, self.diagonal.log().expand(start.shape)
 
 
 @held_fixed.register
 def _held_fixed_full(distribution: FullNormal) -> FullNormal:
-    return FullNormal(distribution.loc.detach(), distribution.scale_tril.detach())
+    fixed = FullNormal(distribution.loc.detach(), distribution.scale_tril.detach())
+    fixed._known = distribution._known if distribution._latest is None else distribution._latest[:2]
+    return fixed
 
 
 def solved(scale_tril: Float[Tensor, "... D D"], values: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
