@@ -24,6 +24,7 @@ from vae_lightning.metrics.inception import NoWeightsError, inception
 from vae_lightning.metrics.samples import SampleQuality, _Given, _Look
 from vae_lightning.metrics.score import Score
 from vae_lightning.metrics.subject import Subject
+from vae_lightning.models.posteriors.point import PointPosterior
 from vae_lightning.runs.trained import TrainedRun
 
 MODULE = "torch_fidelity.feature_extractor_inceptionv3"
@@ -222,3 +223,11 @@ def test_a_sampler_that_there_is_not_is_told_before_anything_is_computed(digits)
     message = "samples.sampler=gm: no such option; did you mean gmm?"
     with pytest.raises(UserError, match=f"^{re.escape(message)}"):
         SampleQuality(sampler=["prior", "gm"]).check(Subject(digits, "test", 0, 5, World()))
+
+
+def test_a_sampler_that_is_not_for_these_posteriors_is_told_before_any_is_fitted(digits_run, moved):
+    run = opened(moved(digits_run))
+    run.vae.posterior = PointPosterior(16, 4)
+    with pytest.raises(UserError, match=r"^sampler=vamp: needs posteriors that are normal .* valid here: prior, gmm, "):
+        SampleQuality(sampler=["prior", "gmm", "vamp"]).check(Subject(run, "test", 0, 5, World()))
+    assert not (run.run_dir.path / "samplers").exists()

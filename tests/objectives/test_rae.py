@@ -93,7 +93,7 @@ POINT = ("data=digits", "model=mlp", "model/posterior=point")
         (("data=digits", "model=mlp", "objective=rae"), "objective: RAE has a code without noise; choose model/pos"),
         (
             (*POINT, "objective=rae", "model/prior=mixture"),
-            "objective: RAE does not train the prior's own logits, loc, ",
+            "objective: RAE does not train a MixturePrior; choose model/prior=standard_normal",
         ),
         (
             (*POINT, "objective=wae", "model/prior=vamp"),

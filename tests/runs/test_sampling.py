@@ -8,14 +8,16 @@ import shutil
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
 from tests.trained import DIGITS, opened, train_once
-from vae_lightning.config import named_option
+from vae_lightning.command_line.schema import CONF_DIR, register
+from vae_lightning.config import instantiate, named_option, plain
 from vae_lightning.errors import UserError
 from vae_lightning.latents.samplers.gmm import GMMSampler
 from vae_lightning.latents.samplers.vamp import VampSampler
 from vae_lightning.noise import Indexed
-from vae_lightning.runs.sampling import codes_of, drawing_by, file_of, fitted
+from vae_lightning.runs.sampling import codes_of, drawing_by, drawn_from, file_of, fitted, mean_of_prior
 from vae_lightning.runs.trained import TrainedRun
 
 GMM = GMMSampler(num_components=2)
@@ -160,3 +162,25 @@ def test_every_option_is_an_object_by_its_name_and_an_unknown_one_is_told():
     message = "samples.sampler=gm: no such option; did you mean gmm? valid here: flow, gmm, prior, two_stage, vamp"
     with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         named_option("sampler", "gm", "samples.sampler")
+
+
+@pytest.mark.parametrize(
+    ("words", "origin", "centre"),
+    [
+        (("model=mlp",), "the prior", "the prior's mean"),
+        (
+            ("model=mlp", "objective=rae", "model/posterior=point"),
+            "N(0, I), to which no rate holds the codes",
+            "the mean of N(0, I)",
+        ),
+        (("model=fsq",), "the uniform prior over codes, which is not learned", "the prior's mean"),
+    ],
+)
+def test_what_samples_are_from_is_told_as_it_is(words, origin, centre):
+    register()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        config = compose("train", overrides=["data=digits", "name=none", "run_dir=none", *words])
+    vae = instantiate(plain(config)["model"], "model")
+    assert drawn_from(vae) == origin
+    assert mean_of_prior(vae) == centre
+    assert drawn_from(vae, GMM) == "sampler=gmm"

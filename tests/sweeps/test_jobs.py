@@ -258,3 +258,19 @@ def test_jobs_are_forked_where_others_follow_in_the_same_process(tmp_path, monke
     monkeypatch.setattr(sweeps, "train_in_children", train)
     run_job(replace(job(tmp_path, 0, "seed=1"), others_follow=others_follow))
     assert told == [others_follow]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        ({"val/elbo": -2.0, "test/elbo": -3.0}, "val/elbo -2.00, test/elbo -3.00 nats per image, 1 s"),
+        ({"val/elbo": None, "test/elbo": -3.0}, "test/elbo -3.00 nats per image, 1 s"),
+        (
+            {"val/loss": 2.0, "test/loss": 3.0, "test/distortion": 4.0},
+            "val/loss 2.00, test/distortion 4.00 nats per image, 1 s",
+        ),
+        ({"val/loss": None, "test/distortion": 4.0}, "test/distortion 4.00 nats per image, 1 s"),
+    ],
+)
+def test_a_job_ends_with_figures_that_it_has(metrics, words):
+    assert sweeps._in_words(metrics | {"seconds": 1.0}) == words

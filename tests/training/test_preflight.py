@@ -1,8 +1,10 @@
 """What is told before a training begins: of pictures that can never be drawn, and why a resumed run can not go on."""
 
+import inspect
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,8 +12,10 @@ import torch
 from tests.checkpoints.changing import ADAM, FIRST, GONE, NAN, edit, put
 from tests.conftest import TINY
 from tests.end_to_end.runs import assert_equal_weights
+from vae_lightning.callbacks.pruning import PruneTrial
 from vae_lightning.errors import UserError
 from vae_lightning.runs.records import RunDir
+from vae_lightning.training.preflight import check_watched
 from vae_lightning.training.run import build
 
 MORE = "trainer.max_epochs=3"
@@ -185,3 +189,14 @@ def test_of_a_resumed_run_too_unless_it_has_chosen_its_images(digits_run, moved,
     assert message == "callbacks.transition: images: a.png: no such file"
     assert run.config() == before
     assert run.status()["status"] == "finished"
+
+
+def test_a_search_for_an_elbo_that_there_is_none_of_is_refused_by_what_it_is_typed_by():
+    watched = inspect.unwrap(check_watched)
+    without, search = SimpleNamespace(has_density=False), PruneTrial(0)
+    with pytest.raises(
+        UserError, match=r"^hydra\.sweeper\.metric=val/elbo: .*; choose hydra\.sweeper\.metric=val/loss "
+    ):
+        watched({"pruning": search}, without)
+    watched({"pruning": PruneTrial(0, metric="val/loss")}, without)
+    watched({"pruning": search}, SimpleNamespace(has_density=True))

@@ -17,7 +17,7 @@ from vae_lightning.latents.classes import labels_of_samples
 from vae_lightning.latents.samplers.sampler import Sampler
 from vae_lightning.pictures.picture import MOST_SAMPLES
 from vae_lightning.pictures.samples import Samples
-from vae_lightning.runs.sampling import drawing_by, named
+from vae_lightning.runs.sampling import drawing_by, drawn_from
 from vae_lightning.runs.source import Source
 
 _LARGEST_GRID = 2500
@@ -71,11 +71,8 @@ class WriteSamples:
         z, images = map(torch.cat, zip(*kept, strict=True))
         if "grid" in self.save:
             picture = self._picture()
-            save_drawing(
-                folder,
-                "samples",
-                picture.draw(picture.seen(run, images.float() / 255, named(self.sampler)), run.context),
-            )
+            seen = picture.seen(run, images.float() / 255, drawn_from(run.vae, self.sampler))
+            save_drawing(folder, "samples", picture.draw(seen, run.context))
         if "npz" in self.save:
             pixels = images.permute(0, 2, 3, 1).numpy()
             labels = run.told_to_make(labels_of_samples(run.vae, torch.arange(self.num_images)), self.num_images)
@@ -89,7 +86,9 @@ class WriteSamples:
     def _batches(
         self, run: Source
     ) -> Iterator[tuple[Int64[Tensor, " B"], Float32[Tensor, "B D"], UInt8[Tensor, "B C H W"]]]:
-        seed, draw = self._picture().seed_of(run), drawing_by(run, self.sampler)
+        picture = self._picture()
+        picture.check(run)
+        seed, draw = picture.seed_of(run), drawing_by(run, self.sampler)
         for indices in torch.arange(self.num_images).split(self.batch_size):
             labels = labels_of_samples(run.vae, indices)
             z = draw(indices, seed, self.temperature, labels)

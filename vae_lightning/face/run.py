@@ -21,7 +21,7 @@ from vae_lightning.face.labels import Labels, as_labels
 from vae_lightning.latents.aggregated import NO_DENSITY
 from vae_lightning.likelihood.kind import is_in_nats
 from vae_lightning.metrics.bounds import elbo_terms, samples_in_training
-from vae_lightning.metrics.log_likelihood import LogLikelihood
+from vae_lightning.metrics.log_likelihood import OF_CODES, LogLikelihood
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import evaluation_seed
 from vae_lightning.runs.cures import Cure
@@ -165,8 +165,8 @@ class Run:
                 images when they are first asked for, and kept in its directory.
 
         Raises:
-            ValueError: a number that is too small, labels that can't be taken, no such sampler, or no training images
-                to fit it on.
+            ValueError: a number that is too small, labels that can't be taken, no such sampler, no training images to
+                fit it on, or a temperature of discrete codes, which have none.
         """
         count, noise_seed = _whole("num_images", num_images, 1), _whole("seed", seed, 0)
         is_number = isinstance(temperature, Real) and not isinstance(temperature, bool)
@@ -175,9 +175,9 @@ class Run:
         told = self._labels(labels, count)
         try:
             draw = drawing_by(self._opened, named_option("sampler", str(sampler), "sampler"))
+            z = draw(torch.arange(count), noise_seed, float(temperature), told)
         except UserError as error:
             raise ArgumentError(str(error)) from error
-        z = draw(torch.arange(count), noise_seed, float(temperature), told)
         return self._opened.decode(z, told).numpy()
 
     def elbo(
@@ -229,11 +229,13 @@ class Run:
             seed: of the noise; None is the run's own.
 
         Raises:
-            ValueError: images or labels that can't be taken, a num_samples below 1, or a model without a
-                likelihood or an ELBO.
+            ValueError: images or labels that can't be taken, a num_samples below 1, a model without a likelihood or an
+                ELBO, or one of discrete codes, of which it would be the ELBO.
         """
         if not is_in_nats(self.kind):
             raise ArgumentError(f"log_likelihood: there is no log p(x) to estimate: the model has {self.kind}")
+        if self._opened.vae.is_discrete:
+            raise ArgumentError(f"log_likelihood: {OF_CODES}; use elbo")
         self._require_density()
         count = _whole("num_samples", num_samples, 1)
         sampled = LogLikelihood().sampler(self._opened.vae, self.image_shape, self._seed(seed), "test", count)

@@ -10,7 +10,7 @@ from vae_lightning.config import instantiate
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.errors import UserError, require_at_least
 from vae_lightning.latents.aggregated import NO_DENSITY
-from vae_lightning.likelihood.kind import is_likelihood
+from vae_lightning.likelihood.kind import is_in_nats, is_likelihood
 from vae_lightning.metrics.score import Figure, Metric, Score, mean_figure
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.models.latent_model import LatentModel
@@ -101,7 +101,8 @@ def samples_in_training(run: TrainedRun) -> int:
 def bits_per_dim(log_likelihood: Figure, subject: Subject, label: str) -> Figure:
     """-log2 p(x) / (C H W) of a mean log-likelihood in nats, where the images are discrete and so is the likelihood."""
     if not is_likelihood(subject.run.kind):
-        return Figure(None, label=label, reason=f"these are no bits: the figures are a {subject.run.kind}")
+        a = "a " if is_in_nats(subject.run.kind) else ""
+        return Figure(None, label=label, reason=f"these are no bits: the figures are {a}{subject.run.kind}")
     bits = math.log(2) * math.prod(subject.image_shape)
     value, stderr = log_likelihood.value, log_likelihood.stderr
     assert isinstance(value, float)

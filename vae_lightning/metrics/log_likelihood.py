@@ -33,7 +33,7 @@ _ENOUGH_IMAGES = 500
 _LONGEST_S = 1e9
 _BUDGET = 512e6  # bytes
 _LABELS = {"nll": "NLL", "nll_gap": "gap of the ELBO", "nll_bits_per_dim": "bits/dim of the NLL"}
-_OF_CODES = "all samples of an image are its one code, so that importance sampling only gives the ELBO again"
+OF_CODES = "all samples of an image are its one code, so that importance sampling only gives the ELBO again"
 _SHARE_OF_GPU, _MOST_OF_GPU = 0.25, 8e9
 _PROBE_S, _MOST_PROBED = 0.5, 10_000_000
 
@@ -112,7 +112,7 @@ class LogLikelihood(Metric):
         if not is_in_nats(subject.run.kind):
             return f"there is no log p(x) to estimate: the figures are {subject.run.kind}"
         if subject.vae.is_discrete:
-            return _OF_CODES
+            return OF_CODES
         return None if subject.vae.has_density else NO_DENSITY
 
     def _sizes(self, subject: Subject) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from vae_lightning.metrics.inception import NoWeightsError, inception
 from vae_lightning.metrics.score import Figure, Metric, Score
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.noise import Indexed, evaluation_seed, seeded
-from vae_lightning.runs.sampling import Draw, drawing_by
+from vae_lightning.runs.sampling import Draw, check_sampler, drawing_by
 
 _PURPOSE, _SUBSETS = 4, 5
 _FEWEST = 2  # images of which a covariance can be taken
@@ -100,6 +100,9 @@ class SampleQuality(Metric):
         """What draws the samples, by the name of the sampler; None for the prior."""
         names = [self.sampler] if isinstance(self.sampler, str) else list(self.sampler)
         samplers = {name: named_option("sampler", name, "samples.sampler") for name in names}
+        for sampler in samplers.values():  # before any of them is fitted
+            if sampler is not None:
+                check_sampler(subject.run, sampler)
         agree = subject.world.agree
         return {
             name: None if sampler is None else drawing_by(subject.run, sampler, agree)

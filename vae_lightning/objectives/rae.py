@@ -50,9 +50,8 @@ class RAE(Objective):
         if vae.has_density:
             return "has a code without noise; choose model/posterior=point"
         prior = getattr(vae, "prior", None)
-        own = [] if prior is None else [name for name, _ in prior.named_parameters()]
-        if own:
-            return f"does not train the prior's own {', '.join(own)}; choose model/prior=standard_normal"
+        if prior is not None and next(prior.parameters(), None) is not None:
+            return f"does not train a {type(prior).__name__}; choose model/prior=standard_normal"
         return None
 
     def forward(self, output: VAEOutput, x: Float[Tensor, "B C H W"], progress: Progress) -> Terms:

@@ -11,6 +11,7 @@ from vae_lightning.drawing.walks import neighbours_picture
 from vae_lightning.errors import require_at_least, require_at_most
 from vae_lightning.latents.memorizing import HELD_OUT, memorizing
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, PictureOfSamples
+from vae_lightning.runs.sampling import PRIOR, drawn_from
 from vae_lightning.runs.source import Source
 
 _MOST_IMAGES, _MOST_NEAREST = 1_000, 100
@@ -58,7 +59,10 @@ class Neighbours(PictureOfSamples):
         if not (samples.isfinite().all() and reconstructions.isfinite().all()):
             raise NothingToDrawError("what the model makes is not finite: nothing is drawn of it")
         of = "" if source.label is None else f" of label {source.label_name(source.label)}"
-        return Compared(samples, reconstructions, source.data, f"samples{of} and their nearest training images")
+        origin = drawn_from(source.vae)
+        told_origin = "" if origin == PRIOR else f" from {origin},"
+        title = f"samples{of}{told_origin} and their nearest training images"
+        return Compared(samples, reconstructions, source.data, title)
 
     def draw(self, seen: Compared, context: str) -> Drawing:
         training_images = (batch.images for batch in seen.data.stream("train"))

@@ -11,6 +11,7 @@ from vae_lightning.drawing.captions import with_caption
 from vae_lightning.drawing.grids import sample_grid
 from vae_lightning.models.codes import check_temperature
 from vae_lightning.pictures.picture import Drawing, PictureOfSamples
+from vae_lightning.runs.sampling import drawn_from
 from vae_lightning.runs.source import Source
 
 
@@ -54,10 +55,9 @@ class Samples(PictureOfSamples):
             check_temperature(self.temperature)
 
     def look(self, source: Source) -> Sampled:
-        prior = "the uniform prior over codes, which is not learned" if source.vae.is_discrete else "the prior"
-        return self.seen(source, self.sampled(source, self.temperature), prior)
+        return self.seen(source, self.sampled(source, self.temperature), drawn_from(source.vae))
 
-    def seen(self, source: Source, images: Float[Tensor, "N C H W"], drawn_from: str) -> Sampled:
+    def seen(self, source: Source, images: Float[Tensor, "N C H W"], origin: str) -> Sampled:
         """These samples of the source as they are to be shown, of several labels as many as make whole rows."""
         num_rows = None if source.label is not None else source.vae.num_classes
         if num_rows is not None and len(images) >= num_rows:
@@ -66,7 +66,7 @@ class Samples(PictureOfSamples):
         by = "" if rows is None else " by label"
         label = "" if source.label is None else f", label {source.label_name(source.label)}"
         temperature = "" if self.temperature == 1 else f", temperature {self.temperature:g}"
-        title = f"samples from {drawn_from}{by}{label}{temperature}, seed {self.seed_of(source)}"
+        title = f"samples from {origin}{by}{label}{temperature}, seed {self.seed_of(source)}"
         return Sampled(images, rows, title)
 
     def draw(self, seen: Sampled, context: str) -> Drawing:

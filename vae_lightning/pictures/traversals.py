@@ -17,6 +17,7 @@ from vae_lightning.latents.classes import first_label
 from vae_lightning.latents.paths import Spread, prior_spread, traversals, why_no_path
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, PictureOfImages
+from vae_lightning.runs.sampling import mean_of_prior
 from vae_lightning.runs.source import Source
 
 _MOST_COLUMNS = 100
@@ -141,7 +142,7 @@ class Traversals(PictureOfImages):
         if self.centre == "prior" and not self._names_an_image:
             label = source.told_to_make(first_label(1), 1)
             of = "" if label is None else f", label {source.label_name(int(label))}"
-            return spread.mean, label, f"traversals around the prior's mean{of}"
+            return spread.mean, label, f"traversals around {mean_of_prior(source.vae)}{of}"
         chosen = source.chosen(self.read)
         label = source.told(chosen.labels, 1)
         return (

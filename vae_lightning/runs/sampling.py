@@ -15,7 +15,8 @@ from vae_lightning.checkpoints.reader import StoredTensor, UnreadableError, stor
 from vae_lightning.disk.files import check_within, folder_in, replacing
 from vae_lightning.errors import UserError, first_line, one_line
 from vae_lightning.latents.samplers.sampler import CodeDistribution, Codes, Sampler
-from vae_lightning.models.distributions import DiagonalNormal
+from vae_lightning.models.distributions import DiagonalNormal, UnitNormal
+from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import Indexed, derive_seed
 from vae_lightning.runs.source import Source
 from vae_lightning.runs.trained import TrainedRun
@@ -23,6 +24,8 @@ from vae_lightning.runs.trained import TrainedRun
 log = logging.getLogger("vae_lightning")
 
 FOLDER = "samplers"
+PRIOR = "the prior"  # what samples are from, in words
+_UNIT = "N(0, I)"
 _VERSION = 1  # of what a fit is: another one is fitted anew
 _BATCH = 500  # images encoded at a time
 _CHOICE, _DRAWS, _FIT = 11, 12, 13  # purposes of the run's seed
@@ -31,9 +34,24 @@ _CPU = torch.device("cpu")
 Draw = Callable[..., Float32[Tensor, "N D"]]  # (indices, seed, temperature, labels), as `Source.draw`
 
 
-def named(sampler: Sampler | None) -> str:
-    """What samples are from, in words."""
-    return "the prior" if sampler is None else f"sampler={sampler.name}"
+def drawn_from(vae: LatentModel, sampler: Sampler | None = None) -> str:
+    """What samples of a model are from, in words."""
+    if sampler is not None:
+        return f"sampler={sampler.name}"
+    if vae.is_discrete:
+        return "the uniform prior over codes, which is not learned"
+    if vae.has_density:
+        return PRIOR
+    return f"{_UNIT if _is_unit(vae) else PRIOR}, to which no rate holds the codes"
+
+
+def mean_of_prior(vae: LatentModel) -> str:
+    """Where traversals stay, in words: codes without noise need not lie where N(0, I) does, which is no prior then."""
+    return f"the mean of {_UNIT}" if not vae.has_density and _is_unit(vae) else f"{PRIOR}'s mean"
+
+
+def _is_unit(vae: LatentModel) -> bool:
+    return isinstance(vae.latent_prior(), UnitNormal)
 
 
 def _alone(decide: Callable[[], Any]) -> Any:
@@ -82,11 +100,20 @@ def fitted(run: TrainedRun, sampler: Sampler) -> CodeDistribution:
     """
     name, key = sampler.name, _key(run, sampler)
     if (name, key) not in run.fits:
-        if (reason := _why_not(run)) is not None:
-            raise UserError(f"sampler={name}: this run's model {reason}; valid here: prior")
+        check_sampler(run, sampler)
         found = _kept(run, sampler, key)
         run.fits[name, key] = (found or _fit(run, sampler, key)).double().eval().requires_grad_(False)
     return run.fits[name, key]
+
+
+@torch.no_grad()
+def check_sampler(run: TrainedRun, sampler: Sampler) -> None:
+    """Raise a UserError where a sampler can't be fitted to the codes of this run's model, of whatever images."""
+    if (reason := _why_not(run)) is not None:
+        raise UserError(f"sampler={sampler.name}: this run's model {reason}; valid here: prior")
+    blank = torch.zeros(1, *run.preprocessing.image_shape, device=run.device)
+    noise = Indexed(0, torch.zeros(1, dtype=torch.int64), 1, run.device)
+    sampler.check(run.vae.infer(run.vae.observe(blank), noise)[0].posterior)
 
 
 def _why_not(run: TrainedRun) -> str | None:

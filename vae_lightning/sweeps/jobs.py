@@ -100,7 +100,8 @@ def _run(job: Job, world: World) -> dict[str, Any] | None:
 
 
 def _in_words(metrics: dict[str, Any]) -> str:
-    figures = [f"{name} {metrics[name]:,.2f}" for name in ("val/elbo", "test/elbo") if metrics.get(name) is not None]
+    names = ("val/elbo", "test/elbo") if {"val/elbo", "test/elbo"} & metrics.keys() else ("val/loss", "test/distortion")
+    figures = [f"{name} {metrics[name]:,.2f}" for name in names if metrics.get(name) is not None]
     return f"{', '.join(figures)} {unit_of(metrics.get('test/kind'))}, {metrics['seconds']:.0f} s"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from vae_lightning.callbacks.pruning import PruneTrial
 from vae_lightning.checkpoints.contents import (
     CLASS_NAMES,
     EPOCH,
@@ -236,11 +237,12 @@ def check_watched(callbacks: Mapping[str, Any], vae: LatentModel) -> None:
         for key in ("monitor", "metric"):
             watched = getattr(each, key, None)
             if watched in ("val/elbo", "val/rate"):
-                other = f"callbacks.{name}.{key}=val/loss"
-                falls = (
-                    f" with callbacks.{name}.mode=min" if hasattr(each, "mode") else " in a search that minimizes it"
-                )
-                raise UserError(f"callbacks.{name}.{key}={watched}: {NO_DENSITY}; choose {other}{falls}")
+                if isinstance(each, PruneTrial):  # which has it from the search
+                    place, falls = f"hydra.sweeper.{key}", " with hydra.sweeper.direction=minimize"
+                else:
+                    place = f"callbacks.{name}.{key}"
+                    falls = f" with callbacks.{name}.mode=min" if hasattr(each, "mode") else ""
+                raise UserError(f"{place}={watched}: {NO_DENSITY}; choose {place}=val/loss{falls}")
 
 
 def check_compilable(trainer: dict[str, Any], objective: Objective) -> None:

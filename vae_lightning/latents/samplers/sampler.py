@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from vae_lightning.noise import Noise
 
@@ -49,6 +50,13 @@ class Sampler(ABC):
 
     name: ClassVar[str]
     num_images: int
+
+    def check(self, posterior: Distribution) -> None:  # noqa: B027 - most take codes of any kind
+        """Look at the posterior of an image before anything is encoded.
+
+        Raises:
+            UserError: it is of a kind that it can't be fitted to.
+        """
 
     @abstractmethod
     def empty(self, code_dim: int) -> CodeDistribution:

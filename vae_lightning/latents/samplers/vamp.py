@@ -6,11 +6,17 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Distribution
 
 from vae_lightning.errors import UserError, require_at_least
 from vae_lightning.latents.samplers.sampler import CodeDistribution, Codes, Sampler
-from vae_lightning.models.distributions import NormalMixture, sample
+from vae_lightning.models.distributions import DiagonalNormal, NormalMixture, sample
 from vae_lightning.noise import Noise
+
+_OTHERS = (
+    "sampler=vamp: needs posteriors that are normal with independent components, and this run's are not; valid here: "
+    "prior, gmm, flow, two_stage"
+)
 
 
 @dataclass(frozen=True)
@@ -38,14 +44,16 @@ class VampSampler(Sampler):
     def num_images(self) -> int:  # type: ignore[override]
         return self.num_components
 
+    def check(self, posterior: Distribution) -> None:
+        if not isinstance(posterior, DiagonalNormal):
+            raise UserError(_OTHERS)
+
     def empty(self, code_dim: int) -> "_Posteriors":
         return _Posteriors(self.num_components, code_dim)
 
     def fit(self, codes: Codes, seed: int) -> "_Posteriors":
         if codes.scale is None:
-            raise UserError(
-                "sampler=vamp: needs posteriors that are normal with independent components, and this run's are not"
-            )
+            raise UserError(_OTHERS)
         if len(codes) < self.num_components:
             raise ValueError(f"num_components must be at most {len(codes)}, as there are training images")
         fitted = self.empty(codes.z.shape[1])
