@@ -12,6 +12,7 @@ import pytest
 
 from vae_lightning.command_line.console import print_run, reporting_errors
 from vae_lightning.errors import UserError, one_line, plain_lines
+from vae_lightning.likelihood.kind import DENSITY
 from vae_lightning.machine.interruption import Interrupted
 from vae_lightning.runs.records import RunDir, typed
 
@@ -156,3 +157,14 @@ def test_what_ctrl_c_ended_is_told_on_a_row_of_its_own(terminal, capsys):
         raise Interrupted(signal.SIGINT, "go on with resume=outputs/a/place-that-is-long")
     told = "interrupted: Ctrl-C; go on\nwith\nresume=outputs/a/place-that-is-long\n"
     assert capsys.readouterr().err == f"\r\x1b[K{told}"
+
+
+@pytest.mark.parametrize(
+    ("validated", "best"), [({"val/loss": 2.0}, "; best.ckpt has the lowest validation loss"), ({"val/loss": None}, "")]
+)
+def test_of_a_run_without_an_elbo_no_more_is_said_of_its_best_checkpoint_than_there_is(
+    tmp_path, capsys, validated, best
+):
+    RunDir(tmp_path).write_metrics({"test/distortion": 3.0, "test/kind": DENSITY} | validated)
+    print_run(RunDir(tmp_path), str(tmp_path))
+    assert f"(no rate and no ELBO: the code has no noise{best})\n" in capsys.readouterr().out

@@ -17,6 +17,7 @@ from vae_lightning.metrics.bounds import Bounds
 from vae_lightning.metrics.log_likelihood import LogLikelihood
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.metrics.units import ActiveUnits
+from vae_lightning.pictures.neighbours import Neighbours
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError
 from vae_lightning.pictures.samples import Samples
 from vae_lightning.runs.records import RunDir
@@ -64,6 +65,8 @@ def test_samples_of_codes_are_told_and_refused_alike_by_the_picture_the_command_
     WriteSamples(num_images=2, save="grid")(run, tmp_path)
     assert titles == [Samples(num_images=2).look(run).title]
     assert "which is not learned" in titles[0]
+    beside = "samples from the uniform prior over codes, which is not learned, and their nearest training images"
+    assert Neighbours(num_images=2).look(run).title == beside
     refused = r"^temperature=0\.5: the uniform prior over codes has no spread to change; choose 1$"
     with pytest.raises(UserError, match=refused):
         next(WriteSamples(temperature=0.5)._batches(run))

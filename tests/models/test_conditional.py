@@ -68,7 +68,7 @@ def test_a_label_is_wanted():
 def test_a_prior_that_needs_an_encoder_is_refused(error_of, tmp_path):
     message = error_of(*TINY, "model.num_classes=10", "model/prior=vamp")
     told = "the model's encoder is told labels (num_classes), which a prior's own images have not"
-    assert message == f"model.prior must not be a VampPrior, which needs an encoder: {told}"
+    assert message == f"model.prior must not be a VampPrior, which needs an encoder: {told}; choose another prior"
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match=r"^prior must not be a VampPrior"):
         vae(prior=partial(VampPrior, image_shape=SHAPE))

@@ -93,7 +93,9 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
         lines.append((f"test {name}", f"{value:,.2f}{error} {unit}"))
     lines.append(("", f"({metrics['test/kind']})"))
     if "test/elbo" not in metrics:
-        lines.append(("", "(no rate and no ELBO: the code has no noise; best.ckpt has the lowest validation loss)"))
+        is_best = metrics.get("val/loss") is not None  # else nothing was validated
+        best = "; best.ckpt has the lowest validation loss" if is_best else ""
+        lines.append(("", f"(no rate and no ELBO: the code has no noise{best})"))
     if "test/weights" in metrics:
         lines.append(("", f"({metrics['test/weights']})"))
     if "val/active_units" in metrics:  # which no run has that validates nothing

@@ -83,7 +83,8 @@ class Ladder(LatentModel):
         if not getattr(self.top_posterior, "has_density", True):
             name = type(self.top_posterior).__name__
             raise ValueError(
-                f"posterior must have a density, for it makes the priors p(z_l | z_<l), too; {name} has none"
+                f"posterior must have a density, for it makes the priors p(z_l | z_<l), too; {name} has none: choose "
+                "another posterior"
             )
         self.posteriors = nn.ModuleList(factor(num_lower_features, *pair) for pair in pairs)
         self.prior = made_prior(prior, top, shape)

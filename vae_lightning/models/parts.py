@@ -189,7 +189,9 @@ def check_prior(prior: nn.Module, posterior: nn.Module, reason: str | None = Non
     if not getattr(posterior, "has_independent_components", True):
         reason = reason or f"that of a {type(posterior).__name__} has no independent components"
     if reason is not None and getattr(prior, "needs_encoder", False):
-        raise ValueError(f"prior must not be a {type(prior).__name__}, which needs an encoder: {reason}")
+        raise ValueError(
+            f"prior must not be a {type(prior).__name__}, which needs an encoder: {reason}; choose another prior"
+        )
 
 
 def decoder_shape(likelihood: nn.Module, image_shape: Sequence[int]) -> Shape:
