@@ -105,7 +105,8 @@ POINT = ("data=digits", "model=mlp", "model/posterior=point")
         ),
         (
             ("data=digits", "model=ladder", "model/posterior=point", "objective=wae"),
-            "model.posterior must have a density, for it makes the priors p(z_l | z_<l), too; PointPosterior has none: choose another posterior",
+            "model.posterior must have a density, for it makes the priors p(z_l | z_<l), too; PointPosterior has none: "
+            "choose another posterior",
         ),
         (
             (*POINT, "objective=rae", "callbacks=[basic,early_stopping]"),
