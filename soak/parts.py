@@ -26,7 +26,7 @@ FULL = {
     "kills": 1000,
 }
 # As few as take half a minute of processor time together: what the tests run.
-SMALL = {"planted": 1000, "configs": 2, "checkpoints": 2, "archives": 2, "directories": 1, "pictures": 50, "kills": 1}
+SMALL = {"planted": 1000, "configs": 1, "checkpoints": 1, "archives": 1, "directories": 1, "pictures": 20, "kills": 1}
 
 
 def cases(part: str, specimens: Specimens, place: Path, seed: int, count: int) -> Cases:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.config_repository import ConfigRepository, IConfigRepository
 from hydra._internal.defaults_list import DefaultsList
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -30,6 +30,7 @@ def remember() -> None:
     """Have Hydra copy what it has composed before, and repeat what it has refused."""
     ConfigLoaderImpl.load_configuration = _remembering(ConfigLoaderImpl.load_configuration)  # type: ignore[method-assign]
     config_loader_impl.create_defaults_list = _choosing_once(config_loader_impl.create_defaults_list)
+    ConfigRepository.load_config = _reading_once(ConfigRepository.load_config)  # type: ignore[method-assign]
     merge = ConfigLoaderImpl._compose_config_from_defaults_list
     ConfigLoaderImpl._compose_config_from_defaults_list = _merging_once(merge)  # type: ignore[method-assign]
 
@@ -103,6 +104,20 @@ def _choosing_once(choose: Any) -> Any:
         return result
 
     return chosen
+
+
+def _reading_once(read: Any) -> Any:
+    known: dict[str, Any] = {}
+
+    @functools.wraps(read)
+    def result(repo: ConfigRepository, config_path: str) -> Any:
+        if not _is_of_our_files(repo):
+            return read(repo, config_path)
+        if config_path not in known:
+            known[config_path] = read(repo, config_path)
+        return copy.deepcopy(known[config_path])
+
+    return result
 
 
 def _merging_once(merge: Any) -> Any:

@@ -8,22 +8,12 @@ from functools import partial
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from tests.callbacks.struck import KilledError, assert_equal_states
 from tests.callbacks.struck import fit as fit_with_checkpoints
 from tests.given import fresh
-from tests.models.test_combinations import (
-    LIKELIHOODS,
-    TINY,
-    check_bound_of_one_sample,
-    check_bounds,
-    option,
-)
-from tests.tiny import ADAM, Noise, differing, fit, one_thread, trainer
+from tests.tiny import ADAM, Noise, differing, fit, trainer
 from tests.training.recorded_operators import RecordedOperators
-from vae_lightning.command_line.schema import CONF_DIR, register
 from vae_lightning.errors import UserError
 from vae_lightning.models.discrete import DiscreteVAE
 from vae_lightning.models.likelihoods.bernoulli import BernoulliLikelihood
@@ -36,11 +26,9 @@ from vae_lightning.noise import Indexed, Seeded
 from vae_lightning.objectives.elbo import ELBO
 from vae_lightning.objectives.iwae import IWAE
 from vae_lightning.objectives.terms import Progress, rate, with_penalties
-from vae_lightning.runs.records import RunDir
 from vae_lightning.training import epochs
 from vae_lightning.training.captured import Captured, _reason_against
 from vae_lightning.training.module import VAEModule
-from vae_lightning.training.run import build
 from vae_lightning.training.stepping import Stepping
 
 CPU = torch.device("cpu")
@@ -224,44 +212,3 @@ def test_a_step_that_is_dropped_leaves_the_codebook_as_it_was():
     before = {name: value.clone() for name, value in trained.vae.named_buffers()}
     fit(4, trained=trained, max_epochs=1, limit_val_batches=0)
     assert all(torch.equal(value, before[name]) for name, value in trained.vae.named_buffers())
-
-
-CASES = [
-    ("vq", "bernoulli", "elbo"),
-    ("vq", "discretized_logistic_mixture", "iwae"),
-    ("vq", "gaussian", "geco"),
-    ("fsq", "discretized_logistic", "elbo"),
-]
-KEYS = {"vq": {"num_codes": 8, "code_dim": 3}, "fsq": {"levels": [16, 16]}}
-
-
-@pytest.mark.parametrize(("kind", "likelihood", "objective"), CASES)
-def test_it_trains_and_is_evaluated_and_sampled_from(kind, likelihood, objective, tmp_path):
-    register()
-    (tmp_path / "run").mkdir()
-    keys = [f"model.quantizer.{name}={value}" for name, value in KEYS[kind].items()]
-    keys += [f"model.encoder.{name}={value}" for name, value in SMALL.items()]
-    with initialize_config_dir(str(CONF_DIR), version_base=None):
-        composed = compose("train", [*TINY, f"model={kind}", *keys, f"objective={objective}"])
-    OmegaConf.set_struct(composed, False)
-    composed.model.likelihood = option(f"model/likelihood/{likelihood}", LIKELIHOODS[likelihood])
-    config = OmegaConf.to_container(composed, resolve=True)
-    with one_thread():
-        parts = build(config, RunDir(tmp_path / "run"))
-        before = {name: value.clone() for name, value in parts.module.vae.named_parameters()}
-        parts.trainer.fit(parts.module, parts.data)
-        moved = [name for name, value in parts.module.vae.named_parameters() if not torch.equal(value, before[name])]
-        assert moved == list(before)
-        parts.trainer.test(parts.module, parts.data, verbose=False)
-        figures = {name: mean.value for name, mean in parts.module.results.items()}
-        assert {math.isfinite(value) for value in figures.values()} == {True}
-        assert figures["test/rate"] == pytest.approx(16 * math.log(parts.module.vae.quantizer.num_codes), rel=1e-6)
-        assert figures["test/elbo"] == pytest.approx(-figures["test/rate"] - figures["test/distortion"], rel=1e-5)
-        assert (
-            0 < figures["test/codebook_use"] <= 1 <= figures["test/perplexity"] <= parts.module.vae.quantizer.num_codes
-        )
-        vae, x = parts.module.vae.eval(), parts.data.images_at(torch.arange(20), "test").images / 255
-        with torch.no_grad():
-            check_bounds(vae, x)
-            assert vae.generate(vae.draw(Indexed(0, torch.arange(5), 1, CPU))[0]).shape == (5, 1, 8, 8)
-            check_bound_of_one_sample(vae.double(), x.double())
