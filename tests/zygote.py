@@ -4,8 +4,8 @@ A fork goes on as `python -m <module> <arguments>` does: its own session, folder
 default signal handlers, its own command line in /proc; and it ends as the interpreter ends. What is not as in a fresh
 process: the objects of the imports are frozen for the garbage collector, and all forks hash strings alike. What a
 sweep starts beside itself to fork its jobs from (`vae_lightning/launch/warm.py`) is a fork as well, of a command that
-has not begun; its jobs are told of PYTHONSAFEPATH by their path of imports and not by `sys.flags`, and print line by
-line under `-u`.
+has not begun. Ranks, which users' commands and torchrun start anew, are forked from it, too. Jobs and ranks are told of
+PYTHONSAFEPATH by their path of imports and not by `sys.flags`, and print line by line under `-u`.
 """
 
 import array
@@ -22,7 +22,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, NoReturn
 
 # Each runs as __main__.
@@ -39,6 +39,7 @@ LAZY = [  # what commands import only where it is used, and a training doesn't
     "sklearn.pipeline",
     "torch.distributed.launcher.api",
 ]
+TORCHRUN = "torch.distributed.run"
 LARGEST_REQUEST = 180_000  # bytes; a Unix socket takes no larger message
 
 
@@ -147,7 +148,9 @@ def forking(request: dict[str, Any], path: list[str], variables: dict[str, str])
     from vae_lightning.launch.forked import WarmProcess
     from vae_lightning.machine.forks import ARGUMENTS, end_at_once_with, show
 
-    command, environment = os.getpid(), request["env"] | _same_imports()
+    command, environment = os.getpid(), dict(request["env"])
+    if request["module"] != TORCHRUN:
+        environment |= _same_imports()
     asking, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork():
         theirs.close()
@@ -209,7 +212,10 @@ def main() -> None:
     command = serve(asked)
     become(command, base, variables)
     program = forking(command, base, variables)
-    end(lambda: runpy._run_module_as_main(program["module"]))
+    from vae_lightning.launch.forked import WarmProcess, children_forked
+
+    with children_forked() if WarmProcess.current else nullcontext():  # ranks, too, of commands and of torchrun
+        end(lambda: runpy._run_module_as_main(program["module"]))
 
 
 if __name__ == "__main__":
