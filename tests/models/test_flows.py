@@ -151,6 +151,7 @@ def test_it_stays_finite_with_gradients_in_half_precision_too(kind, size):
     ("options", "message"),
     [
         ({"num_steps": 0}, "num_steps must be at least 1, got 0"),
+        ({"num_steps": 10**9}, "num_steps must be at most 100, got 1000000000"),
         ({"bins": 1}, "bins must be at least 2, got 1"),
         ({"hidden": ()}, r"hidden must be a list of positive widths, got \[\]"),
         ({"hidden": (4, 0)}, r"hidden must be a list of positive widths, got \[4, 0\]"),

@@ -158,3 +158,12 @@ def test_prior_samples_depend_on_the_seed_alone():
     assert torch.equal(first, drawn(seed=7))
     assert not torch.equal(first, drawn(seed=8))
     assert torch.equal(first, torch.randn(4, 5, generator=torch.Generator().manual_seed(7)))
+
+
+def test_more_residual_blocks_than_can_be_made_are_refused():
+    for make in (
+        lambda: ResidualEncoder((1, 8, 8), num_blocks=10**9),
+        lambda: ResidualDecoder(16, (1, 8, 8), num_blocks=10**9),
+    ):
+        with pytest.raises(ValueError, match=r"^num_blocks must be at most 100, got 1000000000$"):
+            make()

@@ -8,11 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from vae_lightning.errors import UserError, require_at_least
+from vae_lightning.errors import UserError, require_at_least, require_at_most
 from vae_lightning.models.distributions import DiagonalNormal, at_least_float32, held_fixed
 from vae_lightning.models.pushed import Pair, PushedNormal
 
 Kind = Literal["affine", "spline"]
+_MOST_STEPS = 100  # each is a network: a stranger's config must not ask for more than can be made
 _VALUES = 2**22  # parameters of transformations at a time where no gradient is wanted: 16 MB of float32
 
 
@@ -86,7 +87,7 @@ class Flow(nn.Module):
 
     Raises:
         UserError: zuko is not installed.
-        ValueError: no steps, hidden layers of no width, or a spline of less than two bins.
+        ValueError: no steps or over 100, hidden layers of no width, or a spline of less than two bins.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Flow(nn.Module):
     ):
         super().__init__()
         require_at_least("num_steps", num_steps, 1)
+        require_at_most("num_steps", num_steps, _MOST_STEPS)
         require_at_least("bins", bins, 2)
         if len(hidden) == 0 or min(hidden) < 1:
             raise ValueError(f"hidden must be a list of positive widths, got {list(hidden)}")

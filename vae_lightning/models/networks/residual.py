@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vae_lightning.errors import require_at_least
+from vae_lightning.errors import require_at_least, require_at_most
 from vae_lightning.models.networks.sizes import check_channels, halvings
+
+_MOST_BLOCKS = 100  # a stranger's config must not ask for more than can be made
 
 
 class ResidualEncoder(nn.Module):
@@ -35,6 +37,7 @@ class ResidualEncoder(nn.Module):
         residual_channels: int = 32,
     ):
         require_at_least("num_blocks", num_blocks, 0)
+        require_at_most("num_blocks", num_blocks, _MOST_BLOCKS)
         require_at_least("residual_channels", residual_channels, 1)
         super().__init__()
         check_channels(channels)
@@ -68,6 +71,7 @@ class ResidualDecoder(nn.Module):
         residual_channels: int = 32,
     ):
         require_at_least("num_blocks", num_blocks, 0)
+        require_at_most("num_blocks", num_blocks, _MOST_BLOCKS)
         require_at_least("residual_channels", residual_channels, 1)
         super().__init__()
         check_channels(channels)
