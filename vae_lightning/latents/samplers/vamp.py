@@ -15,7 +15,7 @@ from vae_lightning.noise import Noise
 
 _OTHERS = (
     "sampler=vamp: needs posteriors that are normal with independent components, and this run's are not; valid here: "
-    "prior, gmm, flow, two_stage"
+    "prior, gaussian, gmm, flow, two_stage"
 )
 
 
