@@ -1,7 +1,6 @@
 """A small checkpoint of a stranger takes little memory, whatever its pickle does with what it has once made."""
 
 import struct
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -9,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.warm import run
 from vae_lightning.checkpoints.expectations import plain
 from vae_lightning.checkpoints.reader import UnreadableError, stored
 
+ROOT = Path(__file__).parents[2]
 OPEN = """
 import resource, sys
 from pathlib import Path
@@ -63,7 +64,8 @@ def archive(file: Path, pickled: bytes, num_more: int = 0) -> None:
 
 def opened(file: Path) -> tuple[str, int]:
     """What is said of a file, in a process of its own, and the bytes of memory that it took."""
-    done = subprocess.run([sys.executable, "-c", OPEN, str(file)], capture_output=True, text=True, check=True)
+    done = run("tests.script", OPEN, str(file), cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     said, size = done.stdout.splitlines()
     return said, int(size) * UNIT
 
