@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train test check lint tensorboard bench bench-gpu reproduce-gpu soak clean
+.PHONY: help install demo train test check lint tensorboard bench bench-gpu reproduce-gpu record-gpu soak clean
 
 # What `make check` leaves to `make test`: what trains for a while, waits for processes, or opens hostile files.
 SLOW := $(patsubst %,tests/%,end_to_end checkpoints metrics) \
@@ -66,6 +66,10 @@ bench-gpu:  ## measure on an NVIDIA GPU with PYTHON's own PyTorch, without netwo
 reproduce-gpu:  ## train the cells of a published table on an NVIDIA GPU in 8 minutes, with PYTHON and WHEELS as bench-gpu
 	$(if $(WHEELS),$(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target .bench-gpu $(WHEELS)/*.whl)
 	PYTHONPATH=.bench-gpu:. $(PYTHON) -m benchmarks.reproduce_gpu $(ARGS)
+
+record-gpu:  ## train experiment=hvae_mnist on an NVIDIA GPU and evaluate it in 9 minutes, or go on with it, likewise
+	$(if $(WHEELS),$(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target .bench-gpu $(WHEELS)/*.whl)
+	PYTHONPATH=.bench-gpu:. $(PYTHON) -m benchmarks.record_gpu $(ARGS)
 
 soak: install  ## kill runs and open hostile files for an hour at most, and record what came of it
 	$(BIN)/python -m soak --jobs 2 $(ARGS); held=$$?; $(BIN)/python -m soak report; exit $$held

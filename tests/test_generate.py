@@ -58,11 +58,15 @@ def edit_config(run: RunDir, change) -> None:
 # Modes
 
 
+# Of a hierarchy alone: tests/pictures/test_groups.py.
+OF_GROUPS = ["group_reconstructions", "group_samples"]
+
+
 def test_every_mode_is_tested():
-    assert sorted(WRITES) == MODES
+    assert sorted([*WRITES, *OF_GROUPS]) == MODES
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", WRITES)
 def test_a_mode_writes_its_files_into_the_run_and_changes_nothing_there(generate, plane_run, moved, mode):
     run = moved(plane_run)
     before = hashes(run.path)

@@ -32,7 +32,10 @@ VALID = (
     "seed, temperature, trust"
 )
 PLACES = "archive, cache_dir, labels, root, shown_channels, split_file"
-MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, transition, traversal, units"
+MODES = (
+    "embedding, encode, group_reconstructions, group_samples, manifold, neighbours, reconstructions, samples, "
+    "transition, traversal, units"
+)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,7 @@ MODES = "embedding, encode, manifold, neighbours, reconstructions, samples, tran
         (["num_images=0"], "num_images must be at least 1, got 0"),
         (["batch_size=0"], "batch_size must be at least 1, got 0"),
         (["temperature=-1"], "temperature must be at least 0, got -1"),
-        (["temperature=warm"], "temperature='warm': expected float"),
+        (["temperature=warm"], "temperature='warm': expected float or a list of float"),
         (["save=[gif]"], "save=['gif']: expected grid, png, npz or a list of grid, png, npz"),
         (["save=[]"], "save must be one or more of grid, png, npz"),
         (["seed=-1"], "seed must be at least 0, got -1"),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vae_lightning.face.opening import open_run
     from vae_lightning.face.run import Run
     from vae_lightning.models.ladder import Ladder
+    from vae_lightning.models.top_down import TopDown
     from vae_lightning.models.vae import VAE, build_vae
     from vae_lightning.noise import Fresh
     from vae_lightning.objectives.beta_tcvae import BetaTCVAE
@@ -42,6 +43,7 @@ _HOMES = {
     "Progress": "objectives.terms",
     "RAE": "objectives.rae",
     "Run": "face.run",
+    "TopDown": "models.top_down",
     "UserError": "errors",
     "VAE": "models.vae",
     "VAEModule": "training.module",
@@ -58,6 +60,7 @@ __all__ = [  # noqa: RUF022  (what a user comes for first)
     "UserError",
     "VAE",
     "Ladder",
+    "TopDown",
     "build_vae",
     "ELBO",
     "IWAE",

@@ -46,7 +46,7 @@ MISTAKES = {
     "+trainer.foo=1": "trainer.foo: no such key; valid here: accelerator",
     "+model.foo=1": "model.foo: no such key; valid here: ",
     "optimizer.lr=-1": "optimizer: Invalid learning rate: -1",
-    "optimizer=sgdd": "optimizer=sgdd: no such option; valid here: adam, adamw",
+    "optimizer=sgdd": "optimizer=sgdd: no such option; valid here: adam, adamax, adamw",
     "model.encoder._target_=no.such.Class": "model.encoder._target_=no.such.Class: can't be imported",
     "model.latent_dim=[1": "no viable alternative at input '[1'",
     "seed=-1": "seed=-1: choose 0 to 4294967295",

@@ -16,7 +16,7 @@ from vae_lightning.runs.records import RunDir
 
 ARCHIVE = Path(__file__).parents[1] / "earlier/2026-11.tar.xz"
 RUNS = ("mlp", "conv", "iwae", "interrupted")
-MODES = sorted(file.stem for file in (CONF_DIR / "mode").glob("*.yaml"))
+MODES = sorted(file.stem for file in (CONF_DIR / "mode").glob("*.yaml") if not file.stem.startswith("group_"))
 FEW = ["nll.num_samples=20", "nll.num_images=20", "aggregate.num_images=50"]
 
 

@@ -25,7 +25,7 @@ ROWS = [
 CHOICES = {word for words in [*TYPED, *(added for _, added in ROWS)] for word in words}
 GROUPS = ("objective", "model/likelihood", "model/prior", "model/posterior")
 OPTIONS = [f"{group}={file.stem}" for group in GROUPS for file in sorted((CONF_DIR / group).glob("*.yaml"))]
-OPTIONS += [f"model={name}" for name in ("vq", "fsq", "hvae", "gated", "ladder")]
+OPTIONS += [f"model={name}" for name in ("vq", "fsq", "gated_hvae", "gated", "ladder", "hvae")]
 
 
 def group_of(word: str) -> str | None:

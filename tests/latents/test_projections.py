@@ -133,3 +133,14 @@ def test_what_cannot_be_projected_is_refused():
         pca(torch.zeros(0, 2))
     with pytest.raises(ValueError, match=r"^num_components must be at least 1, got 0$"):
         pca(torch.zeros(3, 2), 0)
+
+
+def test_of_fewer_points_than_dimensions_the_components_are_the_same():
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(12, 30, generator=generator) * torch.linspace(3, 0.1, 30)
+    places, fractions = pca(points, 5)
+    padded, others = pca(torch.cat([points] * 3), 5)  # more points than dimensions, and the same axes
+    assert places == pytest.approx(padded[:12], abs=1e-9)
+    assert fractions == pytest.approx(others, abs=1e-12)
+    assert pca(points, 20)[1][11:] == pytest.approx(0, abs=1e-12)  # 12 points span 11 dimensions
+    assert pca(torch.ones(3, 10), 2)[0] == pytest.approx(0)

@@ -36,7 +36,7 @@ def ladder(latent_dims, prior=StandardNormal, spread: float = 1.0) -> Ladder:
 
 
 def gated(latent_dims, prior=StandardNormal, spread: float = 1.0) -> Ladder:
-    """As `model=hvae` has it: gated layers, and an encoder for the lower groups."""
+    """As `model=gated_hvae` has it: gated layers, and an encoder for the lower groups."""
     torch.manual_seed(0)
     encoder, lower = partial(GatedEncoder, hidden=[12, 9]), partial(GatedEncoder, hidden=[7])
     decoder = partial(GatedDecoder, hidden=[12], groups=latent_dims)

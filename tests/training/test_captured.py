@@ -20,8 +20,11 @@ from vae_lightning.models.likelihoods.gaussian import GaussianLikelihood
 from vae_lightning.models.likelihoods.laplace import LaplaceLikelihood
 from vae_lightning.models.likelihoods.ms_ssim import MSSSIM
 from vae_lightning.models.networks.gated import GatedBetween, GatedDecoder, GatedEncoder
+from vae_lightning.models.networks.pyramid import PyramidEncoder
 from vae_lightning.models.posteriors.diagonal_gaussian import DiagonalGaussian
+from vae_lightning.models.priors.learned_gaussian import LearnedGaussian
 from vae_lightning.models.priors.vamp import VampPrior
+from vae_lightning.models.top_down import TopDown
 from vae_lightning.objectives.beta_tcvae import BetaTCVAE
 from vae_lightning.objectives.capacity import Capacity
 from vae_lightning.objectives.dip import DIPVAE
@@ -96,10 +99,21 @@ def hierarchy():
     return trained
 
 
-def test_replayed_steps_of_a_hierarchy_are_the_operators_steps(request):
-    eager = fit(4, trained=hierarchy(), data=Noise(binarize="dynamic"), max_epochs=3, log_every_n_steps=1)
+def maps():
+    """Groups of latent maps: `experiment=hvae_mnist`."""
+    trained = made(ELBO())
+    torch.manual_seed(0)
+    encoder = partial(PyramidEncoder, channels=4, num_blocks=1)
+    settings = {"groups": [2, 1], "channels": 4}
+    trained.vae = TopDown((3, 8, 8), encoder, LearnedGaussian, BernoulliLikelihood(), **settings)
+    return trained
+
+
+@pytest.mark.parametrize("model", [hierarchy, maps])
+def test_replayed_steps_of_a_hierarchy_are_the_operators_steps(model, request):
+    eager = fit(4, trained=model(), data=Noise(binarize="dynamic"), max_epochs=3, log_every_n_steps=1)
     recorder = request.getfixturevalue("recorder")
-    replayed = fit(4, trained=hierarchy(), data=Noise(binarize="dynamic"), max_epochs=3, log_every_n_steps=1)
+    replayed = fit(4, trained=model(), data=Noise(binarize="dynamic"), max_epochs=3, log_every_n_steps=1)
     assert differing(eager.weights, replayed.weights) == []
     assert replayed.rows == eager.rows
     assert recorder.num_replayed == 3 * NUM_BATCHES - 3

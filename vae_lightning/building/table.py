@@ -129,6 +129,7 @@ TABLE: dict[str, Entry] = {
     **_each("vae_lightning.models.networks", "mlp.MLPEncoder conv.ConvEncoder", Entry(("encoder",))),
     **_each("vae_lightning.models.networks", "conv5.Conv5Encoder upsample.UpsampleEncoder", Entry(("encoder",))),
     **_each("vae_lightning.models.networks", "residual.ResidualEncoder gated.GatedEncoder", Entry(("encoder",))),
+    "vae_lightning.models.networks.pyramid.PyramidEncoder": Entry(("encoder",)),
     "vae_lightning.models.networks.gated.GatedBetween": Entry(("between",)),
     **_each("vae_lightning.models.networks", "mlp.MLPDecoder conv.ConvDecoder", Entry(("decoder",))),
     **_each("vae_lightning.models.networks", "conv5.Conv5Decoder upsample.UpsampleDecoder", Entry(("decoder",))),

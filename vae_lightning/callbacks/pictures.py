@@ -34,7 +34,7 @@ from vae_lightning.drawing.png import encode_png
 from vae_lightning.errors import UserError
 from vae_lightning.loggers.showing import show_picture
 from vae_lightning.models.latent_model import LatentModel
-from vae_lightning.pictures.picture import MOST_SAMPLES, Drawing, Picture, PictureOfSamples, drawing_of
+from vae_lightning.pictures.picture import Drawing, Picture, PictureOfSamples, drawing_of
 
 log = logging.getLogger("vae_lightning")
 
@@ -160,7 +160,7 @@ class PictureCallback(PeriodicCallback, ABC):
         """What `load_state_dict` can take of a checkpoint."""
         if isinstance(self.picture, PictureOfSamples):
             numbers = {
-                "num_images": whole(1, min(MOST_SAMPLES, max(_MOST_FIXED, self.picture.num_images))),
+                "num_images": whole(1, min(self.picture.most, max(_MOST_FIXED, self.picture.num_images))),
                 "seed": _SEED,
             }
             return mapping({}, {"chosen_by": mapping(numbers), "noise": text})

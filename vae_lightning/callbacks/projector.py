@@ -30,6 +30,7 @@ from vae_lightning.runs.source import Source
 log = logging.getLogger("vae_lightning")
 
 _FEWEST_COLUMNS = 3
+_MOST_COLUMNS = 1000
 _MOST_BYTES = 1_000_000_000  # of a tensor: 100,000 images of 1,000 dimensions
 
 
@@ -39,6 +40,8 @@ class Projector(PeriodicCallback):
     Each epoch that is shown is one more tensor to choose there, of the same images. Rank zero writes
     `<run>/projector/epoch_0005.tsv`, the images' `metadata.tsv` and `sprite.png` beside it, and
     `<run>/projector_config.pbtxt`, which a resumed run goes on with. Nothing without a TensorBoard logger.
+
+    Of a hierarchy of more than 1,000 latent dimensions they are those of the top group alone.
 
     Args:
         every_n_epochs: after every n-th epoch, counted from 1, and after the last; None: after the last only.
@@ -74,7 +77,8 @@ class Projector(PeriodicCallback):
             return
         with spared("the projector's files"):
             which = f", {AVERAGED}" if averages(trainer) else ""
-            _write(folder_in(Path(trainer.default_root_dir), "projector"), epoch, latents.loc, batch, which, source)
+            points = latents.loc if source.latent_dim <= _MOST_COLUMNS else latents.loc[:, : source.vae.code_dim]
+            _write(folder_in(Path(trainer.default_root_dir), "projector"), epoch, points, batch, which, source)
 
 
 def _write(folder: Path, epoch: int, points: Float32[Tensor, "N D"], batch: Any, which: str, source: Source) -> None:

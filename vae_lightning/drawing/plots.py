@@ -45,6 +45,7 @@ _STYLE = {
 }
 _style_lock = Lock()
 _NAMED_LABELS = 40
+_MOST_BARS = 1000  # each a thing of its own for matplotlib
 
 
 def label_scatter(
@@ -281,7 +282,10 @@ def _paint_rates(panel: "Axes", rates: Float[np.ndarray, " D"], active: Bool[np.
     handles = []
     for members, colour, name in ((active, ACTIVE, "active"), (~active, INACTIVE, "inactive")):
         if members.any():
-            panel.bar(places[members], rates[members], width=width, color=colour, linewidth=0)
+            if len(rates) > _MOST_BARS:
+                panel.fill_between(places, np.where(members, rates, 0), step="mid", color=colour, linewidth=0)
+            else:
+                panel.bar(places[members], rates[members], width=width, color=colour, linewidth=0)
             handles.append(Patch(color=colour, label=f"{name} ({members.sum()})"))
     panel.set_ylabel("KL (nats)")
     panel.grid(axis="x", visible=False)

@@ -37,6 +37,8 @@ _PLURAL = {
 class WriteEncodings:
     """Posterior means and scales of images, with their names, labels and factors: `posterior.npz` and `posterior.csv`.
 
+    Of a hierarchy all groups lie side by side, the top one first; `group_dims` in the .npz are their widths.
+
     One batch of images is in memory at a time. Pictures of a folder that can't be read are left out, counted in a
     warning, and listed in `unreadable.txt`; one that was named itself is an error.
 
@@ -92,6 +94,8 @@ def _save(run: TrainedRun, folder: Path, batches: Iterator[NamedImages]) -> bool
     if not arrays:
         return False
     together: dict[str, Any] = {_PLURAL.get(name, name): np.concatenate(parts) for name, parts in arrays.items()}
+    if run.vae.num_groups > 1:
+        together["group_dims"] = np.array(run.vae.group_dims)
     np.savez(folder / "posterior.npz", **together)
     return True
 

@@ -15,6 +15,7 @@ from vae_lightning.errors import require_at_least
 from vae_lightning.exports.saving import save_drawing, save_image
 from vae_lightning.latents.classes import labels_of_samples
 from vae_lightning.latents.samplers.sampler import Sampler
+from vae_lightning.models.latent_model import Temperature
 from vae_lightning.pictures.picture import MOST_SAMPLES
 from vae_lightning.pictures.samples import Samples
 from vae_lightning.runs.sampling import drawing_by, drawn_from
@@ -43,7 +44,7 @@ class WriteSamples:
     """
 
     num_images: int = 64
-    temperature: float = 1.0
+    temperature: Temperature = 1.0
     seed: int | None = None
     save: Format | Sequence[Format] = ("grid", "png")
     batch_size: int = 100

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from numbers import Integral, Real
 from pathlib import Path
@@ -22,7 +22,7 @@ from vae_lightning.latents.aggregated import NO_DENSITY
 from vae_lightning.likelihood.kind import is_in_nats
 from vae_lightning.metrics.bounds import elbo_terms, samples_in_training
 from vae_lightning.metrics.log_likelihood import OF_CODES, LogLikelihood
-from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.models.latent_model import LatentModel, Temperature
 from vae_lightning.noise import evaluation_seed
 from vae_lightning.runs.cures import Cure
 from vae_lightning.runs.likeness import Likeness
@@ -148,7 +148,7 @@ class Run:
         num_images: int = 64,
         *,
         seed: int = 0,
-        temperature: float = 1.0,
+        temperature: Temperature = 1.0,
         labels: Labels = None,
         sampler: str = "prior",
     ) -> Float32[np.ndarray, "N C H W"]:
@@ -159,7 +159,7 @@ class Run:
         Args:
             num_images: N, at least 1.
             seed: of the latents, at least 0.
-            temperature: 1 is the prior's own spread, 0 its mean.
+            temperature: 1 is the prior's own spread, 0 its mean; of a hierarchy one for all groups, or one for each.
             labels: of the images.
             sampler: `prior`, `gaussian`, `gmm`, `flow`, `two_stage` or `vamp`; all but the first are fitted on the
                 run's training images when they are first asked for, and kept in its directory.
@@ -169,13 +169,11 @@ class Run:
                 fit it on, or a temperature of discrete codes, which have none.
         """
         count, noise_seed = _whole("num_images", num_images, 1), _whole("seed", seed, 0)
-        is_number = isinstance(temperature, Real) and not isinstance(temperature, bool)
-        if not is_number or not 0 <= temperature < _HOTTEST:
-            raise ArgumentError(f"temperature: expected a number of at least 0, got {temperature!r}")
+        spread = _temperature(temperature)
         told = self._labels(labels, count)
         try:
             draw = drawing_by(self._opened, named_option("sampler", str(sampler), "sampler"))
-            z = draw(torch.arange(count), noise_seed, float(temperature), told)
+            z = draw(torch.arange(count), noise_seed, spread, told)
         except UserError as error:
             raise ArgumentError(str(error)) from error
         return self._opened.decode(z, told).numpy()
@@ -291,6 +289,19 @@ class Run:
         if not bool(latents.float().isfinite().all()):
             raise ArgumentError("z: has values that are not finite, as float32")
         return latents.float()
+
+
+def _temperature(given: Temperature) -> Temperature:
+    """One number of at least 0, or a list of them.
+
+    Raises:
+        ArgumentError: it is neither.
+    """
+    each = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    are_numbers = all(isinstance(one, Real) and not isinstance(one, bool) for one in each)
+    if not are_numbers or not all(0 <= one < _HOTTEST for one in each):
+        raise ArgumentError(f"temperature: expected a number of at least 0, got {given!r}")
+    return float(each[0]) if isinstance(given, Real) else [float(one) for one in each]
 
 
 def _whole(name: str, value: Any, least: int) -> int:

@@ -4,15 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vae_lightning.errors import UserError
 from vae_lightning.latents.classes import labels_of_samples
 from vae_lightning.models.distributions import UnitNormal, marginals
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import Seeded
 
-_NUM_SAMPLES = 4096  # of a prior whose moments are not known
+_NUM_SAMPLES, _FEWEST_SAMPLES = 4096, 256  # of a prior whose moments are not known
+_MOST_NUMBERS = 2**22  # in all of them
 
 
 def linear(start: Float[Tensor, "*P D"], end: Float[Tensor, "*P D"], num_points: int) -> Float[Tensor, "N *P D"]:
@@ -79,12 +81,16 @@ class Spread(NamedTuple):
 
 @torch.no_grad()
 def prior_spread(vae: LatentModel, device: torch.device) -> Spread:
-    """Of a model's prior; of a hierarchy or a flow as 4,096 samples have it, which are always the same."""
+    """Of a model's prior; of a hierarchy or a flow as 4,096 samples have it, which are always the same.
+
+    Of more than a thousand dimensions there are fewer samples, by their number.
+    """
     prior = vae.latent_prior()
     if prior is not None and marginals(prior) is not None:
         return Spread(prior.mean, prior.stddev, isinstance(prior, UnitNormal))
-    labels = labels_of_samples(vae, torch.arange(_NUM_SAMPLES, device=device))
-    z = vae.draw(Seeded(0, _NUM_SAMPLES, device), labels)[0]
+    count = min(_NUM_SAMPLES, max(_FEWEST_SAMPLES, _MOST_NUMBERS // vae.latent_dim))
+    labels = labels_of_samples(vae, torch.arange(count, device=device))
+    z = vae.draw(Seeded(0, count, device), labels)[0]
     return Spread(z.mean(0), z.std(0), False)
 
 
@@ -177,3 +183,15 @@ def _fixed_perpendicular(unit: Tensor) -> Tensor:
     """What is left of the axis that the unit vector follows least: never close to zero for D > 1."""
     axis = torch.zeros_like(unit).scatter_(-1, unit.abs().argmin(-1, keepdim=True), 1.0)
     return _orthogonal(axis, unit)
+
+
+def of_groups(vae: LatentModel, groups: Sequence[int]) -> Bool[Tensor, " D"]:
+    """Which latent dimensions belong to these groups of a hierarchy, counted from 1 at the top.
+
+    Raises:
+        UserError: there is no such group, or none is given.
+    """
+    if not groups or not all(1 <= group <= vae.num_groups for group in groups):
+        raise UserError(f"groups={list(groups)}: choose from 1 to {vae.num_groups}")
+    numbers = torch.arange(1, vae.num_groups + 1).repeat_interleave(torch.tensor(vae.group_dims))
+    return torch.isin(numbers, torch.tensor(list(groups)))

@@ -28,7 +28,7 @@ def pca(
         raise ValueError(f"num_components must be at least 1, got {num_components}")
     centred = _finite(points)
     centred = centred - centred.mean(0)
-    variances, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+    variances, axes = _principal(centred)
     largest_first = np.argsort(-variances, kind="stable")[:num_components]
     axes, variances = axes[:, largest_first], variances[largest_first].clip(min=0)
     axes = axes * np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
@@ -36,6 +36,17 @@ def pca(
     fractions = variances / total if total > 0 else np.zeros_like(variances)
     missing = num_components - len(variances)
     return np.pad(centred @ axes, ((0, 0), (0, missing))), np.pad(fractions, (0, missing))
+
+
+def _principal(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Variances along the principal axes, and these axes; of fewer points than dimensions, those that points span."""
+    count, dim = centred.shape
+    if dim <= count:
+        return np.linalg.eigh(centred.T @ centred / count)
+    variances, combinations = np.linalg.eigh(centred @ centred.T / count)  # of N x N in place of D x D
+    is_spanned = variances > 1e-12 * max(variances.max(), 0.0)
+    variances, combinations = variances[is_spanned], combinations[:, is_spanned]
+    return variances, centred.T @ combinations / np.sqrt(count * variances)
 
 
 def tsne(points: Float[Tensor, "N D"], seed: int, perplexity: float = 30.0) -> Float[np.ndarray, "N 2"]:

@@ -18,6 +18,7 @@ _COMPARED = {
     "model.encoder": "2 model.encoder",
     "model.latent_dim": "3 model.latent_dim",
     "model.latent_dims": "3 model.latent_dims",
+    "model.groups": "3 model.groups",
     "objective.beta": "4 objective.beta",
     "optimizer.lr": "5 optimizer.lr",
     "seed": "6 seed",

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from vae_lightning.config import instantiate
 from vae_lightning.data.loader import ImageBatch
@@ -48,20 +49,25 @@ class Bounds(Metric):
             return Score({name: Figure(None, label=label, reason=NO_DENSITY) for name, label in _LABELS.items()})
         num_samples = self.num_samples or samples_in_training(subject.run)
         values, seed = [], evaluation_seed(subject.seed, subject.split)
+        groups: dict[str, Tensor] = {}
         with subject.progress("ELBO") as bar:
             for batch in subject.batches():
                 terms = elbo_terms(subject.vae, batch, num_samples, seed)
                 assert terms.elbo is not None
                 assert terms.rate is not None
-                values.append(torch.stack([terms.elbo, terms.rate, terms.distortion], 1).double().cpu())
+                groups = terms.extra
+                of_batch = terms.elbo, terms.rate, terms.distortion, *groups.values()
+                values.append(torch.stack(of_batch, 1).double().cpu())
                 bar.update(len(batch.indices))
-        elbo, rate, distortion = subject.gathered(torch.cat(values)).unbind(1)
+        elbo, rate, distortion, *by_group = subject.gathered(torch.cat(values)).unbind(1)
         unit = unit_of(subject.run.kind)
         figures = {
             "elbo": mean_figure(elbo, _LABELS["elbo"], unit),
             "rate": mean_figure(rate, _LABELS["rate"]),
             "distortion": mean_figure(distortion, "distortion", unit),
         }
+        for name, of_group in zip(groups, by_group, strict=True):
+            figures[name] = mean_figure(of_group, name.replace("_", " of ", 1).replace("_", " "))
         figures["bits_per_dim"] = bits_per_dim(figures["elbo"], subject, "bits/dim of the ELBO")
         return Score(figures, {"num_images": len(elbo), "num_samples": num_samples})
 

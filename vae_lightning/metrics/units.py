@@ -1,5 +1,6 @@
 """Which latent dimensions carry anything; of discrete codes, how many of them are used."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,8 +24,8 @@ class ActiveUnits(Metric):
     """Active units and the KL of each latent dimension.
 
     A unit is active if Var_x(E_q(z|x)[z_d]) > 0.01 (arXiv 1509.00519). The standard error of their number and of the
-    variances is that of 200 bootstrap resamples of the images. Of a model of discrete codes it is the use of the
-    codebook, as `CodeUse` has it, over all positions of all images.
+    variances is that of 200 bootstrap resamples of the images. Of a hierarchy there are those of each group.
+    Of a model of discrete codes it is the use of the codebook, as `CodeUse` has it, over all positions of all images.
     """
 
     def __call__(self, subject: Subject) -> Score:
@@ -41,6 +42,8 @@ class ActiveUnits(Metric):
             "rate_per_dimension": _rates(statistics, latents),
             "variance_of_means": Figure(statistics.variance.tolist(), of_variance.tolist()),
         }
+        if subject.vae.num_groups > 1:
+            figures |= _of_groups(statistics, subject.vae.group_dims)
         if len(latents) < 2:
             figures = {name: replace(figure, stderr=None) for name, figure in figures.items()}
         return Score(figures, {"num_images": len(latents)})
@@ -62,6 +65,17 @@ def _code_use(subject: Subject) -> Score:
         "active_units": Figure(None, label="active units", reason="codes have none"),
     }
     return Score(figures, {"num_images": count})
+
+
+def _of_groups(statistics: UnitStatistics, dims: Sequence[int]) -> dict[str, Figure]:
+    """The active units of each group, the top one first."""
+    digits = len(str(len(dims)))
+    return {
+        f"active_units_group_{number:0{digits}d}": Figure(
+            int(units.sum()), None, f"... in group {number}, of {len(units)}"
+        )
+        for number, units in enumerate(statistics.active().split(list(dims)), 1)
+    }
 
 
 def _rates(statistics: UnitStatistics, latents: Latents) -> Figure:

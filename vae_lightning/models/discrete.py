@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vae_lightning.models.codes import ChosenCode, UniformCodes
 from vae_lightning.models.distributions import sample
-from vae_lightning.models.latent_model import Group, LatentModel, Latents
+from vae_lightning.models.latent_model import Group, LatentModel, Latents, Temperature, of_each_group
 from vae_lightning.models.parts import Quantized, Quantizer, decoder_shape, made
 from vae_lightning.noise import Noise
 
@@ -84,10 +84,10 @@ class DiscreteVAE(LatentModel):
         return Latents(observed.vectors.mT.flatten(1), None)
 
     def draw(
-        self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: float = 1.0
+        self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: Temperature = 1.0
     ) -> Float[Tensor, "K B D"]:
         """Vectors of codes, each of the same probability at each position; a temperature but 1 is a UserError."""
-        return sample(self.latent_prior(), noise, temperature)
+        return sample(self.latent_prior(), noise, *of_each_group(temperature, 1))
 
     def latent_prior(self) -> UniformCodes:
         """p(k), uniform."""

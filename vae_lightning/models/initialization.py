@@ -1,5 +1,6 @@
 """Where the weights of a new model start, in place of PyTorch's own choice."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.models.networks.pyramid import ScaledConvolution
 
 _WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd)
 
@@ -28,11 +30,7 @@ class Glorot:
     @torch.no_grad()
     def __call__(self, vae: LatentModel, mean_image: Float[Tensor, "C H W"]) -> None:
         """Set the weights in place; `mean_image` is that of the training images, in [0, 1]."""
-        for layer in vae.modules():
-            if isinstance(layer, _WEIGHTED):
-                nn.init.xavier_uniform_(layer.weight)
-                if layer.bias is not None:
-                    layer.bias.zero_()
+        _begin(vae, nn.init.xavier_uniform_)
         if self.output_at_mean:
             likelihood: Any = vae.likelihood
             output, bias = likelihood.decoder_output(mean_image), _last_bias(vae.decoder)
@@ -48,11 +46,18 @@ class He:
     @torch.no_grad()
     def __call__(self, vae: LatentModel, mean_image: Float[Tensor, "C H W"]) -> None:
         """Set the weights in place; the training images are not looked at."""
-        for layer in vae.modules():
-            if isinstance(layer, _WEIGHTED):
-                nn.init.kaiming_normal_(layer.weight)
-                if layer.bias is not None:
-                    layer.bias.zero_()
+        _begin(vae, nn.init.kaiming_normal_)
+
+
+def _begin(vae: LatentModel, draw: Callable[[Tensor], Any]) -> None:
+    """Draw all weights; a layer that is to begin otherwise has a `scale_start`."""
+    for layer in vae.modules():
+        if isinstance(layer, _WEIGHTED):
+            draw(layer.weight)
+            if layer.bias is not None:
+                layer.bias.zero_()
+        if isinstance(layer, ScaledConvolution):
+            layer.scale_start()
 
 
 def _last_bias(decoder: nn.Module) -> Tensor:

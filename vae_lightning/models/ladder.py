@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from vae_lightning.errors import require_at_least
 from vae_lightning.models.distributions import centre, sample
-from vae_lightning.models.latent_model import Group, LatentModel, Latents
+from vae_lightning.models.latent_model import Group, LatentModel, Latents, Temperature, of_each_group
 from vae_lightning.models.parts import check_prior, decoder_shape, made, made_prior, prior_from
 from vae_lightning.noise import Noise
 
@@ -23,7 +23,7 @@ class Ladder(LatentModel):
     The top group z_1 has the prior of a plain VAE, p(z_1), and q(z_1|x) straight from the encoder's features. The
     decoder is given all groups side by side, so that none has to pass on what another knows. Inference from the top
     down is that of arXiv 1606.04934. Two groups of 40 with gated layers, an encoder for each and a VampPrior at the top
-    are the hierarchy of arXiv 1705.07120 (`model=hvae model/prior=vamp`), which counts its groups from the image.
+    are the hierarchy of arXiv 1705.07120 (`model=gated_hvae model/prior=vamp`), which counts its groups from the image.
 
     Args:
         image_shape: (C, H, W).
@@ -120,23 +120,25 @@ class Ladder(LatentModel):
         return Latents(means, None)
 
     def draw(
-        self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: float = 1.0
+        self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: Temperature = 1.0
     ) -> Float[Tensor, "K B D"]:
         """Latents from the prior, each group with that many times its own spread."""
-        return self.completed(sample(self._top_prior(), noise, temperature), noise, temperature)
+        top, *_ = of_each_group(temperature, self.num_groups)
+        return self.completed(sample(self._top_prior(), noise, top), noise, temperature)
 
     @property
-    def code_dim(self) -> int:
-        """Of the top group."""
-        return self.latent_dims[0]
+    def group_dims(self) -> tuple[int, ...]:
+        """Those that it was given."""
+        return self.latent_dims
 
     def completed(
-        self, code: Float[Tensor, "K B D2"], noise: Noise, temperature: float = 1.0
+        self, code: Float[Tensor, "K B D2"], noise: Noise, temperature: Temperature = 1.0
     ) -> Float[Tensor, "K B D"]:
-        """The groups below drawn given the top one, each with that many times its own spread."""
-        z = code
-        for prior in self.priors:
-            z = torch.cat([z, sample(prior(z), noise, temperature)], -1)
+        """The groups below drawn given those above, each with that many times its own spread."""
+        z, given = code, self.num_groups_in(code.shape[-1])
+        spreads = of_each_group(temperature, self.num_groups)[given:]
+        for prior, spread in zip(list(self.priors)[given - 1 :], spreads, strict=True):
+            z = torch.cat([z, sample(prior(z), noise, spread)], -1)
         return z
 
     def latent_prior(self) -> None:

@@ -1,5 +1,6 @@
 """What every VAE is to the rest of the program, however many groups of latents it has."""
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vae_lightning.errors import UserError
 from vae_lightning.models.distributions import PointMass, centre, closed_form_kl, log_prob_by_dimension, marginals
 from vae_lightning.noise import Noise
+
+Temperature = float | Sequence[float]  # of all groups, or one of each, the top one first
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,13 @@ class VAEOutput:
         groups: of latents, each before those that depend on it.
         likelihood: p(x|z), batch shape [K, B], event shape [C, H, W].
         decoder: the network that it was made with, for an objective that weighs its parameters.
+        observed: what inference knew of the images, of which `latents` tells where the posteriors lie.
     """
 
     groups: tuple[Group, ...]
     likelihood: Distribution
     decoder: nn.Module | None = None
+    observed: Any = None
 
     @property
     def has_density(self) -> bool:
@@ -115,6 +121,20 @@ def rates_per_dimension(groups: Sequence[Group]) -> Float[Tensor, "B D"] | None:
 def side_by_side(groups: Sequence[Group]) -> Float[Tensor, "K B D"]:
     """The samples of all groups as one vector each."""
     return groups[0].z if len(groups) == 1 else torch.cat([group.z for group in groups], -1)
+
+
+def of_each_group(temperature: Temperature, num_groups: int) -> list[float]:
+    """The temperature of each group.
+
+    Raises:
+        UserError: it is neither one number nor one for each group.
+    """
+    if isinstance(temperature, int | float):
+        return [temperature] * num_groups
+    if len(temperature) != num_groups:
+        wanted = "one number" if num_groups == 1 else f"one number, or {num_groups}, one of each group"
+        raise UserError(f"temperature={list(temperature)}: expected {wanted}")
+    return list(temperature)
 
 
 class LatentModel(nn.Module, ABC):
@@ -143,8 +163,10 @@ class LatentModel(nn.Module, ABC):
         self, x: Float[Tensor, "B C H W"], noise: Noise, labels: Int64[Tensor, " B"] | None = None
     ) -> VAEOutput:
         """Encode, sample as many latents an image as the noise has, decode."""
-        groups = self.infer(self.observe(x, labels), noise)
-        return VAEOutput(groups, self.decode(side_by_side(groups), labels, x), getattr(self, "decoder", None))
+        observed = self.observe(x, labels)
+        groups = self.infer(observed, noise)
+        likelihood = self.decode(side_by_side(groups), labels, x)
+        return VAEOutput(groups, likelihood, getattr(self, "decoder", None), observed)
 
     def encode(self, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None = None) -> Latents:
         """Where the posteriors of the images lie."""
@@ -184,21 +206,43 @@ class LatentModel(nn.Module, ABC):
         return z
 
     @property
+    def group_dims(self) -> tuple[int, ...]:
+        """How many latent dimensions each group has, as they lie side by side, the top one first."""
+        return (self.latent_dim,)
+
+    @property
     def code_dim(self) -> int:
         """Of the codes that a sampler stands in for: all latents, or of a hierarchy those of its top group."""
-        return self.latent_dim
+        return self.group_dims[0]
 
     def completed(
-        self, code: Float[Tensor, "K B D2"], noise: Noise, temperature: float = 1.0
+        self, code: Float[Tensor, "K B D2"], noise: Noise, temperature: Temperature = 1.0
     ) -> Float[Tensor, "K B D"]:
-        """Latents with this code: of a hierarchy the other groups are drawn from their priors, of others the code."""
+        """Latents of a hierarchy whose first groups are given: those below are drawn from their priors.
+
+        Args:
+            code: the top group, or the first few side by side; of a model of one group all that there is.
+            noise: what the others are made of.
+            temperature: so many times their own spread; of all groups or of each, those given included.
+        """
         return code
+
+    def num_groups_in(self, width: int) -> int:
+        """How many groups, from the top one on, have so many dimensions side by side.
+
+        Raises:
+            ValueError: it is no whole number of groups.
+        """
+        widths = list(itertools.accumulate(self.group_dims))
+        if width not in widths:
+            raise ValueError(f"code must be of whole groups, of {', '.join(map(str, widths))} dimensions; got {width}")
+        return widths.index(width) + 1
 
     @abstractmethod
     def draw(
-        self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: float = 1.0
+        self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: Temperature = 1.0
     ) -> Float[Tensor, "K B D"]:
-        """Latents from the prior, whose spread is that many times the prior's own."""
+        """Latents from the prior, whose spread is that many times the prior's own, of all groups or of each."""
 
     @abstractmethod
     def latent_prior(self) -> Distribution | None:
@@ -209,7 +253,9 @@ class LatentModel(nn.Module, ABC):
     ) -> Float[Tensor, "B D"]:
         """The posterior means of the images of an output, which are seen again where the output does not tell them."""
         first, *others = output.groups
-        return self.encode(x, labels).loc if others else centre(first.posterior)
+        if not others:
+            return centre(first.posterior)
+        return self.encode(x, labels).loc if output.observed is None else self.latents(output.observed).loc
 
     def told(self, labels: Tensor | None) -> Tensor | None:
         """The labels for a model that is told labels, None for any other."""

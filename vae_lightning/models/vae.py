@@ -9,7 +9,7 @@ from torch.distributions import Distribution, Independent
 
 from vae_lightning.errors import require_at_least
 from vae_lightning.models.distributions import centre, sample
-from vae_lightning.models.latent_model import Group, LatentModel, Latents
+from vae_lightning.models.latent_model import Group, LatentModel, Latents, Temperature, of_each_group
 from vae_lightning.models.parts import Conditioning, check_prior, decoder_shape, made, made_prior, prior_from
 from vae_lightning.noise import Noise
 
@@ -75,10 +75,10 @@ class VAE(LatentModel):
         return z if self.conditioning is None else self.conditioning.with_latents(z, _given(labels))
 
     def draw(
-        self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: float = 1.0
+        self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: Temperature = 1.0
     ) -> Float[Tensor, "K B D"]:
         """Latents from the prior, which is the same for all labels."""
-        return sample(self.latent_prior(), noise, temperature)
+        return sample(self.latent_prior(), noise, *of_each_group(temperature, 1))
 
     def latent_prior(self) -> Distribution:
         """p(z)."""

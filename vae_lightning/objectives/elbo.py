@@ -11,7 +11,7 @@ from vae_lightning.models.latent_model import LatentModel, VAEOutput, mean_of_sa
 from vae_lightning.noise import Noise
 from vae_lightning.objectives.annealing import Rise, Schedule
 from vae_lightning.objectives.gradients import along_the_path, sampled_rate, why_not_held_fixed
-from vae_lightning.objectives.terms import Objective, Progress, Terms, distortion, rate
+from vae_lightning.objectives.terms import Objective, Progress, Terms, distortion, rate, with_rates_of_groups
 
 Gradient = Literal["elbo", "stl"]
 
@@ -92,6 +92,6 @@ class ELBO(Objective):
 def evaluated_elbo(
     vae: LatentModel, x: Float[Tensor, "B C H W"], noise: Noise, labels: Int64[Tensor, " B"] | None
 ) -> Terms:
-    """ELBO at beta = 1, rate and distortion of each image, of a model in evaluation mode."""
+    """ELBO at beta = 1, rate (of a hierarchy by group, too) and distortion of each image, in evaluation mode."""
     output: VAEOutput = vae(x, noise, labels)
-    return ELBO().to(x.device)(output, x, Progress(0))
+    return with_rates_of_groups(ELBO().to(x.device)(output, x, Progress(0)), output)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vae_lightning.errors import require_weight
 from vae_lightning.models.latent_model import LatentModel, VAEOutput, mean_of_samples
-from vae_lightning.objectives.terms import Objective, Progress, Terms, distortion
+from vae_lightning.objectives.terms import Objective, Progress, Terms, distortion, several_groups
 
 
 class RAE(Objective):
@@ -47,6 +47,8 @@ class RAE(Objective):
 
     def why_not(self, vae: LatentModel) -> str | None:
         """It knows no noise and trains no prior."""
+        if (reason := several_groups(vae)) is not None:
+            return reason
         if vae.has_density:
             return "has a code without noise; choose model/posterior=point"
         prior = getattr(vae, "prior", None)

@@ -118,6 +118,15 @@ def with_penalties(terms: Terms, output: VAEOutput) -> Terms:
     return replace(terms, loss=terms.loss + penalty, extra=terms.extra | {"penalty": penalty})
 
 
+def with_rates_of_groups(terms: Terms, output: VAEOutput) -> Terms:
+    """The terms with the rate of each group of a hierarchy, `rate_group_1` the top one's; they sum to the rate."""
+    if len(output.groups) == 1 or not output.has_density:
+        return terms
+    digits = len(str(len(output.groups)))
+    rates = {f"rate_group_{number:0{digits}d}": group.rate() for number, group in enumerate(output.groups, 1)}
+    return replace(terms, extra=terms.extra | rates)
+
+
 def distortion(log_likelihood: Float[Tensor, "K B"]) -> Float[Tensor, " B"]:
     """-E_q log p(x|z) of `output.likelihood.log_prob(x)`, the mean over the K samples."""
     return mean_of_samples(-log_likelihood)

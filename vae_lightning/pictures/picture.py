@@ -14,7 +14,7 @@ from vae_lightning.data.class_names import Label
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.errors import UserError, require_at_least, require_at_most
 from vae_lightning.latents.classes import labels_of_samples
-from vae_lightning.models.latent_model import LatentModel, Latents
+from vae_lightning.models.latent_model import LatentModel, Latents, Temperature
 from vae_lightning.runs.images import Choice, Files, Split
 from vae_lightning.runs.source import Source
 
@@ -180,13 +180,15 @@ class PictureOfSamples(Picture, ABC):
         ValueError: a number too small or too large; besides what `Picture` raises.
     """
 
+    most: ClassVar[int] = MOST_SAMPLES
+
     num_images: int = 64
     seed: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least("num_images", self.num_images, 1)
-        require_at_most("num_images", self.num_images, MOST_SAMPLES)
+        require_at_most("num_images", self.num_images, self.most)
         if self.seed is not None:
             require_at_least("seed", self.seed, 0)
 
@@ -194,7 +196,7 @@ class PictureOfSamples(Picture, ABC):
     def chosen_by(self) -> dict[str, Any]:
         return {"num_images": self.num_images, "seed": self.seed}
 
-    def sampled(self, source: Source, temperature: float = 1.0) -> Float[Tensor, "N C H W"]:
+    def sampled(self, source: Source, temperature: Temperature = 1.0) -> Float[Tensor, "N C H W"]:
         """The mean images of the samples, of a model with labels that of label n modulo their number for sample n."""
         indices = torch.arange(self.num_images)
         labels = labels_of_samples(source.vae, indices)

@@ -1,8 +1,10 @@
 """From one image to the next through the latent space."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -11,7 +13,7 @@ from vae_lightning.drawing.gifs import encode_gif
 from vae_lightning.drawing.walks import transition_frames, transition_picture
 from vae_lightning.errors import require_at_least, require_at_most, require_frame_duration
 from vae_lightning.latents.classes import labels_along
-from vae_lightning.latents.paths import PATHS, chain, why_no_path
+from vae_lightning.latents.paths import PATHS, chain, of_groups, why_no_path
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, PictureOfImages
 from vae_lightning.runs.images import Choice, Files
@@ -33,6 +35,8 @@ class Transition(PictureOfImages):
 
     Attributes:
         files: `images` by the name that it had in callbacks once.
+        groups: of a hierarchy those that go over, counted from 1 at the top; all others stay the first image's of each
+            way. None for all.
         num_frames: images of a way, its ends included, which are the reconstructions.
         frame_ms: how long a frame of the GIF stays.
 
@@ -47,6 +51,7 @@ class Transition(PictureOfImages):
     every_n_epochs: int | None = 10
     num_images: int = 6
     files: Files | None = None
+    groups: Sequence[int] | None = None
     num_frames: int = 11
     frame_ms: int = 100
 
@@ -74,6 +79,10 @@ class Transition(PictureOfImages):
     def why_not(self, vae: LatentModel) -> str | None:
         return why_no_path(vae)
 
+    def check(self, source: Source) -> None:
+        if self.groups is not None:
+            of_groups(source.vae, self.groups)
+
     def look(self, source: Source) -> Ways:
         chosen = source.chosen(self.read)
         originals = chosen.images.float() / 255
@@ -83,12 +92,16 @@ class Transition(PictureOfImages):
             )
         labels = source.told(chosen.labels, len(originals))
         z = chain(source.encode(originals, labels), self.num_frames)
+        if self.groups is not None:
+            z = torch.where(of_groups(source.vae, self.groups), z, z[:, :, :1])
         along = labels_along(labels, len(PATHS), self.num_frames)
         images = source.decode(z.flatten(0, 2), None if along is None else along.flatten())
         return Ways(originals, images.unflatten(0, z.shape[:3]))
 
     def draw(self, seen: Ways, context: str) -> Drawing:
         title = f"transition{'' if len(seen.originals) == 2 else 's'} between posterior means"
+        if self.groups is not None:
+            title += f", of group{'' if len(self.groups) == 1 else 's'} {', '.join(map(str, self.groups))} alone"
         ends = seen.originals[:-1], seen.originals[1:]
         strip = transition_picture(seen.images, list(PATHS), *ends, title, context)
         frames = transition_frames(seen.images, list(PATHS), title, context)

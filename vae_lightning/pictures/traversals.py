@@ -14,7 +14,8 @@ from vae_lightning.drawing.gifs import encode_gif
 from vae_lightning.drawing.walks import traversal_frames, traversal_picture
 from vae_lightning.errors import UserError, require_at_least, require_at_most, require_frame_duration
 from vae_lightning.latents.classes import first_label
-from vae_lightning.latents.paths import Spread, prior_spread, traversals, why_no_path
+from vae_lightning.latents.paths import Spread, of_groups, prior_spread, traversals, why_no_path
+from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, PictureOfImages
 from vae_lightning.runs.sampling import mean_of_prior
@@ -51,6 +52,7 @@ class Traversals(PictureOfImages):
             three implies the centre `image`. See `runs.images.Choice`.
         dims: these dimensions instead of those with the most KL, counted from 0.
         num_dims: at most so many, where `dims` is not given.
+        groups: of a hierarchy those whose dimensions they are, counted from 1 at the top; None for all.
         num_columns: how many values of each.
         limit: the values run from -limit to limit, in standard deviations of the prior from its mean.
         centre: where all other dimensions stay: `prior`, at the prior's mean; or `image`, at the posterior mean of an
@@ -66,6 +68,7 @@ class Traversals(PictureOfImages):
     every_n_epochs: int | None = 10
     dims: Sequence[int] | None = None
     num_dims: int = 10
+    groups: Sequence[int] | None = None
     num_columns: int = 11
     limit: float = 3.0
     centre: Centre = "prior"
@@ -96,6 +99,10 @@ class Traversals(PictureOfImages):
         return why_no_path(vae)
 
     def check(self, source: Source) -> None:
+        if self.groups is not None:
+            of_groups(source.vae, self.groups)
+            if self.dims is not None:
+                raise UserError(f"groups={list(self.groups)}: without effect beside dims; give one of them")
         if self.dims is not None:
             wrong = [dim for dim in self.dims if not 0 <= dim < source.latent_dim]
             if wrong or not self.dims:
@@ -120,13 +127,20 @@ class Traversals(PictureOfImages):
         rate = statistics.rate
         if rate is not None and not rate.isfinite().all():
             raise NothingToDrawError("the KL of the dimensions is not finite: nothing is drawn of it")
-        dims = statistics.by_rate[: self.num_dims] if self.dims is None else list(self.dims)
+        dims = self._of_most_rate(source.vae, statistics) if self.dims is None else list(self.dims)
         z = traversals(centre, dims, self._values, spread)
         labels = None if label is None else label.expand(z.shape[:2].numel())
         images = source.decode(z.flatten(0, 1), labels).unflatten(0, z.shape[:2])
         if len(dims) < source.latent_dim:
             title += f", {len(dims)} of {source.latent_dim} dimensions"
         return Walk(images, dims, None if rate is None else rate[dims].tolist(), not spread.is_unit, title)
+
+    def _of_most_rate(self, vae: LatentModel, statistics: UnitStatistics) -> list[int]:
+        dims = statistics.by_rate
+        if self.groups is not None:
+            is_chosen = of_groups(vae, self.groups)
+            dims = [dim for dim in dims if is_chosen[dim]]
+        return dims[: self.num_dims]
 
     def draw(self, seen: Walk, context: str) -> Drawing:
         shown = seen.images, seen.dims, seen.rates, self._values.tolist(), seen.title, context, seen.in_deviations

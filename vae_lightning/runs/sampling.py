@@ -16,7 +16,7 @@ from vae_lightning.disk.files import check_within, folder_in, replacing
 from vae_lightning.errors import UserError, first_line, one_line
 from vae_lightning.latents.samplers.sampler import CodeDistribution, Codes, Sampler
 from vae_lightning.models.distributions import DiagonalNormal, UnitNormal
-from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.models.latent_model import LatentModel, Temperature, of_each_group
 from vae_lightning.noise import Indexed, derive_seed
 from vae_lightning.runs.source import Source
 from vae_lightning.runs.trained import TrainedRun
@@ -78,12 +78,15 @@ def drawing_by(source: Source, sampler: Sampler | None, agree: Callable[..., Any
 
     @torch.no_grad()
     def draw(
-        indices: Int64[Tensor, " N"], seed: int, temperature: float = 1.0, labels: Tensor | None = None
+        indices: Int64[Tensor, " N"], seed: int, temperature: Temperature = 1.0, labels: Tensor | None = None
     ) -> Float32[Tensor, "N D"]:
         noise = Indexed(seed, indices, 1, _CPU)
-        code = codes(noise, temperature).to(source.work.dtype)
-        below = Indexed(derive_seed(seed, _DRAWS), indices, 1, place)
-        return model.completed(code.to(place), below, temperature)[0].float().cpu()
+        code = codes(noise, of_each_group(temperature, model.num_groups)[0]).to(source.work.dtype)
+        parts = []
+        for rows in torch.arange(len(indices)).split(_BATCH):
+            below = Indexed(derive_seed(seed, _DRAWS), indices[rows], 1, place)
+            parts.append(model.completed(code[:, rows].to(place), below, temperature)[0].float().cpu())
+        return torch.cat(parts)
 
     return draw
 

@@ -19,12 +19,13 @@ from vae_lightning.data.loader import ImageBatch
 from vae_lightning.errors import UserError, first_line
 from vae_lightning.latents.encoding import encode
 from vae_lightning.latents.units import UnitStatistics, unit_statistics
-from vae_lightning.models.latent_model import LatentModel, Latents
-from vae_lightning.noise import Indexed
+from vae_lightning.models.latent_model import LatentModel, Latents, Temperature
+from vae_lightning.noise import Indexed, derive_seed
 
 log = logging.getLogger("vae_lightning")
 
 _BATCH = 100  # images at a time, in float64; no result depends on it
+_BELOW = 14  # a purpose of the seed
 
 
 class Encoded(NamedTuple):
@@ -241,15 +242,44 @@ class Source(ABC):
         self,
         indices: Int64[Tensor, " N"],
         seed: int,
-        temperature: float = 1.0,
+        temperature: Temperature = 1.0,
         labels: Int64[Tensor, " N"] | None = None,
     ) -> Float32[Tensor, "N D"]:
         """Latents from the prior, of so many times its spread; each a function of seed and index."""
-        noise = Indexed(seed, indices, 1, self.work.place)
         told = self.told_to_make(labels, len(indices))
+
+        def of(vae: LatentModel, noise: Indexed, rows: Tensor) -> Tensor:
+            return vae.draw(noise, None if told is None else told[rows].to(self.work.place), temperature)
+
+        return self._drawn(of, indices, seed)
+
+    def completed(
+        self, code: Float[Tensor, "N D2"], indices: Int64[Tensor, " N"], seed: int, temperature: Temperature = 1.0
+    ) -> Float32[Tensor, "N D"]:
+        """Latents of a hierarchy whose first groups are given; the others are functions of seed and index.
+
+        Their noise is another than that of `draw` with this seed, of which the given groups may be made.
+        """
+        given = code.to(self.work.place, self.work.dtype)[None]
+        return self._drawn(
+            lambda vae, noise, rows: vae.completed(given[:, rows], noise, temperature),
+            indices,
+            derive_seed(seed, _BELOW),
+        )
+
+    def _drawn(
+        self,
+        draw: Callable[[LatentModel, Indexed, Tensor], Float[Tensor, "1 B D"]],
+        indices: Int64[Tensor, " N"],
+        seed: int,
+    ) -> Float32[Tensor, "N D"]:
+        """Latents that are drawn a few at a time, for of a hierarchy each takes a pass through its networks."""
+        results = []
         with torch.no_grad():
-            z = self.work.exact.draw(noise, None if told is None else told.to(self.work.place), temperature)[0]
-        return z.float().cpu()
+            for rows in torch.arange(len(indices)).split(_BATCH):
+                noise = Indexed(seed, indices[rows], 1, self.work.place)
+                results.append(draw(self.work.exact, noise, rows)[0].float().cpu())
+        return torch.cat(results)
 
     def decode(
         self, z: Float[Tensor, "N D"], labels: Int64[Tensor, " N"] | None = None, batch_size: int = _BATCH

@@ -14,7 +14,7 @@ from vae_lightning.likelihood.means import ExactMeans, Mean
 from vae_lightning.loggers.figures import log_metrics
 from vae_lightning.models.latent_model import VAEOutput, rates_per_dimension
 from vae_lightning.noise import Indexed, evaluation_seed
-from vae_lightning.objectives.terms import with_penalties
+from vae_lightning.objectives.terms import with_penalties, with_rates_of_groups
 from vae_lightning.training.stepper import float32
 
 log = logging.getLogger("vae_lightning")
@@ -51,7 +51,7 @@ class Evaluator:
         )
         output = module.vae(batch.images, noise, labels)
         terms = module.objective(output, batch.images, module.epochs.progress())
-        self._means.update(with_penalties(terms, output).by_name())
+        self._means.update(with_rates_of_groups(with_penalties(terms, output), output).by_name())
         self._codes.update(output.groups)
         return output
 
