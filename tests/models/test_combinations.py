@@ -137,7 +137,7 @@ REFUSED: list[tuple[dict[str, tuple[str, ...]], str]] = [
         "objective: {} has a code without noise; choose model/posterior=point",
     ),
     (
-        {"posterior": ("point",), "prior": ("mixture", "flow"), "objective": ("rae",)},
+        {"posterior": ("point",), "prior": ("learned_gaussian", "mixture", "flow"), "objective": ("rae",)},
         "objective: {} does not train a ",
     ),
     ({"prior": ("mixture",), "objective": ("wae",)}, "objective: {} does not train the weights of a MixturePrior; "),
