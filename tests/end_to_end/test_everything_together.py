@@ -12,7 +12,7 @@ import vae_lightning
 from tests.conftest import refusal
 from tests.data.sets import write_bands
 from tests.end_to_end.runs import assert_equal_weights
-from tests.test_generate import MODES, WRITES
+from tests.test_generate import WRITES
 from tests.trained import train_once
 from vae_lightning.runs.records import RunDir
 
@@ -75,7 +75,7 @@ def test_every_picture_of_a_training_is_drawn_in_the_chosen_channels(run):
     assert ground > 0.2
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", WRITES)
 def test_every_mode_shows_it(run, generate, mode, tmp_path):
     short, files = WRITES[mode]
     generate(f"run={run.path}", f"mode={mode}", *short, f"out={tmp_path / 'out'}")

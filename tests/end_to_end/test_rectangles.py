@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import vae_lightning
-from tests.test_generate import MODES, WRITES
+from tests.test_generate import WRITES
 from tests.trained import DIGITS, train_once
 from vae_lightning.runs.records import RunDir
 
@@ -31,7 +31,7 @@ def test_every_picture_of_a_training_is_drawn(run):
     assert Image.open(run.path / "training.gif").n_frames == 3
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", WRITES)
 def test_every_mode_shows_it(run, generate, mode, tmp_path):
     short, files = WRITES[mode]
     generate(f"run={run.path}", f"mode={mode}", *short, f"out={tmp_path / 'out'}")
