@@ -55,9 +55,14 @@ def test_importance_sampling_finds_the_integral_over_its_latents(made, spread):
     axis = torch.linspace(-6, 6, 241)
     top, lower = (each.reshape(-1, 1) for each in torch.meshgrid(axis, axis, indexing="ij"))
     log_prior = model.prior().log_prob(top) + model.priors[0](top).log_prob(lower)
-    log_likelihood = model.decode(torch.cat([top, lower], 1)).log_prob(x.unsqueeze(1))
-    exact = (log_prior + log_likelihood).logsumexp(1) + 2 * torch.log(axis[1] - axis[0])
-    found = importance_sampled(model, x, torch.arange(5), num_samples=20_000, seed=0, max_latents=30_000)
+    check_likelihood(model, x, torch.cat([top, lower], 1), log_prior, axis[1] - axis[0])
+
+
+def check_likelihood(model, x, z, log_prior, step):
+    """Importance sampling of two latents finds the integral over them, on a grid of this step."""
+    log_likelihood = model.decode(z).log_prob(x.unsqueeze(1))
+    exact = (log_prior + log_likelihood).logsumexp(1) + 2 * torch.log(step)
+    found = importance_sampled(model, x, torch.arange(len(x)), num_samples=20_000, seed=0, max_latents=30_000)
     log_p = torch.cat([bounds.log_likelihood for _, bounds in found])
     torch.testing.assert_close(log_p.float(), exact, atol=0.05, rtol=0)
     assert abs(float(log_p.mean() - exact.mean())) < 0.02

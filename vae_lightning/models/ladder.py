@@ -10,14 +10,15 @@ from torch.distributions import Distribution
 
 from vae_lightning.errors import require_at_least
 from vae_lightning.models.distributions import centre, sample
-from vae_lightning.models.latent_model import Group, LatentModel, Latents, Temperature, of_each_group
-from vae_lightning.models.parts import check_prior, decoder_shape, made, made_prior, prior_from
+from vae_lightning.models.hierarchy import Hierarchy
+from vae_lightning.models.latent_model import Group, Latents, Temperature, of_each_group
+from vae_lightning.models.parts import check_prior, decoder_shape, made, made_prior
 from vae_lightning.noise import Noise
 
 _FEWEST = 2  # groups: of one it would be a plain VAE
 
 
-class Ladder(LatentModel):
+class Ladder(Hierarchy):
     """q(z|x) = prod_l q(z_l | z_<l, x) and p(z) = prod_l p(z_l | z_<l), each factor with hidden layers of its own.
 
     The top group z_1 has the prior of a plain VAE, p(z_1), and q(z_1|x) straight from the encoder's features. The
@@ -63,9 +64,8 @@ class Ladder(LatentModel):
             raise ValueError(f"latent_dims must be {_FEWEST} widths or more, each at least 1; got {list(latent_dims)}")
         require_at_least("hidden", hidden, 1)
         shape = tuple(image_shape)
-        self.latent_dim = sum(latent_dims)
         self.latent_dims = tuple(latent_dims)
-        self.num_groups = len(latent_dims)
+        self._take(self.latent_dims)
         self.encoder = made("encoder", encoder, shape)
         top, *others = latent_dims
         self.lower_encoder = None if lower_encoder is None else made("lower_encoder", lower_encoder, shape)
@@ -119,18 +119,6 @@ class Ladder(LatentModel):
             means = torch.cat([means, centre(posterior(torch.cat([of_lower, means], -1)))], -1)
         return Latents(means, None)
 
-    def draw(
-        self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: Temperature = 1.0
-    ) -> Float[Tensor, "K B D"]:
-        """Latents from the prior, each group with that many times its own spread."""
-        top, *_ = of_each_group(temperature, self.num_groups)
-        return self.completed(sample(self._top_prior(), noise, top), noise, temperature)
-
-    @property
-    def group_dims(self) -> tuple[int, ...]:
-        """Those that it was given."""
-        return self.latent_dims
-
     def completed(
         self, code: Float[Tensor, "K B D2"], noise: Noise, temperature: Temperature = 1.0
     ) -> Float[Tensor, "K B D"]:
@@ -140,9 +128,6 @@ class Ladder(LatentModel):
         for prior, spread in zip(list(self.priors)[given - 1 :], spreads, strict=True):
             z = torch.cat([z, sample(prior(z), noise, spread)], -1)
         return z
-
-    def latent_prior(self) -> None:
-        """None: it is one distribution a group."""
 
     def _numbers_of_features(self) -> tuple[int, int]:
         """Of the encoder of the top group, and of that of all others."""
@@ -156,9 +141,6 @@ class Ladder(LatentModel):
             return observed, observed
         of_top, of_lower = observed.split(self._numbers_of_features(), -1)
         return of_top, of_lower
-
-    def _top_prior(self) -> Distribution:
-        return prior_from(self.prior, self._encode_top)
 
     def _encode_top(self, x: Float[Tensor, "B C H W"]) -> Distribution:
         return self.top_posterior(self.encoder(x))

@@ -1,6 +1,5 @@
 """What every VAE is to the rest of the program, however many groups of latents it has."""
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -226,17 +225,6 @@ class LatentModel(nn.Module, ABC):
             temperature: so many times their own spread; of all groups or of each, those given included.
         """
         return code
-
-    def num_groups_in(self, width: int) -> int:
-        """How many groups, from the top one on, have so many dimensions side by side.
-
-        Raises:
-            ValueError: it is no whole number of groups.
-        """
-        widths = list(itertools.accumulate(self.group_dims))
-        if width not in widths:
-            raise ValueError(f"code must be of whole groups, of {', '.join(map(str, widths))} dimensions; got {width}")
-        return widths.index(width) + 1
 
     @abstractmethod
     def draw(

@@ -13,13 +13,15 @@ from torch.nn.functional import interpolate
 
 from vae_lightning.errors import first_line, require_at_least, require_at_most
 from vae_lightning.models.distributions import DiagonalNormal, at_least_float32, sample
-from vae_lightning.models.latent_model import Group, LatentModel, Latents, Temperature, of_each_group
+from vae_lightning.models.hierarchy import Hierarchy
+from vae_lightning.models.latent_model import Group, Latents, Temperature, of_each_group
 from vae_lightning.models.networks.pyramid import Bottleneck, LatentSum, Residual, ScaledConvolution
-from vae_lightning.models.parts import Shape, decoder_shape, made, made_prior, prior_from
+from vae_lightning.models.parts import Shape, decoder_shape, made, made_prior
 from vae_lightning.noise import Noise
 
 _FEWEST = 2  # groups: of one it would be a plain VAE
 _MOST = 200  # a stranger's config must not ask for more than can be made
+_WIDEST = 1024  # channels, likewise
 _SMALL = 8  # pixels: where the smallest map is unless it is told
 _GROUPS = 4  # at each size unless it is told
 _MOST_LOG_VARIANCE = 20.0
@@ -38,7 +40,7 @@ class Pyramid:
         return Pyramid(tuple(each[rows] for each in self.maps))
 
 
-class TopDown(LatentModel):
+class TopDown(Hierarchy):
     """q(z|x) = prod_l q(z_l | z_<l, x) and p(z) = prod_l p(z_l | z_<l) of maps z_l, each over a state of all above it.
 
     The encoder makes maps of the image at several sizes. From the smallest on, a state s goes down through the groups:
@@ -86,16 +88,16 @@ class TopDown(LatentModel):
         require_at_most("groups", sum(counts), _MOST)
         width = (1 if shape[0] == 1 else 4) if latent_channels is None else latent_channels
         require_at_least("latent_channels", width, 1)
+        require_at_most("latent_channels", width, _WIDEST)
         require_at_least("channels", channels, 1)
+        require_at_most("channels", channels, _WIDEST)
         require_at_least("min_log_variance", min_log_variance, -_MOST_LOG_VARIANCE)
         require_at_most("min_log_variance", min_log_variance, 0.0)
         self.encoder = _maps_of(encoder, shape, len(counts))
         sizes = [each[1:] for each in self.encoder.map_shapes]
         self._scale_of = [scale for scale, count in enumerate(counts) for _ in range(count)]
         self.map_shapes: list[Shape] = [(width, *sizes[scale]) for scale in self._scale_of]
-        self._dims = tuple(torch.Size(each).numel() for each in self.map_shapes)
-        self.latent_dim = sum(self._dims)
-        self.num_groups = len(self.map_shapes)
+        self._take(tuple(torch.Size(each).numel() for each in self.map_shapes))
         self.first_state = nn.Parameter(torch.zeros(1, channels, *sizes[0]))
         features = [each[0] for each in self.encoder.map_shapes]
         last = self.num_groups - 1
@@ -111,7 +113,7 @@ class TopDown(LatentModel):
             )
             for level, scale in enumerate(self._scale_of)
         )
-        self.prior = made_prior(prior, self._dims[0], shape)
+        self.prior = made_prior(prior, self.code_dim, shape)
         self.decoder = LatentSum(self.map_shapes, decoder_shape(likelihood, shape), channels)
         self.likelihood = likelihood
 
@@ -140,24 +142,12 @@ class TopDown(LatentModel):
         means = self._descend(lambda level, _, state: self._posterior(level, observed, state).base_dist.loc)
         return Latents(torch.cat(means, -1), None)
 
-    def draw(
-        self, noise: Noise, labels: Int64[Tensor, " B"] | None = None, temperature: Temperature = 1.0
-    ) -> Float[Tensor, "K B D"]:
-        """Latents from the prior, each group with that many times its own spread."""
-        top, *_ = of_each_group(temperature, self.num_groups)
-        return self.completed(sample(self._top_prior(), noise, top), noise, temperature)
-
-    @property
-    def group_dims(self) -> tuple[int, ...]:
-        """Of each map, channel by channel."""
-        return self._dims
-
     def completed(
         self, code: Float[Tensor, "K B D2"], noise: Noise, temperature: Temperature = 1.0
     ) -> Float[Tensor, "K B D"]:
         """The groups below drawn given those above, each with that many times its own spread."""
         spreads = of_each_group(temperature, self.num_groups)
-        given = code.flatten(0, 1).split(self._dims[: self.num_groups_in(code.shape[-1])], -1)
+        given = code.flatten(0, 1).split(self.group_dims[: self.num_groups_in(code.shape[-1])], -1)
 
         def choose(level: int, prior: DiagonalNormal | None, _: Tensor) -> Tensor:
             if level < len(given) or prior is None:
@@ -165,9 +155,6 @@ class TopDown(LatentModel):
             return sample(_by_sample(prior, len(code)), noise, spreads[level]).flatten(0, 1)
 
         return torch.cat(self._descend(choose), -1).unflatten(0, code.shape[:2])
-
-    def latent_prior(self) -> None:
-        """None: it is one distribution a group."""
 
     def _descend(self, choose: Choose) -> list[Float[Tensor, "N D"]]:
         """What is chosen of each group, from the top down, given its prior and the state of those above it."""
@@ -186,9 +173,6 @@ class TopDown(LatentModel):
     def _posterior(self, level: int, observed: Pyramid, state: Tensor) -> DiagonalNormal:
         """q(z_l | z_<l, x), batch shape [B] of the top group and [K * B] of the others."""
         return self.blocks[level].posterior(observed.maps[self._scale_of[level]], state)
-
-    def _top_prior(self) -> Distribution:
-        return prior_from(self.prior, self._encode_top)
 
     def _encode_top(self, x: Float[Tensor, "B C H W"]) -> Distribution:
         return self._posterior(0, self.observe(x), self.first_state)
