@@ -26,8 +26,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchmarks.contenders.cases import CASES
 from benchmarks.contenders.pythae_trainer import Decoder, Encoder
-from vae_lightning.likelihood.importance import bytes_per_latent, importance_sampled
+from vae_lightning.likelihood.importance import importance_sampled
 from vae_lightning.likelihood.log_weights import Precision
+from vae_lightning.likelihood.memory import bytes_per_latent
 from vae_lightning.machine.hardware import flush_denormals, keep_freed_memory
 from vae_lightning.noise import indexed_parts
 from vae_lightning.runs.trained import TrainedRun, open_trained

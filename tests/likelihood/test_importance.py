@@ -1,15 +1,11 @@
-"""Importance sampling against an exact oracle, and in the memory that it is given."""
-
-import os
-import subprocess
-import sys
+"""Importance sampling against an exact oracle."""
 
 import pytest
 import torch
 
 from tests.objectives.test_elbo import LinearGaussian
 from tests.objectives.test_iwae import loosened
-from vae_lightning.likelihood.importance import SampledBounds, bytes_per_latent, importance_sampled
+from vae_lightning.likelihood.importance import SampledBounds, importance_sampled
 from vae_lightning.models.vae import VAE
 from vae_lightning.noise import indexed_parts
 
@@ -74,56 +70,3 @@ def test_nothing_to_sample_is_refused(options):
     vae, x = LinearGaussian().vae(), torch.zeros(1, 1, 2, 3)
     with pytest.raises(ValueError, match="must be at least 1"):
         next(importance_sampled(vae, x, torch.arange(1), seed=0, **options))
-
-
-MEMORY = """
-import os, resource, torch
-from vae_lightning.likelihood.importance import bytes_per_latent, importance_sampled
-from vae_lightning.models.likelihoods.bernoulli import BernoulliLikelihood
-from vae_lightning.models.likelihoods.gaussian import GaussianLikelihood
-from vae_lightning.models.networks.conv import ConvDecoder, ConvEncoder
-from vae_lightning.models.networks.conv5 import Conv5Decoder, Conv5Encoder
-from vae_lightning.models.networks.mlp import MLPDecoder, MLPEncoder
-from vae_lightning.models.posteriors.diagonal_gaussian import DiagonalGaussian
-from vae_lightning.models.priors.standard_normal import StandardNormal
-from vae_lightning.models.vae import build_vae
-
-torch.set_num_threads(1)
-def look(encoder, decoder, likelihood, shape, nums):
-    vae = build_vae(shape, 20, encoder, DiagonalGaussian, StandardNormal, decoder, likelihood()).eval()
-    x = torch.rand(2, *shape)
-    def peak(num_samples, budget):
-        most = int(budget // bytes_per_latent(vae, shape))
-        options = {"num_samples": num_samples, "seed": 0, "max_latents": most, "precision": "refined"}
-        list(importance_sampled(vae, x, torch.arange(2), **options))
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    before = peak(50, 4e6)
-    print(*(peak(num_samples, 100e6) - before for num_samples in nums), flush=True)
-for case in (
-    (MLPEncoder, MLPDecoder, BernoulliLikelihood, (1, 28, 28), (5_000, 20_000)),
-    (ConvEncoder, ConvDecoder, BernoulliLikelihood, (1, 28, 28), (500, 1_500)),
-    (Conv5Encoder, Conv5Decoder, GaussianLikelihood, (3, 64, 64), (120, 240)),
-):
-    if not (child := os.fork()):
-        look(*case)
-        os._exit(0)
-    os.waitpid(child, 0)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no forks")
-def test_memory_stays_under_the_budget_whatever_k_is():
-    # What is in use is counted, and not what glibc keeps of freed blocks, which differs from run to run.
-    allocator = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
-    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, env=allocator)
-    lines = done.stdout.splitlines()
-    assert len(lines) == 3
-    for line in lines:
-        few, many = map(float, line.split())
-        assert few <= many < 100e6
-        assert many - few < 20e6
-
-
-def test_a_latents_bytes_count_what_the_decoder_puts_out():
-    oracle = LinearGaussian()
-    assert bytes_per_latent(oracle.vae(), (1, 2, 3)) == 4 * (6 + 4 * 6 + 4 * 3)

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Float64, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from vae_lightning.likelihood.log_weights import Looked, Precision, log_weights
-from vae_lightning.models.latent_model import LatentModel, side_by_side
-from vae_lightning.models.parts import decoder_shape
-from vae_lightning.noise import Seeded, indexed_parts
-
-_CPU_LATENTS = 20_000  # at a time on a CPU: four images of the usual K
-_LIKELIHOOD_COPIES = 4  # of the decoded images, which log_prob makes of them at most
+from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.noise import indexed_parts
 
 
 @dataclass(frozen=True)
@@ -62,8 +58,6 @@ def importance_sampled(
     if min(num_samples, max_latents) < 1:
         raise ValueError(f"num_samples and max_latents must be at least 1, got {num_samples} and {max_latents}")
     images = Looked(x, vae.observe(x, labels), labels)
-    if x.device.type == "cpu":
-        max_latents = min(max_latents, _CPU_LATENTS)
     num_images = max(1, max_latents // num_samples)
     for start in range(0, len(x), num_images):
         part = slice(start, min(start + num_images, len(x)))
@@ -91,37 +85,3 @@ class _Running:
     def bounds(self) -> SampledBounds:
         bounds = self.log_sum - math.log(self.num_samples), self.sum / self.num_samples
         return SampledBounds(*(each.cpu() for each in bounds))
-
-
-@torch.no_grad()
-def bytes_per_latent(vae: LatentModel, image_shape: tuple[int, int, int]) -> int:
-    """At most so much memory one more latent takes while it is drawn, decoded and its image's likelihood computed.
-
-    Found by drawing and decoding two and one: what all layers put out, as if nothing were let go meanwhile, and four
-    images.
-    """
-    parameter = next(vae.parameters(), torch.zeros(()))
-    x = torch.zeros(2, *image_shape, device=parameter.device, dtype=parameter.dtype)
-    labels = vae.told(torch.zeros(2, dtype=torch.int64, device=x.device))
-    images = Looked(x, vae.observe(x, labels), labels)
-    one, two = (_bytes_put_out(vae, images[:count]) for count in (1, 2))
-    decoded = math.prod(decoder_shape(vae.likelihood, image_shape))
-    return two - one + 4 * (_LIKELIHOOD_COPIES * decoded + 4 * vae.latent_dim)
-
-
-def _bytes_put_out(vae: LatentModel, images: Looked) -> int:
-    sizes: list[int] = []
-
-    def note(module: nn.Module, inputs: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            sizes.append(output.numel() * output.element_size())
-
-    layers = [module for module in vae.modules() if not list(module.children())]
-    hooks = [layer.register_forward_hook(note) for layer in layers]
-    try:
-        groups = vae.infer(images.observed, Seeded(0, len(images), images.x.device))
-        vae.decode(side_by_side(groups), images.labels)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return sum(sizes)

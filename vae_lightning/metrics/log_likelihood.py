@@ -14,9 +14,10 @@ from torch.nn.modules.conv import _ConvNd
 
 from vae_lightning.errors import UserError, require_at_least, require_at_most
 from vae_lightning.latents.aggregated import NO_DENSITY
-from vae_lightning.likelihood.importance import SampledBounds, bytes_per_latent, importance_sampled
+from vae_lightning.likelihood.importance import SampledBounds, importance_sampled
 from vae_lightning.likelihood.kind import is_in_nats
 from vae_lightning.likelihood.log_weights import Precision
+from vae_lightning.likelihood.memory import bytes_per_latent
 from vae_lightning.machine.hardware import computes_in_bfloat16
 from vae_lightning.metrics.bounds import bits_per_dim
 from vae_lightning.metrics.score import Figure, Metric, Score, mean_figure
@@ -32,6 +33,7 @@ _NUMBERS_OF_SAMPLES = (_MOST_SAMPLES, 2_000, 1_000, 500, 200, _FEWEST_SAMPLES)
 _ENOUGH_IMAGES = 500
 _LONGEST_S = 1e9
 _BUDGET = 512e6  # bytes
+_FAST_ON_CPU = 64e6  # bytes: with more at a time, convolutions take up to twice as long
 _LABELS = {"nll": "NLL", "nll_gap": "gap of the ELBO", "nll_bits_per_dim": "bits/dim of the NLL"}
 OF_CODES = "all samples of an image are its one code, so that importance sampling only gives the ELBO again"
 _SHARE_OF_GPU, _MOST_OF_GPU = 0.25, 8e9
@@ -49,8 +51,9 @@ class LogLikelihood(Metric):
             is time for.
         num_images: the first so many images of the split; None for all, or as many as there is time for.
         max_seconds: how long it may take where neither of them is given, about; None for as long as all of it takes.
-        memory_mb: 10^6 bytes that it has in use at most, whatever K is. "auto" is 512, and on an NVIDIA GPU a quarter
-            of what is free there, up to 8,000: few images at a time keep it waiting for Python.
+        memory_mb: 10^6 bytes that it has in use at most, whatever K is. "auto" is 64, which is the fastest on a CPU, or
+            what one sample takes, up to 512; and on an NVIDIA GPU a quarter of what is free there, up to 8,000: few
+            images at a time keep it waiting for Python.
         matmul_precision: how exactly float32 matrices are multiplied (`torch.set_float32_matmul_precision`): "medium"
             rounds their factors to bfloat16 where the hardware has it, which is faster, and near enough for a look;
             "refined" follows that by "highest" for the samples that carry 90% of an image's weight. "auto" is
@@ -179,10 +182,13 @@ class LogLikelihood(Metric):
         return log_likelihood, elbo
 
     def _max_latents(self, vae: LatentModel, image_shape: tuple[int, int, int]) -> int:
-        budget = memory_budget(next(vae.parameters()).device) if self.memory_mb == "auto" else self.memory_mb * 1e6
+        device = next(vae.parameters()).device
+        budget = memory_budget(device) if self.memory_mb == "auto" else self.memory_mb * 1e6
         needed = bytes_per_latent(vae, image_shape)
         if needed > budget:
             raise UserError(f"nll.memory_mb={budget / 1e6:g}: one latent takes {needed / 1e6:.1f} MB to decode")
+        if self.memory_mb == "auto" and device.type == "cpu":
+            budget = max(needed, _FAST_ON_CPU)
         return int(budget // needed)
 
 
