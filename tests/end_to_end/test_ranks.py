@@ -40,6 +40,8 @@ INDEXED_NOISE = """
 _target_: tests.end_to_end.indexed_noise.IndexedNoise
 """
 
+HIERARCHY = ["data=digits", "model=hvae", "model.groups=[1,1]", "model.channels=4", "trainer=cpu"]
+
 
 def rows(run: RunDir, column: str) -> list[dict[str, str]]:
     with (run.path / "metrics.csv").open() as stream:
@@ -120,13 +122,14 @@ def test_ranks_find_the_same_in_the_data_and_one_of_them_tells_it(tmp_path):
     assert len(list((tmp_path / "new").glob("values-*.json"))) == 1
 
 
-def test_one_step_of_two_ranks_is_one_step_of_one_on_the_joined_batch(tmp_path, monkeypatch):
+@pytest.mark.parametrize("model", [[], HIERARCHY], ids=["plain", "hierarchy"])
+def test_one_step_of_two_ranks_is_one_step_of_one_on_the_joined_batch(tmp_path, monkeypatch, model):
     for folder, text in {"optimizer/sgd": SGD, "callbacks/indexed_noise": INDEXED_NOISE}.items():
         file = tmp_path / f"conf/{folder}.yaml"
         file.parent.mkdir(parents=True)
         file.write_text(text if "optimizer" in folder else f"indexed_noise:\n  {text.strip()}\n")
     monkeypatch.setenv("PYTHONPATH", os.getcwd())
-    one_step = ["--config-dir", "conf", *TINY, "trainer.precision=32-true", "trainer.max_epochs=1"]
+    one_step = ["--config-dir", "conf", *(model or TINY), "trainer.precision=32-true", "trainer.max_epochs=1"]
     one_step += ["trainer.limit_train_batches=1", "optimizer=sgd", "callbacks=indexed_noise"]
     for name, options in {"one": ["data.batch_size=64"], "two": ["data.batch_size=32", "trainer=ddp_cpu"]}.items():
         done = run_command(*one_step, *options, f"run_dir={name}", cwd=tmp_path)
@@ -136,7 +139,7 @@ def test_one_step_of_two_ranks_is_one_step_of_one_on_the_joined_batch(tmp_path, 
     before, one, two = (weights(RunDir(tmp_path / name)) for name in ("begin", "one", "two"))
     for name in before:
         step = one[name] - before[name]
-        assert step.norm() > 0
+        assert step.norm() > 0 or model  # in a hierarchy what lies before zeros does not move at first
         assert torch.linalg.vector_norm(two[name] - one[name]) <= 1e-5 * step.norm() + 1e-7 * before[name].norm()
 
 
