@@ -134,6 +134,7 @@ TABLE: dict[str, Entry] = {
     **_each("vae_lightning.models.networks", "mlp.MLPDecoder conv.ConvDecoder", Entry(("decoder",))),
     **_each("vae_lightning.models.networks", "conv5.Conv5Decoder upsample.UpsampleDecoder", Entry(("decoder",))),
     **_each("vae_lightning.models.networks", "residual.ResidualDecoder gated.GatedDecoder", Entry(("decoder",))),
+    **_each("vae_lightning.models.networks", "pyramid.LatentSum pyramid.LatentPyramid", Entry(("decoder",))),
     "vae_lightning.models.likelihoods.auto.default_likelihood": Entry(("likelihood",)),
     **_each("vae_lightning.models.initialization", "Glorot He", Entry(("initialization",))),
     **_each(

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,6 +64,8 @@ class TopDown(Hierarchy):
         latent_channels: of each group; None for 1 of grey images and 4 of others.
         channels: of the state.
         min_log_variance: of all groups but the prior of the top one.
+        decoder: `decoder(map_shapes, image_shape)`, of latents [N, D], group by group, to what the likelihood makes
+            p(x|z) of; None for `LatentSum` of as many channels as the state.
 
     Raises:
         ValueError: fewer than two groups or too many of them, a number too small, an encoder of other maps, or an image
@@ -79,6 +82,7 @@ class TopDown(Hierarchy):
         latent_channels: int | None = None,
         channels: int = 32,
         min_log_variance: float = -10.0,
+        decoder: Callable[..., nn.Module] | None = None,
     ):
         super().__init__()
         shape = tuple(image_shape)
@@ -114,7 +118,8 @@ class TopDown(Hierarchy):
             for level, scale in enumerate(self._scale_of)
         )
         self.prior = made_prior(prior, self.code_dim, shape)
-        self.decoder = LatentSum(self.map_shapes, decoder_shape(likelihood, shape), channels)
+        make = decoder or partial(LatentSum, channels=channels)
+        self.decoder = _decoder_of(make, self.map_shapes, decoder_shape(likelihood, shape))
         self.likelihood = likelihood
 
     def observe(self, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None = None) -> Pyramid:
@@ -241,6 +246,14 @@ def _maps_of(encoder: Callable[..., nn.Module], image_shape: Shape, num_scales: 
     if len(shapes) != num_scales:
         raise ValueError(f"encoder must make {num_scales} maps, as many as groups has sizes; it makes {len(shapes)}")
     return found
+
+
+def _decoder_of(make: Callable[..., nn.Module], map_shapes: Sequence[Shape], image_shape: Shape) -> nn.Module:
+    """The decoder, which must be of maps."""
+    try:
+        return made("decoder", make, map_shapes, image_shape)
+    except TypeError as error:  # it takes other arguments
+        raise ValueError(f"decoder must be of maps, as LatentPyramid is ({first_line(error)})") from error
 
 
 def _by_sample(normal: DiagonalNormal, num_samples: int) -> DiagonalNormal:

@@ -1,6 +1,8 @@
-"""Bottleneck residual blocks, and an image's maps at several sizes that are made with them: for `TopDown`."""
+"""Bottleneck residual blocks, and what is made of them for `TopDown`: an image's maps at several sizes, and the way back."""
 
-from collections.abc import Sequence
+import functools
+import math
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -12,6 +14,7 @@ from vae_lightning.models.networks.sizes import halvings
 from vae_lightning.models.parts import Shape
 
 _MOST_BLOCKS = 100  # a stranger's config must not ask for more than can be made
+_WIDEST = 1024  # channels, likewise
 
 
 class Bottleneck(nn.Sequential):
@@ -135,21 +138,89 @@ class LatentSum(nn.Module):
         channels: between the two convolutions.
     """
 
-    def __init__(self, map_shapes: Sequence[Shape], image_shape: Sequence[int], channels: int):
+    def __init__(self, map_shapes: Sequence[Shape], image_shape: Sequence[int], channels: int = 32):
         super().__init__()
-        self._map_shapes = [tuple(shape) for shape in map_shapes]
-        self._widths = [torch.Size(shape).numel() for shape in self._map_shapes]
+        self._maps = _LatentMaps(map_shapes)
+        require_at_least("channels", channels, 1)
+        require_at_most("channels", channels, _WIDEST)
         self._size = tuple(image_shape[1:])
         self.layers = nn.Sequential(
-            nn.Conv2d(self._map_shapes[0][0], channels, kernel_size=1),
+            nn.Conv2d(self._maps.shapes[0][0], channels, kernel_size=1),
             nn.SiLU(),
             nn.Conv2d(channels, image_shape[0], kernel_size=3, padding=1),
         )
 
     def forward(self, z: Float[Tensor, "N D"]) -> Float[Tensor, "N C H W"]:
-        by_size: dict[Shape, Tensor] = {}
-        for part, shape in zip(z.split(self._widths, 1), self._map_shapes, strict=True):
-            latents = part.unflatten(1, shape)  # those of one size are summed before they are brought to another
-            by_size[shape] = by_size[shape] + latents if shape in by_size else latents
-        enlarged = [interpolate(each, self._size, mode="bilinear", align_corners=False) for each in by_size.values()]
-        return self.layers(torch.stack(enlarged).sum(0) * len(self._map_shapes) ** -0.5)
+        summed = [functools.reduce(torch.add, maps) for maps in self._maps.by_size(z)]  # before they are enlarged
+        enlarged = [_enlarged(each, self._size) for each in summed]
+        return self.layers(torch.stack(enlarged).sum(0) * len(self._maps.shapes) ** -0.5)
+
+
+class LatentPyramid(nn.Module):
+    """Images from maps of latents alone: from the smallest size on, with residual blocks at each size.
+
+    Features of all groups of a size are added to what was enlarged from the sizes above; so each group has its own way
+    to the image, through fewer layers the larger it is.
+
+    Args:
+        map_shapes: (C', H', W') of the latents of each group, in the order in which they lie side by side.
+        image_shape: (C, H, W) of what is put out.
+        channels: of all features.
+        num_blocks: residual blocks at each size of latents.
+    """
+
+    def __init__(
+        self, map_shapes: Sequence[Shape], image_shape: Sequence[int], channels: int = 32, num_blocks: int = 1
+    ):
+        super().__init__()
+        self._maps = _LatentMaps(map_shapes)
+        require_at_least("channels", channels, 1)
+        require_at_most("channels", channels, _WIDEST)
+        require_at_least("num_blocks", num_blocks, 0)
+        require_at_most("num_blocks", num_blocks, _MOST_BLOCKS)
+        self._image_size = tuple(image_shape[1:])
+        sizes = self._maps.num_channels.items()
+        self.of_latents = nn.ModuleList(nn.Conv2d(width, channels, kernel_size=1) for _, width in sizes)
+        last_scale = max(1, len(sizes) * num_blocks) ** -0.5
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*(Residual(channels, last_scale) for _ in range(num_blocks))) for _ in sizes
+        )
+        self.last = nn.Sequential(nn.SiLU(), nn.Conv2d(channels, image_shape[0], kernel_size=3, padding=1))
+
+    def forward(self, z: Float[Tensor, "N D"]) -> Float[Tensor, "N C H W"]:
+        features: Tensor | None = None
+        for maps, of_latents, blocks in zip(self._maps.by_size(z), self.of_latents, self.blocks, strict=True):
+            told = of_latents(torch.cat(maps, 1))
+            if features is not None:
+                told = told + _enlarged(features, tuple(told.shape[2:]))
+            features = blocks(told)
+        assert features is not None
+        return self.last(_enlarged(features, self._image_size))
+
+
+class _LatentMaps:
+    """How latents side by side are maps of several sizes.
+
+    Attributes:
+        shapes: (C, H, W) of each group.
+        num_channels: of all groups of a size (H, W), the sizes in the groups' order.
+    """
+
+    def __init__(self, map_shapes: Sequence[Shape]):
+        if isinstance(map_shapes, int):
+            raise ValueError("decoder of latent maps: of model=hvae alone, whose groups are maps")
+        self.shapes = [tuple(shape) for shape in map_shapes]
+        self.num_channels: dict[Shape, int] = {}
+        for num_channels, *size in self.shapes:
+            self.num_channels[tuple(size)] = self.num_channels.get(tuple(size), 0) + num_channels
+
+    def by_size(self, z: Float[Tensor, "N D"]) -> Iterable[list[Float[Tensor, "N C H W"]]]:
+        """The maps of each size."""
+        found: dict[Shape, list[Tensor]] = {size: [] for size in self.num_channels}
+        for part, shape in zip(z.split([math.prod(shape) for shape in self.shapes], 1), self.shapes, strict=True):
+            found[shape[1:]].append(part.unflatten(1, shape))
+        return found.values()
+
+
+def _enlarged(v: Float[Tensor, "N C H W"], size: Shape) -> Float[Tensor, "N C H2 W2"]:
+    return interpolate(v, size, mode="bilinear", align_corners=False)
