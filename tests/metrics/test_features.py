@@ -41,24 +41,39 @@ def test_with_labels_it_learns_them_and_noise_is_farther_away_than_other_images(
     assert far > 3 * near
 
 
-def test_without_labels_it_learns_turns(colour, few_steps):
-    found = features_of(colour.data, 0, CPU)
-    assert found.what == "rotations"
-    assert found.network.answer.out_features == 4
-    assert found.network(colour.data.example_images(3)).shape == (3, features.NUM_FEATURES)
+def test_without_labels_it_tells_images_apart_and_is_farther_from_what_is_worse(digits, monkeypatch):
+    monkeypatch.setattr(features, "_has_classes", lambda data: False)
+    found = features_of(digits.data, 0, CPU)
+    assert found.what == "instances"
+    assert found.network.answer.out_features == features.NUM_FEATURES
+    assert found.accuracy > 0.5  # by chance one of 255
+    images, others = (digits.data.example_images(150, split) for split in ("test", "val"))
+    worse = {
+        "blurred": torch.nn.functional.avg_pool2d(images, 9, 1, 4),
+        "pale": images / 2,
+        "of two halves": torch.cat([images[:, :, :14], images.roll(1, 0)[:, :, 14:]], 2),
+        "few, again and again": images[:5].repeat(30, 1, 1, 1),
+        "means of two": (images + images.roll(1, 0)) / 2,
+    }
+    near = frechet_distance(*map(found.network, (images, others)))
+    for name, each in worse.items():
+        assert frechet_distance(*map(found.network, (images, each))) > 1.5 * near, name
 
 
-def test_images_that_are_no_squares_are_turned_upside_down_only(colour, monkeypatch):
-    monkeypatch.setattr(type(colour.data), "image_shape", (3, 32, 20))
-    task = features._Task(colour.data, "rotations")
-    monkeypatch.setattr(colour.data, "images_at", lambda *_: _Batch())
-    images, answers = task.batch(torch.arange(4), "train", CPU)
-    assert answers.tolist() == [0, 0, 1, 1]
-    assert torch.equal(images[2], _Batch.images[2].flip(1, 2).float() / 255)
-
-
-class _Batch:
-    images = torch.arange(4 * 3 * 32 * 20).remainder(251).to(torch.uint8).reshape(4, 3, 32, 20)
+def test_images_that_are_no_squares_are_moved_and_scaled_within_their_frame():
+    torch.manual_seed(0)
+    image = torch.zeros(200, 1, 20, 40)
+    image[:, :, 8:12, 18:22] = 1
+    moved = features._moved(image)
+    assert moved.shape == image.shape
+    heights, widths = (moved.sum(axis).squeeze(1) > 0.5 for axis in (3, 2))
+    middles = heights.float().argmax(1), widths.float().argmax(1)
+    assert all(len(middle.unique()) > 3 for middle in middles)
+    assert int((middles[0] - 8).abs().max()) <= 3  # a seventh of ten
+    assert 4 <= int((middles[1] - 18).abs().max()) <= 5
+    areas = moved.sum((1, 2, 3))
+    assert 16 / 1.16**2 * 0.9 < float(areas.min()) < 13
+    assert 19 < float(areas.max()) < 16 / 0.84**2 * 1.1
 
 
 def test_it_is_a_function_of_the_seed_and_is_read_again(digits, few_steps, caplog):

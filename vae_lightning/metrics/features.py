@@ -1,13 +1,14 @@
 """A small network that is trained on the spot on a run's training images, for distances that need no download.
 
-With labels it learns these (`classifier`); without, by which of four quarter turns an image was turned (`rotations`;
-Gidaris et al., Unsupervised representation learning by predicting image rotations, arXiv 1803.07728), or for images
-that are no squares whether it was turned upside down. What it computes one layer before its answer are the features.
+With labels it learns these (`classifier`). Without, it learns to tell each image from all others, however it is shifted
+and scaled (`instances`; Chen et al., A simple framework for contrastive learning of visual representations, arXiv
+2002.05709). What it computes one layer before its answer are the features.
 """
 
 import hashlib
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,22 +17,25 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
 
 from vae_lightning.checkpoints.reader import StoredTensor, UnreadableError, stored
 from vae_lightning.data.cache import cache_folder, cache_key
 from vae_lightning.data.image_data import ImageDataModule
+from vae_lightning.data.loader import ImageBatch
 from vae_lightning.disk.files import replacing
 from vae_lightning.errors import first_line, one_line
 from vae_lightning.noise import derive_seed, seeded
 
 log = logging.getLogger("vae_lightning")
 
-What = Literal["classifier", "rotations"]
+What = Literal["classifier", "instances"]
 NUM_FEATURES = 64
-_VERSION = 1  # of the network and its training: another one is trained anew
+_VERSION = 2  # of the network and its training: another one is trained anew
 _FOLDER = "feature_networks"
-_STEPS, _EPOCHS, _BATCH, _LR = 600, 10, 128, 3e-3  # the fewer of 600 steps and 10 epochs
+_STEPS, _EPOCHS, _BATCH, _LR = 600, 10, 128, 3e-3  # the fewer of 600 looks at a batch and 10 epochs
+_MOVED = 0.15  # of half an image, at most; as much larger or smaller
+_TEMPERATURE = 0.2  # of the similarities of two looks at images
 _LOOKED_AT = 256  # training images whose pixels tell the data from others
 _TESTED = 1000  # validation images, at most
 
@@ -69,9 +73,10 @@ class Features:
     """A trained network, and what it has learned.
 
     Attributes:
-        what: `classifier` or `rotations`.
+        what: `classifier` or `instances`.
         network: in evaluation mode, on the CPU.
-        accuracy: the fraction of right answers on validation images.
+        accuracy: the fraction of validation images that it gets right: their labels, or which of up to 128 images is
+            the same one.
     """
 
     what: What
@@ -90,8 +95,8 @@ def features_of(data: ImageDataModule, seed: int, device: torch.device, cache_di
 
     A cache that can't be written or read is told of, and done without.
     """
-    what: What = "classifier" if _has_classes(data) else "rotations"
-    task = _Task(data, what)
+    task = _Classes(data) if _has_classes(data) else _Instances(data)
+    what = task.what
     key = cache_key("features", _VERSION, what, *_identity(data), seed)
     path = cache_folder(cache_dir) / _FOLDER / f"{key}.pt"
     with seeded(seed, device):
@@ -120,33 +125,71 @@ def _identity(data: ImageDataModule) -> Iterator[Any]:
     yield hashlib.sha256(first.contiguous().numpy().tobytes()).hexdigest()
 
 
-class _Task:
-    """Images with the answers that are to be learned."""
+Judged = tuple[Float[Tensor, "N A"], Int64[Tensor, " N"]]
 
-    def __init__(self, data: ImageDataModule, what: What):
-        self.data, self.what = data, what
-        _, height, width = data.image_shape
-        self._turns = (0, 1, 2, 3) if height == width else (0, 2)
-        self.num_answers = (data.num_classes or 0) if what == "classifier" else len(self._turns)
 
-    def batch(self, indices: Int64[Tensor, " B"], split: str, device: torch.device) -> tuple[Tensor, Tensor]:
-        found = self.data.images_at(indices, split)
-        images = found.images.to(device).float() / 255
-        if self.what == "classifier":
-            assert found.labels is not None
-            return images, found.labels.to(device)
-        turned = [torch.rot90(part, turn, (2, 3)) for turn, part in zip(self._turns, self._parts(images), strict=False)]
-        answers = [torch.full((len(part),), answer, device=device) for answer, part in enumerate(turned)]
-        return torch.cat(turned), torch.cat(answers)
+class _Task(ABC):
+    """What is learned of images."""
 
-    def _parts(self, images: Tensor) -> tuple[Tensor, ...]:
-        return images.tensor_split(len(self._turns))  # each is turned one way: as many answers of each kind
+    what: What
+    num_answers: int  # numbers that the network answers with
+    num_looks: int  # at each image of a batch
+
+    def __init__(self, data: ImageDataModule):
+        self.data = data
+
+    @abstractmethod
+    def logits(self, network: FeatureNetwork, rows: Int64[Tensor, " B"], split: str, device: torch.device) -> Judged:
+        """Of these images of a split: the logits of possible answers, and which of them are right."""
+
+    def images(self, rows: Int64[Tensor, " B"], split: str, device: torch.device) -> ImageBatch:
+        found = self.data.images_at(rows, split)
+        return found._replace(images=found.images.to(device).float() / 255)
+
+
+class _Classes(_Task):
+    """Their labels."""
+
+    what = "classifier"
+    num_looks = 1
+
+    def __init__(self, data: ImageDataModule):
+        super().__init__(data)
+        self.num_answers = data.num_classes or 0
+
+    def logits(self, network: FeatureNetwork, rows: Int64[Tensor, " B"], split: str, device: torch.device) -> Judged:
+        found = self.images(rows, split, device)
+        assert found.labels is not None
+        return network.logits(found.images), found.labels.to(device)
+
+
+class _Instances(_Task):
+    """Which of them is the same one, looked at twice (the NT-Xent loss)."""
+
+    what = "instances"
+    num_answers = NUM_FEATURES
+    num_looks = 2
+
+    def logits(self, network: FeatureNetwork, rows: Int64[Tensor, " B"], split: str, device: torch.device) -> Judged:
+        images = self.images(rows, split, device).images
+        looks = normalize(network.logits(torch.cat([_moved(images), _moved(images)])), dim=1)
+        similarities = (looks @ looks.t() / _TEMPERATURE).fill_diagonal_(-torch.inf)
+        return similarities, torch.arange(2 * len(images), device=device).roll(len(images))
+
+
+def _moved(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    """Each shifted and scaled by chance, with its own mirror image beyond its edges."""
+    scale, *shift = (2 * torch.rand(3, len(images)) - 1) * _MOVED
+    none = torch.zeros_like(scale)
+    rows = [torch.stack(row, 1) for row in ([1 + scale, none, shift[0]], [none, 1 + scale, shift[1]])]
+    grid = affine_grid(torch.stack(rows, 1).to(images.device), list(images.shape), align_corners=False)
+    return grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
 def _train(network: FeatureNetwork, task: _Task, device: torch.device) -> None:
     count = len(task.data.splits["train"])
     per_epoch = max(1, -(-count // _BATCH))
-    num_steps = min(_STEPS, _EPOCHS * per_epoch)
+    num_steps = min(_STEPS // task.num_looks, _EPOCHS * per_epoch)
     optimizer = torch.optim.AdamW(network.parameters(), lr=_LR, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, total_steps=num_steps + 1)
     with torch.enable_grad():
@@ -154,9 +197,8 @@ def _train(network: FeatureNetwork, task: _Task, device: torch.device) -> None:
             if step % per_epoch == 0:
                 order = torch.randperm(count)
             rows = order[step % per_epoch * _BATCH :][:_BATCH]
-            images, answers = task.batch(rows, "train", device)
             optimizer.zero_grad(set_to_none=True)
-            cross_entropy(network.logits(images), answers).backward()
+            cross_entropy(*task.logits(network, rows, "train", device)).backward()
             optimizer.step()
             schedule.step()
 
@@ -165,8 +207,8 @@ def _train(network: FeatureNetwork, task: _Task, device: torch.device) -> None:
 def _accuracy(network: FeatureNetwork, task: _Task, device: torch.device) -> float:
     right, total = 0, 0
     for rows in torch.arange(min(_TESTED, len(task.data.splits["val"]))).split(_BATCH):
-        images, answers = task.batch(rows, "val", device)
-        right += int((network.logits(images).argmax(1) == answers).sum())
+        logits, answers = task.logits(network, rows, "val", device)
+        right += int((logits.argmax(1) == answers).sum())
         total += len(answers)
     return right / max(total, 1)
 

@@ -30,7 +30,7 @@ class SampleQuality(Metric):
     """FID (arXiv 1706.08500), KID (arXiv 1801.01401) and a distance that needs no download, of samples to images.
 
     FID and KID (by torchmetrics) are on the 2,048 features of the Inception network that the papers use; neither has a
-    standard error. The other distance, `fd_classifier` or without labels `fd_rotations`, is on 64 features of a small
+    standard error. The other distance, `fd_classifier` or without labels `fd_instances`, is on 64 features of a small
     network that is trained on the run's training images (`metrics.features`): of reconstructions too, and comparable
     between runs on the same images only. All fall with the number of images that they are computed from: only figures
     from equally many can be compared. Samples and reconstructions are mean images, which are grey where binarized

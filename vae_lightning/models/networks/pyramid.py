@@ -1,4 +1,4 @@
-"""Bottleneck residual blocks, and what is made of them for `TopDown`: an image's maps at several sizes, and the way back."""
+"""Bottleneck residual blocks, and what `TopDown` makes of them: an image's maps at several sizes, and the way back."""
 
 import functools
 import math
