@@ -47,6 +47,16 @@ def test_the_version_is_the_packages(capsys, monkeypatch):
     [
         (["latent_dim=8"], "latent_dim: no such key at the top; did you mean model.latent_dim?"),
         (["hidden=8"], "hidden: no such key at the top; did you mean model.encoder.hidden?"),
+        (
+            ["model=hvae", "model.latent_dims=[4,4]"],
+            "model.latent_dims: model=hvae has no such key, but model=gated_hvae, ",
+        ),
+        (
+            ["model=ladder", "model.latent_dim=4"],
+            "model.latent_dim: model=ladder has no such key, but model=burda, conv, ",
+        ),
+        (["objective=wae", "objective.warmup_steps=4"], "objective.warmup_steps: objective=wae has no such key, but "),
+        (["model=hvae", "model.latent_chanels=4"], "model.latent_chanels: no such key; did you mean latent_channels?"),
         (["callbacks=[basic,", "ema]"], 'callbacks=[basic,: the shell parts it at its space: callbacks="[basic, ema]"'),
         (["a/b"], "a/b: expected key=value, as in resume=a/b"),
         (["-m", "model.latent_dim="], "model.latent_dim=: no value is given to sweep over"),

@@ -10,7 +10,8 @@ from tests.trained import train_once
 from vae_lightning.models.initialization import Glorot, He
 from vae_lightning.models.likelihoods.bernoulli import BernoulliLikelihood
 from vae_lightning.models.likelihoods.gaussian import GaussianLikelihood
-from vae_lightning.models.networks.pyramid import PyramidEncoder
+from vae_lightning.models.networks.mlp import MLPDecoder
+from vae_lightning.models.networks.pyramid import LatentPyramid, PyramidEncoder
 from vae_lightning.models.priors.learned_gaussian import LearnedGaussian
 from vae_lightning.models.priors.vamp import VampPrior
 from vae_lightning.models.top_down import TopDown
@@ -142,11 +143,11 @@ def test_the_prior_of_the_top_may_be_given_the_encoder():
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 40, 27), (3, 150, 150)])
-@pytest.mark.parametrize("starts_halved", [False, True])
+@pytest.mark.parametrize(("starts_halved", "decoder"), [(False, None), (True, partial(LatentPyramid, channels=4))])
 @torch.no_grad()
-def test_images_of_any_size_come_back_at_it(shape, starts_halved):
+def test_images_of_any_size_come_back_at_it(shape, starts_halved, decoder):
     encoder = partial(PyramidEncoder, channels=4, num_blocks=1, starts_halved=starts_halved)
-    model, x = top_down(shape, encoder=encoder, channels=4, groups=None), torch.rand(1, *shape)
+    model, x = top_down(shape, encoder=encoder, channels=4, groups=None, decoder=decoder), torch.rand(1, *shape)
     assert model.reconstruct(x).shape == x.shape
     assert min(model.map_shapes[0][1:]) in (5, 7)
     maps = model.encoder(x)
@@ -170,8 +171,9 @@ def test_it_begins_where_its_posterior_is_its_prior_however_it_is_initialized(in
         assert [float(group.rate().abs().max()) for group in model(x, Seeded(0, 4, CPU)).groups] == [0, 0, 0]
 
 
-def test_every_parameter_is_trained():
-    model, x = top_down(), torch.rand(4, *SHAPE)
+@pytest.mark.parametrize(("decoder", "positions"), [(None, False), (partial(LatentPyramid, channels=5), True)])
+def test_every_parameter_is_trained(decoder, positions):
+    model, x = top_down(decoder=decoder, positions=positions), torch.rand(4, *SHAPE)
     output = model(x, Seeded(0, 4, CPU))
     (rate(output) - output.likelihood.log_prob(x)).mean().backward()
     assert [name for name, each in model.named_parameters() if each.grad is None or not each.grad.any()] == []
@@ -208,6 +210,9 @@ def test_it_is_finite_at_extremes_in_bfloat16(size):
             r"^encoder must make maps \(map_shapes\), as PyramidEncoder does, and",
         ),
         ({"encoder": lambda shape: PyramidEncoder(shape, 2)}, r"^encoder must make maps, as PyramidEncoder does \("),
+        ({"decoder": partial(LatentPyramid, channels=0)}, r"^decoder\.channels must be at least 1, got 0$"),
+        ({"decoder": partial(LatentPyramid, num_blocks=101)}, r"^decoder\.num_blocks must be at most 100, got 101$"),
+        ({"decoder": MLPDecoder}, r"^decoder must be of maps, as LatentPyramid is \("),
         ({"min_log_variance": 30.0}, r"^min_log_variance must be at most 0\.0, got 30\.0$"),
         ({"min_log_variance": -1e9}, r"^min_log_variance must be at least -20\.0"),
         ({"encoder": partial(PyramidEncoder, num_blocks=101)}, r"^encoder\.num_blocks must be at most 100, got 101$"),
@@ -216,6 +221,17 @@ def test_it_is_finite_at_extremes_in_bfloat16(size):
 def test_what_makes_no_hierarchy_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         top_down(**settings)
+
+
+@torch.no_grad()
+def test_each_group_has_its_own_way_to_the_image():
+    for decoder in (None, partial(LatentPyramid, channels=5)):
+        model, z = top_down(decoder=decoder), torch.randn(1, 1, 17)
+        image = model.decode(z).mean
+        for start, width in ((0, 4), (4, 4), (8, 9)):
+            moved = z.clone()
+            moved[..., start : start + width] += 1
+            assert float((model.decode(moved).mean - image).abs().max()) > 1e-3
 
 
 def test_it_trains_and_opens_again(tmp_path):

@@ -10,6 +10,7 @@ import yaml
 from vae_lightning.command_line.schema import CONF_DIR
 from vae_lightning.errors import UserError
 
+_MISSING = object()
 _BASES = {"model": ("base",)}  # what other options are built on, and is no choice itself
 
 
@@ -29,6 +30,22 @@ def options(group: str) -> list[str]:
 def without_bases(group: str, names: Iterable[str]) -> list[str]:
     """The names but those that are no options."""
     return [name for name in names if name not in _BASES.get(group, ())]
+
+
+def options_with(key: str) -> list[str]:
+    """The options of a key's group that have the key by their files, or by what those are built on."""
+    group, _, path = key.partition(".")
+    return [option for option in options(group) if _lists(group, option, path.split("."))]
+
+
+def _lists(group: str, option: str, path: Sequence[str]) -> bool:
+    file = next(place / group / f"{option}.yaml" for place in _places() if (place / group / f"{option}.yaml").exists())
+    content = yaml.safe_load(file.read_text()) or {}
+    node: object = content
+    for name in path:
+        node = node.get(name, _MISSING) if isinstance(node, dict) else _MISSING
+    bases = [entry for entry in content.get("defaults", []) if isinstance(entry, str) and entry != "_self_"]
+    return node is not _MISSING or any(_lists(group, base, path) for base in bases)
 
 
 def check_choices(words: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 
 from vae_lightning.building.arguments import below, unknown_key
-from vae_lightning.command_line.choices import config_dir, groups, options, without_bases
+from vae_lightning.command_line.choices import config_dir, groups, options, options_with, without_bases
 from vae_lightning.command_line.places import searched
 from vae_lightning.command_line.quoting import or_with_spaces
 from vae_lightning.command_line.schema import CONF_DIR
@@ -82,7 +82,18 @@ def _no_such_key(key: str, config_name: str) -> str:
     told = _unlisted(key, parent, node) or _of_ones_own(key, parent)
     if told is None and not siblings and parent in choices:  # such as averaging=none
         return f"{key}: no such key, for {parent} has none; choose another option of {', '.join(options(parent))}"
-    return told or unknown_key(key, siblings)
+    return told or _of_another_option(key, siblings) or unknown_key(key, siblings)
+
+
+def _of_another_option(key: str, siblings: list[str]) -> str | None:
+    """What to say of a key that other options of its group have than the one that is chosen."""
+    group = key.partition(".")[0]
+    having = options_with(key) if "." in key and (CONF_DIR / group).is_dir() else []
+    if not having:
+        return None
+    others = f"{group}={', '.join(having)} {'has' if len(having) == 1 else 'have'} it"
+    chosen = next((word for word in reversed(sys.argv) if word.startswith(f"{group}=")), f"what is chosen of {group}")
+    return f"{key}: {chosen} has no such key, but {others}; valid here: {', '.join(sorted(siblings))}"
 
 
 def _no_such_part(key: str) -> str:

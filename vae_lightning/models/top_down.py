@@ -66,6 +66,8 @@ class TopDown(Hierarchy):
         min_log_variance: of all groups but the prior of the top one.
         decoder: `decoder(map_shapes, image_shape)`, of latents [N, D], group by group, to what the likelihood makes
             p(x|z) of; None for `LatentSum` of as many channels as the state.
+        positions: whether a learned map is added to the state at each size, which tells it where it is: for images that
+            are aligned, such as faces.
 
     Raises:
         ValueError: fewer than two groups or too many of them, a number too small, an encoder of other maps, or an image
@@ -83,6 +85,7 @@ class TopDown(Hierarchy):
         channels: int = 32,
         min_log_variance: float = -10.0,
         decoder: Callable[..., nn.Module] | None = None,
+        positions: bool = False,
     ):
         super().__init__()
         shape = tuple(image_shape)
@@ -103,6 +106,9 @@ class TopDown(Hierarchy):
         self.map_shapes: list[Shape] = [(width, *sizes[scale]) for scale in self._scale_of]
         self._take(tuple(torch.Size(each).numel() for each in self.map_shapes))
         self.first_state = nn.Parameter(torch.zeros(1, channels, *sizes[0]))
+        self.positions = nn.ParameterList(
+            torch.zeros(1, channels, *size) for size in (sizes[1:] if positions else ())
+        )  # of the smallest size it is the first state
         features = [each[0] for each in self.encoder.map_shapes]
         last = self.num_groups - 1
         self.blocks: Any = nn.ModuleList(
@@ -169,6 +175,8 @@ class TopDown(Hierarchy):
             size = self.map_shapes[level][1:]
             if state.shape[2:] != size:
                 state = interpolate(state, size, mode="nearest")
+                if self.positions:
+                    state = state + self.positions[self._scale_of[level] - 1]
             prior, added = (None, None) if level == 0 else block.prior(state)
             chosen.append(choose(level, prior, state))
             if level < self.num_groups - 1:

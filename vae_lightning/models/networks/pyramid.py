@@ -207,8 +207,6 @@ class _LatentMaps:
     """
 
     def __init__(self, map_shapes: Sequence[Shape]):
-        if isinstance(map_shapes, int):
-            raise ValueError("decoder of latent maps: of model=hvae alone, whose groups are maps")
         self.shapes = [tuple(shape) for shape in map_shapes]
         self.num_channels: dict[Shape, int] = {}
         for num_channels, *size in self.shapes:
