@@ -28,7 +28,7 @@ from benchmarks.contenders.cases import CASES
 from benchmarks.contenders.pythae_trainer import Decoder, Encoder
 from vae_lightning.likelihood.importance import importance_sampled
 from vae_lightning.likelihood.log_weights import Precision
-from vae_lightning.likelihood.memory import bytes_per_latent
+from vae_lightning.likelihood.memory import latent_memory
 from vae_lightning.machine.hardware import flush_denormals, keep_freed_memory
 from vae_lightning.noise import indexed_parts
 from vae_lightning.runs.trained import TrainedRun, open_trained
@@ -82,7 +82,7 @@ def of_pythae(run: TrainedRun, num_samples: int) -> Contender:
 
 def of_ours(run: TrainedRun, num_samples: int, memory_mb: float, precision: Precision) -> Contender:
     """As the evaluate command computes it, which draws the noise itself."""
-    most = int(memory_mb * 1e6 // bytes_per_latent(run.vae, CASE.image_shape))
+    most = latent_memory(run.vae, CASE.image_shape).most(memory_mb * 1e6)
     options = {"num_samples": num_samples, "seed": SEED, "max_latents": most, "precision": precision}
 
     def nll(x: Tensor, indices: Tensor, noise: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from vae_lightning import __version__
-from vae_lightning.command_line.choices import check_choices, groups, option_groups, options
+from vae_lightning.command_line.choices import check_choices, groups, option_groups, options, options_with
 from vae_lightning.errors import UserError
 from vae_lightning.train import main
 
@@ -36,6 +36,24 @@ def test_the_help_lists_the_commands_own_groups_and_those_of_ones_own_folder(tmp
     assert lines["objective/more"] == "other"
 
 
+def test_files_of_ones_own_that_say_little_have_no_keys(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    for name, text in {
+        "mine": "defaults: [/model/conv, _self_]",
+        "bare": "defaults: [/model/nowhere, own]\nlatent_dim: 3",
+        "broken": "a: [",
+        "empty": "",
+        "list": "[1, 2]",
+        "none": "defaults: null",
+        "itself": "defaults: [itself]",
+    }.items():
+        (tmp_path / f"model/{name}.yaml").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["vae-train", "--config-dir", str(tmp_path)])
+    assert {"mine", "bare", "conv"} <= set(options_with("model.latent_dim"))
+    assert not {"broken", "empty", "list", "none", "itself", "hvae"} & set(options_with("model.latent_dim"))
+    assert options_with("model.latent_dim.deeper") == []
+
+
 def test_the_version_is_the_packages(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["vae-train", "--version"])
     main()
@@ -49,13 +67,20 @@ def test_the_version_is_the_packages(capsys, monkeypatch):
         (["hidden=8"], "hidden: no such key at the top; did you mean model.encoder.hidden?"),
         (
             ["model=hvae", "model.latent_dims=[4,4]"],
-            "model.latent_dims: model=hvae has no such key, but model=gated_hvae, ",
+            "model.latent_dims: model=hvae has no such key, but of model gated_hvae and ladder have",
         ),
         (
             ["model=ladder", "model.latent_dim=4"],
-            "model.latent_dim: model=ladder has no such key, but model=burda, conv, ",
+            "model.latent_dim: model=ladder has no such key, but of model burda, conv, ",
         ),
-        (["objective=wae", "objective.warmup_steps=4"], "objective.warmup_steps: objective=wae has no such key, but "),
+        (
+            ["objective=wae", "objective.warmup_steps=4"],
+            "objective.warmup_steps: objective=wae has no such key, but of ",
+        ),
+        (
+            ["-m", "model=hvae,ladder", "model.latent_dim=3"],
+            "model.latent_dim: what is chosen of model has no such key,",
+        ),
         (["model=hvae", "model.latent_chanels=4"], "model.latent_chanels: no such key; did you mean latent_channels?"),
         (["callbacks=[basic,", "ema]"], 'callbacks=[basic,: the shell parts it at its space: callbacks="[basic, ema]"'),
         (["a/b"], "a/b: expected key=value, as in resume=a/b"),

@@ -21,7 +21,7 @@ MISTAKES = {
     "model=vq model/prior=vamp": "model/prior: model=vq has no such part; leave it out, or choose another option of",
     "model=vq model.quantizer.num_codes=1": "model.quantizer.num_codes must be at least 2, got 1",
     "model=fsq model.quantizer.levels=[8,1]": "model.quantizer.levels must be a list of numbers, each at least 3",
-    "model=vq model.num_classes=10": "model.num_classes: no such key; valid here: ",
+    "model=vq model.num_classes=10": "model.num_classes: model=vq has no such key, but of model burda, conv, ",
     "seed=abc": "seed: Value 'abc' of type 'str' could not be converted to Integer",
     "model.latent_dim=abc": "model.latent_dim='abc': expected int",
     "model.latent_dim=0": "model.latent_dim must be at least 1, got 0",

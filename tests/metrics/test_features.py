@@ -1,6 +1,7 @@
 """A network that is trained on the spot tells images apart, is a function of the data and the seed, and is kept."""
 
 import logging
+import math
 import shutil
 
 import pytest
@@ -76,7 +77,9 @@ def test_images_that_are_no_squares_are_moved_and_scaled_within_their_frame():
     assert 19 < float(areas.max()) < 16 / 0.84**2 * 1.1
 
 
-def test_it_is_a_function_of_the_seed_and_is_read_again(digits, few_steps, caplog):
+@pytest.mark.parametrize("labelled", [True, False])
+def test_it_is_a_function_of_the_seed_and_is_read_again(digits, few_steps, caplog, monkeypatch, labelled):
+    monkeypatch.setattr(features, "_has_classes", lambda data: labelled)
     torch.manual_seed(1)
     before = torch.get_rng_state()
     with caplog.at_level(logging.INFO, "vae_lightning"):
@@ -85,14 +88,24 @@ def test_it_is_a_function_of_the_seed_and_is_read_again(digits, few_steps, caplo
     assert sum("trained on the spot" in line for line in caplog.messages) == 1
     assert torch.equal(before, torch.get_rng_state())
     shutil.rmtree(kept()[0].parent)
+    torch.manual_seed(2)
     anew = features_of(digits.data, 0, CPU)
     other = features_of(digits.data, 1, CPU)
     weights = [each.network.features.weight for each in (first, again, anew, other)]
     assert torch.equal(weights[0], weights[1])
     assert torch.equal(weights[0], weights[2])
     assert not torch.equal(weights[0], weights[3])
-    assert first.accuracy == again.accuracy
+    assert first.accuracy == again.accuracy == anew.accuracy
     assert len(kept()) == 2
+
+
+def test_one_image_can_be_told_from_no_other(digits, few_steps, monkeypatch, caplog):
+    monkeypatch.setattr(features, "_has_classes", lambda data: False)
+    monkeypatch.setattr(features, "_TESTED", 1)
+    caplog.set_level(logging.INFO, "vae_lightning")
+    assert math.isnan(features_of(digits.data, 0, CPU).accuracy)
+    assert "no validation images to try it on" in caplog.text
+    assert math.isnan(features_of(digits.data, 0, CPU).accuracy)  # as it is kept
 
 
 def test_what_is_damaged_is_told_and_made_anew(digits, few_steps, caplog):

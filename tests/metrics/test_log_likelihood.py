@@ -5,8 +5,13 @@ import logging
 import pytest
 import torch
 
-from vae_lightning.metrics.log_likelihood import memory_budget, sizes_within
+from tests.models.test_top_down import SHAPE, top_down
+from vae_lightning.errors import UserError
+from vae_lightning.likelihood.memory import LatentMemory
+from vae_lightning.metrics.log_likelihood import LogLikelihood, memory_budget, sizes_within
 from vae_lightning.metrics.subject import _Lines
+
+SMALL = top_down()
 
 
 @pytest.mark.parametrize(
@@ -46,3 +51,30 @@ def test_a_gpu_is_given_a_quarter_of_what_is_free_there(monkeypatch, free, budge
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (int(free), 141 * 10**9))
     assert memory_budget(torch.device("cuda")) == budget
     assert memory_budget(torch.device("cpu")) == 512e6
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "fixed", "per_latent", "expected"),
+    [
+        ("auto", 100e6, 1e6, 64),  # of 412 that there is room for, the fastest number on a CPU
+        ("auto", 500e6, 1e6, 12),
+        ("auto", 0, 100e6, 1),
+        (200, 100e6, 1e6, 100),
+        (2000, 100e6, 1e6, 1900),
+    ],
+)
+def test_on_a_cpu_as_many_latents_at_a_time_as_are_fast_and_have_room(
+    monkeypatch, memory_mb, fixed, per_latent, expected
+):
+    needed = LatentMemory(int(fixed), int(per_latent))
+    monkeypatch.setattr("vae_lightning.metrics.log_likelihood.latent_memory", lambda vae, shape: needed)
+    metric = LogLikelihood(memory_mb=memory_mb)
+    assert metric._max_latents(SMALL, SHAPE) == expected
+
+
+@pytest.mark.parametrize(("memory_mb", "told"), [("auto", "auto, which is at most 512 here"), (30, "30")])
+def test_one_latent_that_has_no_room_is_refused(monkeypatch, memory_mb, told):
+    needed = LatentMemory(500_000_000, 20_000_000)
+    monkeypatch.setattr("vae_lightning.metrics.log_likelihood.latent_memory", lambda vae, shape: needed)
+    with pytest.raises(UserError, match=rf"^nll\.memory_mb={told}: one latent takes 520\.0 MB to decode$"):
+        LogLikelihood(memory_mb=memory_mb)._max_latents(SMALL, SHAPE)

@@ -1,5 +1,6 @@
 """The hierarchy of latent maps, against integration over its latents on a grid."""
 
+from collections import Counter
 from functools import partial
 
 import pytest
@@ -154,6 +155,24 @@ def test_images_of_any_size_come_back_at_it(shape, starts_halved, decoder):
     assert [each.shape[1:] for each in maps] == model.encoder.map_shapes
     assert len(model.map_shapes) == 4 * len(maps)
     assert {each[0] for each in model.map_shapes} == {1 if shape[0] == 1 else 4}
+
+
+@pytest.mark.parametrize(
+    ("size", "groups", "found"),
+    [
+        (28, None, [4, 4]),
+        (28, "auto", [4, 4]),
+        (32, "auto", [4, 4]),
+        (64, None, [4, 4, 4]),
+        (64, "auto", [2, 2, 2, 2, 1]),
+        (150, "auto", [2, 2, 2, 2, 2, 2, 1]),
+    ],
+)
+def test_how_many_groups_there_are_where_nobody_says(size, groups, found):
+    model = top_down((3, size, size), groups=groups, spread=0)
+    smallest_first = sorted(Counter(model.map_shapes).items())
+    assert [count for _, count in smallest_first] == found
+    assert min(model.map_shapes)[1] == -(-size // 2 ** len(found))
 
 
 def test_it_is_as_large_as_the_ladder_of_the_paper():

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -39,13 +40,24 @@ def options_with(key: str) -> list[str]:
 
 
 def _lists(group: str, option: str, path: Sequence[str]) -> bool:
-    file = next(place / group / f"{option}.yaml" for place in _places() if (place / group / f"{option}.yaml").exists())
-    content = yaml.safe_load(file.read_text()) or {}
+    content = _content(group, option)
     node: object = content
     for name in path:
         node = node.get(name, _MISSING) if isinstance(node, dict) else _MISSING
-    bases = [entry for entry in content.get("defaults", []) if isinstance(entry, str) and entry != "_self_"]
-    return node is not _MISSING or any(_lists(group, base, path) for base in bases)
+    bases = [entry for entry in content.get("defaults") or [] if isinstance(entry, str) and entry != option]
+    return node is not _MISSING or any(_lists(group, base.removeprefix(f"/{group}/"), path) for base in bases)
+
+
+def _content(group: str, option: str) -> dict[str, Any]:
+    """What an option's file says; nothing where there is none that can be read."""
+    for file in (place / group / f"{option}.yaml" for place in _places()):
+        try:
+            content = yaml.safe_load(file.read_text())
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        if isinstance(content, dict):
+            return content
+    return {}
 
 
 def check_choices(words: Sequence[str]) -> None:

@@ -66,7 +66,7 @@ def _whole(error: BaseException) -> str:
 def _no_such_key(key: str, config_name: str) -> str:
     config, choices = _composed(config_name), groups(config_name)
     if config is None:
-        return _no_such_part(key) if "/" in key else unknown_key(key, [])
+        return _no_such_part(key) if "/" in key else _of_another_option(key, []) or f"{key}: no such key"
     parent, node = key, None
     while "." in parent and not isinstance(node, DictConfig):
         parent = parent.rpartition(".")[0]
@@ -91,9 +91,16 @@ def _of_another_option(key: str, siblings: list[str]) -> str | None:
     having = options_with(key) if "." in key and (CONF_DIR / group).is_dir() else []
     if not having:
         return None
-    others = f"{group}={', '.join(having)} {'has' if len(having) == 1 else 'have'} it"
-    chosen = next((word for word in reversed(sys.argv) if word.startswith(f"{group}=")), f"what is chosen of {group}")
-    return f"{key}: {chosen} has no such key, but {others}; valid here: {', '.join(sorted(siblings))}"
+    chosen = next((word for word in reversed(sys.argv) if word.startswith(f"{group}=")), "")
+    without = f"{chosen} has" if chosen and "," not in chosen else f"what is chosen of {group} has"
+    others = f"of {group} {_and(having)} {'has' if len(having) == 1 else 'have'} it"
+    valid = f"; valid here: {', '.join(sorted(siblings))}" if siblings else ""
+    return f"{key}: {without} no such key, but {others}{valid}"
+
+
+def _and(names: list[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _no_such_part(key: str) -> str:

@@ -1,6 +1,8 @@
 """How much memory the samples of an image take while their weights are computed."""
 
+import math
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,41 +12,61 @@ from torch.utils._pytree import tree_leaves
 
 from vae_lightning.likelihood.log_weights import Looked, log_weights
 from vae_lightning.models.latent_model import LatentModel
+from vae_lightning.models.parts import decoder_shape
 from vae_lightning.noise import Seeded
 
 _OF_KERNELS = 2  # of what tensors take: kernels of convolutions, and the plans kept of them, take half as much and more
 
 
-@torch.no_grad()
-def bytes_per_latent(vae: LatentModel, image_shape: tuple[int, int, int]) -> int:
-    """At most so much memory one more latent takes while it is drawn, decoded and its image's likelihood computed.
+@dataclass(frozen=True)
+class LatentMemory:
+    """What is taken at most while latents are drawn and decoded and their images' likelihoods computed.
 
-    Found by doing so with one and with two.
+    Attributes:
+        fixed: bytes, however few latents there are: what a VampPrior makes of its own images, most of all.
+        per_latent: bytes that each one adds.
     """
+
+    fixed: int
+    per_latent: int
+
+    def most(self, budget: float) -> int:
+        """The latents that there may be at a time within so many bytes; 0 where one is too much."""
+        return max(0, int((budget - self.fixed) // self.per_latent))
+
+
+@torch.no_grad()
+def latent_memory(vae: LatentModel, image_shape: tuple[int, int, int]) -> LatentMemory:
+    """Found by doing so with one and with two latents, operation by operation: the same ones, with more in them."""
     parameter = next(vae.parameters(), torch.zeros(()))
     x = torch.zeros(2, *image_shape, device=parameter.device, dtype=parameter.dtype)
     labels = vae.told(torch.zeros(2, dtype=torch.int64, device=x.device))
     images = Looked(x, vae.observe(x, labels), labels)
-    peaks = []
+    lives = []
     for count in (1, 2):
-        with PeakMemory() as memory:
+        with LiveMemory() as memory:
             log_weights(vae, images[:count], Seeded(0, count, x.device))
-        peaks.append(memory.peak)
-    return (peaks[1] - peaks[0]) * _OF_KERNELS
+        lives.append(memory.live)
+    if len(lives[0]) != len(lives[1]):  # other operations for two than for one: they begin and end with different ones
+        lives = [[max(live)] for live in lives]
+    least = (math.prod(decoder_shape(vae.likelihood, image_shape)) + vae.latent_dim) * parameter.element_size()
+    per_latent = max(least, *(two - one for one, two in zip(*lives, strict=True)))
+    fixed = max(0, *(2 * one - two for one, two in zip(*lives, strict=True)))
+    return LatentMemory(_OF_KERNELS * fixed, _OF_KERNELS * per_latent)
 
 
-class PeakMemory(TorchDispatchMode):
-    """The bytes of the tensors that are made within it, of as many as there are at once.
+class LiveMemory(TorchDispatchMode):
+    """The bytes of the tensors that were made within it and are still there.
 
     What kernels take for themselves is not seen.
 
     Attributes:
-        peak: the most that there were.
+        live: after each operation.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.peak = 0
+        self.live: list[int] = []
         self._now = 0
         self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
 
@@ -53,6 +75,7 @@ class PeakMemory(TorchDispatchMode):
         for each in tree_leaves(result):
             if isinstance(each, Tensor):
                 self._note(each.untyped_storage())
+        self.live.append(self._now)
         return result
 
     def _note(self, storage: torch.UntypedStorage) -> None:
@@ -61,7 +84,6 @@ class PeakMemory(TorchDispatchMode):
         self._known.add(storage)
         size = storage.nbytes()
         self._now += size
-        self.peak = max(self.peak, self._now)
         weakref.finalize(storage, self._forget, size)
 
     def _forget(self, size: int) -> None:

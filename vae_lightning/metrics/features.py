@@ -7,6 +7,7 @@ and scaled (`instances`; Chen et al., A simple framework for contrastive learnin
 
 import hashlib
 import logging
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -75,8 +76,8 @@ class Features:
     Attributes:
         what: `classifier` or `instances`.
         network: in evaluation mode, on the CPU.
-        accuracy: the fraction of validation images that it gets right: their labels, or which of up to 128 images is
-            the same one.
+        accuracy: the fraction of validation images that it gets right: their labels, or which of up to 128 images
+            (the first 1,000, in parts) is the same one; nan where there are none, or one to tell from no other.
     """
 
     what: What
@@ -106,8 +107,14 @@ def features_of(data: ImageDataModule, seed: int, device: torch.device, cache_di
         started = time.monotonic()
         with seeded(derive_seed(seed, 1), device):
             _train(network.to(device), task, device)
-        accuracy = _accuracy(network.eval(), task, device)
-        told = f"{accuracy:.1%} of validation images right, {time.monotonic() - started:.0f} s"
+        with seeded(derive_seed(seed, 2), device):
+            accuracy = _accuracy(network.eval(), task, device)
+        right = (
+            f"{accuracy:.1%} of validation images right"
+            if not math.isnan(accuracy)
+            else "no validation images to try it on"
+        )
+        told = f"{right}, {time.monotonic() - started:.0f} s"
         log.info("features by %s, trained on the spot: %s", what, told)
         _keep(path, network.cpu(), accuracy)
     return Features(what, network.cpu().eval().requires_grad_(False), accuracy)
@@ -134,6 +141,7 @@ class _Task(ABC):
     what: What
     num_answers: int  # numbers that the network answers with
     num_looks: int  # at each image of a batch
+    fewest: int  # images of which there is something to learn
 
     def __init__(self, data: ImageDataModule):
         self.data = data
@@ -151,7 +159,7 @@ class _Classes(_Task):
     """Their labels."""
 
     what = "classifier"
-    num_looks = 1
+    num_looks, fewest = 1, 1
 
     def __init__(self, data: ImageDataModule):
         super().__init__(data)
@@ -168,7 +176,7 @@ class _Instances(_Task):
 
     what = "instances"
     num_answers = NUM_FEATURES
-    num_looks = 2
+    num_looks, fewest = 2, 2
 
     def logits(self, network: FeatureNetwork, rows: Int64[Tensor, " B"], split: str, device: torch.device) -> Judged:
         images = self.images(rows, split, device).images
@@ -207,10 +215,12 @@ def _train(network: FeatureNetwork, task: _Task, device: torch.device) -> None:
 def _accuracy(network: FeatureNetwork, task: _Task, device: torch.device) -> float:
     right, total = 0, 0
     for rows in torch.arange(min(_TESTED, len(task.data.splits["val"]))).split(_BATCH):
+        if len(rows) < task.fewest:
+            continue
         logits, answers = task.logits(network, rows, "val", device)
         right += int((logits.argmax(1) == answers).sum())
         total += len(answers)
-    return right / max(total, 1)
+    return right / total if total else math.nan
 
 
 def _kept(path: Path, network: FeatureNetwork) -> float | None:

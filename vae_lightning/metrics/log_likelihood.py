@@ -17,7 +17,7 @@ from vae_lightning.latents.aggregated import NO_DENSITY
 from vae_lightning.likelihood.importance import SampledBounds, importance_sampled
 from vae_lightning.likelihood.kind import is_in_nats
 from vae_lightning.likelihood.log_weights import Precision
-from vae_lightning.likelihood.memory import bytes_per_latent
+from vae_lightning.likelihood.memory import LatentMemory, latent_memory
 from vae_lightning.machine.hardware import computes_in_bfloat16
 from vae_lightning.metrics.bounds import bits_per_dim
 from vae_lightning.metrics.score import Figure, Metric, Score, mean_figure
@@ -51,9 +51,9 @@ class LogLikelihood(Metric):
             is time for.
         num_images: the first so many images of the split; None for all, or as many as there is time for.
         max_seconds: how long it may take where neither of them is given, about; None for as long as all of it takes.
-        memory_mb: 10^6 bytes that it has in use at most, whatever K is. "auto" is 64, which is the fastest on a CPU, or
-            what one sample takes, up to 512; and on an NVIDIA GPU a quarter of what is free there, up to 8,000: few
-            images at a time keep it waiting for Python.
+        memory_mb: 10^6 bytes that it has in use at most, whatever K is. "auto" is 512, of which a CPU takes 64 for
+            samples, or one sample, which is the fastest there; and on an NVIDIA GPU a quarter of what is free, up to
+            8,000: few images at a time keep it waiting for Python.
         matmul_precision: how exactly float32 matrices are multiplied (`torch.set_float32_matmul_precision`): "medium"
             rounds their factors to bfloat16 where the hardware has it, which is faster, and near enough for a look;
             "refined" follows that by "highest" for the samples that carry 90% of an image's weight. "auto" is
@@ -182,18 +182,24 @@ class LogLikelihood(Metric):
         return log_likelihood, elbo
 
     def _max_latents(self, vae: LatentModel, image_shape: tuple[int, int, int]) -> int:
-        device = next(vae.parameters()).device
+        device, needed = next(vae.parameters()).device, latent_memory(vae, image_shape)
         budget = memory_budget(device) if self.memory_mb == "auto" else self.memory_mb * 1e6
-        needed = bytes_per_latent(vae, image_shape)
-        if needed > budget:
-            raise UserError(f"nll.memory_mb={budget / 1e6:g}: one latent takes {needed / 1e6:.1f} MB to decode")
-        if self.memory_mb == "auto" and device.type == "cpu":
-            budget = max(needed, _FAST_ON_CPU)
-        return int(budget // needed)
+        if (most := needed.most(budget)) < 1:
+            one = (needed.fixed + needed.per_latent) / 1e6
+            raise UserError(f"nll.memory_mb={self._told(budget)}: one latent takes {one:.1f} MB to decode")
+        return min(most, fast_at_once(needed)) if self.memory_mb == "auto" and device.type == "cpu" else most
+
+    def _told(self, budget: float) -> str:
+        return f"{budget / 1e6:g}" if self.memory_mb != "auto" else f"auto, which is at most {budget / 1e6:g} here"
+
+
+def fast_at_once(needed: LatentMemory) -> int:
+    """So many latents at a time are computed the fastest on a CPU."""
+    return max(1, int(_FAST_ON_CPU // needed.per_latent))
 
 
 def memory_budget(device: torch.device) -> float:
-    """Bytes that are taken where nobody says how many."""
+    """Bytes that may be taken where nobody says how many."""
     if device.type != "cuda":
         return _BUDGET
     free, _ = torch.cuda.mem_get_info(device)

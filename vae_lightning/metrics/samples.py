@@ -1,6 +1,7 @@
 """How real samples look to networks: one that was trained on photographs, one that was trained on the run's images."""
 
 import copy
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -93,7 +94,9 @@ class SampleQuality(Metric):
             }
             figures[f"fd_{look.networks.own.what}{ending}"] = look.distance(real, made, f"samples{of}")
         figures[f"fd_{look.networks.own.what}_reconstructions"] = look.distance(real, again, "reconstructions")
-        facts = {"num_images": count, "num_samples": count, "feature_accuracy": round(look.networks.own.accuracy, 4)}
+        accuracy = look.networks.own.accuracy
+        tried = None if math.isnan(accuracy) else round(accuracy, 4)
+        facts = {"num_images": count, "num_samples": count, "feature_accuracy": tried}
         return Score(figures, facts)
 
     def _draws(self, subject: Subject) -> dict[str, Draw | None]:

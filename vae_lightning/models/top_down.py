@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -23,8 +23,9 @@ from vae_lightning.noise import Noise
 _FEWEST = 2  # groups: of one it would be a plain VAE
 _MOST = 200  # a stranger's config must not ask for more than can be made
 _WIDEST = 1024  # channels, likewise
-_SMALL = 8  # pixels: where the smallest map is unless it is told
-_GROUPS = 4  # at each size unless it is told
+_SMALL, _SMALLEST = 8, 2  # pixels of the smallest map unless groups are told, of small images and of larger ones
+_GROUPS, _GROUPS_OF_LARGE = 4, 2  # at each size, likewise
+_FEW_SIZES = 32  # pixels of an image, up to which it is a small one
 _MOST_LOG_VARIANCE = 20.0
 
 # z_l of a level, given p(z_l | z_<l), which is None for the top's, and the state.
@@ -59,8 +60,9 @@ class TopDown(Hierarchy):
         encoder: `encoder(image_shape, num_scales)`, a module with `map_shapes`, which makes maps, the smallest first.
         prior: `prior(latent_dim)`, p(z_1), of the top group.
         likelihood: a module, called with the decoder's output.
-        groups: how many groups of latents have the size of each map, the smallest first; None for four at each, down
-            to a map of 8 pixels or fewer on its shorter side.
+        groups: how many groups of latents have the size of each map, the smallest first. None for four at each, down
+            to a map of 8 pixels or fewer on its shorter side; "auto" for the same of images of up to 32 pixels, and of
+            larger ones two at each, down to a map of 2 pixels, but one of the largest.
         latent_channels: of each group; None for 1 of grey images and 4 of others.
         channels: of the state.
         min_log_variance: of all groups but the prior of the top one.
@@ -80,7 +82,7 @@ class TopDown(Hierarchy):
         encoder: Callable[..., nn.Module],
         prior: Callable[..., nn.Module],
         likelihood: nn.Module,
-        groups: Sequence[int] | None = None,
+        groups: Sequence[int] | Literal["auto"] | None = None,
         latent_channels: int | None = None,
         channels: int = 32,
         min_log_variance: float = -10.0,
@@ -89,7 +91,7 @@ class TopDown(Hierarchy):
     ):
         super().__init__()
         shape = tuple(image_shape)
-        counts = _groups_of(shape) if groups is None else list(groups)
+        counts = _groups_of(shape, groups)
         if not counts or min(counts) < 1 or sum(counts) < _FEWEST:
             raise ValueError(f"groups must be a number of each size, at least 1, {_FEWEST} in all; got {counts}")
         require_at_most("groups", sum(counts), _MOST)
@@ -270,8 +272,16 @@ def _by_sample(normal: DiagonalNormal, num_samples: int) -> DiagonalNormal:
     return DiagonalNormal(*(each.unflatten(0, (num_samples, -1)) for each in (base.loc, base.scale)))
 
 
-def _groups_of(image_shape: Shape) -> list[int]:
-    """Four at each size down to a map of few pixels."""
+def _groups_of(image_shape: Shape, groups: Sequence[int] | Literal["auto"] | None) -> list[int]:
+    """Of each size, the smallest first."""
+    if groups is not None and groups != "auto":
+        return [int(count) for count in groups]
     side = min(image_shape[1:])
-    num_scales = next(number for number in itertools.count(1) if -(-side // 2**number) <= _SMALL)
-    return [_GROUPS] * num_scales
+    if groups is None or side <= _FEW_SIZES:
+        return [_GROUPS] * _num_halvings(side, _SMALL)
+    return [_GROUPS_OF_LARGE] * (_num_halvings(side, _SMALLEST) - 1) + [1]
+
+
+def _num_halvings(side: int, smallest: int) -> int:
+    """Down to so many pixels."""
+    return next(number for number in itertools.count(1) if -(-side // 2**number) <= smallest)
