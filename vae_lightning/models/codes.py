@@ -109,7 +109,3 @@ def check_temperature(temperature: float) -> None:
     """
     if temperature != 1:
         raise UserError(f"temperature={temperature:g}: the uniform prior over codes has no spread to change; choose 1")
-
-
-for _family in (ChosenCode, UniformCodes):
-    sample.dispatch(_family)  # remembered from now on: a dispatch that is new makes torch.compile compile again

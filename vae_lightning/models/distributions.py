@@ -1,7 +1,6 @@
 """Distributions over latents and images, as `torch.distributions` objects in float32, or float64 if given that."""
 
 import math
-from functools import singledispatch
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +19,7 @@ from torch.distributions import (
 from torch.distributions.constraints import Constraint
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from vae_lightning.models.families import ByFamily
 from vae_lightning.noise import Noise
 
 _CACHED_VALUES = 2**21  # 8 MB of float32
@@ -120,7 +120,7 @@ class NormalMixture(MixtureSameFamily):
         return MixtureSameFamily(Categorical(logits=logits, validate_args=False), parts, validate_args=False)
 
 
-@singledispatch
+@ByFamily
 def sample(distribution: Distribution, noise: Noise, temperature: float = 1.0) -> Float[Tensor, "K B ..."]:
     """Samples of a distribution over latents, reparameterized: K for each of B, or from one that all B share.
 
@@ -160,7 +160,7 @@ def _sample_point(distribution: PointMass, noise: Noise, temperature: float = 1.
     return distribution.loc + 0 * noise.normal(distribution.event_shape)  # which says how many there are to be
 
 
-@singledispatch
+@ByFamily
 def held_fixed(distribution: Distribution) -> Distribution:
     """The same distribution, of which log_prob passes a gradient on to its argument and none to its parameters.
 
@@ -193,10 +193,6 @@ def centre(distribution: Any) -> Float[Tensor, "... D"]:
     """The point that stands for a distribution over latents: its mean, or what has its place where that is unknown."""
     own = getattr(distribution, "centre", None)
     return distribution.mean if own is None else own
-
-
-for _family in (DiagonalNormal, UnitNormal, NormalMixture, PointMass):
-    sample.dispatch(_family)  # remembered from now on: a dispatch that is new makes torch.compile compile again
 
 
 def closed_form_kl(q: Distribution, p: Distribution) -> Float[Tensor, "..."] | None:

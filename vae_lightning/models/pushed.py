@@ -157,6 +157,3 @@ def _kl_from_full(q: FullNormal, p: FullNormal) -> Float[Tensor, "..."]:
     relative = solve_triangular(p.scale_tril, q.scale_tril, upper=False).square().sum((-2, -1))
     distance = solve_triangular(p.scale_tril, (q.loc - p.loc).unsqueeze(-1), upper=False).square().sum((-2, -1))
     return 0.5 * (relative + distance - q.loc.shape[-1]) - (q.diagonal.log() - p.diagonal.log()).sum(-1)
-
-
-sample.dispatch(FullNormal)  # remembered from now on: a dispatch that is new makes torch.compile compile again

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vae_lightning.errors import require_at_least
-from vae_lightning.models.distributions import DiagonalNormal, at_least_float32, sample
+from vae_lightning.models.distributions import DiagonalNormal, at_least_float32
 from vae_lightning.models.flows import Flow, FlowNormal, context_of
 from vae_lightning.models.parts import ConditionalDistribution
 
@@ -61,6 +61,3 @@ class FlowPosterior(ConditionalDistribution):
         log_variance = at_least_float32(self.log_variance(features)).clamp(-bound, bound)
         base = DiagonalNormal(self.loc(features), torch.exp(0.5 * log_variance))
         return FlowNormal(base, self.flow, context_of(self.context, features))
-
-
-sample.dispatch(FlowNormal)  # remembered from now on: a dispatch that is new makes torch.compile compile again
