@@ -19,7 +19,7 @@ from torch.distributions import (
 from torch.distributions.constraints import Constraint
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from vae_lightning.models.families import ByFamily
+from vae_lightning.models.by_family import ByFamily
 from vae_lightning.noise import Noise
 
 _CACHED_VALUES = 2**21  # 8 MB of float32

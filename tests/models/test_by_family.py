@@ -3,7 +3,7 @@
 import pytest
 from torch.distributions import Distribution, Normal
 
-from vae_lightning.models.families import ByFamily
+from vae_lightning.models.by_family import ByFamily
 
 
 class Narrow(Normal):
