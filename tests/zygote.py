@@ -10,7 +10,7 @@ PYTHONSAFEPATH by their path of imports and not by `sys.flags`, and print line b
 
 import array
 import atexit
-import importlib
+import importlib.util
 import json
 import os
 import pkgutil
@@ -39,6 +39,18 @@ LAZY = [  # what commands import only where it is used, and a training doesn't
     "sklearn.pipeline",
     "torch.distributed.launcher.api",
 ]
+COMPOSING = os.path.join(os.path.dirname(__file__), "composed.py")  # the tests' folder is no place to import from
+_TINY = ["data=digits", "model=mlp", "trainer=cpu"]
+COMPOSED = [
+    ("train", [*_TINY, "callbacks=basic"]),
+    ("train", [*_TINY, "callbacks=none"]),
+    ("train", ["data=digits", "model=mlp", "callbacks=none"]),
+    ("train", ["data=digits", "model=mlp", "callbacks=none", "trainer=ddp_cpu"]),
+    ("train", []),
+    ("evaluate", []),
+    ("generate", []),
+    ("report", []),
+]
 TORCHRUN = "torch.distributed.run"
 LARGEST_REQUEST = 180_000  # bytes; a Unix socket takes no larger message
 
@@ -53,6 +65,25 @@ def import_all() -> None:
     for name in LAZY:
         importlib.import_module(name)
     import_training()
+    compose_once()
+
+
+def compose_once() -> None:
+    """Have the forks begin with the merged files of the choices that most tests make, as tests in one process do."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from vae_lightning.command_line import schema
+
+    spec = importlib.util.spec_from_file_location("composed", COMPOSING)
+    composing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(composing)
+    schema.register()
+    composing.remember()
+    with initialize_config_dir(str(schema.CONF_DIR), version_base="1.3"):
+        for config, choices in COMPOSED:
+            compose(config, overrides=choices, return_hydra_config=True)
+    GlobalHydra.instance().clear()
 
 
 def serve(requests: socket.socket) -> dict:

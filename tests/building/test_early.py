@@ -41,6 +41,8 @@ REFUSED = {  # by the words after the command
 }
 CALL_EACH = """
 import importlib, json, sys
+from tests.composed import remember
+remember()
 told = []
 for command, *words in json.load(sys.stdin):
     sys.argv = [command, *words]

@@ -70,8 +70,8 @@ def test_the_version_is_the_packages(capsys, monkeypatch):
             "model.latent_dims: model=hvae has no such key, but of model gated_hvae and ladder have",
         ),
         (
-            ["model=ladder", "model.latent_dim=4"],
-            "model.latent_dim: model=ladder has no such key, but of model burda, conv, ",
+            ["model=hvae", "model.latent_dim=4"],
+            "model.latent_dim: model=hvae has no such key, but of model burda, conv, ",
         ),
         (
             ["objective=wae", "objective.warmup_steps=4"],
@@ -81,6 +81,7 @@ def test_the_version_is_the_packages(capsys, monkeypatch):
             ["-m", "model=hvae,ladder", "model.latent_dim=3"],
             "model.latent_dim: what is chosen of model has no such key,",
         ),
+        (["model=ladder", "model.latent_dim=4"], "model.latent_dim: no such key; did you mean latent_dims? valid here"),
         (["model=hvae", "model.latent_chanels=4"], "model.latent_chanels: no such key; did you mean latent_channels?"),
         (["callbacks=[basic,", "ema]"], 'callbacks=[basic,: the shell parts it at its space: callbacks="[basic, ema]"'),
         (["a/b"], "a/b: expected key=value, as in resume=a/b"),

@@ -17,6 +17,7 @@ from vae_lightning.command_line.schema import CONF_DIR
 from vae_lightning.config import takes
 from vae_lightning.runs.records import for_shell
 
+_TYPO = 0.85  # of the similarity of two names: more is one of them mistyped
 _UNKNOWN_KEY = r"is not in struct|not in '\w+Config'|No match in the defaults list"
 _OF_THE_RUN = {  # optional arguments of a `_target_` that a run gives itself, by group
     "trainer": {"callbacks", "default_root_dir", "enable_checkpointing", "enable_progress_bar", "logger", "plugins"},
@@ -87,8 +88,10 @@ def _no_such_key(key: str, config_name: str) -> str:
 
 def _of_another_option(key: str, siblings: list[str]) -> str | None:
     """What to say of a key that other options of its group have than the one that is chosen."""
-    group = key.partition(".")[0]
-    having = options_with(key) if "." in key and (CONF_DIR / group).is_dir() else []
+    from difflib import get_close_matches
+
+    group, is_typo = key.partition(".")[0], bool(get_close_matches(key.rpartition(".")[2], siblings, cutoff=_TYPO))
+    having = options_with(key) if "." in key and not is_typo and (CONF_DIR / group).is_dir() else []
     if not having:
         return None
     chosen = next((word for word in reversed(sys.argv) if word.startswith(f"{group}=")), "")

@@ -78,7 +78,7 @@ class LogLikelihood(Metric):
             require_at_least("memory_mb", self.memory_mb, 1)
 
     def check(self, subject: Subject) -> None:
-        if not subject.vae.is_discrete:
+        if self._why_not(subject) is None:
             self._max_latents(subject.vae, subject.image_shape)
 
     def __call__(self, subject: Subject) -> Score:
