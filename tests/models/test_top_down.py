@@ -175,6 +175,14 @@ def test_how_many_groups_there_are_where_nobody_says(size, groups, found):
     assert min(model.map_shapes)[1] == -(-size // 2 ** len(found))
 
 
+def test_maps_that_are_learned_at_each_size_are_no_larger_than_there_may_be_room_for(monkeypatch):
+    monkeypatch.setattr("vae_lightning.models.top_down._MOST_LEARNED", 40)  # 3 x 3 and 2 x 2 pixels are 13
+    assert len(top_down(channels=3, positions=True).positions) == 1
+    with pytest.raises(ValueError, match=r"^channels must be at most 3, got 4$"):
+        top_down(channels=4, positions=True)
+    top_down(channels=4)
+
+
 def test_it_is_as_large_as_the_ladder_of_the_paper():
     model = TopDown((1, 28, 28), PyramidEncoder, LearnedGaussian, BernoulliLikelihood())
     assert model.latent_dim == 980

@@ -23,6 +23,7 @@ from vae_lightning.noise import Noise
 _FEWEST = 2  # groups: of one it would be a plain VAE
 _MOST = 200  # a stranger's config must not ask for more than can be made
 _WIDEST = 1024  # channels, likewise
+_MOST_LEARNED = 2**26  # values of the learned maps, likewise: 256 MB
 _SMALL, _SMALLEST = 8, 2  # pixels of the smallest map unless groups are told, of small images and of larger ones
 _GROUPS, _GROUPS_OF_LARGE = 4, 2  # at each size, likewise
 _FEW_SIZES = 32  # pixels of an image, up to which it is a small one
@@ -107,9 +108,11 @@ class TopDown(Hierarchy):
         self._scale_of = [scale for scale, count in enumerate(counts) for _ in range(count)]
         self.map_shapes: list[Shape] = [(width, *sizes[scale]) for scale in self._scale_of]
         self._take(tuple(torch.Size(each).numel() for each in self.map_shapes))
+        learned = sizes if positions else sizes[:1]
+        require_at_most("channels", channels, _MOST_LEARNED // sum(height * width for height, width in learned))
         self.first_state = nn.Parameter(torch.zeros(1, channels, *sizes[0]))
         self.positions = nn.ParameterList(
-            torch.zeros(1, channels, *size) for size in (sizes[1:] if positions else ())
+            torch.zeros(1, channels, *size) for size in learned[1:]
         )  # of the smallest size it is the first state
         features = [each[0] for each in self.encoder.map_shapes]
         last = self.num_groups - 1
