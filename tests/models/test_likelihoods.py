@@ -19,6 +19,13 @@ def test_default_is_bernoulli_for_grey_and_optimal_gaussian_for_colour():
     assert colour.mode == "optimal"
 
 
+def test_default_of_a_given_scale_has_it_for_colour_only():
+    assert isinstance(default_likelihood((1, 28, 28), 0.25), BernoulliLikelihood)
+    colour = default_likelihood((3, 64, 64), 0.25)
+    mean = torch.zeros(1, 1, 3, 64, 64)
+    assert colour(mean).base_dist.scale.unique().tolist() == [0.25]
+
+
 def test_optimal_scale_beats_every_other_scale_on_the_batch():
     decoded, x = torch.randn(1, 8, 3, 4, 4), torch.rand(8, 3, 4, 4)
     optimal = GaussianLikelihood("optimal")
