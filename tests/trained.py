@@ -149,3 +149,19 @@ def generate(monkeypatch, tmp_path, capsys) -> Callable[..., str]:
         return capsys.readouterr().out
 
     return call
+
+
+@pytest.fixture
+def export(monkeypatch, tmp_path, capsys) -> Callable[..., str]:
+    """Call the export command in an empty folder, `there`, and return what it printed."""
+    from vae_lightning.export import main
+
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["vae-export", *arguments])
+        main()
+        return capsys.readouterr().out
+
+    return call

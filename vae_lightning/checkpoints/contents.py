@@ -23,6 +23,7 @@ from vae_lightning.checkpoints.expectations import (
     whole,
 )
 from vae_lightning.checkpoints.reader import StoredTensor, UnreadableError, stored
+from vae_lightning.checkpoints.safe_tensors import stored_safely
 from vae_lightning.errors import UserError
 from vae_lightning.latents.units import UnitStatistics
 
@@ -67,11 +68,37 @@ def trained(path: Path, model: Mapping[str, Tensor], told: str, latent_dim: int,
     Raises:
         UserError: it can't be read, or is of another model, or has weights that are not finite.
     """
+    with reading(path, told) as take:
+        return _of(take(_expected(model, latent_dim, prefix)))
+
+
+def trained_of_weights(
+    path: Path, facts: Mapping[str, Any], model: Mapping[str, Tensor], told: str, latent_dim: int, others: str
+) -> Trained:
+    """Read a trained model that was given away: a file of weights alone, and what else a checkpoint would have.
+
+    Args:
+        path: of the weights, which may be anybody's.
+        facts: the rest, of whoever's file, too, by the names that a checkpoint has for them.
+        model: the model's own state_dict.
+        told: what an error begins with.
+        latent_dim: D.
+        others: the file that says of which model they are, for the message where they are not.
+
+    Raises:
+        UserError: as `trained`.
+    """
+    with _telling(told, others), stored_safely(path) as tensors:
+        return _of(_expected(model, latent_dim)({**facts, "state_dict": tensors}, ""))
+
+
+def _expected(model: Mapping[str, Tensor], latent_dim: int, prefix: str = "") -> Expectation:
     may_have = {"units": optional(units(latent_dim)), AVERAGING: present, CLASS_NAMES: class_names}
     may_have[IMAGES] = images_of_splits
-    expected = mapping({"state_dict": weights(model, prefix), "epoch": EPOCH}, may_have)
-    with reading(path, told) as take:
-        found = take(expected)
+    return mapping({"state_dict": weights(model, prefix), "epoch": EPOCH}, may_have)
+
+
+def _of(found: dict[str, Any]) -> Trained:
     statistics = found.get("units")
     known = UnitStatistics.from_dict(statistics) if statistics else None
     of_data = found.get(CLASS_NAMES), found.get(IMAGES)
@@ -85,16 +112,21 @@ def reading(path: Path, told: str) -> Iterator[Callable[[Expectation], Any]]:
     Raises:
         UserError: it can't be read or has not what is expected; in the block, too.
     """
+    with _telling(told, "config.yaml"), stored(path) as contents:
+        yield lambda expected: expected(contents, "")
+
+
+@contextmanager
+def _telling(told: str, others: str) -> Iterator[None]:
     try:
-        with stored(path) as contents:
-            yield lambda expected: expected(contents, "")
+        yield
     except (UnreadableError, NotFiniteError, OtherModelError, UnexpectedError) as error:
-        raise UserError(f"{told} {_reason(error)}") from error
+        raise UserError(f"{told} {_reason(error, others)}") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, others: str) -> str:
     if isinstance(error, OtherModelError):
-        return f"is of another model than its config.yaml says ({error})"
+        return f"is of another model than its {others} says ({error})"
     if isinstance(error, NotFiniteError):
         return f"has values that are not finite ({error}): its training has diverged"
     return f"can't be read ({error})"

@@ -13,6 +13,7 @@ import os
 import pickletools
 import sys
 import zipfile
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,30 +41,50 @@ class UnreadableError(Exception):
     """Why a file can't be read as a checkpoint, in a line."""
 
 
-@dataclass(frozen=True, eq=False)
-class StoredTensor:
-    """A tensor that still lies in the file.
-
-    Attributes:
-        shape, stride, offset: as those of a tensor, in values; it lies within its storage and is no larger than that.
-        dtype: of its values.
-    """
-
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    offset: int
-    _storage: "_Storage" = field(repr=False)
+class StoredTensor(ABC):
+    """A tensor that still lies in the file."""
 
     @property
-    def dtype(self) -> torch.dtype:
-        return self._storage.dtype
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """As that of a tensor."""
 
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """Of the values that `read` gives."""
+
+    @abstractmethod
     def read(self) -> Tensor:
         """The tensor, on the CPU.
 
         Raises:
             UnreadableError: its bytes are not those that were written.
         """
+
+
+@dataclass(frozen=True, eq=False)
+class _ZippedTensor(StoredTensor):
+    """A tensor of a checkpoint.
+
+    Attributes:
+        size, stride, offset: as those of a tensor, in values; it lies within its storage and is no larger than that.
+    """
+
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+    _storage: "_Storage" = field(repr=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.size
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._storage.dtype
+
+    def read(self) -> Tensor:
         with _told():
             self._storage.spend(math.prod(self.shape) * self.dtype.itemsize)
             return self._storage.values.as_strided(self.shape, self.stride, self.offset)
@@ -184,7 +205,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, _grad: Any, _hoo
     last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
     if 0 not in shape and max(last + 1, math.prod(shape)) * storage.dtype.itemsize > storage.num_bytes:
         raise UnreadableError("a tensor that reaches beyond its storage")
-    return StoredTensor(tuple(shape), tuple(stride), offset, storage)
+    return _ZippedTensor(tuple(shape), tuple(stride), offset, storage)
 
 
 def _ordered() -> OrderedDict[Any, Any]:

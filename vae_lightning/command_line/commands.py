@@ -31,6 +31,7 @@ from vae_lightning.machine.interruption import Interrupted, interruptible, numbe
 from vae_lightning.machine.terminal import outlasting_readers
 from vae_lightning.runs.opening import LATEST, named_run, open_run
 from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.shared import find_shared
 from vae_lightning.sweeps.preparing import PrepareSweep, RefusedSweep, forget_sweep, go_on
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -193,8 +194,12 @@ def take_opening(settings: dict[str, Any]) -> dict[str, Any]:
     opening = take(settings, "run", "ckpt", "device", "data", "trust")
     if opening["run"] is None:
         raise UserError("run: give a run directory, as in run=outputs/<date>/<time>_<name>")
-    if isinstance(opening["run"], str) and opening["run"] != LATEST:  # of which a line would be logged twice
-        open_run(named_run(opening["run"], "run")[0], "run", idle=False)
+    if isinstance(opening["run"], str):
+        shared = find_shared(opening["run"])
+        if shared is not None:
+            shared.config()
+        elif opening["run"] != LATEST:  # of which a line would be logged twice
+            open_run(named_run(opening["run"], "run")[0], "run", idle=False)
     checkpoint = settings.pop("checkpoint", None)
     if checkpoint is not None and opening["ckpt"] not in ("best", checkpoint):
         raise UserError(f"checkpoint={checkpoint} and ckpt={opening['ckpt']}: are two names of one key; give one")
@@ -204,4 +209,7 @@ def take_opening(settings: dict[str, Any]) -> dict[str, Any]:
 def recorded_config(opening: dict[str, Any]) -> dict[str, Any]:
     """The config of the run that `take_opening` has looked at; empty for `latest`, which is looked for later."""
     run = opening["run"]
+    shared = find_shared(run) if isinstance(run, str) else None
+    if shared is not None:
+        return shared.config()
     return {} if not isinstance(run, str) or run == LATEST else RunDir(Path(named_run(run, "run")[0])).config()

@@ -116,7 +116,8 @@ def _timed(metric: Metric, subject: Subject, facts: dict[str, Any]) -> Score:
 def _place(run: TrainedRun, out: str | None) -> Path:
     """metrics.json holds the figures of the checkpoint that the run itself has tested; others have their own file."""
     folder, tested = run.run_dir.path, run.run_dir.best.name
-    own = folder / ("metrics.json" if run.checkpoint == tested else f"metrics_{Path(run.checkpoint).stem}.json")
+    is_tested = run.shared is not None or run.checkpoint == tested
+    own = folder / ("metrics.json" if is_tested else f"metrics_{Path(run.checkpoint).stem}.json")
     path = own if out is None else Path(str(out)).expanduser()
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise UserError(f"out={path}: can't be written; give the name of a file in a folder that is there")
@@ -125,6 +126,8 @@ def _place(run: TrainedRun, out: str | None) -> Path:
 
 def _still_apt(path: Path, run: TrainedRun) -> Path:
     """The file for the figures, if training has not replaced the checkpoint meanwhile; else one of their own."""
+    if run.shared is not None:  # which nobody trains
+        return path
     file = run.run_dir.checkpoints / run.checkpoint
     try:
         with reading(file, str(file)) as take:

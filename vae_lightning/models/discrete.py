@@ -69,7 +69,7 @@ class DiscreteVAE(LatentModel):
 
     def observe(self, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None = None) -> Quantized:
         """The codes of the images."""
-        features = self.encoder(x).reshape(len(x), *self._map)
+        features = self.encoder(x).reshape(x.shape[0], *self._map)  # of which an export takes `len` for a constant
         vectors = self.to_vectors(features).flatten(2).mT
         with torch.autocast(vectors.device.type, enabled=False):  # distances are differences of large numbers
             return self.quantizer(vectors if vectors.dtype == torch.float64 else vectors.float())

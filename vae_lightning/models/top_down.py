@@ -223,9 +223,9 @@ class _Block(nn.Module):
             self.residual = Residual(channels, last_scale)
 
     def posterior(self, features: Float[Tensor, "B C2 H W"], state: Float[Tensor, "N C H W"]) -> DiagonalNormal:
-        """q of the B images' features and a state that they share, or one of each of K * B samples."""
+        """q of the B images' features and the top's state, which they share, or one of each of K * B samples."""
         told = self.features(features)
-        of_samples = state.unflatten(0, (-1, len(told) if len(state) > 1 else 1))
+        of_samples = state.unflatten(0, (-1, 1 if self.of_prior is None else told.shape[0]))
         return self._normal(self.of_posterior(((of_samples + told) * 0.5**0.5).flatten(0, 1)))
 
     def prior(self, state: Float[Tensor, "N C H W"]) -> tuple[DiagonalNormal, Float[Tensor, "N C H W"] | None]:

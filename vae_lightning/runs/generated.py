@@ -1,4 +1,4 @@
-"""The folder that the generate command writes: whole or not at all, and never over what it has not written itself."""
+"""The folder that a command writes: whole or not at all, and never over what it has not written itself."""
 
 import errno
 import json
@@ -36,15 +36,16 @@ def _is_free(folder: Path) -> bool:
 
 
 @contextmanager
-def output_folder(out: Path, overwrite: bool, facts: dict[str, Any]) -> Iterator[Path]:
+def output_folder(out: Path, overwrite: bool, facts: dict[str, Any], manifest: str = MANIFEST) -> Iterator[Path]:
     """An empty folder to write into, whose files are moved to `out` once the block has ended well.
 
-    `generate.json` lists them there, with the facts. When an earlier one is overwritten, what it lists goes.
+    A file of facts lists them there. When an earlier one is overwritten, what it lists goes.
 
     Args:
         out: the folder wanted.
         overwrite: whether it may hold something already.
-        facts: plain data to tell where the files come from.
+        facts: plain data to tell where the files come from; the block may add to them.
+        manifest: the name of that file.
 
     Raises:
         UserError: `out` is not empty and may not be overwritten, or can't be written to.
@@ -66,9 +67,9 @@ def output_folder(out: Path, overwrite: bool, facts: dict[str, Any]) -> Iterator
     try:
         yield staging
         files = sorted(path.name for path in staging.iterdir())
-        _check_foreign(out, files)
-        write_atomically(staging / MANIFEST, json.dumps(facts | {"files": files}, indent=2))
-        _replace(out, staging)
+        _check_foreign(out, files, manifest)
+        write_atomically(staging / manifest, json.dumps(facts | {"files": files}, indent=2))
+        _replace(out, staging, manifest)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise UserError(f"out={out}: the disk is full") from error
@@ -78,10 +79,11 @@ def output_folder(out: Path, overwrite: bool, facts: dict[str, Any]) -> Iterator
         _remove_empty(missing)
 
 
-def _check_foreign(out: Path, files: list[str]) -> None:
+def _check_foreign(out: Path, files: list[str], manifest: str) -> None:
     """Raise a UserError if a file of the same name is there that no earlier command has written."""
-    written = _written(out)
-    foreign = [name for name in files if name not in written and (out / name).exists()]
+    written = _written(out, manifest)
+    made = files if written else [*files, manifest]  # which is somebody else's where it lists nothing
+    foreign = [name for name in made if name not in written and os.path.lexists(out / name)]
     if foreign:
         raise UserError(f"out={out}: {foreign[0]} is there already, and was not generated; move it or give another out")
 
@@ -92,27 +94,27 @@ def _remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
-def _replace(out: Path, staging: Path) -> None:
+def _replace(out: Path, staging: Path, manifest: str) -> None:
     out.mkdir(exist_ok=True)
-    for name in _written(out):
+    for name in _written(out, manifest):
         (out / name).unlink(missing_ok=True)
     for path in staging.iterdir():
         os.replace(path, out / path.name)
 
 
-def _written(out: Path) -> list[str]:
+def _written(out: Path, manifest: str) -> list[str]:
     """The files that an earlier command has written, and nothing outside of the folder whatever the list says."""
     try:
-        names = load_json(read_text(out / MANIFEST, _MOST_BYTES))["files"]
+        names = load_json(read_text(out / manifest, _MOST_BYTES))["files"]
         return [name for name in names if Path(name).name == name and not (out / name).is_dir()]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
 
-def listed(folder: Path) -> list[str]:
+def listed(folder: Path, manifest: str = MANIFEST) -> list[str]:
     """What was written to an output folder, by kind: of files that are numbered the first, the last and how many."""
     numbered: dict[str, list[str]] = {}
-    for name in sorted(_written(folder)):
+    for name in sorted(_written(folder, manifest)):
         numbered.setdefault(re.sub(r"\d{4,}", "", name), []).append(name)
     return [
         names[0] if len(names) == 1 else f"{names[0]} to {names[-1]} ({len(names):,} files)"

@@ -27,6 +27,7 @@ from vae_lightning.runs.training_lock import trainer_of
 _PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy", "pillow")
 CHECKPOINTS = "checkpoints"
 NATS = "nats per image"
+TRAINING_IMAGES = "training_images"  # the key of environment.json for what `usual.described` tells of them
 PROFILE = "profile.txt"  # where the time of a run with debug=profile went
 GONE = "the run directory is gone; training ends here, and can be gone on with where it has been moved to, if it has"
 _YAML_LIMIT = 1_000_000  # bytes: a megabyte takes seconds to read

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vae_lightning.building.stored import check_config
 from vae_lightning.building.trust import Trust, trusting
-from vae_lightning.checkpoints.contents import trained
+from vae_lightning.checkpoints.contents import AVERAGING, CLASS_NAMES, IMAGES, Trained, trained, trained_of_weights
 from vae_lightning.config import instantiate
 from vae_lightning.data.class_names import Label, Names, choices, label_number
 from vae_lightning.data.image_data import ImageDataModule
@@ -30,6 +30,7 @@ from vae_lightning.runs.images import SPLIT_NAMES
 from vae_lightning.runs.likeness import Likeness
 from vae_lightning.runs.opening import named_run, open_run
 from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.shared import CONFIG, WEIGHTS, SharedModel, check_file, find_shared
 from vae_lightning.runs.source import Source, Work
 from vae_lightning.runs.usual import Usual, usual_of
 
@@ -56,6 +57,7 @@ class TrainedRun(Source):
         averaged: whether the weights are averages of those that were trained.
         invert: whether the user's own images are inverted, bright for dark, once they are prepared.
         named: the names of the labels, by number, as the checkpoint has them.
+        shared: what was opened if it was given away and is no run directory; `run_dir` is where its results go then.
         images: what tells the images that it was trained with from others, as the checkpoint has it.
     """
 
@@ -71,6 +73,7 @@ class TrainedRun(Source):
     averaged: bool = False
     invert: bool = False
     named: tuple[str, ...] | None = None
+    shared: SharedModel | None = None
     images: dict[str, dict[str, Any]] | None = None
 
     @property
@@ -140,7 +143,7 @@ class TrainedRun(Source):
     @cached_property
     def usual(self) -> dict[str, Usual]:
         """What is recorded of the images that it has learned."""
-        return usual_of(self.run_dir)
+        return usual_of(self.shared or self.run_dir)
 
     def own(self, images: UInt8[Tensor, "N C H W"], *, first: bool = True) -> UInt8[Tensor, "N C H W"]:
         turned = 255 - images if self.invert else images
@@ -177,7 +180,8 @@ def open_trained(
     """Open a run for use.
 
     Args:
-        run: its directory, `latest`, or the path of a checkpoint in it.
+        run: its directory, `latest`, or the path of a checkpoint in it; or a model that was given away, by its folder,
+            its name on the Hub, as hf://user/name, or that of an example.
         ckpt: `best`, of the highest validation ELBO, `last`, or the path of a file.
         device: `auto` is a GPU where there is one.
         data: keys of the data's config that replace the run's, such as a root that has moved.
@@ -187,32 +191,77 @@ def open_trained(
     Raises:
         UserError: no such run, a checkpoint that can't be read or does not fit the config, a device that is not there.
     """
+    place, given = _device(device), {key: value for key, value in (data or {}).items() if value is not None}
+    trusted = trusting(trust, [*typed, *(f"data.{key}" for key in given)])
+    shared = find_shared(run)
+    if shared is not None:
+        return _open_shared(shared, ckpt, place, given, trusted)
     run, named = named_run(run, "run")
     if named is not None:
         if ckpt != "best":
             raise UserError(f"run={run} and ckpt={ckpt}: both name a checkpoint; give one of them")
         ckpt = named
     run_dir = open_run(run, "run", idle=False)
-    place = _device(device)
     file = _checkpoint_file(run_dir, ckpt)
-    places = {key: value for key, value in (data or {}).items() if value is not None}
-    trusted = trusting(trust, [*typed, *(f"data.{key}" for key in places)])
+    config, vae = _model_of(run_dir.config, given, trusted, f"run={run}: config.yaml")
+    found = trained(file, vae.state_dict(), f"run={run}: {file.name}", vae.latent_dim, "vae.")
+    own = file.resolve().parent == run_dir.checkpoints.resolve()
+    return _opened(run_dir, file.name if own else str(file.resolve()), config, vae, found, place, trusted)
+
+
+def _open_shared(
+    given_away: SharedModel, ckpt: str, place: torch.device, data: dict[str, Any], trusted: Trust
+) -> TrainedRun:
+    if ckpt != "best":
+        raise UserError(f"run={given_away.named} and ckpt={ckpt}: it has no checkpoints; leave ckpt= out")
+    told, content = f"run={given_away.named}", given_away.content
+    check_file(given_away.weights, told)
+    config, vae = _model_of(given_away.config, data, trusted, f"{told}: {CONFIG}")
+    epoch = content.get("epoch")
+    facts = {"epoch": epoch - 1 if type(epoch) is int else epoch, "units": content.get("units")}
+    facts |= {AVERAGING: True} if content.get("averaged") is True else {}
+    known = {CLASS_NAMES: content.get("class_names"), IMAGES: content.get("images")}
+    facts |= {name: value for name, value in known.items() if value is not None}
+    found = trained_of_weights(
+        given_away.weights, facts, vae.state_dict(), f"{told}: {WEIGHTS}", vae.latent_dim, CONFIG
+    )
+    opened = _opened(RunDir(given_away.place), WEIGHTS, config, vae, found, place, trusted)
+    return replace(opened, shared=given_away)
+
+
+def _model_of(
+    read: Callable[[], dict[str, Any]], places: dict[str, Any], trusted: Trust, told: str
+) -> tuple[dict[str, Any], LatentModel]:
+    """A stored config, with other places of the data, and the model that it describes, with weights as they are drawn.
+
+    Raises:
+        UserError: it begins with `told` where the config can't be read.
+    """
     try:
-        config = run_dir.config()
+        config = read()
         config["data"] = _with_places(config["data"], places)
         check_config(config, trusted, needed=("data", "model"))
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"run={run}: config.yaml can't be read ({first_line(error)})") from error
+        raise UserError(f"{told} can't be read ({first_line(error)})") from error
     vae = instantiate(config["model"], "model", trusted=trusted)
     if not isinstance(vae, LatentModel):
-        raise UserError(f"run={run}: its config.yaml has no VAE for a model")
-    found = trained(file, vae.state_dict(), f"run={run}: {file.name}", vae.latent_dim, "vae.")
+        raise UserError(f"{told.replace(': ', ': its ')} has no VAE for a model")
+    return config, vae
+
+
+def _opened(
+    run_dir: RunDir,
+    name: str,
+    config: dict[str, Any],
+    vae: LatentModel,
+    found: Trained,
+    place: torch.device,
+    trusted: Trust,
+) -> TrainedRun:
     vae.load_state_dict(found.weights)
     vae = vae.to(place).to(memory_format=torch.channels_last).eval()
-    own = file.resolve().parent == run_dir.checkpoints.resolve()
-    name = file.name if own else str(file.resolve())
     more: dict[str, Any] = {"averaged": found.averaged, "named": found.class_names, "images": found.images}
     return TrainedRun(run_dir, name, config, vae, found.epoch, found.units, place, trusted, **more)
 

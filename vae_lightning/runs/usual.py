@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_lightning.data.image_data import ImageDataModule
-from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.records import TRAINING_IMAGES, RunDir
+from vae_lightning.runs.shared import SharedModel
 
-RECORD = "training_images"  # the key of environment.json
 _MOST = 1000  # images that are recorded
 _MOST_BYTES = 50_000_000  # of their pixels
 _FINEST = 1 / 255  # no pixels differ by less
@@ -63,14 +63,14 @@ def _over(values: Float[Tensor, " N"]) -> Usual:
     return Usual(mean, deviation, (mean - float(values.min())) / deviation, (float(values.max()) - mean) / deviation)
 
 
-def usual_of(run_dir: RunDir) -> dict[str, Usual]:
+def usual_of(run: RunDir | SharedModel) -> dict[str, Usual]:
     """What a run has recorded of its images: `mean` and `spread` of the pixels, and the test images' `ELBO`.
 
     What is missing, as in a run of an earlier version or one that was not tested, or can't be understood is left out.
     """
-    recorded = run_dir.environment().get(RECORD)
+    recorded = run.environment().get(TRAINING_IMAGES)
     parts = recorded if isinstance(recorded, dict) else {}
-    known = {name: _pixels(parts.get(name)) for name in ("mean", "spread")} | {"ELBO": _elbo(run_dir)}
+    known = {name: _pixels(parts.get(name)) for name in ("mean", "spread")} | {"ELBO": _elbo(run)}
     return {name: usual for name, usual in known.items() if usual is not None}
 
 
@@ -79,9 +79,9 @@ def _pixels(recorded: Any) -> Usual | None:
     return None if numbers is None or numbers[1] <= 0 else Usual(*numbers)
 
 
-def _elbo(run_dir: RunDir) -> Usual | None:
+def _elbo(run: RunDir | SharedModel) -> Usual | None:
     try:
-        numbers = _numbers(run_dir.metrics(), ["test/elbo", "test/elbo_stderr", "test/num_images"])
+        numbers = _numbers(run.metrics(), ["test/elbo", "test/elbo_stderr", "test/num_images"])
     except (OSError, ValueError):  # not there yet, or cut short by a full disk
         return None
     if numbers is None or numbers[1] <= 0 or numbers[2] < 2:

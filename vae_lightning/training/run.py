@@ -42,11 +42,11 @@ from vae_lightning.machine.memory import forget_peak
 from vae_lightning.machine.world import given_world
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.models.parts import ConditionalDistribution, Likelihood
-from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.records import TRAINING_IMAGES, RunDir
 from vae_lightning.runs.resuming import resumed_checkpoint
 from vae_lightning.runs.seals import rewrite_config
 from vae_lightning.runs.tags import checked_tags
-from vae_lightning.runs.usual import RECORD, described
+from vae_lightning.runs.usual import described
 from vae_lightning.training.averaging import averaging_of
 from vae_lightning.training.execution import Unprofiled, execute_together, lightning_options
 from vae_lightning.training.initial_weights import take_weights
@@ -265,7 +265,7 @@ def _describe(parts: Parts) -> None:
         facts: dict[str, Any] = {"device": device, "num_threads": torch.get_num_threads()}
         facts |= {"precision": trainer.precision, "num_ranks": trainer.world_size}
         facts |= {"precision_because": parts.precision_because} if parts.precision_because else {}
-        facts |= {RECORD: described(parts.data)} | ({"init_from": origin} if origin else {})
+        facts |= {TRAINING_IMAGES: described(parts.data)} | ({"init_from": origin} if origin else {})
         parts.run_dir.write_environment(**facts)
         if parts.origin:
             which = AVERAGED if parts.origin.get("averaged") else "weights"

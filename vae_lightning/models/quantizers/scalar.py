@@ -43,6 +43,9 @@ class ScalarQuantizer(Quantizer):
         self.grid: Any = library().FSQ(self.levels)
 
     def forward(self, vectors: Float[Tensor, "B P V"]) -> Quantized:
+        if torch.compiler.is_exporting():  # the library's rearranging holds the number of images fast
+            quantized = self.grid.quantize(vectors)
+            return Quantized(quantized, self.grid.codes_to_indices(quantized).long())
         quantized, indices = self.grid(vectors)
         return Quantized(quantized, indices.long())
 

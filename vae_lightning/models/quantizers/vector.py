@@ -75,6 +75,9 @@ class VectorQuantizer(Quantizer):
         self.codebook._codebook.all_reduce_fn = sum_over_ranks_
 
     def forward(self, vectors: Float[Tensor, "B P V"]) -> Quantized:
+        if torch.compiler.is_exporting():  # the library asks a buffer whether the codebook is there yet
+            indices = (vectors[:, :, None] - self.codebook.codebook).square().sum(-1).argmin(-1)
+            return Quantized(self.vectors_of(indices), indices)
         # In training the codebook has moved by then, so that the codes' own vectors are what came out.
         quantized, indices, _ = self.codebook(vectors)
         distances = (vectors - quantized.detach()).square().sum((1, 2))

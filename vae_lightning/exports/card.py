@@ -1,0 +1,178 @@
+"""The page about a model that is given away: what it is, what it was trained on, how good it is, how to use it."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tabulate import tabulate
+
+from vae_lightning.errors import one_line
+from vae_lightning.runs.records import for_shell, unit_of
+from vae_lightning.runs.trained import TrainedRun
+
+T = TypeVar("T")
+_OF_THIS_MACHINE = ("run_dir", "output_dir", "sweep_dir", "resume", "init_from", "data.cache_dir")
+_TOLD = {  # of metrics.json, by their names there: what they are, their unit and digits
+    "test/elbo": ("ELBO", None, 2),
+    "test/nll": ("NLL", None, 2),
+    "test/rate": ("rate", "nats per image", 2),
+    "test/distortion": ("distortion", None, 2),
+    "test/bits_per_dim": ("ELBO in bits/dim", "bits", 4),
+    "test/nll_bits_per_dim": ("NLL in bits/dim", "bits", 4),
+    "test/psnr": ("PSNR of reconstructions", "dB", 2),
+    "test/ssim": ("SSIM of reconstructions", "", 3),
+    "test/fid": ("FID of samples", "", 2),
+    "test/fd_instances": ("FD by instances of samples", "", 3),
+}
+_PAGE = """---
+library_name: vae_lightning
+pipeline_tag: unconditional-image-generation
+license: other
+license_name: to-be-filled-in
+tags:
+- vae
+- variational-autoencoder
+---
+
+# {name}
+
+{what} It was trained by vae_lightning {version} and holds the weights after epoch {epoch}{averaged}.
+
+```python
+from vae_lightning import open_run
+
+run = open_run("{place}")  # or its name on the Hugging Face Hub: hf://user/name
+z = run.encode("picture.png")  # posterior means, an array [N, {latent_dim}]
+images = run.decode(z)  # {shape}, in [0, 1]
+samples = run.sample(64, seed=0)
+```
+
+On the command line it is a run: `python -m vae_lightning.generate run={place} mode=samples`.
+{pictures}
+## Data
+
+{data}
+
+## Figures
+
+{figures}
+
+## To repeat it
+
+```
+{command}
+```
+
+All settings are in config.json, under `config`.
+
+## Licence
+
+To be filled in: of the weights, and of the images that they were trained on.
+"""
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A picture of the page: its file, and what it shows."""
+
+    file: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """The page.
+
+    Attributes:
+        content: that of config.json.
+        run: the model.
+        pictures: to be shown.
+    """
+
+    content: dict[str, Any]
+    run: TrainedRun
+    pictures: Sequence[Illustration]
+
+    @property
+    def text(self) -> str:
+        """As Markdown, with the head that the Hugging Face Hub reads."""
+        shape = " x ".join(map(str, self.run.preprocessing.image_shape))
+        told = "" if self.run.vae.num_classes is None else f", told {self.run.vae.num_classes} labels"
+        groups = self.run.vae.num_groups
+        latents = f"{self.run.latent_dim} latents" + (f" in {groups} groups" if groups > 1 else "")
+        name = one_line(self.run.config["name"])
+        return _PAGE.format(
+            name=name,
+            what=f"A variational autoencoder of {shape} images (channels, height, width) with {latents}{told}.",
+            version=self.content["vae_lightning"],
+            epoch=self.run.epoch,
+            averaged=", averaged over training" if self.run.averaged else "",
+            place="path/of/this/folder",
+            latent_dim=self.run.latent_dim,
+            shape=shape,
+            pictures="".join(f"\n![{picture.title}]({picture.file})\n" for picture in self.pictures),
+            data=self._data(),
+            figures=self._figures(),
+            command=self._command(),
+        )
+
+    def _data(self) -> str:
+        data = self.run.config["data"]
+        name = str(data.get("_target_", "")).rpartition(".")[2]
+        counts = [f"{each['num_images']:,} {split}" for split, each in (self.run.images or {}).items()]
+        number = f", {', '.join(counts)} images" if counts else ""
+        settings = {key: data[key] for key in ("fit", "binarize", "horizontal_flip") if key in data}
+        told = ", ".join(f"{key}: {str(value).lower()}" for key, value in settings.items())
+        return f"`{name}`{number}{f' ({told})' if told else ''}. Its log-probabilities are {self.run.kind}."
+
+    def _figures(self) -> str:
+        found = self.content["figures"]
+        rows = [
+            (label, self._number(name, digits), unit_of(self.run.kind) if unit is None else unit)
+            for name, (label, unit, digits) in _TOLD.items()
+            if isinstance(found.get(name), int | float)
+        ]
+        if not rows:
+            return "None are recorded."
+        number = found.get("test/num_images")
+        images = (
+            f"Of {number:,} test images, with the standard error of the mean.\n\n" if isinstance(number, int) else ""
+        )
+        return images + tabulate(rows, ["figure", "value", "unit"], tablefmt="github", disable_numparse=True)
+
+    def _number(self, name: str, digits: int) -> str:
+        found = self.content["figures"]
+        stderr = found.get(f"{name}_stderr")
+        spread = f" +- {stderr:,.{digits}f}" if isinstance(stderr, int | float) else ""
+        return f"{found[name]:,.{digits}f}{spread}"
+
+    def _command(self) -> str:
+        return " ".join(["python -m vae_lightning.train", *map(for_shell, self.content["overrides"])])
+
+
+def without_places(value: T) -> T:
+    """Plain data or overrides in which every place has its last part alone, and those of one machine are left out."""
+    if isinstance(value, dict):
+        return {key: without_places(part) for key, part in value.items()}  # type: ignore[return-value]
+    if isinstance(value, list):
+        kept = [part for part in value if not _names_a_place(part)]
+        return [without_places(part) for part in kept]  # type: ignore[return-value]
+    if not isinstance(value, str):
+        return value
+    override = re.fullmatch(r"([\w.+/@]+=)(.*)", value, re.ASCII | re.DOTALL)
+    key, text = ("", value) if _is_place(value) or override is None else override.groups()
+    return f"{key}{_last(text)}" if _is_place(text) else value  # type: ignore[return-value]
+
+
+def _is_place(text: str) -> bool:
+    return re.match(r"['\"]?(?:~|/|[A-Za-z]:[\\/])", text) is not None
+
+
+def _names_a_place(part: Any) -> bool:
+    return isinstance(part, str) and part.partition("=")[0].lstrip("+") in _OF_THIS_MACHINE
+
+
+def _last(place: str) -> str:
+    return os.path.basename(re.sub(r"\\(?!')", "/", place).strip("'\"").rstrip("/"))

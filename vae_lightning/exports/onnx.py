@@ -1,0 +1,87 @@
+"""A model as ONNX files, for programs without PyTorch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from vae_lightning.errors import UserError
+from vae_lightning.exports.graphs import Graph, facts_of, graphs_of, quiet, refused
+from vae_lightning.runs.trained import TrainedRun
+
+
+@dataclass(frozen=True)
+class WriteONNX:
+    """Writes encoder.onnx, decoder.onnx and reconstruction.onnx, each of any number of images and whole in one file.
+
+    Each is computed by onnxruntime, too, and compared with PyTorch at three numbers of images.
+
+    Attributes:
+        opset: the version of the operators; None is what PyTorch chooses.
+
+    Raises:
+        UserError: when called, of a model that can't be exported, or whose export computes something else.
+    """
+
+    opset: int | None = None
+    manifest: ClassVar[str] = "export.json"
+
+    def __call__(self, run: TrainedRun, folder: Path) -> dict[str, Any]:
+        _check_installed()
+        graphs = graphs_of(run.vae.to("cpu"), run.preprocessing.image_shape)
+        told = {graph.name: write_onnx(graph, folder / f"{graph.name}.onnx", self.opset) for graph in graphs}
+        return facts_of(run) | {"graphs": told}
+
+    def after(self, folder: Path, files: Sequence[str]) -> list[str]:
+        """Nothing is to be told beside the files."""
+        return []
+
+
+def write_onnx(graph: Graph, path: Path, opset: int | None = None) -> dict[str, Any]:
+    """One function of a model as a file, and what is recorded of it: shapes, opset, the largest difference found.
+
+    Raises:
+        UserError: it can't be exported, or computes something else.
+    """
+    import onnxruntime
+
+    try:
+        with quiet():
+            program = torch.onnx.export(
+                graph.module,
+                graph.example(),
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                dynamo=True,
+                dynamic_shapes=graph.dynamic_shapes,
+                opset_version=opset,
+                verbose=False,
+            )
+            assert program is not None
+            program.save(path, external_data=False)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of three libraries
+        raise refused(graph, "onnx", error) from error
+
+    def computed(given: tuple[Tensor, ...]) -> Any:
+        return session.run(None, {name: each.numpy() for name, each in zip(graph.inputs, given, strict=True)})
+
+    difference = graph.difference(computed, "onnx")
+    return {
+        "inputs": {each.name: [str(size) for size in each.shape] for each in session.get_inputs()},
+        "outputs": {each.name: [str(size) for size in each.shape] for each in session.get_outputs()},
+        "opset": program.model.opset_imports[""],
+        "largest_difference": difference,
+    }
+
+
+def _check_installed() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"format=onnx: {error.name} is not installed: pip install 'vae-lightning[onnx]'") from error

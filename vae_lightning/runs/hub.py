@@ -1,0 +1,94 @@
+"""Models on the Hugging Face Hub, by its own library: `hf://user/name`, kept in its cache."""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from vae_lightning.errors import UserError, first_line
+
+SCHEME = "hf://"
+_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
+
+
+@cache
+def downloaded(name: str, files: Sequence[str]) -> Path:
+    """The folder of a model of the Hub, downloaded unless it is in the cache; nothing of it is believed yet.
+
+    Args:
+        name: hf://user/name, and maybe @ and a revision.
+        files: those that are wanted.
+
+    Raises:
+        UserError: no such name, nothing there, or the Hub can't be reached and the cache has nothing.
+    """
+    repository, revision = named(name, "run")
+    with _telling(f"run={name}"):
+        from huggingface_hub import snapshot_download
+
+        _hide_unwatched_progress()
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(files)))
+    if not all((folder / file).is_file() for file in files[:2]):
+        raise UserError(f"run={name}: has no {files[0]} and {files[1]}, as format=safetensors push= puts there")
+    return folder
+
+
+def pushed(folder: Path, name: str, key: str, files: Sequence[str]) -> str:
+    """Put files of a folder on the Hub, in a new repository if there is none of that name, and return its address.
+
+    Raises:
+        UserError: no such name, no library, or the Hub does not take it.
+    """
+    repository, revision = named(name, key)
+    with _telling(f"{key}={name}"):
+        from huggingface_hub import HfApi
+
+        _hide_unwatched_progress()
+        api = HfApi()
+        address = api.create_repo(repository, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=folder, revision=revision, allow_patterns=list(files))
+    return str(address)
+
+
+def named(name: str, key: str) -> tuple[str, str | None]:
+    """The repository and the revision of a name with or without hf:// before it.
+
+    Raises:
+        UserError: it is none.
+    """
+    found = _NAME.fullmatch(name.removeprefix(SCHEME))
+    if found is None:
+        raise UserError(f"{key}={name}: expected user/name on the Hugging Face Hub, as in {SCHEME}user/name")
+    return found[1], found[2]
+
+
+def _hide_unwatched_progress() -> None:
+    from huggingface_hub.utils import disable_progress_bars
+
+    if not sys.stderr.isatty():  # in a file each step would be a line
+        disable_progress_bars()
+
+
+@contextmanager
+def _telling(told: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(f"{told}: needs huggingface_hub; pip install 'vae-lightning[hub]'") from error
+    except UserError:
+        raise
+    except Exception as error:  # of the library, of its HTTP client, of the disk
+        raise UserError(f"{told}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    kind = type(error).__name__
+    if kind in ("RepositoryNotFoundError", "GatedRepoError"):
+        return "the Hub has no such model, or shows it to others only (hf auth login)"
+    if kind == "RevisionNotFoundError":
+        return "has no such revision"
+    if kind in ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError"):
+        return "the Hub can't be reached, and the cache has no copy"
+    return first_line(error)
