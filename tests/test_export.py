@@ -165,7 +165,8 @@ BROKEN = {
         folder / "model.safetensors"
     ).write_bytes(b"no weights"),
     "model.safetensors can't be read (No such file": lambda folder: _replaced(folder, Path("nowhere")),
-    "model.safetensors can't be read (no regular file but a named pipe": lambda folder: _pipe(folder),
+    "model.safetensors is a named pipe, which a run directory may not hold; remove it": lambda folder: _pipe(folder),
+    "generated is a link that leads out of it": lambda folder: (folder / "generated").symlink_to("/tmp"),
     "model.safetensors is of another model than its config.json says (it differs in": lambda folder: _tensors(
         folder, lambda found: found | {"more": torch.zeros(1)}
     ),

@@ -192,6 +192,14 @@ def test_evaluating_commands(monkeypatch, generated_from, tmp_path, text):
     assert all(f'"{chosen.get("split", "test")}/{name}"' in figures.read_text() for name in wanted)
 
 
+def test_exporting_commands():
+    """They are run by tests/end_to_end/test_sharing_page.py."""
+    page = (ROOT / "docs/sharing.md").read_text()
+    exporting = [line for line in LINES if line.startswith("python -m vae_lightning.export")]
+    assert len(exporting) == 2
+    assert [line for line in exporting if f"\n{line}\n" not in page] == []
+
+
 def free_port() -> int:
     with socket.socket() as server:
         server.bind(("localhost", 0))

@@ -15,6 +15,8 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 class Hub(ThreadingHTTPServer):
     """Repositories of files by name: what is asked for is answered from them, and what is uploaded goes there."""
 
+    refuses = False  # what is to be put there
+
     def __init__(self, repositories: dict[str, dict[str, bytes]]):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories = repositories
@@ -64,6 +66,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({"transfer": "basic", "objects": objects})
         if path == "/api/validate-yaml":
             return self._json({"errors": [], "warnings": []})
+        if self.server.refuses:
+            return self._send(b'{"error": "You are not allowed to"}', 403)
         if path == "/api/repos/create":
             asked = json.loads(body)
             name = "/".join(part for part in (asked.get("organization"), asked["name"]) if part)

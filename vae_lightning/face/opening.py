@@ -30,7 +30,8 @@ def open_run(
     A file from a stranger runs no code: its config may build this project's own classes only.
 
     Args:
-        path: the run directory, such as outputs/2026-11-20/14-03-27_mnist_conv, or a sweep's job.
+        path: the run directory, such as outputs/2026-11-20/14-03-27_mnist_conv, or a sweep's job; or what `vae-export`
+            has written: a folder, hf://user/name on the Hugging Face Hub, or the name of an example.
         ckpt: "best", of the highest validation ELBO, "last", or the path of a checkpoint.
         device: where the model computes, by name or as a `torch.device`; "auto" is a GPU where there is one.
         data: keys of the data's config that replace the run's.

@@ -55,13 +55,14 @@ class Run:
 
     def __init__(self, opened: TrainedRun):
         self._opened = opened
-        self._path = opened.run_dir.path.absolute()
+        self._path = (opened.shared or opened.run_dir).path.absolute()
         self._told_of: set[tuple[tuple[str, ...], Cure | None]] = set()
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.image_shape))
         told = "" if self.num_classes is None else f", {self.num_classes} labels"
-        place = self._opened.run_dir.path  # as it was named
+        given = self._opened.shared
+        place = self._opened.run_dir.path if given is None else given.named  # as it was named
         return f"<Run {self.name}: epoch {self.epoch}, {self.latent_dim} latents, images {shape}{told}, {place}>"
 
     @property
@@ -71,7 +72,7 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """Its directory, an absolute path: it holds wherever the program goes."""
+        """Its directory, or the folder that was given away, an absolute path: it holds wherever the program goes."""
         return self._path
 
     @property

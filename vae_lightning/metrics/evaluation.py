@@ -119,6 +119,8 @@ def _place(run: TrainedRun, out: str | None) -> Path:
     is_tested = run.shared is not None or run.checkpoint == tested
     own = folder / ("metrics.json" if is_tested else f"metrics_{Path(run.checkpoint).stem}.json")
     path = own if out is None else Path(str(out)).expanduser()
+    if run.shared is not None and out is None:  # whose results may be the first that go there
+        folder.mkdir(parents=True, exist_ok=True)
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise UserError(f"out={path}: can't be written; give the name of a file in a folder that is there")
     return path

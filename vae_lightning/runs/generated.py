@@ -82,7 +82,8 @@ def output_folder(out: Path, overwrite: bool, facts: dict[str, Any], manifest: s
 def _check_foreign(out: Path, files: list[str], manifest: str) -> None:
     """Raise a UserError if a file of the same name is there that no earlier command has written."""
     written = _written(out, manifest)
-    made = files if written else [*files, manifest]  # which is somebody else's where it lists nothing
+    others_have = manifest != MANIFEST and not written  # such a name, where it lists nothing
+    made = [*files, manifest] if others_have else files
     foreign = [name for name in made if name not in written and os.path.lexists(out / name)]
     if foreign:
         raise UserError(f"out={out}: {foreign[0]} is there already, and was not generated; move it or give another out")

@@ -9,7 +9,8 @@ from typing import Any
 from vae_lightning.disk.files import check_regular, load_json, read_text
 from vae_lightning.errors import UserError
 from vae_lightning.runs.hub import SCHEME, downloaded
-from vae_lightning.runs.records import TRAINING_IMAGES
+from vae_lightning.runs.opening import check_safe
+from vae_lightning.runs.records import TRAINING_IMAGES, RunDir
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT = "vae_lightning"
@@ -89,13 +90,14 @@ def find_shared(run: str) -> SharedModel | None:
     A folder that is there wins over an example of its name.
 
     Raises:
-        UserError: there is none of that name on the Hub, or it can't be downloaded.
+        UserError: there is none of that name on the Hub, or it can't be downloaded; a link in a folder leads out of it.
     """
     if run.startswith(SCHEME):
         folder, name = downloaded(run, (CONFIG, WEIGHTS, CARD)), run.removeprefix(SCHEME)
         return SharedModel(folder, _made_of(name), run)
     path = Path(run)
     if is_shared(path):
+        check_safe(RunDir(path), f"run={run}")  # what is made of it is written into it
         return SharedModel(path, path, run)
     if os.path.lexists(path) or run not in examples():
         return None
