@@ -11,7 +11,7 @@ import torch
 
 from tests.checkpoints.changing import ADAM, FIRST, GONE, NAN, edit, put
 from tests.conftest import TINY
-from tests.end_to_end.runs import assert_equal_weights
+from tests.end_to_end.runs import assert_equal_weights, run_command
 from vae_lightning.callbacks.pruning import PruneTrial
 from vae_lightning.errors import UserError
 from vae_lightning.runs.records import RunDir
@@ -132,10 +132,11 @@ def test_a_later_last_one_is_not_lost(digits_run, moved, command, error_of):
     assert torch.load(run.last, weights_only=True)["epoch"] == 2
 
 
-def test_ranks_go_on_from_the_best_one_and_then_from_the_last(digits_run, moved, command):
+def test_ranks_go_on_from_the_best_one_and_then_from_the_last(digits_run, moved, command, tmp_path):
     run = moved(digits_run)
     run.last.unlink()
-    command(f"resume={run.best}", MORE, "trainer.devices=2", "trainer.strategy=ddp")
+    done = run_command(f"resume={run.best}", MORE, "trainer.devices=2", "trainer.strategy=ddp", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert run.metrics()["epochs"] == 3
     command(f"resume={run.path}", "trainer.max_epochs=4", "trainer.devices=1", "trainer.strategy=auto")
     assert run.metrics()["epochs"] == 4
