@@ -102,6 +102,14 @@ def test_the_page_tells_what_it_is_how_good_and_how_to_repeat_it(shared, digits_
     assert "## Licence\n\nTo be filled in" in page
 
 
+def test_a_licence_stands_in_the_head_and_below(export, digits_run):
+    export(f"run={digits_run.path}", "out=model", "license=mit", "pictures=[]")
+    page = Path("model/README.md").read_text()
+    assert "\nlicense: mit\ntags:" in page
+    assert "To be filled in" not in page
+    assert page.endswith("## Licence\n\nThe weights: mit. The images that they were trained on have their own.\n")
+
+
 def test_the_other_commands_take_it_for_a_run(shared, digits_run, generate, monkeypatch):
     told = generate(f"run={shared}", "mode=samples", "num_images=4")
     assert str(shared / "generated/samples") in told
@@ -219,6 +227,7 @@ def test_other_mistakes(refused, digits_run, tmp_path, shared):
     assert refused("out=x") == "run: give a run directory, as in run=outputs/<date>/<time>_<name>"
     assert refused(run) == "out: give the folder to write, as in out=model"
     assert refused(run, "out=x", "dtype=int8").startswith("dtype='int8': expected float32, float16")
+    assert refused(run, "out=x", "license=MIT").startswith("license must be a name that the Hugging Face Hub has")
     assert refused(run, "out=x", "push=nobody").startswith("push=nobody: expected user/name on the Hugging Face Hub")
     assert refused(run, "out=x", "format=tensorflow").startswith("format=tensorflow: no such option; valid here: onnx")
     assert refused("-m", run, "out=x,y") == "-m: export takes one run; start it for each"

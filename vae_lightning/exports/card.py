@@ -29,8 +29,7 @@ _TOLD = {  # of metrics.json, by their names there: what they are, their unit an
 _PAGE = """---
 library_name: vae_lightning
 pipeline_tag: unconditional-image-generation
-license: other
-license_name: to-be-filled-in
+{head}
 tags:
 - vae
 - variational-autoencoder
@@ -69,7 +68,7 @@ All settings are in config.json, under `config`.
 
 ## Licence
 
-To be filled in: of the weights, and of the images that they were trained on.
+{licence}
 """
 
 
@@ -89,11 +88,13 @@ class Card:
         content: that of config.json.
         run: the model.
         pictures: to be shown.
+        licence: of the weights, by the Hub's name; None leaves it to be filled in.
     """
 
     content: dict[str, Any]
     run: TrainedRun
     pictures: Sequence[Illustration]
+    licence: str | None = None
 
     @property
     def text(self) -> str:
@@ -116,6 +117,12 @@ class Card:
             data=self._data(),
             figures=self._figures(),
             command=self._command(),
+            head="license: other\nlicense_name: to-be-filled-in"
+            if self.licence is None
+            else f"license: {self.licence}",
+            licence="To be filled in: of the weights, and of the images that they were trained on."
+            if self.licence is None
+            else f"The weights: {self.licence}. The images that they were trained on have their own.",
         )
 
     def _data(self) -> str:

@@ -1,5 +1,6 @@
 """A model as a folder to give away, which `runs.shared` opens again."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,18 +34,24 @@ class WriteSharedFolder:
     Attributes:
         dtype: of the weights.
         pictures: of the card; reconstructions are those that the run has drawn last, with images of its data.
+        license: of the weights, by the Hub's name, such as mit; None leaves it to be filled in.
         push: where on the Hugging Face Hub the files go, too, as user/name.
 
     Raises:
-        UserError: when called, of a run that has drawn no reconstructions, or of weights that this type can't hold.
+        ValueError: no licence's name.
+        UserError: a push to no such name; when called, a run that has drawn no reconstructions, or weights that this
+            type can't hold.
     """
 
     dtype: Literal["float32", "float16"] = "float32"
     pictures: Sequence[Drawn] = ("samples",)
+    license: str | None = None
     push: str | None = None
     manifest: ClassVar[str] = CONFIG
 
     def __post_init__(self) -> None:
+        if self.license is not None and not re.fullmatch(r"[a-z0-9.-]+", self.license):
+            raise ValueError(f"license must be a name that the Hugging Face Hub has, such as mit; got {self.license!r}")
         if self.push is not None:
             named(self.push, "push")
 
@@ -58,7 +65,7 @@ class WriteSharedFolder:
         write_safely(folder / WEIGHTS, weights, dtype)
         content = self._content(run)
         shown = [Illustration(self._draw(name, run, folder), _DRAWN[name]) for name in self.pictures]
-        (folder / CARD).write_text(Card(content, run, shown).text, encoding="utf-8")
+        (folder / CARD).write_text(Card(content, run, shown, self.license).text, encoding="utf-8")
         return content
 
     def after(self, folder: Path, files: Sequence[str]) -> list[str]:
