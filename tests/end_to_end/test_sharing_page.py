@@ -20,7 +20,7 @@ def test_the_page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = run_command(*TINY[:3], "debug=fast", "callbacks=none", f"run_dir={RUN}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
     names: dict[str, object] = {}
     for kind, text in BLOCKS:
         if kind == "python":
