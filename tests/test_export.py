@@ -102,6 +102,18 @@ def test_the_page_tells_what_it_is_how_good_and_how_to_repeat_it(shared, digits_
     assert "## Licence\n\nTo be filled in" in page
 
 
+def test_nothing_in_a_name_becomes_markup(export, shared):
+    content = json.loads((shared / "config.json").read_text())
+    content["config"]["name"] = "x](http://evil) <img src=x>"
+    content["overrides"] = ["name=1\n```\n<script>"]
+    (shared / "config.json").write_text(json.dumps(content))
+    export(f"run={shared}", "out=again")
+    page = Path("again/README.md").read_text()
+    assert "# x\\](http://evil) \\<img src=x\\>\n" in page
+    assert page.count("```") == 4
+    assert "\n<script>" not in page
+
+
 def test_a_licence_stands_in_the_head_and_below(export, digits_run):
     export(f"run={digits_run.path}", "out=model", "license=mit", "pictures=[]")
     page = Path("model/README.md").read_text()
@@ -163,12 +175,15 @@ def test_an_export_goes_over_nothing_but_an_export(export, refused, digits_run, 
 
 
 BROKEN = {
+    "config.json can't be read (class_names is no list": lambda folder: _changed(folder, class_names=5),
+    "config.json can't be read (epoch is 0": lambda folder: _changed(folder, epoch=0),
+    "config.json can't be read (it has no data)": lambda folder: _changed(folder, config={}),
     "config.json can't be read (Expecting value": lambda folder: (folder / "config.json").write_text("no JSON"),
     "its config.json is not of a model that vae-export has written": lambda folder: _changed(folder, format="bert"),
     "was written by a newer vae_lightning; install that": lambda folder: _changed(folder, format_version=2),
     "its config.json has no format_version": lambda folder: _changed(folder, format_version="a"),
     "its config.json has no config": lambda folder: _changed(folder, config=[1]),
-    "model.safetensors can't be read (epoch is 'x'": lambda folder: _changed(folder, epoch="x"),
+    "config.json can't be read (epoch is 'x'": lambda folder: _changed(folder, epoch="x"),
     "model.safetensors can't be read (Error while deserializing header": lambda folder: (
         folder / "model.safetensors"
     ).write_bytes(b"no weights"),
@@ -230,6 +245,8 @@ def test_other_mistakes(refused, digits_run, tmp_path, shared):
     assert refused(run, "out=x", "license=MIT").startswith("license must be a name that the Hugging Face Hub has")
     assert refused(run, "out=x", "push=nobody").startswith("push=nobody: expected user/name on the Hugging Face Hub")
     assert refused(run, "out=x", "format=tensorflow").startswith("format=tensorflow: no such option; valid here: onnx")
+    assert refused(run, "out=[a,b]") == "out=['a', 'b']: expected the name of a folder"
+    assert refused("run=mnist_con", "out=x").endswith("no such directory; did you mean the example mnist_conv?")
     assert refused("-m", run, "out=x,y") == "-m: export takes one run; start it for each"
     assert refused(f"run={shared}", "ckpt=last", "out=x").endswith("it has no checkpoints; leave ckpt= out")
     empty = shutil.copytree(digits_run.path, tmp_path / "empty", ignore=shutil.ignore_patterns("*.ckpt"))

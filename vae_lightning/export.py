@@ -32,6 +32,8 @@ def _export(config: DictConfig) -> None:
         raise UserError(f"overwrite={overwrite}: expected true or false")
     if out is None:
         raise UserError("out: give the folder to write, as in out=model")
+    if not isinstance(out, str):
+        raise UserError(f"out={out}: expected the name of a folder")
     check_early(settings)
     with undivided():  # imported here: `--help`, and what is refused, must be answered without torch
         from vae_lightning.runs.generated import listed, output_folder
@@ -39,7 +41,7 @@ def _export(config: DictConfig) -> None:
 
         write = instantiate(settings, "")
     run = checked(open_trained, opening)
-    folder = Path(str(out)).expanduser()
+    folder = Path(out).expanduser()
     facts = {"format": name}
     with output_folder(folder, overwrite, facts, write.manifest) as staging:
         facts |= write(run, staging)

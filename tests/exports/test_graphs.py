@@ -71,6 +71,14 @@ def test_a_half_holds_the_weights_of_the_other_half_no_more(tmp_path):
     assert sizes["encoder"] + sizes["decoder"] == sizes["reconstruction"]
 
 
+def test_an_opset_that_can_not_be_had_is_told(tmp_path):
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(
+        UserError, match=r"^opset=3: PyTorch could make only \d+ of this model's decoder; leave opset out"
+    ):
+        write_onnx(graphs(Combination())[1], tmp_path / "decoder.onnx", 3)
+
+
 def test_what_computes_something_else_is_not_given_out():
     graph = graphs(Combination())[1]
     with torch.no_grad(), pytest.raises(UserError, match=r"^format=onnx: decoder computes other values than the model"):

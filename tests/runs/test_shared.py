@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import vae_lightning
-from vae_lightning.runs.shared import EXAMPLES, examples, find_shared, is_shared
+from vae_lightning.runs.opening import EXAMPLES, examples
+from vae_lightning.runs.shared import find_shared, is_shared
 
 KNOWN = {"anime_conv5": (3, 64, 64), "digits_conv": (1, 28, 28), "mnist_conv": (1, 28, 28)}
 

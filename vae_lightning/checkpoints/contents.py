@@ -28,6 +28,7 @@ from vae_lightning.errors import UserError
 from vae_lightning.latents.units import UnitStatistics
 
 EPOCH = whole(0, 2**31)
+FACTS = "config.json"  # beside a file of weights alone
 CLASS_NAMES = "class_names"  # of the labels of the data, where they have names
 IMAGES = "data"  # what `ImageDataModule.identity` said of them
 _MOST_NAMES = 100_000
@@ -69,33 +70,44 @@ def trained(path: Path, model: Mapping[str, Tensor], told: str, latent_dim: int,
         UserError: it can't be read, or is of another model, or has weights that are not finite.
     """
     with reading(path, told) as take:
-        return _of(take(_expected(model, latent_dim, prefix)))
+        return _of(take(mapping({"state_dict": weights(model, prefix), "epoch": EPOCH}, _may_have(latent_dim))))
 
 
 def trained_of_weights(
-    path: Path, facts: Mapping[str, Any], model: Mapping[str, Tensor], told: str, latent_dim: int, others: str
+    path: Path, facts: Mapping[str, Any], model: Mapping[str, Tensor], told: str, latent_dim: int
 ) -> Trained:
     """Read a trained model that was given away: a file of weights alone, and what else a checkpoint would have.
 
     Args:
         path: of the weights, which may be anybody's.
-        facts: the rest, of whoever's file, too, by the names that a checkpoint has for them.
+        facts: the rest, of whoever's file, too, by the names that a checkpoint has for them; epochs count from 1.
         model: the model's own state_dict.
-        told: what an error begins with.
+        told: what an error begins with, such as "run=model".
         latent_dim: D.
-        others: the file that says of which model they are, for the message where they are not.
 
     Raises:
         UserError: as `trained`.
     """
-    with _telling(told, others), stored_safely(path) as tensors:
-        return _of(_expected(model, latent_dim)({**facts, "state_dict": tensors}, ""))
+    with _telling(f"{told}: {FACTS}"):
+        found = mapping({"epoch": whole(1, 2**31)}, _may_have(latent_dim))(facts, "")
+    with reading_weights(path, f"{told}: {path.name}") as take:
+        return _of(found | {"epoch": found["epoch"] - 1, "state_dict": take(weights(model))})
 
 
-def _expected(model: Mapping[str, Tensor], latent_dim: int, prefix: str = "") -> Expectation:
-    may_have = {"units": optional(units(latent_dim)), AVERAGING: present, CLASS_NAMES: class_names}
-    may_have[IMAGES] = images_of_splits
-    return mapping({"state_dict": weights(model, prefix), "epoch": EPOCH}, may_have)
+@contextmanager
+def reading_weights(path: Path, told: str) -> Iterator[Callable[[Expectation], Any]]:
+    """A file of weights alone that is open: a function that takes what is expected of its tensors by name.
+
+    Raises:
+        UserError: as `reading`.
+    """
+    with _telling(told, FACTS), stored_safely(path) as tensors:
+        yield lambda expected: expected(tensors, "")
+
+
+def _may_have(latent_dim: int) -> dict[str, Expectation]:
+    known = {"units": optional(units(latent_dim)), AVERAGING: present, CLASS_NAMES: class_names}
+    return known | {IMAGES: images_of_splits}
 
 
 def _of(found: dict[str, Any]) -> Trained:
@@ -112,12 +124,12 @@ def reading(path: Path, told: str) -> Iterator[Callable[[Expectation], Any]]:
     Raises:
         UserError: it can't be read or has not what is expected; in the block, too.
     """
-    with _telling(told, "config.yaml"), stored(path) as contents:
+    with _telling(told), stored(path) as contents:
         yield lambda expected: expected(contents, "")
 
 
 @contextmanager
-def _telling(told: str, others: str) -> Iterator[None]:
+def _telling(told: str, others: str = "config.yaml") -> Iterator[None]:
     try:
         yield
     except (UnreadableError, NotFiniteError, OtherModelError, UnexpectedError) as error:

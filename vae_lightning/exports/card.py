@@ -103,7 +103,7 @@ class Card:
         told = "" if self.run.vae.num_classes is None else f", told {self.run.vae.num_classes} labels"
         groups = self.run.vae.num_groups
         latents = f"{self.run.latent_dim} latents" + (f" in {groups} groups" if groups > 1 else "")
-        name = one_line(self.run.config["name"])
+        name = re.sub(r"([\\`\[\]<>])", r"\\\1", one_line(self.run.config["name"]))  # no link, no tag
         return _PAGE.format(
             name=name,
             what=f"A variational autoencoder of {shape} images (channels, height, width) with {latents}{told}.",
@@ -156,7 +156,8 @@ class Card:
         return f"{found[name]:,.{digits}f}{spread}"
 
     def _command(self) -> str:
-        return " ".join(["python -m vae_lightning.train", *map(for_shell, self.content["overrides"])])
+        typed = (one_line(for_shell(override)).replace("```", "") for override in self.content["overrides"])
+        return " ".join(["python -m vae_lightning.train", *typed])
 
 
 def without_places(value: T) -> T:

@@ -66,6 +66,10 @@ def write_onnx(graph: Graph, path: Path, opset: int | None = None) -> dict[str, 
     except Exception as error:  # of three libraries
         raise refused(graph, "onnx", error) from error
 
+    made = program.model.opset_imports[""]
+    if opset not in (None, made):
+        raise UserError(f"opset={opset}: PyTorch could make only {made} of this model's {graph.name}; leave opset out")
+
     def computed(given: tuple[Tensor, ...]) -> Any:
         return session.run(None, {name: each.numpy() for name, each in zip(graph.inputs, given, strict=True)})
 
@@ -73,7 +77,7 @@ def write_onnx(graph: Graph, path: Path, opset: int | None = None) -> dict[str, 
     return {
         "inputs": {each.name: [str(size) for size in each.shape] for each in session.get_inputs()},
         "outputs": {each.name: [str(size) for size in each.shape] for each in session.get_outputs()},
-        "opset": program.model.opset_imports[""],
+        "opset": made,
         "largest_difference": difference,
     }
 

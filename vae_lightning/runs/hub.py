@@ -42,7 +42,7 @@ def pushed(folder: Path, name: str, key: str, files: Sequence[str]) -> str:
         UserError: no such name, no library, or the Hub does not take it.
     """
     repository, revision = named(name, key)
-    with _telling(f"{key}={name}"):
+    with _telling(f"{key}={name}", is_push=True):
         from huggingface_hub import HfApi
 
         _hide_unwatched_progress()
@@ -72,7 +72,7 @@ def _hide_unwatched_progress() -> None:
 
 
 @contextmanager
-def _telling(told: str) -> Iterator[None]:
+def _telling(told: str, is_push: bool = False) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
@@ -80,15 +80,15 @@ def _telling(told: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # of the library, of its HTTP client, of the disk
-        raise UserError(f"{told}: {_reason(error)}") from error
+        raise UserError(f"{told}: {_reason(error, is_push)}") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, is_push: bool) -> str:
     kind = type(error).__name__
     if kind in ("RepositoryNotFoundError", "GatedRepoError"):
         return "the Hub has no such model, or shows it to others only (hf auth login)"
     if kind == "RevisionNotFoundError":
         return "has no such revision"
     if kind in ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError"):
-        return "the Hub can't be reached, and the cache has no copy"
+        return "the Hub can't be reached" + ("" if is_push else ", and the cache has no copy")
     return first_line(error)

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from vae_lightning.runs.training_lock import naming, trainer_of
 
 log = logging.getLogger("vae_lightning")
 LATEST = "latest"
+EXAMPLES = Path(__file__).parent.parent / "examples"  # models that come with the package
 _RUNS = ("*/status.json", "*/*/status.json", "sweeps/*/*/*/status.json")
+
+
+def examples() -> list[str]:
+    """The names of the models that come with the package."""
+    return sorted(file.parent.name for file in EXAMPLES.glob("*/config.json"))
 
 
 def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
@@ -90,7 +97,8 @@ def latest_run(output_dir: Path) -> Path | None:
 
 def _no_directory(path: Path) -> str:
     if not path.is_file():
-        return "no such directory"
+        meant = get_close_matches(str(path), examples(), 1, 0.8)
+        return "no such directory" + (f"; did you mean the example {meant[0]}?" if meant else "")
     if not os.path.lexists(path.parent / "config.yaml"):
         return "is a file, no run directory"
     return f"is a file of a run; give the run's directory, {path.parent}"

@@ -9,13 +9,12 @@ from typing import Any
 from vae_lightning.disk.files import check_regular, load_json, read_text
 from vae_lightning.errors import UserError
 from vae_lightning.runs.hub import SCHEME, downloaded
-from vae_lightning.runs.opening import check_safe
+from vae_lightning.runs.opening import EXAMPLES, check_safe, examples
 from vae_lightning.runs.records import TRAINING_IMAGES, RunDir
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT = "vae_lightning"
 VERSION = 1  # of what config.json holds
-EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @dataclass(frozen=True)
@@ -109,11 +108,6 @@ def is_shared(path: Path) -> bool:
     if os.path.lexists(path / "config.yaml"):
         return False
     return all(os.path.lexists(path / name) for name in (CONFIG, WEIGHTS))
-
-
-def examples() -> list[str]:
-    """The names of the models that come with the package."""
-    return sorted(folder.name for folder in EXAMPLES.iterdir() if is_shared(folder)) if EXAMPLES.is_dir() else []
 
 
 def check_file(path: Path, told: str) -> None:

@@ -217,14 +217,11 @@ def _open_shared(
     told, content = f"run={given_away.named}", given_away.content
     check_file(given_away.weights, told)
     config, vae = _model_of(given_away.config, data, trusted, f"{told}: {CONFIG}")
-    epoch = content.get("epoch")
-    facts = {"epoch": epoch - 1 if type(epoch) is int else epoch, "units": content.get("units")}
+    facts = {name: content.get(name) for name in ("epoch", "units")}
     facts |= {AVERAGING: True} if content.get("averaged") is True else {}
     known = {CLASS_NAMES: content.get("class_names"), IMAGES: content.get("images")}
     facts |= {name: value for name, value in known.items() if value is not None}
-    found = trained_of_weights(
-        given_away.weights, facts, vae.state_dict(), f"{told}: {WEIGHTS}", vae.latent_dim, CONFIG
-    )
+    found = trained_of_weights(given_away.weights, facts, vae.state_dict(), told, vae.latent_dim)
     opened = _opened(RunDir(given_away.place), WEIGHTS, config, vae, found, place, trusted)
     return replace(opened, shared=given_away)
 
@@ -239,6 +236,8 @@ def _model_of(
     """
     try:
         config = read()
+        if not isinstance(config.get("data"), dict):
+            raise ValueError("it has no data")
         config["data"] = _with_places(config["data"], places)
         check_config(config, trusted, needed=("data", "model"))
     except UserError:
