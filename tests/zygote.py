@@ -2,16 +2,14 @@
 
 A fork goes on as `python -m <module> <arguments>` does: its own session, folder, environment, arguments and pipes, the
 default signal handlers, its own command line in /proc; and it ends as the interpreter ends. What is not as in a fresh
-process: the objects of the imports are frozen for the garbage collector, which looks for others less often, and all
-forks hash strings alike. What a sweep starts beside itself to fork its jobs from (`vae_lightning/launch/warm.py`) is a
-fork as well, of a command that has not begun. Ranks, which users' commands and torchrun start anew, are forked from it,
-too. Jobs and ranks are told of PYTHONSAFEPATH by their path of imports and not by `sys.flags`, and print line by line
-under `-u`.
+process: the objects of the imports are frozen for the garbage collector, and all forks hash strings alike. What a
+sweep starts beside itself to fork its jobs from (`vae_lightning/launch/warm.py`) is a fork as well, of a command that
+has not begun. Ranks, which users' commands and torchrun start anew, are forked from it, too. Jobs and ranks are told of
+PYTHONSAFEPATH by their path of imports and not by `sys.flags`, and print line by line under `-u`.
 """
 
 import array
 import atexit
-import gc
 import importlib.util
 import json
 import os
@@ -68,7 +66,6 @@ def import_all() -> None:
         importlib.import_module(name)
     import_training()
     compose_once()
-    gc.set_threshold(10_000, 20, 20)
 
 
 def compose_once() -> None:
