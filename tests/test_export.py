@@ -105,7 +105,7 @@ def test_the_page_tells_what_it_is_how_good_and_how_to_repeat_it(shared, digits_
 def test_nothing_in_a_name_becomes_markup(export, shared):
     content = json.loads((shared / "config.json").read_text())
     content["config"]["name"] = "x](http://evil) <img src=x>"
-    content["overrides"] = ["name=1\n```\n<script>"]
+    content["overrides"] = ["name=1\n```\n<script>", "name=\ud800"]
     (shared / "config.json").write_text(json.dumps(content))
     export(f"run={shared}", "out=again")
     page = Path("again/README.md").read_text()
@@ -168,10 +168,43 @@ def test_an_export_goes_over_nothing_but_an_export(export, refused, digits_run, 
     ]
     other = shared.parent / "other"
     other.mkdir()
-    (other / "config.json").write_text('{"model_type": "bert"}')
+    (other / "config.json").write_text('{"model_type": "bert", "files": ["notes.txt"]}')
+    (other / "notes.txt").write_text("mine")
     told = refused(f"run={digits_run.path}", f"out={other}", "overwrite=true")
     assert "config.json is there already, and was not generated" in told
-    assert (other / "config.json").read_text() == '{"model_type": "bert"}'
+    assert (other / "config.json").read_text() == '{"model_type": "bert", "files": ["notes.txt"]}'
+    assert (other / "notes.txt").read_text() == "mine"
+    content = json.loads((shared / "config.json").read_text())
+    (shared / "config.json").write_text(json.dumps(content | {"files": [*content["files"], "notes.txt"]}))
+    export(f"run={digits_run.path}", f"out={shared}", "overwrite=true", "pictures=[]")
+    assert (shared / "notes.txt").read_text() == "mine"
+
+
+def test_of_what_was_typed_nothing_of_one_machine_is_kept():
+    from vae_lightning.exports.card import repeatable
+
+    kept = [
+        "model/prior=vamp",
+        "model.latent_dim=2",
+        "data.horizontal_flip=false",
+        "seed=3",
+        "name=own",
+        "+trainer.x=1",
+    ]
+    left = [
+        "x=[/home/j/a,b]",
+        "data.archive=/home/j/a.zip",
+        "logger.mlflow.tracking_uri=http://j:pw@host",
+        "tags=[secret]",
+    ]
+    left += [
+        "hydra.searchpath=[file:///home/j]",
+        "data.split_file=../j/x",
+        "'data.root=/home/j'",
+        "run_dir=x",
+        "data.labels=$HOME",
+    ]
+    assert repeatable([*kept, *left, "data.root=../../john/faces"]) == [*kept, "data.root=faces"]
 
 
 BROKEN = {

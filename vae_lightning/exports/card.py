@@ -1,5 +1,6 @@
 """The page about a model that is given away: what it is, what it was trained on, how good it is, how to use it."""
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -13,7 +14,10 @@ from vae_lightning.runs.records import for_shell, unit_of
 from vae_lightning.runs.trained import TrainedRun
 
 T = TypeVar("T")
-_OF_THIS_MACHINE = ("run_dir", "output_dir", "sweep_dir", "resume", "init_from", "data.cache_dir")
+_REPEATED = (
+    *("experiment", "data", "model", "objective", "optimizer", "schedule", "averaging", "initialization"),
+    *("trainer", "callbacks", "seed", "name", "debug"),
+)
 _TOLD = {  # of metrics.json, by their names there: what they are, their unit and digits
     "test/elbo": ("ELBO", None, 2),
     "test/nll": ("NLL", None, 2),
@@ -139,7 +143,7 @@ class Card:
         rows = [
             (label, self._number(name, digits), unit_of(self.run.kind) if unit is None else unit)
             for name, (label, unit, digits) in _TOLD.items()
-            if isinstance(found.get(name), int | float)
+            if is_number(found.get(name))
         ]
         if not rows:
             return "None are recorded."
@@ -152,7 +156,7 @@ class Card:
     def _number(self, name: str, digits: int) -> str:
         found = self.content["figures"]
         stderr = found.get(f"{name}_stderr")
-        spread = f" +- {stderr:,.{digits}f}" if isinstance(stderr, int | float) else ""
+        spread = f" +- {stderr:,.{digits}f}" if is_number(stderr) else ""
         return f"{found[name]:,.{digits}f}{spread}"
 
     def _command(self) -> str:
@@ -160,26 +164,32 @@ class Card:
         return " ".join(["python -m vae_lightning.train", *typed])
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is a finite one."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def repeatable(overrides: Sequence[str]) -> list[str]:
+    """What was typed of the model and its training; places, services and whatever else is of one machine stay out."""
+    kept = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        group = re.split(r"[./@]", key.lstrip("+"))[0]
+        if key == "data.root":
+            kept.append(f"{key}={_last(value)}")
+        elif group in _REPEATED and not re.search(r"[/\\~$\n]", value):
+            kept.append(override)
+    return kept
+
+
 def without_places(value: T) -> T:
-    """Plain data or overrides in which every place has its last part alone, and those of one machine are left out."""
+    """Plain data in which every place has its last part alone."""
     if isinstance(value, dict):
         return {key: without_places(part) for key, part in value.items()}  # type: ignore[return-value]
     if isinstance(value, list):
-        kept = [part for part in value if not _names_a_place(part)]
-        return [without_places(part) for part in kept]  # type: ignore[return-value]
-    if not isinstance(value, str):
-        return value
-    override = re.fullmatch(r"([\w.+/@]+=)(.*)", value, re.ASCII | re.DOTALL)
-    key, text = ("", value) if _is_place(value) or override is None else override.groups()
-    return f"{key}{_last(text)}" if _is_place(text) else value  # type: ignore[return-value]
-
-
-def _is_place(text: str) -> bool:
-    return re.match(r"['\"]?(?:~|/|[A-Za-z]:[\\/])", text) is not None
-
-
-def _names_a_place(part: Any) -> bool:
-    return isinstance(part, str) and part.partition("=")[0].lstrip("+") in _OF_THIS_MACHINE
+        return [without_places(part) for part in value]  # type: ignore[return-value]
+    is_place = isinstance(value, str) and re.match(r"~|/[^(]*$|[A-Za-z]:[\\/]|\\\\|\.\.?[\\/]", value) is not None
+    return _last(value) if is_place else value  # type: ignore[return-value, arg-type]
 
 
 def _last(place: str) -> str:

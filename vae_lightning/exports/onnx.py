@@ -61,6 +61,8 @@ def write_onnx(graph: Graph, path: Path, opset: int | None = None) -> dict[str, 
                 verbose=False,
             )
             assert program is not None
+            for node in program.model.graph.all_nodes():
+                node.metadata_props.clear()  # where in whose folders the source lies
             program.save(path, external_data=False)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:  # of three libraries

@@ -44,6 +44,8 @@ def write_program(graph: Graph, path: Path) -> dict[str, Any]:
         with quiet():
             program = torch.export.export(graph.module, graph.example(), dynamic_shapes=graph.dynamic_shapes)
             _forget_unused(program)
+            for node in program.graph.nodes:
+                node.meta.pop("stack_trace", None)  # where in whose folders the source lies
             torch.export.save(program, path)
             loaded = torch.export.load(path).module()
     except Exception as error:

@@ -12,7 +12,7 @@ import torch
 from vae_lightning import __version__
 from vae_lightning.checkpoints.safe_tensors import write_safely
 from vae_lightning.errors import UserError
-from vae_lightning.exports.card import Card, Illustration, without_places
+from vae_lightning.exports.card import Card, Illustration, is_number, repeatable, without_places
 from vae_lightning.exports.saving import save_picture
 from vae_lightning.pictures.samples import Samples
 from vae_lightning.runs.hub import named, pushed
@@ -65,7 +65,7 @@ class WriteSharedFolder:
         write_safely(folder / WEIGHTS, weights, dtype)
         content = self._content(run)
         shown = [Illustration(self._draw(name, run, folder), _DRAWN[name]) for name in self.pictures]
-        (folder / CARD).write_text(Card(content, run, shown, self.license).text, encoding="utf-8")
+        (folder / CARD).write_text(Card(content, run, shown, self.license).text, encoding="utf-8", errors="replace")
         return content
 
     def after(self, folder: Path, files: Sequence[str]) -> list[str]:
@@ -76,7 +76,8 @@ class WriteSharedFolder:
         """
         if self.push is None:
             return []
-        return [f"pushed to {pushed(folder, self.push, 'push', files)}"]
+        ordered = sorted(files, key=lambda name: name != CONFIG)
+        return [f"pushed to {pushed(folder, self.push, 'push', ordered)}"]
 
     def _content(self, run: TrainedRun) -> dict[str, Any]:
         home = run.shared or run.run_dir
@@ -94,7 +95,7 @@ class WriteSharedFolder:
             TRAINING_IMAGES: home.environment().get(TRAINING_IMAGES),
             "figures": _figures(run),
             "units": None if run.units is None else run.units.as_dict(),
-            "overrides": without_places(home.overrides()),
+            "overrides": repeatable(home.overrides()),
             "config": config | {"data": without_places(config["data"])},
         }
 
@@ -117,4 +118,4 @@ def _figures(run: TrainedRun) -> dict[str, Any]:
         recorded = (run.shared or run.run_dir).metrics() if is_tested else {}
     except (OSError, ValueError):  # not there, or cut short
         recorded = {}
-    return {name: value for name, value in recorded.items() if isinstance(value, int | float | str)}
+    return {name: value for name, value in recorded.items() if isinstance(value, str) or is_number(value)}

@@ -13,6 +13,7 @@ from typing import Any
 
 from vae_lightning.disk.files import load_json, part_of, read_text, write_atomically
 from vae_lightning.errors import UserError
+from vae_lightning.runs.shared import CONFIG, FORMAT, SHARED_FILES
 
 MANIFEST = "generate.json"
 _MOST_BYTES = 256_000_000  # of it: a million names
@@ -106,7 +107,10 @@ def _replace(out: Path, staging: Path, manifest: str) -> None:
 def _written(out: Path, manifest: str) -> list[str]:
     """The files that an earlier command has written, and nothing outside of the folder whatever the list says."""
     try:
-        names = load_json(read_text(out / manifest, _MOST_BYTES))["files"]
+        facts = load_json(read_text(out / manifest, _MOST_BYTES))
+        if manifest == CONFIG and facts["format"] != FORMAT:  # another program's file of that name may list anything
+            return []
+        names = facts["files"] if manifest != CONFIG else [name for name in facts["files"] if name in SHARED_FILES]
         return [name for name in names if Path(name).name == name and not (out / name).is_dir()]
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from vae_lightning.errors import UserError, first_line
+from vae_lightning.disk.files import load_json, read_text
+from vae_lightning.errors import UserError, first_line, one_line
 
 SCHEME = "hf://"
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
@@ -36,10 +37,10 @@ def downloaded(name: str, files: Sequence[str]) -> Path:
 
 
 def pushed(folder: Path, name: str, key: str, files: Sequence[str]) -> str:
-    """Put files of a folder on the Hub, in a new repository if there is none of that name, and return its address.
+    """Put files of a folder on the Hub, in a new private repository if there is none of that name; its address.
 
     Raises:
-        UserError: no such name, no library, or the Hub does not take it.
+        UserError: no such name, no library, a repository of something else, or the Hub does not take it.
     """
     repository, revision = named(name, key)
     with _telling(f"{key}={name}", is_push=True):
@@ -47,9 +48,25 @@ def pushed(folder: Path, name: str, key: str, files: Sequence[str]) -> str:
 
         _hide_unwatched_progress()
         api = HfApi()
-        address = api.create_repo(repository, exist_ok=True)
+        if api.repo_exists(repository) and not api.file_exists(repository, files[0]):
+            others = [file for file in api.list_repo_files(repository) if file != ".gitattributes"]
+            if others:
+                raise UserError(f"{key}={name}: holds something else ({one_line(others[0])}); give another name")
+        elif api.repo_exists(repository):
+            _check_ours(api.hf_hub_download(repository, files[0]), f"{key}={name}")
+        address = api.create_repo(repository, private=True, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder, revision=revision, allow_patterns=list(files))
     return str(address)
+
+
+def _check_ours(config: str, told: str) -> None:
+    try:
+        content = load_json(read_text(Path(config)))
+        is_ours = isinstance(content, dict) and content.get("format") == "vae_lightning"
+    except (OSError, ValueError):
+        is_ours = False
+    if not is_ours:
+        raise UserError(f"{told}: holds another model; give another name")
 
 
 def named(name: str, key: str) -> tuple[str, str | None]:

@@ -13,6 +13,7 @@ from vae_lightning.runs.opening import EXAMPLES, check_safe, examples
 from vae_lightning.runs.records import TRAINING_IMAGES, RunDir
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+SHARED_FILES = (CONFIG, WEIGHTS, CARD, "samples.png", "reconstructions.png")  # all that such a folder may hold
 FORMAT = "vae_lightning"
 VERSION = 1  # of what config.json holds
 
