@@ -72,3 +72,13 @@ def test_a_hub_that_does_not_take_it_leaves_the_folder(hub: Hub, digits_run, tmp
     assert done.stderr.startswith("error: push=ann/digits: ")
     assert done.stderr.count("\n") == 1
     assert (tmp_path / "model/model.safetensors").is_file()
+
+
+def test_a_repository_of_something_else_stays_as_it_is(hub: Hub, digits_run, tmp_path):
+    hub.repositories["ann/text"] = {"config.json": b'{"model_type": "bert"}', "model.safetensors": b"x"}
+    hub.repositories["ann/data"] = {"train.csv": b"x"}
+    before = {name: dict(files) for name, files in hub.repositories.items()}
+    for name, told in {"ann/text": "holds another model", "ann/data": "holds something else (train.csv)"}.items():
+        done = call("export", f"run={digits_run.path}", f"out={name}", f"push={name}", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (1, f"error: push={name}: {told}; give another name\n")
+    assert hub.repositories == before
