@@ -1,12 +1,10 @@
 """Entry point: `python -m vae_lightning.export run=outputs/<date>/<time>_<name> out=model`, or `vae-export`."""
 
-from pathlib import Path
-
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vae_lightning.building.early import check_early
-from vae_lightning.command_line.commands import run_command, take, take_opening
+from vae_lightning.command_line.commands import run_command, take_opening, take_out
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.errors import UserError, one_line
@@ -27,13 +25,7 @@ def _refuse_sweep(is_sweep: bool) -> None:
 def _export(config: DictConfig) -> None:
     settings, name = with_home(plain(config)), HydraConfig.get().runtime.choices["format"]
     opening = take_opening(settings)  # what is left at last are the format's own keys
-    out, overwrite = take(settings, "out", "overwrite").values()
-    if not isinstance(overwrite, bool):
-        raise UserError(f"overwrite={overwrite}: expected true or false")
-    if out is None:
-        raise UserError("out: give the folder to write, as in out=model")
-    if not isinstance(out, str):
-        raise UserError(f"out={out}: expected the name of a folder")
+    folder, overwrite = take_out(settings, "model")
     check_early(settings)
     with undivided():  # imported here: `--help`, and what is refused, must be answered without torch
         from vae_lightning.runs.generated import listed, output_folder
@@ -41,7 +33,6 @@ def _export(config: DictConfig) -> None:
 
         write = instantiate(settings, "")
     run = checked(open_trained, opening)
-    folder = Path(out).expanduser()
     facts = {"format": name}
     with output_folder(folder, overwrite, facts, write.manifest) as staging:
         facts |= write(run, staging)

@@ -2,31 +2,23 @@
 
 import base64
 import io
-import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageColor
 
+from tests.browser import Opened, browser, needs_browser, opening, playwright  # noqa: F401
 from tests.reports.runs_on_disk import DENSITY, figures, write_picture, write_run, write_sweep
 from vae_lightning.reports.report import write_report
 from vae_lightning.reports.runs import find_runs
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open the page with")
+pytestmark = needs_browser
 ATTACK = "</script><script>window.owned = 1</script><img src=x onerror='window.owned = 2'>\"<b>bold</b>"
 COLOURS = ["red", "lime", "blue", "yellow", "cyan", "magenta"]
 
 
-@dataclass
-class Opened:
-    """A page, with what it asked for and what went wrong in it."""
-
-    page: "playwright.Page"
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+class OpenedReport(Opened):
+    """What stands in the table of a report."""
 
     def rows(self, column: str) -> list[str]:
         """What stands in a column of the table, from above."""
@@ -55,37 +47,11 @@ class Opened:
         return [heading.strip() for heading in headings].index(column) + 1
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def opened(browser):
-    """Write the report on a sweep and open it; at the end the page must have been content, and to itself."""
-    pages = []
-
-    def call(sweep: Path, width: int = 1366) -> Opened:
-        report = write_report(find_runs(sweep), sweep, "Sweep")
-        page = browser.new_context(offline=True, viewport={"width": width, "height": 768}).new_page()
-        one = Opened(page)
-        pages.append(one)
-        page.on("request", lambda request: one.requests.append(request.url))
-        page.on("console", lambda message: one.complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: one.complaints.append(str(error)))
-        page.goto(report.page.as_uri())
-        page.wait_for_selector("html[data-ready]", timeout=60_000)
-        return one
-
-    yield call
-    for one in pages:
-        one.page.context.close()
-        assert one.complaints == []
-        assert len([url for url in one.requests if url.startswith("file:")]) == 1
-        assert [url for url in one.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+def opened(browser):  # noqa: F811
+    """Write the report on a sweep and open it."""
+    with opening(browser, OpenedReport) as open_page:
+        yield lambda sweep, **size: open_page(write_report(find_runs(sweep), sweep, "Sweep").page, **size)
 
 
 def sweep_of(path: Path, *elbos: float) -> Path:

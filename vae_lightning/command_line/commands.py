@@ -206,6 +206,27 @@ def take_opening(settings: dict[str, Any]) -> dict[str, Any]:
     return opening if checkpoint is None else opening | {"ckpt": checkpoint}
 
 
+def take_out(settings: dict[str, Any], example: str, kind: str = "folder") -> tuple[Path, bool]:
+    """Take the keys that say where a command writes out of its config: the place, and whether it may be overwritten.
+
+    Args:
+        settings: the config.
+        example: of a place, for the message.
+        kind: of the place, in words.
+
+    Raises:
+        UserError: no place, or values of other kinds.
+    """
+    out, overwrite = take(settings, "out", "overwrite").values()
+    if not isinstance(overwrite, bool):
+        raise UserError(f"overwrite={overwrite}: expected true or false")
+    if out is None:
+        raise UserError(f"out: give the {kind} to write, as in out={example}")
+    if not isinstance(out, str):
+        raise UserError(f"out={out}: expected the name of a {kind}")
+    return Path(out).expanduser(), overwrite
+
+
 def recorded_config(opening: dict[str, Any]) -> dict[str, Any]:
     """The config of the run that `take_opening` has looked at; empty for `latest`, which is looked for later."""
     run = opening["run"]

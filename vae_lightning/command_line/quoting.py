@@ -21,7 +21,8 @@ _TEXTS = {*PLACES, *_LISTS, "name", "data.group_by"}  # the last is a regular ex
 _STAY_TEXTS = {"output_dir", "run_dir", "sweep_dir", "resume", "init_from", "sweep", "output"}
 _ANYTHING = {"name", "checkpoint"}  # a number makes a name; checkpoint is a place for all commands but one
 _MOST_COMMAS = 4  # in the name of one file
-_PLACE_OF_A_RUN = {"train": "resume", "evaluate": "run", "generate": "run", "export": "run", "report": "sweep"}
+_PLACE_OF_A_RUN = {"train": "resume", "report": "sweep"}
+_PLACE_OF_A_RUN |= dict.fromkeys(("evaluate", "generate", "export", "explore"), "run")
 _PATH_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp")  # of Hydra's, whose next word is no override
 
 

@@ -1,1 +1,1 @@
-"""What leaves a run for other programs: encodings of images, samples from the prior."""
+"""What leaves a run: encodings of images, samples from the prior, and the model, for others and other programs."""

@@ -48,12 +48,12 @@ class Graph:
         number = torch.export.Dim("num_images", min=1)
         return tuple({0: number} for _ in self.inputs)
 
-    def difference(self, computed: Callable[[tuple[Tensor, ...]], Any], kind: str) -> float:
+    def difference(self, computed: Callable[[tuple[Tensor, ...]], Any], told: str) -> float:
         """The largest difference of what was exported from the model, over several numbers of images.
 
         Args:
             computed: what was exported.
-            kind: of the export, for the message.
+            told: what the message begins with.
 
         Raises:
             UserError: it is more than rounding makes.
@@ -66,7 +66,7 @@ class Graph:
                     found.append((ours - torch.as_tensor(theirs)).abs().max())
         largest = float(torch.stack(found).max())  # which is NaN where one of them is
         if not largest <= _TOLERANCE:
-            raise UserError(f"format={kind}: {self.name} computes other values than the model, by up to {largest:.2g}")
+            raise UserError(f"{told}: {self.name} computes other values than the model, by up to {largest:.2g}")
         return largest
 
 
@@ -132,9 +132,9 @@ def graphs_of(vae: LatentModel, image_shape: tuple[int, int, int]) -> list[Graph
     ]
 
 
-def refused(graph: Graph, kind: str, error: Exception) -> UserError:
-    """What is told of a model that this kind can't take."""
-    return UserError(f"format={kind}: {graph.name} of this model can't be exported ({first_line(error)})")
+def refused(graph: Graph, told: str, error: Exception) -> UserError:
+    """What is said, after `told`, of a model that can't be exported."""
+    return UserError(f"{told}: {graph.name} of this model can't be exported ({first_line(error)})")
 
 
 def facts_of(run: TrainedRun) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class WriteONNX:
     manifest: ClassVar[str] = "export.json"
 
     def __call__(self, run: TrainedRun, folder: Path) -> dict[str, Any]:
-        _check_installed()
+        check_installed("format=onnx")
         graphs = graphs_of(run.vae.to("cpu"), run.preprocessing.image_shape)
         told = {graph.name: write_onnx(graph, folder / f"{graph.name}.onnx", self.opset) for graph in graphs}
         return facts_of(run) | {"graphs": told}
@@ -40,11 +40,11 @@ class WriteONNX:
         return []
 
 
-def write_onnx(graph: Graph, path: Path, opset: int | None = None) -> dict[str, Any]:
+def write_onnx(graph: Graph, path: Path, opset: int | None = None, told: str = "format=onnx") -> dict[str, Any]:
     """One function of a model as a file, and what is recorded of it: shapes, opset, the largest difference found.
 
     Raises:
-        UserError: it can't be exported, or computes something else.
+        UserError: it can't be exported, or computes something else; the message begins with `told`.
     """
     import onnxruntime
 
@@ -66,7 +66,7 @@ def write_onnx(graph: Graph, path: Path, opset: int | None = None) -> dict[str, 
             program.save(path, external_data=False)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:  # of three libraries
-        raise refused(graph, "onnx", error) from error
+        raise refused(graph, told, error) from error
 
     made = program.model.opset_imports[""]
     if opset not in (None, made):
@@ -75,7 +75,7 @@ def write_onnx(graph: Graph, path: Path, opset: int | None = None) -> dict[str, 
     def computed(given: tuple[Tensor, ...]) -> Any:
         return session.run(None, {name: each.numpy() for name, each in zip(graph.inputs, given, strict=True)})
 
-    difference = graph.difference(computed, "onnx")
+    difference = graph.difference(computed, told)
     return {
         "inputs": {each.name: [str(size) for size in each.shape] for each in session.get_inputs()},
         "outputs": {each.name: [str(size) for size in each.shape] for each in session.get_outputs()},
@@ -84,10 +84,11 @@ def write_onnx(graph: Graph, path: Path, opset: int | None = None) -> dict[str, 
     }
 
 
-def _check_installed() -> None:
+def check_installed(told: str) -> None:
+    """Raise a UserError, which begins with `told`, where a library that this takes is missing."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise UserError(f"format=onnx: {error.name} is not installed: pip install 'vae-lightning[onnx]'") from error
+        raise UserError(f"{told}: {error.name} is not installed: pip install 'vae-lightning[onnx]'") from error

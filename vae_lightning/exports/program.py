@@ -49,12 +49,12 @@ def write_program(graph: Graph, path: Path) -> dict[str, Any]:
             torch.export.save(program, path)
             loaded = torch.export.load(path).module()
     except Exception as error:
-        raise refused(graph, "pt2", error) from error
+        raise refused(graph, "format=pt2", error) from error
 
     def computed(given: tuple[Tensor, ...]) -> Any:
         return loaded(*given)
 
-    difference = graph.difference(computed, "pt2")
+    difference = graph.difference(computed, "format=pt2")
     return {"inputs": list(graph.inputs), "outputs": list(graph.outputs), "largest_difference": difference}
 
 

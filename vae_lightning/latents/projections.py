@@ -24,18 +24,33 @@ def pca(
     Raises:
         ValueError: no points, points that are not finite, or a num_components below 1.
     """
+    mean, axes, fractions = principal_axes(points, num_components)
+    return (_finite(points) - mean) @ axes, fractions
+
+
+def principal_axes(
+    points: Float[Tensor, "N D"], num_components: int = 2
+) -> tuple[Float[np.ndarray, " D"], Float[np.ndarray, "D k"], Float[np.ndarray, " k"]]:
+    """The mean of the points, their first k principal axes as columns, and each axis' fraction of the total variance.
+
+    Signs, and axes that the points don't have, are those of `pca`.
+
+    Raises:
+        ValueError: as `pca`.
+    """
     if num_components < 1:
         raise ValueError(f"num_components must be at least 1, got {num_components}")
-    centred = _finite(points)
-    centred = centred - centred.mean(0)
+    values = _finite(points)
+    mean = values.mean(0)
+    centred = values - mean
     variances, axes = _principal(centred)
     largest_first = np.argsort(-variances, kind="stable")[:num_components]
     axes, variances = axes[:, largest_first], variances[largest_first].clip(min=0)
     axes = axes * np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
     total = np.square(centred).mean(0).sum()
     fractions = variances / total if total > 0 else np.zeros_like(variances)
-    missing = num_components - len(variances)
-    return np.pad(centred @ axes, ((0, 0), (0, missing))), np.pad(fractions, (0, missing))
+    missing = (0, num_components - len(variances))
+    return mean, np.pad(axes, ((0, 0), missing)), np.pad(fractions, missing)
 
 
 def _principal(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,54 @@
+"""A page of this project in a real browser, opened from the disk and with no way to the network."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open the page with")
+
+
+@dataclass
+class Opened:
+    """A page, with what it asked for and what went wrong in it."""
+
+    page: "playwright.Page"
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["playwright.Browser"]:
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opening(browser: "playwright.Browser", kind: type[Opened] = Opened) -> Iterator[Callable[..., Opened]]:
+    """What opens a file, in a window so wide; at the end each page must have been content, and to itself."""
+    pages = []
+
+    def call(file: Path, width: int = 1366, fragment: str = "") -> Opened:
+        page = browser.new_context(offline=True, viewport={"width": width, "height": 768}).new_page()
+        one = kind(page)
+        pages.append(one)
+        page.on("request", lambda request: one.requests.append(request.url))
+        page.on("console", lambda message: one.complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: one.complaints.append(str(error)))
+        page.goto(file.as_uri() + fragment)
+        page.wait_for_selector("html[data-ready]", timeout=60_000)
+        return one
+
+    yield call
+    for one in pages:
+        one.page.context.close()
+        assert not one.complaints, one.complaints
+        assert len([url for url in one.requests if url.startswith("file:")]) == 1
+        assert [url for url in one.requests if not url.startswith(("file:", "data:", "blob:"))] == []
