@@ -119,6 +119,8 @@ def test_a_licence_stands_in_the_head_and_below(export, digits_run):
     page = Path("model/README.md").read_text()
     assert "\nlicense: mit\ntags:" in page
     assert "To be filled in" not in page
+    export(f"run={digits_run.path}", "out=other", "license=no", "pictures=[]")
+    assert "\nlicense: 'no'\ntags:" in Path("other/README.md").read_text()
     assert page.endswith("## Licence\n\nThe weights: mit. The images that they were trained on have their own.\n")
 
 
@@ -276,10 +278,15 @@ def test_other_mistakes(refused, digits_run, tmp_path, shared):
     assert refused(run) == "out: give the folder to write, as in out=model"
     assert refused(run, "out=x", "dtype=int8").startswith("dtype='int8': expected float32, float16")
     assert refused(run, "out=x", "license=MIT").startswith("license must be a name that the Hugging Face Hub has")
+    assert refused(run, "out=x", "license=-").startswith("license must be a name that the Hugging Face Hub has")
+    assert refused(run, "out=x", "pictures=[samples,samples]") == "pictures must differ, got ['samples', 'samples']"
+    assert refused(run, "out=x", "format=onnx", "opset=3") == "opset must be at least 18, got 3"
     assert refused(run, "out=x", "push=nobody").startswith("push=nobody: expected user/name on the Hugging Face Hub")
     assert refused(run, "out=x", "format=tensorflow").startswith("format=tensorflow: no such option; valid here: onnx")
     assert refused(run, "out=[a,b]") == "out=['a', 'b']: expected the name of a folder"
     assert refused("run=mnist_con", "out=x").endswith("no such directory; did you mean the example mnist_conv?")
+    file = shared / "model.safetensors"
+    assert refused(f"run={file}", "out=x") == f"run={file}: is a file; give its folder, {shared}"
     assert refused("-m", run, "out=x,y") == "-m: export takes one run; start it for each"
     assert refused(f"run={shared}", "ckpt=last", "out=x").endswith("it has no checkpoints; leave ckpt= out")
     empty = shutil.copytree(digits_run.path, tmp_path / "empty", ignore=shutil.ignore_patterns("*.ckpt"))

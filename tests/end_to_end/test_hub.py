@@ -70,6 +70,7 @@ def test_a_hub_that_does_not_take_it_leaves_the_folder(hub: Hub, digits_run, tmp
     done = call("export", f"run={digits_run.path}", "out=model", "push=ann/digits", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: push=ann/digits: ")
+    assert done.stderr.endswith("; the folder model is written\n")
     assert done.stderr.count("\n") == 1
     assert (tmp_path / "model/model.safetensors").is_file()
 
@@ -80,5 +81,6 @@ def test_a_repository_of_something_else_stays_as_it_is(hub: Hub, digits_run, tmp
     before = {name: dict(files) for name, files in hub.repositories.items()}
     for name, told in {"ann/text": "holds another model", "ann/data": "holds something else (train.csv)"}.items():
         done = call("export", f"run={digits_run.path}", f"out={name}", f"push={name}", cwd=tmp_path)
-        assert (done.returncode, done.stderr) == (1, f"error: push={name}: {told}; give another name\n")
+        written = f"the folder {name} is written"
+        assert (done.returncode, done.stderr) == (1, f"error: push={name}: {told}; give another name; {written}\n")
     assert hub.repositories == before

@@ -194,9 +194,9 @@ def test_evaluating_commands(monkeypatch, generated_from, tmp_path, text):
 
 def test_exporting_commands():
     """They are run by tests/end_to_end/test_sharing_page.py."""
-    page = (ROOT / "docs/sharing.md").read_text()
-    exporting = [line for line in LINES if line.startswith("python -m vae_lightning.export")]
-    assert len(exporting) == 2
+    page = (ROOT / "docs/sharing.md").read_text() + (ROOT / "docs/explorer.md").read_text()
+    exporting = [line for line in LINES if line.startswith("python -m vae_lightning.exp")]
+    assert len(exporting) == 3
     assert [line for line in exporting if f"\n{line}\n" not in page] == []
 
 

@@ -1,28 +1,31 @@
-"""What docs/sharing.md shows, one block after another."""
+"""What docs/sharing.md and docs/explorer.md show, one block after another."""
 
 import re
 import shlex
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import TINY
 from tests.end_to_end.runs import run_command
+from vae_lightning.explorer.page import WriteExplorer, vendor_versions
 
-PAGE = (Path(__file__).parents[2] / "docs/sharing.md").read_text()
-BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", PAGE, re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, EXPLORER = ((DOCS / name).read_text() for name in ("sharing.md", "explorer.md"))
+BLOCKS, OF_EXPLORER = (re.findall(r"```(bash|python)\n(.*?)```", page, re.DOTALL) for page in (PAGE, EXPLORER))
 RUN = "outputs/2026-11-20/14-03-27_mnist_conv"
 
 
-def test_the_page(tmp_path, monkeypatch):
+def test_the_pages(tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     monkeypatch.chdir(tmp_path)
     done = run_command(*TINY[:3], "debug=fast", "callbacks=none", f"run_dir={RUN}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert len(BLOCKS) == 8
+    assert (len(BLOCKS), len(OF_EXPLORER)) == (8, 1)
     names: dict[str, object] = {}
-    for kind, text in BLOCKS:
+    for kind, text in BLOCKS + OF_EXPLORER:
         if kind == "python":
             exec(text, names)
         for line in text.splitlines() if kind == "bash" else ():
@@ -32,6 +35,15 @@ def test_the_page(tmp_path, monkeypatch):
             assert done.returncode == 0, done.stderr
     assert names["samples"].shape == (4, 1, 28, 28)
     assert names["images"].shape == (5, 1, 28, 28)
+    assert {file.name for file in Path().glob("*.html")} == {"explorer.html", "digits.html"}
     told = set(re.findall(r"^\| `([\w.]+)` \|", PAGE, re.MULTILINE))
     assert told == {file.name for file in Path("half").iterdir()}
     assert Path("half/model.safetensors").stat().st_size < Path("model/model.safetensors").stat().st_size
+
+
+def test_all_that_the_explorer_takes_is_told():
+    settings = {field.name for field in fields(WriteExplorer)} | {"overwrite"}
+    assert set(re.findall(r"^\| `(\w+)` \|", EXPLORER, re.MULTILINE)) == settings
+    assert all(
+        part.strip() in EXPLORER.replace(" and ", ", ") for part in vendor_versions().replace(" (MIT)", "").split(",")
+    )

@@ -82,9 +82,9 @@ def test_an_opset_that_can_not_be_had_is_told(tmp_path):
 def test_what_computes_something_else_is_not_given_out():
     graph = graphs(Combination())[1]
     with torch.no_grad(), pytest.raises(UserError, match=r"^format=onnx: decoder computes other values than the model"):
-        graph.difference(lambda given: [graph.module(*given)[0] + 1e-3], "onnx")
+        graph.difference(lambda given: [graph.module(*given)[0] + 1e-3], "format=onnx")
     with torch.no_grad(), pytest.raises(UserError, match="by up to nan"):
-        graph.difference(lambda given: [graph.module(*given)[0] * torch.nan], "onnx")
+        graph.difference(lambda given: [graph.module(*given)[0] * torch.nan], "format=onnx")
 
 
 def test_a_model_that_can_not_be_exported_is_told_in_one_line(tmp_path):

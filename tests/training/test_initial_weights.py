@@ -11,6 +11,7 @@ from tests.checkpoints.changing import FIRST, NAN, edit, put
 from tests.trained import DIGITS
 from vae_lightning.errors import UserError
 from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.resuming import run_to_resume
 from vae_lightning.training.run import build
 
 SAME = [*DIGITS, "model.latent_dim=4", "callbacks=none", "logger=none"]
@@ -35,6 +36,26 @@ def test_a_new_run_begins_with_the_weights_of_a_run_or_of_a_checkpoint(digits_ru
     epoch = torch.load(file, weights_only=True)["epoch"] + 1
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert parts.origin == {"checkpoint": str(file.resolve()), "epoch": epoch, "sha256": digest}
+
+
+def test_and_with_those_of_a_model_that_was_given_away(digits_run, export, tmp_path):
+    export(f"run={digits_run.path}", "out=model")
+    parts = built(digits_run, "model", tmp_path / "new", seed=5)
+    assert begins_with(parts, digits_run.best)
+    digest = hashlib.sha256(Path("model/model.safetensors").read_bytes()).hexdigest()
+    epoch = torch.load(digits_run.best, weights_only=True)["epoch"] + 1
+    file = str(Path("model/model.safetensors").resolve())
+    assert parts.origin == {"checkpoint": file, "epoch": epoch, "sha256": digest}
+    with pytest.raises(
+        UserError, match=r"^init_from=digits_conv: model.safetensors is of another model: .* it has in its config.json"
+    ):
+        built(digits_run, "digits_conv", tmp_path / "other")
+    content = json.loads(Path("model/config.json").read_text())
+    Path("model/config.json").write_text(json.dumps(content | {"epoch": None}))
+    with pytest.raises(UserError, match=r"^init_from=model: its config.json has no epoch$"):
+        built(digits_run, "model", tmp_path / "third")
+    with pytest.raises(UserError, match=r"^resume=model: is a model that was given away, of weights alone; init_from="):
+        run_to_resume("model")
 
 
 def test_an_experiments_initialization_gives_way(digits_run, tmp_path, told):

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import yaml
 from tabulate import tabulate
 
 from vae_lightning.errors import one_line
+from vae_lightning.runs.hub import SCHEME
 from vae_lightning.runs.records import for_shell, unit_of
 from vae_lightning.runs.trained import TrainedRun
 
@@ -46,7 +48,7 @@ tags:
 ```python
 from vae_lightning import open_run
 
-run = open_run("{place}")  # or its name on the Hugging Face Hub: hf://user/name
+run = open_run("{place}")  # {other_place}
 z = run.encode("picture.png")  # posterior means, an array [N, {latent_dim}]
 images = run.decode(z)  # {shape}, in [0, 1]
 samples = run.sample(64, seed=0)
@@ -93,12 +95,14 @@ class Card:
         run: the model.
         pictures: to be shown.
         licence: of the weights, by the Hub's name; None leaves it to be filled in.
+        push: the name on the Hub where it goes, too.
     """
 
     content: dict[str, Any]
     run: TrainedRun
     pictures: Sequence[Illustration]
     licence: str | None = None
+    push: str | None = None
 
     @property
     def text(self) -> str:
@@ -114,7 +118,10 @@ class Card:
             version=self.content["vae_lightning"],
             epoch=self.run.epoch,
             averaged=", averaged over training" if self.run.averaged else "",
-            place="path/of/this/folder",
+            place="path/of/this/folder" if self.push is None else f"{SCHEME}{self.push.removeprefix(SCHEME)}",
+            other_place="or its name on the Hugging Face Hub: hf://user/name"
+            if self.push is None
+            else "or the path of a copy of this folder",
             latent_dim=self.run.latent_dim,
             shape=shape,
             pictures="".join(f"\n![{picture.title}]({picture.file})\n" for picture in self.pictures),
@@ -123,7 +130,7 @@ class Card:
             command=self._command(),
             head="license: other\nlicense_name: to-be-filled-in"
             if self.licence is None
-            else f"license: {self.licence}",
+            else yaml.safe_dump({"license": self.licence}).strip(),
             licence="To be filled in: of the weights, and of the images that they were trained on."
             if self.licence is None
             else f"The weights: {self.licence}. The images that they were trained on have their own.",

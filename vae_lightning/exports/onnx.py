@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import UserError, require_at_least
 from vae_lightning.exports.graphs import Graph, facts_of, graphs_of, quiet, refused
 from vae_lightning.runs.trained import TrainedRun
+
+_LEAST_OPSET = 18  # that torch.onnx makes
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,16 @@ class WriteONNX:
         opset: the version of the operators; None is what PyTorch chooses.
 
     Raises:
+        ValueError: an opset that PyTorch has no operators of.
         UserError: when called, of a model that can't be exported, or whose export computes something else.
     """
 
     opset: int | None = None
     manifest: ClassVar[str] = "export.json"
+
+    def __post_init__(self) -> None:
+        if self.opset is not None:
+            require_at_least("opset", self.opset, _LEAST_OPSET)
 
     def __call__(self, run: TrainedRun, folder: Path) -> dict[str, Any]:
         check_installed("format=onnx")

@@ -38,7 +38,7 @@ class WriteSharedFolder:
         push: where on the Hugging Face Hub the files go, too, as user/name.
 
     Raises:
-        ValueError: no licence's name.
+        ValueError: no licence's name, or a picture twice.
         UserError: a push to no such name; when called, a run that has drawn no reconstructions, or weights that this
             type can't hold.
     """
@@ -50,8 +50,10 @@ class WriteSharedFolder:
     manifest: ClassVar[str] = CONFIG
 
     def __post_init__(self) -> None:
-        if self.license is not None and not re.fullmatch(r"[a-z0-9.-]+", self.license):
+        if self.license is not None and not re.fullmatch(r"[a-z][a-z0-9.-]*", self.license):
             raise ValueError(f"license must be a name that the Hugging Face Hub has, such as mit; got {self.license!r}")
+        if len(set(self.pictures)) < len(self.pictures):
+            raise ValueError(f"pictures must differ, got {list(self.pictures)}")
         if self.push is not None:
             named(self.push, "push")
 
@@ -65,7 +67,9 @@ class WriteSharedFolder:
         write_safely(folder / WEIGHTS, weights, dtype)
         content = self._content(run)
         shown = [Illustration(self._draw(name, run, folder), _DRAWN[name]) for name in self.pictures]
-        (folder / CARD).write_text(Card(content, run, shown, self.license).text, encoding="utf-8", errors="replace")
+        (folder / CARD).write_text(
+            Card(content, run, shown, self.license, self.push).text, encoding="utf-8", errors="replace"
+        )
         return content
 
     def after(self, folder: Path, files: Sequence[str]) -> list[str]:
@@ -77,7 +81,10 @@ class WriteSharedFolder:
         if self.push is None:
             return []
         ordered = sorted(files, key=lambda name: name != CONFIG)
-        return [f"pushed to {pushed(folder, self.push, 'push', ordered)}"]
+        try:
+            return [f"pushed to {pushed(folder, self.push, 'push', ordered)}"]
+        except UserError as error:
+            raise UserError(f"{error}; the folder {folder} is written") from error
 
     def _content(self, run: TrainedRun) -> dict[str, Any]:
         home = run.shared or run.run_dir

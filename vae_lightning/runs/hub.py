@@ -15,24 +15,25 @@ _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
 
 
 @cache
-def downloaded(name: str, files: Sequence[str]) -> Path:
+def downloaded(name: str, files: Sequence[str], key: str = "run") -> Path:
     """The folder of a model of the Hub, downloaded unless it is in the cache; nothing of it is believed yet.
 
     Args:
         name: hf://user/name, and maybe @ and a revision.
         files: those that are wanted.
+        key: the config key that has the name, for the messages.
 
     Raises:
         UserError: no such name, nothing there, or the Hub can't be reached and the cache has nothing.
     """
-    repository, revision = named(name, "run")
-    with _telling(f"run={name}"):
+    repository, revision = named(name, key)
+    with _telling(f"{key}={name}"):
         from huggingface_hub import snapshot_download
 
         _hide_unwatched_progress()
         folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(files)))
     if not all((folder / file).is_file() for file in files[:2]):
-        raise UserError(f"run={name}: has no {files[0]} and {files[1]}, as format=safetensors push= puts there")
+        raise UserError(f"{key}={name}: has no {files[0]} and {files[1]}, as format=safetensors push= puts there")
     return folder
 
 

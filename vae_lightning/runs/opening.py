@@ -43,7 +43,8 @@ def open_run(path: str, key: str, *, idle: bool = True) -> RunDir:
     if (run.path / "multirun.yaml").is_file() and not os.path.lexists(run.path / "config.yaml"):
         raise UserError(f"{named}: is a sweep's directory; choose one of its jobs, as in {key}={run.path / '0'}")
     if not os.path.lexists(run.path / "config.yaml"):
-        raise UserError(f"{named}: not a run directory (it has no config.yaml)")
+        lacks = "model.safetensors" if os.path.lexists(run.path / "config.json") else "config.yaml"
+        raise UserError(f"{named}: not a run directory (it has no {lacks})")
     check_safe(run, named)
     _read_to_check("config.yaml", run.config, named)
     if idle:
@@ -100,7 +101,8 @@ def _no_directory(path: Path) -> str:
         meant = get_close_matches(str(path), examples(), 1, 0.8)
         return "no such directory" + (f"; did you mean the example {meant[0]}?" if meant else "")
     if not os.path.lexists(path.parent / "config.yaml"):
-        return "is a file, no run directory"
+        is_of_a_model = path.suffix == ".safetensors"
+        return f"is a file; give its folder, {path.parent}" if is_of_a_model else "is a file, no run directory"
     return f"is a file of a run; give the run's directory, {path.parent}"
 
 

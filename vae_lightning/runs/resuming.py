@@ -15,6 +15,7 @@ from vae_lightning.errors import UserError, first_line
 from vae_lightning.runs.opening import LATEST, named_run, open_run
 from vae_lightning.runs.records import CHECKPOINTS, RunDir, typed
 from vae_lightning.runs.seals import own_services
+from vae_lightning.runs.shared import is_given_away
 
 # What changes nothing that is trained, nor what is kept of it.
 PLACES = ("resume", "run_dir", "output_dir", "sweep", "sweep_dir", "trust", "name", "print_config")
@@ -49,6 +50,11 @@ def run_to_resume(place: str, output_dir: str = "outputs") -> tuple[RunDir, str 
     if place == LATEST:
         place, _ = named_run(place, "resume", output_dir)
     path = Path(place)
+    if is_given_away(place):
+        raise UserError(
+            f"resume={place}: is a model that was given away, of weights alone; {typed('init_from', place)} starts a "
+            "new run from them"
+        )
     if path.suffix != ".ckpt" or path.is_dir():
         return open_run(place, "resume"), None
     if path.parent.name != CHECKPOINTS or not os.path.lexists(path.parent.parent / "config.yaml"):

@@ -26,11 +26,18 @@ class SharedModel:
         path: the folder.
         place: where what is made of it goes unless its user says where: it may lie where nobody may write.
         named: what its user has called it.
+        key: the config key by which it was called so.
     """
 
     path: Path
     place: Path
     named: str
+    key: str = "run"
+
+    @property
+    def told(self) -> str:
+        """What messages about it begin with."""
+        return f"{self.key}={self.named}"
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -43,14 +50,14 @@ class SharedModel:
         try:
             content = load_json(read_text(file))
         except (OSError, ValueError) as error:
-            raise UserError(f"run={self.named}: {CONFIG} can't be read ({_reason(error)})") from error
+            raise UserError(f"{self.told}: {CONFIG} can't be read ({_reason(error)})") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise UserError(f"run={self.named}: its {CONFIG} is not of a model that vae-export has written")
+            raise UserError(f"{self.told}: its {CONFIG} is not of a model that vae-export has written")
         version = content.get("format_version")
         if type(version) is not int or version < 1:
-            raise UserError(f"run={self.named}: its {CONFIG} has no format_version")
+            raise UserError(f"{self.told}: its {CONFIG} has no format_version")
         if version > VERSION:
-            raise UserError(f"run={self.named}: was written by a newer vae_lightning; install that")
+            raise UserError(f"{self.told}: was written by a newer vae_lightning; install that")
         return content
 
     def config(self) -> dict[str, Any]:
@@ -61,7 +68,7 @@ class SharedModel:
         """
         config = self.content.get("config")
         if not isinstance(config, dict):
-            raise UserError(f"run={self.named}: its {CONFIG} has no config")
+            raise UserError(f"{self.told}: its {CONFIG} has no config")
         return dict(config)  # whose data may get another place
 
     @property
@@ -84,24 +91,33 @@ class SharedModel:
         return figures if isinstance(figures, dict) else {}
 
 
-def find_shared(run: str) -> SharedModel | None:
+def find_shared(run: str, key: str = "run") -> SharedModel | None:
     """The model that was given away by this name: a folder, one of the Hub, or an example; None if it is none.
 
     A folder that is there wins over an example of its name.
+
+    Args:
+        run: the name.
+        key: the config key that has it, for the messages.
 
     Raises:
         UserError: there is none of that name on the Hub, or it can't be downloaded; a link in a folder leads out of it.
     """
     if run.startswith(SCHEME):
-        folder, name = downloaded(run, (CONFIG, WEIGHTS, CARD)), run.removeprefix(SCHEME)
-        return SharedModel(folder, _made_of(name), run)
+        folder, name = downloaded(run, (CONFIG, WEIGHTS, CARD), key), run.removeprefix(SCHEME)
+        return SharedModel(folder, _made_of(name), run, key)
     path = Path(run)
     if is_shared(path):
-        check_safe(RunDir(path), f"run={run}")  # what is made of it is written into it
-        return SharedModel(path, path, run)
-    if os.path.lexists(path) or run not in examples():
-        return None
-    return SharedModel(EXAMPLES / run, _made_of(run), run)
+        check_safe(RunDir(path), f"{key}={run}")  # what is made of it is written into it
+        return SharedModel(path, path, run, key)
+    return SharedModel(EXAMPLES / run, _made_of(run), run, key) if is_given_away(run) else None
+
+
+def is_given_away(run: str) -> bool:
+    """Whether `find_shared` would find a model by this name, or look for it on the Hub."""
+    path = Path(run)
+    is_example = not os.path.lexists(path) and run in examples()
+    return run.startswith(SCHEME) or is_shared(path) or is_example
 
 
 def is_shared(path: Path) -> bool:

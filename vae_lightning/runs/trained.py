@@ -213,8 +213,8 @@ def _open_shared(
     given_away: SharedModel, ckpt: str, place: torch.device, data: dict[str, Any], trusted: Trust
 ) -> TrainedRun:
     if ckpt != "best":
-        raise UserError(f"run={given_away.named} and ckpt={ckpt}: it has no checkpoints; leave ckpt= out")
-    told, content = f"run={given_away.named}", given_away.content
+        raise UserError(f"{given_away.told} and ckpt={ckpt}: it has no checkpoints; leave ckpt= out")
+    told, content = given_away.told, given_away.content
     check_file(given_away.weights, told)
     config, vae = _model_of(given_away.config, data, trusted, f"{told}: {CONFIG}")
     facts = {name: content.get(name) for name in ("epoch", "units")}
