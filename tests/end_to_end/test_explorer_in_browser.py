@@ -14,6 +14,7 @@ from tests.browser import Opened, browser, needs_browser, opening, playwright  #
 from tests.trained import train_once
 from vae_lightning import open_run
 from vae_lightning.explorer.page import WriteExplorer
+from vae_lightning.latents.paths import spherical
 from vae_lightning.runs.trained import TrainedRun, open_trained
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -159,12 +160,18 @@ def test_samples_are_the_priors_and_an_address_tells_which(digits, of_digits, op
 def test_an_address_of_another_model_is_told(digits, of_digits, opened):
     one = opened(of_digits)
     wrong = ["image=100000", "z=9:1", "point=AAAA", "sample=-1", "temperature=9", "plane=nowhere", "z=1:x", "label=1"]
+    wrong += ["z=0:1e300", "temperature=", "point=!!", "from=AAA", "path=none", "group=2", "redrawn=2:1", "sample=abc"]
     for fragment in wrong:
         one.page.evaluate("fragment => { location.hash = fragment }", fragment)
         playwright.expect(one.page.locator("#status")).to_contain_text("does not fit this model")
         assert near(one.pixels(), decoded(digits, np.zeros(4)))
+        assert f"model: {fragment.partition('=')[0]}=" in one.text("status")
         one.page.evaluate("fragment => { location.hash = `plane=0,1&after=${fragment}` }", fragment)
         playwright.expect(one.page.locator("#status")).to_have_text("")
+
+
+def test_and_so_it_is_when_the_page_begins(of_digits, opened):
+    assert opened(of_digits, fragment="#sample=abc").text("status").endswith("does not fit this model: sample=abc")
 
 
 def test_an_own_image_is_encoded_and_inverted_where_that_is_likelier(digits, of_digits, opened, tmp_path):
@@ -233,6 +240,8 @@ def test_one_drags_on_each_plane(digits, of_digits, opened):
     one.settle()
     z[across] -= 0.1
     assert one.deviations() == pytest.approx(z.tolist(), abs=0.05)
+    drag(1.5, 0.5)  # ends at the edge
+    assert one.deviations()[across] == pytest.approx(4, abs=0.02)
     one.page.select_option("#plane-kind", "pca")
     drag(0.5, 0.5)  # the mean of the codes
     codes = digits.encoded("test", 500).latents.loc
@@ -296,9 +305,48 @@ def test_of_a_hierarchy_one_group_has_the_sliders_and_the_lower_ones_are_drawn_a
     address, image = one.page.url, one.pixels()
     one.page.select_option("#group", "1")
     assert one.deviations() == top
-    assert "redrawn=2," in address
+    assert "redrawn=2:" in address
     again = opened(pages / "ladder.html", fragment="#" + address.partition("#")[2])
     assert np.array_equal(again.pixels(), image)
+
+
+def test_of_moves_at_once_the_last_one_counts(ladder, pages, opened):
+    one = opened(pages / "ladder.html", fragment="#sample=3")
+    one.page.evaluate("for (const id of ['random', 'mean']) document.getElementById(id).click()")
+    one.settle()
+    assert one.text("origin") == "The mean of the prior"
+    assert set(one.deviations()) == {0}
+    one.page.click("#play")
+    one.page.evaluate("document.getElementById('mean').click()")
+    one.settle()
+    assert (one.text("play"), one.text("origin")) == ("Play", "The mean of the prior")
+
+
+def test_opposite_ends_are_joined_round_the_origin(digits, of_digits, opened):
+    start = np.array([0.0, 2.0, 0.0, 0.0], dtype=np.float32)
+    ends = f"from={point(start)}&to={point(-start)}"
+    one = opened(of_digits, fragment=f"#{ends}")
+    one.page.locator("#way").fill("0.5")
+    one.settle()
+    middle = spherical(torch.tensor(start), torch.tensor(-start), 3)[1]
+    assert one.deviations() == pytest.approx(middle.tolist(), abs=0.011)
+    assert ends in one.page.url
+
+
+def test_what_a_label_is_told_to_is_seen_with_it(of_names, opened):
+    one = opened(of_names)
+    image = np.full((32, 32, 3), (90, 140, 200))
+    one.page.set_input_files("#file", {"name": "a" * 200 + ".png", "mimeType": "image/png", "buffer": picture(image)})
+    playwright.expect(one.page.locator("#status")).to_contain_text("encoded as label cat")
+    before = [one.pixels(name) for name in ("own-reconstruction", "from", "to")]
+    one.page.select_option("#label", "owl")
+    one.settle()
+    assert all(
+        np.abs(one.pixels(n) - b).max() for n, b in zip(("own-reconstruction", "from", "to"), before, strict=True)
+    )
+    assert np.array_equal(one.pixels(), one.pixels("own-reconstruction"))
+    one.page.set_viewport_size({"width": 390, "height": 800})
+    assert one.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_without_the_data_it_opens_all_the_same(export, digits_run, opened):

@@ -7,8 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-import vae_lightning.explorer.encoded as encoded
-from vae_lightning.explorer.encoded import encoded_images, planes_of
+from vae_lightning.explorer.encoded import encoded_images, most_images, planes_of
 from vae_lightning.latents.projections import pca
 
 
@@ -27,11 +26,8 @@ def test_thumbnails_are_in_the_order_of_the_codes(digits, thumbnails):
     assert images.facts() == {"kind": "test", "labels": batch.labels.tolist(), "cell": [28, 28], "columns": 4}
 
 
-def test_of_many_latents_there_are_fewer_images(digits, monkeypatch):
-    monkeypatch.setattr(encoded, "_MOST_BYTES", 2 * 4 * 5 + 7)
-    assert len(encoded_images(digits, "test", 10, "originals").codes) == 5
-    monkeypatch.setattr(encoded, "_MOST_BYTES", 7)
-    assert encoded_images(digits, "test", 10, "originals") is None
+def test_of_many_latents_there_are_fewer_images(digits):
+    assert [most_images(dim) for dim in (4, 6816, 10**7)] == [750_000, 440, 0]
     assert encoded_images(digits, "test", 0, "originals") is None
 
 

@@ -8,6 +8,7 @@ from tests.models.test_combinations import Combination, config_of
 from tests.models.test_combinations import with_parts_of_its_model as complete
 from vae_lightning.config import instantiate
 from vae_lightning.explorer.page_networks import networks_of, prior_graph, sampled_by
+from vae_lightning.exports.onnx import write_onnx
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import Fresh
 
@@ -35,12 +36,13 @@ def model(one: Combination) -> LatentModel:
         (complete(Combination(model="hvae")), "network"),
     ],
 )
-def test_how_a_prior_is_sampled(one, how):
+def test_how_a_prior_is_sampled(one, how, tmp_path):
     vae = model(one)
     assert sampled_by(vae) == how
     if how != "network":
         return
     graph = prior_graph(vae)
+    assert write_onnx(graph, tmp_path / "prior.onnx")["largest_difference"] < 1e-5
     with torch.no_grad():
         (z,) = graph.module(*graph.example(4096))
         wanted = vae.draw(Fresh(1, 4096, torch.device("cpu")))[0]

@@ -1,5 +1,7 @@
 """Where the page may go."""
 
+import os
+
 import pytest
 
 from vae_lightning.errors import UserError
@@ -25,5 +27,14 @@ def test_a_folder_or_a_place_that_can_not_be_is_told(tmp_path):
     with pytest.raises(UserError, match=r"is a folder; give the name of a file, as in out=.*explorer\.html$"):
         check_place(tmp_path, True)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"can't be written to \(File exists\)$"):
-        save_page(tmp_path / "file" / "page.html", MARK, False)
+    with pytest.raises(UserError, match=r"can't be written to \(.*file is no folder\)$"):
+        check_place(tmp_path / "file" / "new" / "page.html", False)
+    with pytest.raises(UserError, match=r"can't be written to \(File name too long\)$"):
+        check_place(tmp_path / f"{'a' * 300}.html", False)
+
+
+@pytest.mark.usefixtures("in_time")
+def test_nothing_waits_for_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "page.html")
+    with pytest.raises(UserError, match=r"is no page of vae-explore; move it or give another out$"):
+        check_place(tmp_path / "page.html", True)

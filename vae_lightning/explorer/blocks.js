@@ -70,6 +70,8 @@ async function encodedImages(name) {
 const startOf = (group) => facts.groups.slice(0, group - 1).reduce((sum, size) => sum + size, 0);
 const groupOf = (d) => facts.groups.findIndex((size, index) => d < startOf(index + 1) + size) + 1;
 
+const tellTrouble = (error) => say(`This failed: ${error?.message ?? error}`, true);
+
 const say = (text, isTrouble = false) => {
   element("status").textContent = text;
   element("status").classList.toggle("trouble", isTrouble);

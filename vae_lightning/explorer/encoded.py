@@ -53,8 +53,6 @@ class EncodedImages:
 def encoded_images(run: TrainedRun, split: str, num_images: int, thumbnails: Thumbnails) -> EncodedImages | None:
     """So many images of a split, chosen by the run's seed, or as many as there are; None for none.
 
-    Of many dimensions there are fewer images, so that their codes take no more than some megabytes.
-
     Args:
         run: whose data and model they are of.
         split: of the data.
@@ -64,10 +62,9 @@ def encoded_images(run: TrainedRun, split: str, num_images: int, thumbnails: Thu
     Raises:
         UserError: the images are not there, or their posteriors are not finite.
     """
-    count = min(num_images, _MOST_BYTES // (2 * run.latent_dim))
-    if count < 1:
+    if num_images < 1:
         return None
-    batch, latents = run.encoded(split, count)
+    batch, latents = run.encoded(split, num_images)
     check_finite(latents)
     if thumbnails == "originals":
         shown = batch.images
@@ -77,6 +74,11 @@ def encoded_images(run: TrainedRun, split: str, num_images: int, thumbnails: Thu
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "WEBP", quality=80, method=6)
     return EncodedImages(split, latents.loc, batch.labels, buffer.getvalue(), cell, sheet.shape[1] // cell[0])
+
+
+def most_images(latent_dim: int) -> int:
+    """Of how many images the codes take no more than some megabytes."""
+    return _MOST_BYTES // (2 * latent_dim)
 
 
 def _small(images: UInt8[Tensor, "N C H W"]) -> UInt8[Tensor, "N C h w"]:

@@ -2,34 +2,56 @@
 
 const FRAMES = 32, FRAME_MS = 60, SECONDS = 2.5;
 const ends = { from: null, to: null };
+const chosenEnds = new Set(); // those that are not where the page began
 let playing = null;
 
-// The direction turns at a constant rate and the norm changes linearly, as in the program's `spherical`.
-function spherical(start, end, t) {
-  const norm = (v) => Math.hypot(...v), [a, b] = [norm(start), norm(end)];
-  if (start.length === 1 || a === 0 || b === 0) return linear(start, end, t);
-  const cosine = Math.min(1, Math.max(-1, start.reduce((sum, value, d) => sum + (value / a) * (end[d] / b), 0)));
-  const angle = Math.acos(cosine), sine = Math.sin(angle);
-  if (sine < 1e-4) return linear(start, end, t);
-  const size = (1 - t) * a + t * b, [p, q] = [Math.sin((1 - t) * angle) / sine, Math.sin(t * angle) / sine];
-  return start.map((value, d) => size * ((p * value) / a + (q * end[d]) / b));
+const dot = (a, b) => a.reduce((sum, value, d) => sum + value * b[d], 0);
+const norm = (v) => Math.sqrt(dot(v, v));
+const scaled = (v, factor) => v.map((value) => factor * value);
+const sum = (a, b) => a.map((value, d) => value + b[d]);
+const unit = (v) => scaled(v, 1 / norm(v));
+const orthogonal = (v, to) => sum(v, scaled(to, -dot(v, to)));
+
+// The direction turns at a constant rate and the norm changes linearly; exactly opposite points are joined through one
+// perpendicular direction. As vae_lightning.latents.paths.spherical.
+function spherical(from, to, t) {
+  const start = Array.from(from), end = Array.from(to), [a, b] = [norm(start), norm(end)];
+  if (start.length === 1 || a === 0 || b === 0) return linear(from, to, t);
+  const [u, v] = [scaled(start, 1 / a), scaled(end, 1 / b)];
+  const angle = 2 * Math.atan2(norm(sum(v, scaled(u, -1))), norm(sum(v, u)));
+  let towards = orthogonal(v, u);
+  if (norm(towards) < 1e-6) { // what is left is rounding
+    const least = u.reduce((best, value, d) => (Math.abs(value) < Math.abs(u[best]) ? d : best), 0);
+    towards = orthogonal(u.map((_, d) => (d === least ? 1 : 0)), u);
+  }
+  const perpendicular = unit(orthogonal(unit(towards), u)), size = (1 - t) * a + t * b;
+  return Float32Array.from(u, (value, d) => size * (Math.cos(t * angle) * value + Math.sin(t * angle) * perpendicular[d]));
 }
 
-const linear = (start, end, t) => start.map((value, d) => (1 - t) * value + t * end[d]);
-const between = (t) => (element("path").value === "linear" ? linear : spherical)(ends.from, ends.to, t);
+const linear = (from, to, t) => Float32Array.from(from, (value, d) => (1 - t) * value + t * to[d]);
+const PATHS = { spherical, linear };
 
 async function setEnd(name, z) {
   ends[name] = Float32Array.from(z);
-  show(element(name), await networks.decode(ends[name], state.label));
+  chosenEnds.add(name);
+  await showEnd(name);
+}
+
+async function showEnd(name) {
+  try {
+    show(element(name), await networks.decode(ends[name], state.label));
+  } catch (error) {
+    tellTrouble(error);
+  }
 }
 
 async function goAlong() {
-  const t = Number(element("way").value);
-  plane.at = null;
-  await moveTo({ kind: "point", z: between(t), what: `${Math.round(100 * t)} % of the way from A to B` });
+  const t = Number(element("way").value), z = PATHS[element("path").value](ends.from, ends.to, t);
+  await moveTo({ kind: "point", z, what: `${Math.round(100 * t)} % of the way from A to B` }, { isMorph: true });
 }
 
 function stopPlaying() {
+  if (playing === null) return;
   cancelAnimationFrame(playing);
   playing = null;
   element("play").textContent = "Play";
@@ -61,16 +83,17 @@ function withPalette(data) {
 
 // There and back, with a palette of its own for each frame.
 async function saveGIF() {
-  const button = element("gif");
+  const button = element("gif"), { from, to } = ends, along = PATHS[element("path").value], { label } = state;
   button.disabled = true;
   try {
+    say("The GIF is being made …");
     gifenc ??= await library("gifenc");
     const encoder = gifenc.GIFEncoder(), canvas = document.createElement("canvas"), frames = [];
     for (let i = 0; i < FRAMES; i++) {
-      show(canvas, await networks.decode(between(i / (FRAMES - 1)), state.label));
+      show(canvas, await networks.decode(along(from, to, i / (FRAMES - 1)), label));
       const large = enlarged(canvas), { data } = large.getContext("2d").getImageData(0, 0, large.width, large.height);
       frames.push({ ...withPalette(data), width: large.width, height: large.height });
-      say(`The GIF is being made: ${Math.round((100 * (i + 1)) / FRAMES)} %`);
+      button.textContent = `${Math.round((100 * (i + 1)) / FRAMES)} %`;
       await new Promise(requestAnimationFrame);
     }
     const back = frames.slice(1, -1).reverse();
@@ -80,18 +103,28 @@ async function saveGIF() {
     encoder.finish();
     save(new Blob([encoder.bytes()], { type: "image/gif" }), fileName("gif"));
     say("The GIF is saved.");
+  } catch (error) {
+    tellTrouble(error);
   } finally {
+    button.textContent = "Save GIF";
     button.disabled = false;
   }
 }
 let gifenc = null;
 
 async function startMorph() {
-  await setEnd("from", encoded ? encoded.code(0) : await networks.sample({ seed: 1 }, 1));
-  await setEnd("to", encoded ? encoded.code(Math.min(1, encoded.count - 1)) : await networks.sample({ seed: 2 }, 1));
-  for (const name of ["from", "to"]) element(`set-${name}`).addEventListener("click", () => setEnd(name, state.z));
+  ends.from = Float32Array.from(encoded ? encoded.code(0) : await networks.sample({ seed: 1 }, 1));
+  ends.to = Float32Array.from(encoded ? encoded.code(Math.min(1, encoded.count - 1)) : await networks.sample({ seed: 2 }, 1));
+  for (const name of ["from", "to"]) {
+    element(`set-${name}`).addEventListener("click", () => {
+      setEnd(name, state.z);
+      writeHash();
+    });
+    await showEnd(name);
+    labelListeners.push(() => showEnd(name));
+  }
   element("way").addEventListener("input", () => {
-    if (playing !== null) stopPlaying();
+    stopPlaying();
     goAlong();
   });
   element("play").addEventListener("click", play);

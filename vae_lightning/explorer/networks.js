@@ -43,14 +43,13 @@ class Networks {
     return Float32Array.from((await this.run(this.encoder, this.labelled(feeds, label, 1))).mean.data);
   }
 
-  // A sample of the prior, whose noise the temperature multiplies; of a hierarchy that of the groups from `redrawn` on,
-  // counted from 1 at the top, may come from another seed.
-  async sample({ seed, redrawn, below }, temperature) {
+  // A sample of the prior, whose noise the temperature multiplies.
+  async sample({ seed, redrawn }, temperature) {
     const uniform = mulberry(seed);
     const D = facts.latent_dim, normals = Float32Array.from({ length: D }, () => temperature * normal(uniform));
-    if (redrawn) {
+    for (const [group, below] of redrawn ?? []) {
       const other = mulberry(below);
-      for (let d = startOf(redrawn); d < D; d++) normals[d] = temperature * normal(other);
+      for (let d = startOf(group); d < D; d++) normals[d] = temperature * normal(other);
     }
     if (facts.sampled_by === "pool") return pooled(seed);
     if (facts.sampled_by === "moments") return normals.map((e, d) => prior.mean[d] + prior.deviation[d] * e);

@@ -1,7 +1,8 @@
 // Images of the user's own, and the training images that lie nearest to wherever the page is.
 
 const MOST_NEAREST = 8;
-let own = null; // the values of the image, as it was given
+let own = null; // the image as it was given: its name and its values
+let files = 0; // of several that come at once the last one counts
 
 // The places of the images whose codes are nearest, nearest first.
 function nearestOf(images, z, count) {
@@ -14,20 +15,31 @@ function nearestOf(images, z, count) {
   return found.sort((a, b) => a[0] - b[0]).slice(0, count).map(([, i]) => i);
 }
 
-function showNearest() {
-  const names = nearestOf(training, state.z, MOST_NEAREST).map((index) => {
+let nearest = [];
+
+function buildNearest() {
+  const buttons = Array.from({ length: Math.min(MOST_NEAREST, training.count) }, (_, place) => {
     const button = document.createElement("button"), canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [training.width, training.height];
-    training.draw(canvas.getContext("2d"), index, 0, 0, training.width, training.height);
-    const { labels } = facts.training;
-    button.setAttribute("aria-label", `training image${labels ? ` of label ${labelName(labels[index])}` : ""}`);
-    button.title = labels ? labelName(labels[index]) : "";
     button.append(canvas);
-    button.addEventListener("click", () =>
-      moveTo({ kind: "point", z: Float32Array.from(training.code(index)), what: "A training image" }, { label: labels?.[index] }));
+    button.addEventListener("click", () => {
+      const index = nearest[place], z = Float32Array.from(training.code(index));
+      moveTo({ kind: "point", z, what: "A training image" }, { label: facts.training.labels?.[index] });
+    });
     return button;
   });
-  element("nearest").replaceChildren(...names);
+  element("nearest").replaceChildren(...buttons);
+}
+
+function showNearest() {
+  const { labels } = facts.training;
+  nearest = nearestOf(training, state.z, MOST_NEAREST);
+  [...element("nearest").children].forEach((button, place) => {
+    const index = nearest[place];
+    training.draw(button.firstChild.getContext("2d"), index, 0, 0, training.width, training.height);
+    button.setAttribute("aria-label", `nearest training image ${place + 1}${labels ? `, label ${labelName(labels[index])}` : ""}`);
+    button.title = labels ? labelName(labels[index]) : "";
+  });
 }
 
 // A picture as the run's data are prepared: fitted to the size of its images, in as many channels, in [0, 1].
@@ -68,27 +80,60 @@ const inverted = (values) => values.map((value) => 1 - value);
 
 async function takeFile(file) {
   if (!file) return;
-  if (facts.image.channels !== 1 && facts.image.channels !== 3) return;
+  if (!networks) return say("The decoder is still being started; drop it again in a moment.");
+  if (!element("own")) return say(`Images of ${facts.image.channels} channels can't be dropped here.`, true);
+  const mine = ++files;
+  let given;
   try {
-    own = { name: file.name, ...(await prepared(file)) };
+    given = { name: file.name, ...(await prepared(file)) };
   } catch {
-    own = null;
-    say(`${file.name}: is no picture that this browser can read.`, true);
+    if (mine === files) say(`${file.name}: is no picture that this browser can read.`, true);
     return;
   }
-  const asItIs = await seen(own.values), turned = await seen(inverted(own.values));
-  const isTurned = turned.error < asItIs.error;
-  element("invert").checked = isTurned;
-  say(`${own.name}${own.told}${isTurned ? "; inverted, which the model reconstructs better" : ""}.`);
-  await takeOwn(isTurned ? turned : asItIs);
+  try {
+    const asItIs = await seen(given.values), turned = await seen(inverted(given.values));
+    if (mine !== files) return;
+    own = given;
+    const isTurned = turned.error < asItIs.error;
+    element("invert").checked = isTurned;
+    const asLabel = facts.num_classes === null ? "" : `; encoded as label ${labelName(state.label)}, which you may choose`;
+    say(`${own.name}${own.told}${isTurned ? "; inverted, which the model reconstructs better" : ""}${asLabel}.`);
+    await takeOwn(isTurned ? turned : asItIs);
+  } catch (error) {
+    tellTrouble(error);
+  }
 }
 
 async function takeOwn({ z, values, image }) {
   element("own").hidden = false;
   show(element("own-image"), values);
   show(element("own-reconstruction"), image);
-  plane.at = null;
-  await moveTo({ kind: "point", z, what: `The code of ${own.name}` });
+  await moveTo({ kind: "point", z, what: `The code of ${own.name}`, isOwn: true });
+}
+
+// The own image anew, where the label or its inversion is another now.
+async function takeOwnAgain() {
+  if (!own) return;
+  const mine = ++files;
+  const again = await seen(element("invert").checked ? inverted(own.values) : own.values).catch(tellTrouble);
+  if (again && mine === files) await takeOwn(again);
+}
+
+// A drop is taken before the networks are there, too: the browser would leave the page for the file.
+function startDrops() {
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("dragging");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) document.body.classList.remove("dragging");
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    document.body.classList.remove("dragging");
+    takeFile(event.dataTransfer.files[0]);
+  });
+  document.addEventListener("paste", (event) => takeFile(event.clipboardData.files[0]));
 }
 
 function startOwnImages() {
@@ -97,21 +142,11 @@ function startOwnImages() {
       takeFile(event.target.files[0]);
       event.target.value = ""; // the same file may be chosen again
     });
-    element("invert").addEventListener("change", async (event) =>
-      own && takeOwn(await seen(event.target.checked ? inverted(own.values) : own.values)));
+    element("invert").addEventListener("change", takeOwnAgain);
+    labelListeners.push(() => state.base.isOwn && takeOwnAgain());
   }
-  document.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    document.body.classList.add("dragging");
-  });
-  document.addEventListener("dragleave", () => document.body.classList.remove("dragging"));
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    document.body.classList.remove("dragging");
-    takeFile(event.dataTransfer.files[0]);
-  });
-  document.addEventListener("paste", (event) => takeFile(event.clipboardData.files[0]));
   if (!training) return;
+  buildNearest();
   let later = null;
   listeners.push(() => {
     clearTimeout(later);

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from vae_lightning.data.class_names import label_name
 from vae_lightning.errors import UserError, require_at_least, require_at_most
-from vae_lightning.explorer.encoded import EncodedImages, Thumbnails, encoded_images, planes_of
+from vae_lightning.explorer.encoded import EncodedImages, Thumbnails, encoded_images, most_images, planes_of
 from vae_lightning.explorer.page_networks import networks_of, sampled_by
 from vae_lightning.latents.paths import prior_spread, why_no_path
 from vae_lightning.runs.images import Split
@@ -32,7 +32,7 @@ _LIBRARIES = {
     "gifenc": "gifenc.esm.js.gz",
 }
 # In this order, for they are one script.
-_SCRIPTS = ("blocks", "networks", "picture", "state", "sliders", "plane", "own_image", "morph", "start")
+_SCRIPTS = ("blocks", "networks", "picture", "state", "address", "sliders", "plane", "own_image", "morph", "start")
 _MOST_IMAGES = 10_000
 _POOL = 1000  # samples of a prior that the page can not draw from itself
 
@@ -80,7 +80,7 @@ class WriteExplorer:
         for name, images in {"encoded": of_split, "training": of_training}.items():
             facts[name] = None if images is None else images.facts()
             if images is not None:
-                arrays[f"{name}_codes"] = images.codes.numpy().astype(np.float16)
+                arrays[f"{name}_codes"] = _halved(images.codes.numpy())
                 sheets[name] = images.sheet
         if of_split is not None:
             planes, facts["pca"] = planes_of(of_split.codes, run.seed)
@@ -96,9 +96,12 @@ class WriteExplorer:
         except UserError as error:
             told.append(f"without encoded images, for those of the data are not there: {error}")
             return None, None
+        most = most_images(run.latent_dim)
+        if most < max(self.num_images, self.num_neighbours):
+            told.append(f"with {most:,} images of a kind at most, for codes of {run.latent_dim:,} latents take much")
         return (
-            encoded_images(run, self.split, self.num_images, self.thumbnails),
-            encoded_images(run, "train", self.num_neighbours, self.thumbnails),
+            encoded_images(run, self.split, min(self.num_images, most), self.thumbnails),
+            encoded_images(run, "train", min(self.num_neighbours, most), self.thumbnails),
         )
 
 
@@ -116,19 +119,18 @@ def _model_facts(run: TrainedRun, told: list[str]) -> tuple[dict[str, Any], dict
     except UserError as error:
         told.append(f"without the KL of the latents: {error}")
         order = list(range(vae.latent_dim))
-    if sampled_by(vae) == "pool":
-        arrays["pool"] = run.draw(torch.arange(_POOL), run.seed).numpy().astype(np.float16)
+    how = sampled_by(vae)
+    if how == "pool":
+        arrays["pool"] = _halved(run.draw(torch.arange(_POOL), run.seed).numpy())
     arrays["order"] = np.array(order, dtype=np.int32)
     names = run.class_names
     facts = {
         "name": run.config["name"],
-        "context": run.context,
         "image": {"channels": channels, "height": height, "width": width, "fit": data.fit},
         "shown_channels": list(data.shown_channels or ((0, 1, 2) if channels >= 3 else (0,))),
         "latent_dim": vae.latent_dim,
         "groups": list(vae.group_dims),
-        "sampled_by": sampled_by(vae),
-        "is_unit": spread.is_unit,
+        "sampled_by": how,
         "num_classes": vae.num_classes,
         "class_names": None if names is None else [label_name(number, names) for number in range(len(names))],
     }
@@ -163,8 +165,13 @@ def _html(
         versions=vendor_versions(),
         groups=run.vae.num_groups,
         sampled_by=facts["sampled_by"],
+        latent_dim=facts["latent_dim"],
         labels=_labels(facts),
         channels=facts["image"]["channels"],
+        thumbnails=facts["thumbnails"],
+        width=facts["image"]["width"],
+        height=facts["image"]["height"],
+        licences=[file.read_text(encoding="utf-8") for file in sorted(_VENDOR.glob("LICENSE.*.md"))],
         has_encoded=facts["encoded"] is not None,
         has_training=facts["training"] is not None,
     )
@@ -186,6 +193,13 @@ def _block(array: np.ndarray) -> dict[str, str]:
     if array.dtype == np.float64:
         array = array.astype(np.float32)
     return {"kind": array.dtype.name, "text": _packed(array.astype(array.dtype.newbyteorder("<")).tobytes())}
+
+
+def _halved(values: np.ndarray) -> np.ndarray:
+    """As float16, unless a value is beyond it."""
+    with np.errstate(over="ignore"):
+        halved = values.astype(np.float16)
+    return halved if np.isfinite(halved).all() else values
 
 
 def _packed(content: bytes) -> str:

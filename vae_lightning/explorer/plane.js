@@ -6,13 +6,16 @@ const plane = { kind: "dims", x: 0, y: 0, extent: LIMIT, points: null, pca: null
 
 const planeWords = () => (plane.kind === "dims" ? `${plane.x},${plane.y}` : plane.kind);
 
-function readPlane(words) {
-  if (words === null) return;
-  const [x, y] = words.split(",").map(Number), D = facts.latent_dim;
-  const isThere = (d) => Number.isInteger(d) && d >= 0 && d < D;
-  if (["pca", "tsne"].includes(words) && encoded) plane.kind = words;
-  else if (isThere(x) && isThere(y)) Object.assign(plane, { kind: "dims", x, y });
-  else throw new Error(`plane=${words}`);
+// The plane that a word tells.
+function planeOf(word) {
+  if ((word === "pca" && encoded) || (word === "tsne" && plane.tsne)) return { kind: word };
+  const [x, y, ...more] = word.split(",");
+  if (y === undefined || more.length) throw new Error(`plane=${word}`);
+  return { kind: "dims", x: wholeOf("plane", x, 0, facts.latent_dim - 1), y: wholeOf("plane", y, 0, facts.latent_dim - 1) };
+}
+
+function setPlane(chosen) {
+  Object.assign(plane, chosen);
   showChoices();
   layOut();
 }
@@ -27,7 +30,7 @@ function projected(z) {
 }
 
 const placeOf = {
-  dims: (z) => [deviations(plane.x, z[plane.x]), deviations(plane.y, z[plane.y])],
+  dims: (z) => [deviations(plane.x, z[plane.x]), plane.x === plane.y ? 0 : deviations(plane.y, z[plane.y])],
   pca: projected,
   tsne: (z) => plane.points[nearestOf(encoded, z, 1)[0]],
 };
@@ -41,21 +44,21 @@ function layOut() {
   plane.extent = { dims: LIMIT, pca: 1.1 * farthest || 1, tsne: 1.1 }[kind];
   plane.at = null;
   const percent = (part) => `${Math.round(100 * part)} %`;
-  const images = encoded ? ` ${encoded.count} ${facts.encoded.kind} images lie where their codes do` : "";
+  const images = encoded ? ` ${encoded.count} ${facts.encoded.kind} ${encoded.count === 1 ? "image lies where its code does" : "images lie where their codes do"}` : "";
   const shown = encoded ? (facts.thumbnails === "originals" ? "." : ", as the model reconstructs them.") : "";
   element("plane-note").textContent = {
     dims: () => `From −${LIMIT} to ${LIMIT} standard deviations of the prior.${images}${shown}`,
     pca: () => `${percent(facts.pca[0])} of the variance across, ${percent(facts.pca[1])} up.${images}${shown}`,
     tsne: () => `Neighbours stay neighbours; distances mean little. Between images their codes are mixed.${images}${shown}`,
   }[kind]();
-  element("axes").hidden = kind !== "dims";
+  element("axes").hidden = kind !== "dims" || facts.latent_dim === 1;
   plane.backdrop = null;
   drawPlane();
 }
 
 const side = () => element("plane").clientWidth || 480;
 const toPixels = ([x, y]) => [0.5 + x / plane.extent / 2, 0.5 - y / plane.extent / 2].map((part) => part * side());
-const toPlace = (px, py) => [(2 * px / side() - 1) * plane.extent, (1 - 2 * py / side()) * plane.extent];
+const toPlace = (px, py) => [2 * px / side() - 1, 1 - 2 * py / side()].map((part) => plane.extent * Math.min(1, Math.max(-1, part)));
 
 function drawPlane() {
   const canvas = element("plane"), ratio = window.devicePixelRatio || 1, size = side();
@@ -69,6 +72,7 @@ function drawPlane() {
   context.drawImage(plane.backdrop, 0, 0);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   if (!state.z) return;
+  canvas.setAttribute("aria-label", `plane of the latent space at ${placeText()}: drag, or move with the arrow keys`);
   const [x, y] = toPixels(plane.at ?? placeOf[plane.kind](state.z)).map((p) => Math.min(size - 2, Math.max(2, p)));
   for (const [width, colour] of [[5, "#fff"], [2.5, "#d4351c"]]) {
     Object.assign(context, { lineWidth: width, strokeStyle: colour });
@@ -76,6 +80,11 @@ function drawPlane() {
     context.arc(x, y, 9, 0, 2 * Math.PI);
     context.stroke();
   }
+}
+
+function placeText() {
+  const [x, y] = plane.at ?? placeOf[plane.kind](state.z);
+  return plane.kind === "tsne" ? "a place of t-SNE" : `${x.toFixed(1)} across, ${y.toFixed(1)} up`;
 }
 
 // All that stays while one drags: axes, a dot for each image, and thumbnails where there is room for them.
@@ -116,13 +125,13 @@ function backdrop(size, ratio) {
 
 // Latents for a place on the plane.
 function takePlace(place) {
-  plane.at = plane.kind === "tsne" ? place : null;
   if (plane.kind === "dims") {
-    change([plane.x, valueAt(plane.x, place[0])], [plane.y, valueAt(plane.y, place[1])]);
+    const across = [plane.x, valueAt(plane.x, place[0])];
+    change(...(plane.x === plane.y ? [across] : [across, [plane.y, valueAt(plane.y, place[1])]]));
     return;
   }
   const z = plane.kind === "pca" ? fromPCA(place) : mixed(place);
-  moveTo({ kind: "point", z, what: `A point of the plane of ${plane.kind === "pca" ? "PCA" : "t-SNE"}` });
+  moveTo({ kind: "point", z, what: `A point of the plane of ${plane.kind === "pca" ? "PCA" : "t-SNE"}` }, { at: plane.kind === "tsne" ? place : null });
 }
 
 function fromPCA([x, y]) {
@@ -158,7 +167,10 @@ function startPlane() {
   for (const axis of ["x", "y"]) {
     element(`axis-${axis}`).replaceChildren(...options());
     element(`axis-${axis}`).addEventListener("change", (event) => {
-      plane[axis] = Number(event.target.value);
+      const chosen = Number(event.target.value), other = axis === "x" ? "y" : "x";
+      if (chosen === plane[other]) plane[other] = plane[axis]; // they change places
+      plane[axis] = chosen;
+      showChoices();
       layOut();
       writeHash();
     });
@@ -175,6 +187,7 @@ function startPlane() {
     return [event.clientX - box.left - canvas.clientLeft, event.clientY - box.top - canvas.clientTop];
   };
   canvas.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
     pressed = { from: at(event), isDrag: false };
     canvas.setPointerCapture(event.pointerId);
   });
@@ -229,7 +242,6 @@ function showChoices() {
 }
 
 function goToImage(index) {
-  plane.at = plane.kind === "tsne" ? plane.points[index] : null;
-  const label = facts.encoded.labels?.[index];
-  return moveTo({ kind: "image", index }, { label });
+  const label = facts.encoded.labels?.[index], at = plane.kind === "tsne" ? plane.points[index] : null;
+  return moveTo({ kind: "image", index }, { label, at });
 }

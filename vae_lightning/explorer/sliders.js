@@ -21,14 +21,15 @@ function buildSliders() {
   const next = Math.min(dims.length - shown.length, facts.num_sliders);
   element("more").hidden = next <= 0;
   element("more").textContent = `${next} more`;
-  const of = dims.length > shown.length ? `${shown.length} of ${dims.length} latents` : `All ${dims.length} latents`;
-  element("latents-note").textContent = `${of}${rates ? ", those with the most KL first" : ""}, in standard deviations of the prior.`;
+  const of = dims.length === 1 ? "The one latent" : dims.length > shown.length ? `${shown.length} of ${dims.length} latents` : `All ${dims.length} latents`;
+  const inOrder = rates && dims.length > 1 ? ", those with the most KL first" : "";
+  element("latents-note").textContent = `${of}${inOrder}, in standard deviations of the prior.`;
   showSliders();
 }
 
 function sliderRow(d) {
   const row = document.createElement("label"), name = document.createElement("span");
-  const slider = document.createElement("input"), value = document.createElement("output");
+  const slider = document.createElement("input"), value = document.createElement("span");
   row.className = "slider";
   const group = facts.groups.length > 1 && !chosenGroup() ? `group ${groupOf(d)}${rates ? ", " : ""}` : "";
   name.innerHTML = `<b>${nameOf(d)}</b> <small>${group}${rateText(d)}</small>`;
@@ -36,6 +37,7 @@ function sliderRow(d) {
   slider.setAttribute("aria-label", `latent ${d}${rates ? `, ${rateText(d)}` : ""}`);
   slider.dataset.latent = d;
   slider.addEventListener("input", () => change([d, valueAt(d, Number(slider.value))]));
+  value.setAttribute("aria-hidden", "true"); // the slider tells it
   row.append(name, slider, value);
   rows.set(d, { slider, value });
   return row;
@@ -48,7 +50,15 @@ function showSliders() {
     value.textContent = at.toFixed(2).replace("-", "−");
     slider.setAttribute("aria-valuetext", `${at.toFixed(2)} standard deviations`);
   }
-  element("undo").disabled = state.changes.size === 0;
+  element("undo").setAttribute("aria-disabled", `${state.changes.size === 0}`);
+}
+
+function chooseGroup(group) {
+  if (!element("group") || chosenGroup() === group) return;
+  element("group").value = group ? `${group}` : "";
+  numShown = facts.num_sliders;
+  buildSliders();
+  showRandom();
 }
 
 // A sample may be drawn anew from the chosen group on, with those above as they are.
@@ -71,6 +81,7 @@ function startSliders() {
     numShown = facts.num_sliders;
     buildSliders();
     showRandom();
+    writeHash();
   });
   buildSliders();
   listeners.push(showSliders, showRandom);

@@ -9,8 +9,11 @@ function showTemperature() {
 
 function startButtons() {
   const random = () => Math.floor(Math.random() * 1_000_000);
-  element("random").addEventListener("click", () =>
-    moveTo(mayRedraw() ? { ...state.base, redrawn: chosenGroup(), below: random() } : { kind: "sample", seed: random() }));
+  element("random").addEventListener("click", () => {
+    if (!mayRedraw()) return moveTo({ kind: "sample", seed: random() });
+    const { seed, redrawn } = state.base, above = (redrawn ?? []).filter(([group]) => group < chosenGroup());
+    return moveTo({ kind: "sample", seed, redrawn: [...above, [chosenGroup(), random()]] });
+  });
   element("mean").addEventListener("click", () => moveTo({ kind: "mean" }));
   element("png").addEventListener("click", () =>
     enlarged(element("image")).toBlob((blob) => save(blob, fileName("png"))));
@@ -18,13 +21,15 @@ function startButtons() {
     state.temperature = Number(event.target.value);
     showTemperature();
     if (state.base.kind === "sample") settle();
+    else writeHash();
   });
   element("label")?.addEventListener("change", (event) => {
-    state.label = Number(event.target.value);
-    changed();
+    setLabel(Number(event.target.value));
+    if (!state.base.isOwn) changed();
   });
-  for (const id of ["random", "mean"]) element(id).addEventListener("click", () => (plane.at = null));
   window.addEventListener("hashchange", readHash);
+  // On a narrow page the image stays in sight while one moves what changes it.
+  new IntersectionObserver(([frame]) => element("image").classList.toggle("small", !frame.isIntersecting)).observe(element("frame"));
 }
 
 async function start() {
@@ -44,12 +49,13 @@ async function start() {
   startPlane();
   startOwnImages();
   startButtons();
-  await readHash();
   await startMorph();
   say("");
+  await readHash();
   document.documentElement.dataset.ready = Math.round(performance.now() - began);
 }
 
+startDrops();
 start().catch((error) => {
   say(`The page could not start: ${error.message ?? error}`, true);
   throw error;

@@ -1,6 +1,7 @@
 """A model as three functions of tensors alone, for programs that know nothing of it: encode, decode, reconstruct."""
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -132,9 +133,12 @@ def graphs_of(vae: LatentModel, image_shape: tuple[int, int, int]) -> list[Graph
     ]
 
 
-def refused(graph: Graph, told: str, error: Exception) -> UserError:
+def refused(graph: Graph, told: str, error: BaseException) -> UserError:
     """What is said, after `told`, of a model that can't be exported."""
-    return UserError(f"{told}: {graph.name} of this model can't be exported ({first_line(error)})")
+    while error.__cause__ is not None:  # what the library tells of it is how to go on with its own report
+        error = error.__cause__
+    reason = re.sub(r"\x1b\[[0-9;]*m", "", first_line(error))
+    return UserError(f"{told}: {graph.name} of this model can't be exported ({reason})")
 
 
 def facts_of(run: TrainedRun) -> dict[str, Any]:

@@ -150,7 +150,8 @@ def _sample_normal(distribution: Independent, noise: Noise, temperature: float =
 @sample.register
 def _sample_mixture(distribution: NormalMixture, noise: Noise, temperature: float = 1.0) -> Float[Tensor, "K B D"]:
     below = distribution.weights.probs.cumsum(0)
-    chosen = torch.searchsorted(below, noise.uniform(()).to(below)).clamp(max=len(below) - 1)
+    # As torch.searchsorted finds it, which ONNX has not.
+    chosen = (below < noise.uniform(()).to(below).unsqueeze(-1)).sum(-1).clamp(max=below.shape[0] - 1)
     parts = distribution.components
     return parts.loc[chosen] + temperature * parts.scale[chosen] * noise.normal(distribution.event_shape)
 
