@@ -5,7 +5,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vae_lightning.building.early import check_early
-from vae_lightning.command_line.commands import run_command, take, take_opening
+from vae_lightning.command_line.commands import refusing_sweeps, run_command, take, take_opening
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
 from vae_lightning.errors import UserError, plain_lines
@@ -16,12 +16,7 @@ from vae_lightning.machine.process import run_as_program
 
 def main() -> None:
     """Compose the config from the command line, open the run, compute the metrics and record them."""
-    run_command("evaluate", _evaluate, check=_refuse_sweep)
-
-
-def _refuse_sweep(is_sweep: bool) -> None:
-    if is_sweep:
-        raise UserError("-m: evaluate takes one run; start it for each")
+    run_command("evaluate", _evaluate, check=refusing_sweeps("evaluate takes one run; start it for each"))
 
 
 def _evaluate(config: DictConfig) -> None:

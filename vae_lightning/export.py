@@ -4,22 +4,17 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vae_lightning.building.early import check_early
-from vae_lightning.command_line.commands import run_command, take_opening, take_out
+from vae_lightning.command_line.commands import refusing_sweeps, run_command, take_opening, take_out
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
-from vae_lightning.errors import UserError, one_line
+from vae_lightning.errors import one_line
 from vae_lightning.machine.interruption import undivided
 from vae_lightning.machine.process import run_as_program
 
 
 def main() -> None:
     """Compose the config from the command line, open the run, and write it in the format that is wanted."""
-    run_command("export", _export, check=_refuse_sweep)
-
-
-def _refuse_sweep(is_sweep: bool) -> None:
-    if is_sweep:
-        raise UserError("-m: export takes one run; start it for each")
+    run_command("export", _export, check=refusing_sweeps("export takes one run; start it for each"))
 
 
 def _export(config: DictConfig) -> None:

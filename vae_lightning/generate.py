@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vae_lightning.building.early import check_early, check_plane
-from vae_lightning.command_line.commands import recorded_config, run_command, take, take_opening
+from vae_lightning.command_line.commands import recorded_config, refusing_sweeps, run_command, take, take_opening
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain, takes
 from vae_lightning.data.picture_files import check_given
@@ -19,12 +19,7 @@ from vae_lightning.machine.process import run_as_program
 
 def main() -> None:
     """Compose the config from the command line, open the run, and write what the mode makes of it."""
-    run_command("generate", _generate, check=_refuse_sweep)
-
-
-def _refuse_sweep(is_sweep: bool) -> None:
-    if is_sweep:
-        raise UserError("-m: generate takes one run and one mode; start it for each")
+    run_command("generate", _generate, check=refusing_sweeps("generate takes one run and one mode; start it for each"))
 
 
 def _generate(config: DictConfig) -> None:

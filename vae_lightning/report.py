@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vae_lightning.building.arguments import unknown_key
-from vae_lightning.command_line.commands import run_command
+from vae_lightning.command_line.commands import refusing_sweeps, run_command
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import plain
 from vae_lightning.errors import UserError, one_line, plain_lines
@@ -17,12 +17,12 @@ _KEYS = ["sweep", "runs", "output"]
 
 def main() -> None:
     """Compose the config from the command line, write the report, and print its table."""
-    run_command("report", _report, check=_refuse_sweep, is_for_reading=True)
-
-
-def _refuse_sweep(is_sweep: bool) -> None:
-    if is_sweep:
-        raise UserError("-m: a report is made once; several runs are given as runs=[first,second]")
+    run_command(
+        "report",
+        _report,
+        check=refusing_sweeps("a report is made once; several runs are given as runs=[first,second]"),
+        is_for_reading=True,
+    )
 
 
 def _report(config: DictConfig) -> None:

@@ -26,6 +26,14 @@ def test_thumbnails_are_in_the_order_of_the_codes(digits, thumbnails):
     assert images.facts() == {"kind": "test", "labels": batch.labels.tolist(), "cell": [28, 28], "columns": 4}
 
 
+def test_thumbnails_show_the_channels_that_pictures_do(colour, monkeypatch):
+    as_it_is = encoded_images(colour, "test", 4, "originals")
+    monkeypatch.setattr(colour.preprocessing, "shown_channels", (2, 1, 0))
+    turned = encoded_images(colour, "test", 4, "originals")
+    first, second = (np.array(Image.open(io.BytesIO(each.sheet))).astype(float) for each in (as_it_is, turned))
+    assert np.abs(first - second).mean() > 2 * np.abs(first - second[..., ::-1]).mean()
+
+
 def test_of_many_latents_there_are_fewer_images(digits):
     assert [most_images(dim) for dim in (4, 6816, 10**7)] == [750_000, 440, 0]
     assert encoded_images(digits, "test", 0, "originals") is None

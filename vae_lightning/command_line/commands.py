@@ -99,6 +99,16 @@ def run_command(
             raise UserError("; ".join(map(str, failures))) from failures[0]
 
 
+def refusing_sweeps(reason: str) -> Callable[[bool], None]:
+    """A `check` of `run_command` for a command that does one thing."""
+
+    def check(is_sweep: bool) -> None:
+        if is_sweep:
+            raise UserError(f"-m: {reason}")
+
+    return check
+
+
 def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]:
     """Call the task through Hydra, and return what a sweep failed of."""
     # conf/hydra/launcher/submitit_slurm.yaml: its plugin's schema has the same name, and is meant to check it.

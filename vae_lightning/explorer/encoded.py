@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from vae_lightning.drawing.png import to_uint8
+from vae_lightning.drawing.shown import showing
 from vae_lightning.drawing.sprites import sprite_sheet
 from vae_lightning.latents.embeddings import FEWEST
 from vae_lightning.latents.projections import principal_axes, tsne
@@ -70,7 +71,8 @@ def encoded_images(run: TrainedRun, split: str, num_images: int, thumbnails: Thu
         shown = batch.images
     else:
         shown = to_uint8(run.decode_as(latents.loc, run.told(batch.labels, len(latents))))
-    sheet, cell = sprite_sheet(_small(shown), limit=8192)
+    with showing(run.preprocessing.shown_channels):  # as the page shows the image itself
+        sheet, cell = sprite_sheet(_small(shown), limit=8192)
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "WEBP", quality=80, method=6)
     return EncodedImages(split, latents.loc, batch.labels, buffer.getvalue(), cell, sheet.shape[1] // cell[0])
