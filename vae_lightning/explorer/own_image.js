@@ -147,6 +147,7 @@ function startOwnImages() {
   }
   if (!training) return;
   buildNearest();
+  showNearest();
   let later = null;
   listeners.push(() => {
     clearTimeout(later);
