@@ -6,6 +6,7 @@ from typing import final
 import numpy as np
 
 from vae_lightning.data.augmenting import Given
+from vae_lightning.data.class_names import Label
 from vae_lightning.data.fetching import RemoteFile
 from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.image_data import Binarize
@@ -50,6 +51,7 @@ class Caltech101(MatSet):
         binarize: Binarize = "fixed",
         fit: FitInMemory = "crop",
         augmentations: Sequence[Given] = (),
+        exclude_labels: Sequence[Label] = (),
     ):
         super().__init__(
             root=root,
@@ -63,6 +65,7 @@ class Caltech101(MatSet):
             binarize=binarize,
             fit=fit,
             augmentations=augmentations,
+            exclude_labels=exclude_labels,
         )
 
     def remote_files(self) -> list[RemoteFile]:

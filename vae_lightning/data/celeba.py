@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.data.augmenting import Given
+from vae_lightning.data.class_names import Label
 from vae_lightning.data.cropped_faces import CROP, FaceCrop, FaceFiles
 from vae_lightning.data.face_tables import FaceTable, read_table
 from vae_lightning.data.fitting import FitInMemory, ImageSize
@@ -61,6 +62,7 @@ class CelebA(ImageDataModule):
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
         augmentations: Sequence[Given] = (),
+        exclude_labels: Sequence[Label] = (),
     ):
         super().__init__(
             image_size=image_size,
@@ -73,6 +75,7 @@ class CelebA(ImageDataModule):
             binarize=binarize,
             fit=fit,
             augmentations=augmentations,
+            exclude_labels=exclude_labels,
         )
         require_at_least("crop", crop, 1)
         require_at_most("crop", crop, 178)

@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.data.augmenting import Given
+from vae_lightning.data.class_names import Label
 from vae_lightning.data.colour import decode_colour
 from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.image_data import Binarize
@@ -32,6 +33,7 @@ class ColourSet(NamedSet):
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
         augmentations: Sequence[Given] = (),
+        exclude_labels: Sequence[Label] = (),
     ):
         super().__init__(
             root=root,
@@ -46,6 +48,7 @@ class ColourSet(NamedSet):
             binarize=binarize,
             fit=fit,
             augmentations=augmentations,
+            exclude_labels=exclude_labels,
         )
 
     def decode(self, path: Path | Image.Image) -> UInt8[Tensor, "H W C"]:

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.data.augmenting import Given
+from vae_lightning.data.class_names import Label
 from vae_lightning.data.decode import decode_grey
 from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.image_data import Binarize, ImageDataModule
@@ -36,6 +37,7 @@ class Digits(ImageDataModule):
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
         augmentations: Sequence[Given] = (),
+        exclude_labels: Sequence[Label] = (),
     ):
         super().__init__(
             image_size=image_size,
@@ -48,6 +50,7 @@ class Digits(ImageDataModule):
             binarize=binarize,
             fit=fit,
             augmentations=augmentations,
+            exclude_labels=exclude_labels,
         )
 
     def prepare_data(self) -> None:

@@ -11,6 +11,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from vae_lightning.data.augmenting import Given
+from vae_lightning.data.class_names import Label
 from vae_lightning.data.fetching import RemoteFile
 from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.idx_set import IdxSet
@@ -63,6 +64,7 @@ class EMNIST(IdxSet):
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
         augmentations: Sequence[Given] = (),
+        exclude_labels: Sequence[Label] = (),
     ):
         super().__init__(
             root=root,
@@ -77,6 +79,7 @@ class EMNIST(IdxSet):
             binarize=binarize,
             fit=fit,
             augmentations=augmentations,
+            exclude_labels=exclude_labels,
         )
         if name not in get_args(Name):
             raise ValueError(f"name must be one of {', '.join(get_args(Name))}, got {name}")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vae_lightning.data.augmenting import Given
 from vae_lightning.data.cache import build_once, cache_key
+from vae_lightning.data.class_names import Label
 from vae_lightning.data.decode import decode_image
 from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.hub_source import Columns, HubSource, open_hub
@@ -87,6 +88,7 @@ class HubImages(ImageDataModule):
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
         augmentations: Sequence[Given] = (),
+        exclude_labels: Sequence[Label] = (),
     ):
         super().__init__(
             image_size=image_size,
@@ -99,6 +101,7 @@ class HubImages(ImageDataModule):
             binarize=binarize,
             fit=fit,
             augmentations=augmentations,
+            exclude_labels=exclude_labels,
         )
         if name is None:
             raise ValueError("name must be that of a data set of the Hugging Face Hub, as ylecun/mnist")

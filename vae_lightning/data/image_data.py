@@ -17,6 +17,7 @@ from vae_lightning.data.augmenting import Given, augmentations_of
 from vae_lightning.data.binarize import binarized, fixed_draw
 from vae_lightning.data.class_names import Label, label_name, label_number
 from vae_lightning.data.decode import EXTENSIONS
+from vae_lightning.data.excluding import excluding
 from vae_lightning.data.fitting import Fit, ImageSize, frame_of
 from vae_lightning.data.loader import (
     BatchLoader,
@@ -48,6 +49,8 @@ class ImageDataModule(LightningDataModule, ABC):
         fit: how a picture of other proportions becomes an image: "crop", resized to cover it, the middle kept; "pad",
             whole, on black; "stretch"; "tile", cut at its own resolution, see `ImageFolder`.
         augmentations: of training images, in this order, see `augmenting`: names, or names with settings.
+        exclude_labels: by number or name: their images are left out of training and validation, and stay in the test
+            images, so that it can be measured how strange they are to a model that has never seen them.
 
     Raises ValueError, starting with the parameter's name, for a value that cannot be.
 
@@ -83,6 +86,7 @@ class ImageDataModule(LightningDataModule, ABC):
         binarize: Binarize = "none",
         fit: Fit = "crop",
         augmentations: Sequence[Given] = (),
+        exclude_labels: Sequence[Label] = (),
     ):
         super().__init__()
         require_image_size("image_size", image_size)
@@ -104,6 +108,7 @@ class ImageDataModule(LightningDataModule, ABC):
         self.shuffle = shuffle
         self.horizontal_flip = horizontal_flip
         self.binarize = binarize
+        self.exclude_labels = exclude_labels
         binary = binarize == "fixed"
         self.augmentations = augmentations_of(augmentations, channels, self.frame, binary=binary)
 
@@ -166,7 +171,8 @@ class ImageDataModule(LightningDataModule, ABC):
     @cached_property
     def splits(self) -> dict[str, ImageSet]:
         """The splits "train", "val" and "test" as the loaders slice them, fixed binarization included."""
-        return {split: self._as_trained_on(images, split) for split, images in self.load_splits().items()}
+        kept = excluding(self.load_splits(), self.exclude_labels)
+        return {split: self._as_trained_on(images, split) for split, images in kept.items()}
 
     @cached_property
     def identity(self) -> dict[str, dict[str, Any]]:

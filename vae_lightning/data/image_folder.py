@@ -20,6 +20,7 @@ from vae_lightning.data.array_splits import dealt_arrays, labels_of_arrays
 from vae_lightning.data.arrays import Arrays, array_member, open_arrays
 from vae_lightning.data.augmenting import Given
 from vae_lightning.data.cache import cache_folder
+from vae_lightning.data.class_names import Label
 from vae_lightning.data.decode import ALL_EXTENSIONS, EXTENSIONS, MAX_PIXELS, array_image, decode_image, stated_size
 from vae_lightning.data.decoded_folder import DecodedFolder, FolderDecoder
 from vae_lightning.data.fitting import Fit, ImageSize
@@ -103,6 +104,7 @@ class ImageFolder(ImageDataModule):
         layout: Layout = "auto",
         shown_channels: Sequence[int] | None = None,
         augmentations: Sequence[Given] = (),
+        exclude_labels: Sequence[Label] = (),
     ):
         super().__init__(
             image_size=image_size,
@@ -115,6 +117,7 @@ class ImageFolder(ImageDataModule):
             binarize=binarize,
             fit=fit,
             augmentations=augmentations,
+            exclude_labels=exclude_labels,
         )
         self.root = root
         self.archive = archive

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.data.augmenting import Given
+from vae_lightning.data.class_names import Label
 from vae_lightning.data.colour import colour_pixels, decode_colour
 from vae_lightning.data.fetching import RemoteFile
 from vae_lightning.data.fitting import FitInMemory, ImageSize
@@ -69,6 +70,7 @@ class MedMNIST(NamedSet):
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
         augmentations: Sequence[Given] = (),
+        exclude_labels: Sequence[Label] = (),
     ):
         super().__init__(
             root=root,
@@ -82,6 +84,7 @@ class MedMNIST(NamedSet):
             binarize=binarize,
             fit=fit,
             augmentations=augmentations,
+            exclude_labels=exclude_labels,
         )
         if size not in get_args(Size):
             raise ValueError(f"size must be one of {', '.join(map(str, get_args(Size)))}, got {size}")

@@ -12,6 +12,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from vae_lightning.data.augmenting import Given
+from vae_lightning.data.class_names import Label
 from vae_lightning.data.download import DownloadError
 from vae_lightning.data.fetching import Fetching, NoSpaceError, RemoteFile
 from vae_lightning.data.fitting import FitInMemory, ImageSize
@@ -68,6 +69,7 @@ class NamedSet(ImageDataModule):
         binarize: Binarize = "none",
         fit: FitInMemory = "crop",
         augmentations: Sequence[Given] = (),
+        exclude_labels: Sequence[Label] = (),
     ):
         super().__init__(
             image_size=image_size,
@@ -80,6 +82,7 @@ class NamedSet(ImageDataModule):
             binarize=binarize,
             fit=fit,
             augmentations=augmentations,
+            exclude_labels=exclude_labels,
         )
         require_at_least("num_val", 1 if num_val is None else num_val, 1)
         self.root = root

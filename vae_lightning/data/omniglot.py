@@ -6,6 +6,7 @@ from typing import final
 import numpy as np
 
 from vae_lightning.data.augmenting import Given
+from vae_lightning.data.class_names import Label
 from vae_lightning.data.fetching import RemoteFile
 from vae_lightning.data.fitting import FitInMemory, ImageSize
 from vae_lightning.data.image_data import Binarize
@@ -51,6 +52,7 @@ class Omniglot(MatSet):
         binarize: Binarize = "dynamic",
         fit: FitInMemory = "crop",
         augmentations: Sequence[Given] = (),
+        exclude_labels: Sequence[Label] = (),
     ):
         super().__init__(
             root=root,
@@ -65,6 +67,7 @@ class Omniglot(MatSet):
             binarize=binarize,
             fit=fit,
             augmentations=augmentations,
+            exclude_labels=exclude_labels,
         )
         self.num_val = _NUM_VAL if num_val is None else num_val
 

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.data.augmenting import Given
+from vae_lightning.data.class_names import Label
 from vae_lightning.data.decode import decode_image
 from vae_lightning.data.drawn_sprites import SHAPES, SIDE, SpriteGrid
 from vae_lightning.data.fitting import FitInMemory, ImageSize
@@ -63,6 +64,7 @@ class Sprites(ImageDataModule):
         binarize: Binarize = "fixed",
         fit: FitInMemory = "crop",
         augmentations: Sequence[Given] = (),
+        exclude_labels: Sequence[Label] = (),
     ):
         super().__init__(
             image_size=image_size,
@@ -75,6 +77,7 @@ class Sprites(ImageDataModule):
             binarize=binarize,
             fit=fit,
             augmentations=augmentations,
+            exclude_labels=exclude_labels,
         )
         require_at_least("num_scales", num_scales, 1)
         require_at_least("num_orientations", num_orientations, 1)
