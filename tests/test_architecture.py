@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "vae_lightning"
 FILES = sorted(PACKAGE.rglob("*.py"))
-ENTRY_POINTS = ("train", "evaluate", "generate", "export", "explore", "report", "dashboard")
+ENTRY_POINTS = ("train", "evaluate", "generate", "export", "explore", "score", "report", "dashboard")
 # A room may import what stands in a later line; the rooms of one line don't know each other.
 ORDER = (
     ENTRY_POINTS,
@@ -24,7 +24,7 @@ ORDER = (
     ("launch",),
     ("training",),
     ("explorer",),
-    ("exports",),
+    ("exports", "scores"),
     ("callbacks", "metrics", "reports"),
     ("pictures",),
     ("runs",),
@@ -52,7 +52,19 @@ ONLY = {
     "data": {"data", "machine", "disk", "errors", "noise"},
     "reports": {"reports", "runs", "machine", "disk", "errors"},
 }
-HYDRA = {"command_line", "sweeps", "search", "config", "train", "evaluate", "generate", "export", "explore", "report"}
+HYDRA = {
+    "command_line",
+    "sweeps",
+    "search",
+    "config",
+    "train",
+    "evaluate",
+    "generate",
+    "export",
+    "explore",
+    "report",
+    "score",
+}
 LIGHTNING = {"training", "callbacks", "loggers", "data"}
 LIGHTNING |= {"vae_lightning.checkpoints.writing", "vae_lightning.machine.world"}
 

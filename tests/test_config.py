@@ -162,7 +162,7 @@ def test_the_configs_compose_without_hydras_own_settings(chosen, monkeypatch):
     assert config["run_dir"].endswith(f"_{data}_{model}")
 
 
-@pytest.mark.parametrize("command", ["evaluate", "generate", "export", "explore", "report"])
+@pytest.mark.parametrize("command", ["evaluate", "generate", "export", "explore", "score", "report"])
 def test_the_other_commands_configs_compose_so_too(command, monkeypatch):
     from hydra.core.hydra_config import HydraConfig
 

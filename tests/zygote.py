@@ -26,7 +26,7 @@ from contextlib import nullcontext, suppress
 from typing import Any, NoReturn
 
 # Each runs as __main__.
-ENTRY_POINTS = {"train", "evaluate", "generate", "export", "explore", "report", "dashboard", "children"}
+ENTRY_POINTS = {"train", "evaluate", "generate", "export", "explore", "score", "report", "dashboard", "children"}
 ENTRY_POINTS |= {"data.__main__"}
 LAZY = [  # what commands import only where it is used, and a training doesn't
     "hydra.core.plugins",

@@ -1,14 +1,12 @@
 """Entry point: `python -m vae_lightning.evaluate run=outputs/<date>/<time>_<name>`, or `vae-evaluate`."""
 
-from typing import Any
-
 from omegaconf import DictConfig
 
 from vae_lightning.building.early import check_early
-from vae_lightning.command_line.commands import refusing_sweeps, run_command, take, take_opening
+from vae_lightning.command_line.commands import chosen_nodes, refusing_sweeps, run_command, take, take_opening
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain
-from vae_lightning.errors import UserError, plain_lines
+from vae_lightning.errors import plain_lines
 from vae_lightning.launch.output import silent
 from vae_lightning.machine.interruption import undivided
 from vae_lightning.machine.process import run_as_program
@@ -23,7 +21,7 @@ def _evaluate(config: DictConfig) -> None:
     settings = with_home(plain(config))
     opening, choice = take_opening(settings), take(settings, "split", "seed", "batch_size")
     out, wanted = take(settings, "out", "metrics").values()
-    nodes = {name: settings[name] for name in _chosen(settings, wanted)}
+    nodes = chosen_nodes(settings, wanted, "metrics", "metric")
     check_early(nodes)
     with undivided():  # imported here: `--help`, and what is refused, must be answered without torch
         from vae_lightning.machine.hardware import flush_denormals
@@ -37,22 +35,6 @@ def _evaluate(config: DictConfig) -> None:
         run = checked(open_trained, opening)
         evaluation = checked(Evaluation, choice)
         evaluation(run, metrics, world, out, lambda text: print(plain_lines(text), flush=True))
-
-
-def _chosen(settings: dict[str, Any], wanted: Any) -> list[str]:
-    """The metrics that are wanted: the nodes of the config that name a class."""
-    known = [name for name, node in settings.items() if isinstance(node, dict) and "_target_" in node]
-    if not known:
-        raise UserError("metric=[]: leaves no metric; choose one at least, as in metric=[elbo]")
-    if wanted == "all":
-        return known
-    names = [wanted] if isinstance(wanted, str) else wanted
-    if not isinstance(names, list) or not names:
-        raise UserError(f"metrics={wanted}: choose all or some of {', '.join(known)}")
-    for name in names:
-        if name not in known:
-            raise UserError(f"metrics={name}: no such metric; valid here: all, {', '.join(known)}")
-    return [name for name in known if name in names]
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ def test_carries_its_configs_and_console_scripts(installed, tmp_path):
     assert "vae-generate = vae_lightning.generate:main" in scripts
     assert "vae-export = vae_lightning.export:main" in scripts
     assert "vae-explore = vae_lightning.explore:main" in scripts
+    assert "vae-score = vae_lightning.score:main" in scripts
     assert (installed / "vae_lightning/py.typed").is_file()
     assert list(installed.glob(f"*-{vae_lightning.__version__}.dist-info"))
     page = {file.name for file in (installed / "vae_lightning/reports").iterdir() if file.suffix != ".py"}

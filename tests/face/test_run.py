@@ -104,6 +104,20 @@ def test_its_log_likelihood_is_that_of_the_command(run, digits, moved, digits_ru
     assert (log_likelihood > run.elbo(test_images_of(digits)[0][:30], num_samples=20) - 1).all()
 
 
+def test_its_scores_are_those_of_the_command(run, digits):
+    images, _ = test_images_of(digits)
+    found = run.score(images[:20], scores=["elbo", "reconstruction", "typicality"])
+    assert list(found) == ["elbo", "reconstruction", "typicality"]
+    assert found["elbo"].tolist() == pytest.approx(run.elbo(images[:20]).tolist())
+    error = (run.reconstruct(images[:20]) - images[:20] / 255) ** 2
+    assert found["reconstruction"].tolist() == pytest.approx(error.mean((1, 2, 3)).tolist(), rel=1e-4)
+    assert (found["typicality"] >= 0).all()
+    with pytest.raises(ValueError, match="scores=likely: no such option"):
+        run.score(images[:2], scores=["likely"])
+    with pytest.raises(ValueError, match="scores=complexity: these are no bits"):
+        run.score(images[:2], scores=["complexity"])
+
+
 def test_a_conditional_model_is_told_labels_everywhere(conditional):
     images, labels = test_images_of(conditional._opened)
     z = conditional.encode(images[:3], labels=labels[:3])

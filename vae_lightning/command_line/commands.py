@@ -3,7 +3,7 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +235,30 @@ def take_out(settings: dict[str, Any], example: str, kind: str = "folder") -> tu
     if not isinstance(out, str):
         raise UserError(f"out={out}: expected the name of a {kind}")
     return Path(out).expanduser(), overwrite
+
+
+def chosen_nodes(settings: Mapping[str, Any], wanted: Any, key: str, group: str) -> dict[str, Any]:
+    """The nodes of a config that are wanted, of those that name a class, in their order.
+
+    Args:
+        settings: the config.
+        wanted: `all`, a name or a list of names.
+        key: that says what is wanted, as `metrics`.
+        group: of the config that the nodes come from, as `metric`.
+
+    Raises:
+        UserError: no node at all, none wanted, or a name that no node has.
+    """
+    known = [name for name, node in settings.items() if isinstance(node, dict) and "_target_" in node]
+    if not known:
+        raise UserError(f"{group}=[]: leaves no {group}; choose one at least, as in {group}=[elbo]")
+    names = known if wanted == "all" else [wanted] if isinstance(wanted, str) else wanted
+    if not isinstance(names, list) or not names:
+        raise UserError(f"{key}={wanted}: choose all or some of {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise UserError(f"{key}={name}: no such {group}; valid here: all, {', '.join(known)}")
+    return {name: settings[name] for name in known if name in names}
 
 
 def recorded_config(opening: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from vae_lightning.runs.records import as_word
 
-# By command: train; evaluate, generate, export, explore and report. What is no text, as the checkpoint's settings, is
+# By command: train; evaluate, generate, export, explore, score; report. What is no text, as a checkpoint's settings, is
 # left alone.
 PLACES = (
     *("output_dir", "run_dir", "sweep_dir", "resume", "init_from", "sweep"),

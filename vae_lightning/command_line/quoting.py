@@ -16,13 +16,20 @@ from vae_lightning.errors import UserError, first_line
 from vae_lightning.runs.records import as_word, for_shell, typed
 
 _OF_IMAGES = ("reconstructions", "transition", "traversals", "tsne", "pca", "plane")  # callbacks that look at some
-_LISTS = ("images", "runs", "callbacks.transition.files", *(f"callbacks.{name}.images" for name in _OF_IMAGES))
+_LISTS = (
+    "images",
+    "good",
+    "bad",
+    "runs",
+    "callbacks.transition.files",
+    *(f"callbacks.{name}.images" for name in _OF_IMAGES),
+)
 _TEXTS = {*PLACES, *_LISTS, "name", "data.group_by"}  # the last is a regular expression, which has brackets
 _STAY_TEXTS = {"output_dir", "run_dir", "sweep_dir", "resume", "init_from", "sweep", "output"}
 _ANYTHING = {"name", "checkpoint"}  # a number makes a name; checkpoint is a place for all commands but one
 _MOST_COMMAS = 4  # in the name of one file
 _PLACE_OF_A_RUN = {"train": "resume", "report": "sweep"}
-_PLACE_OF_A_RUN |= dict.fromkeys(("evaluate", "generate", "export", "explore"), "run")
+_PLACE_OF_A_RUN |= dict.fromkeys(("evaluate", "generate", "export", "explore", "score"), "run")
 _PATH_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp")  # of Hydra's, whose next word is no override
 
 

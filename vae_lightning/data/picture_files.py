@@ -101,8 +101,12 @@ def check_folder(root: Path, source: str, cache_dir: Path) -> None:
         raise UserError(f"{source}: there is no folder {root.absolute()}{kept}")
 
 
-def check_given(images: Any) -> None:
+def check_given(images: Any, key: str = "images") -> None:
     """Refuse pictures that a user has named, one or a list of them, and that are not there.
+
+    Args:
+        images: what was named.
+        key: by which.
 
     Raises:
         UserError: there is no such file or folder, nor a file of arrays that one is the member of.
@@ -112,7 +116,7 @@ def check_given(images: Any) -> None:
             continue
         paths = Path(name).expanduser(), Path(_MEMBER.sub("", name)).expanduser()
         if not any(map(os.path.lexists, paths)):
-            raise UserError(f"images: {paths[0]}: no such file")
+            raise UserError(f"{key}: {paths[0]}: no such file")
 
 
 def find_pictures(

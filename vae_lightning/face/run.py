@@ -28,10 +28,14 @@ from vae_lightning.runs.cures import Cure
 from vae_lightning.runs.likeness import Likeness
 from vae_lightning.runs.sampling import drawing_by
 from vae_lightning.runs.trained import TrainedRun
+from vae_lightning.scores.score import ScoredBatch
+from vae_lightning.scores.scoring import applicable, fitted, scored, together, usual_batches
 
 log = logging.getLogger("vae_lightning")
 
 _BATCH = 500  # images at a time; no figure depends on it
+_SCORED = 100  # which likelihood regret holds much of
+_MOST_USUAL = 10_000  # validation images that say what is usual
 _HOTTEST = 1e30  # a temperature; float32 has no latents of more
 _NONE = torch.empty(0, dtype=torch.float64)
 
@@ -245,6 +249,35 @@ class Run:
                 for _, part in sampled(batch.images, batch.indices, batch.labels)
             ]
         return torch.cat([_NONE, *bounds]).numpy()
+
+    def score(
+        self, images: Images, *, labels: Labels = None, scores: Sequence[str] = ("elbo", "reconstruction", "rate")
+    ) -> dict[str, Float64[np.ndarray, " _"]]:
+        """How strange images are to the model, an array [N] for each score by its name.
+
+        Low values of `elbo` are strange, and high ones of all others: `nll`, `reconstruction`, `rate`, `regret`,
+        `typicality` and `complexity`, as in `conf/score`. The noise is that of `vae-score` on the same images.
+
+        Args:
+            images: N of them.
+            labels: of the images.
+            scores: their names.
+
+        Raises:
+            ValueError: images or labels that can't be taken, no such score, or one that the model has not.
+        """
+        try:
+            chosen = {name: named_option("score", str(name), "scores") for name in scores}
+            own = applicable(self._opened, chosen, list(chosen))
+            ready = fitted(own, lambda: usual_batches(self._opened, _MOST_USUAL, _BATCH))
+        except UserError as error:
+            raise ArgumentError(str(error)) from error
+        seed = evaluation_seed(self._opened.seed, "test")
+        batches = (
+            ScoredBatch(self._opened, batch.images, batch.indices, batch.labels, seed)
+            for batch in self._batches(images, labels, _SCORED)
+        )
+        return together([scored(ready, batch) for batch in batches], ready)
 
     def _taken(self, images: Images, labels: Labels) -> tuple[Float32[Tensor, "N C H W"], Int64[Tensor, " N"] | None]:
         """Images as the model is given them, inverted if that is wanted, and their labels."""

@@ -1,0 +1,103 @@
+"""From which value on an image counts as strange: found on validation images, kept with the run."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from vae_lightning.disk.files import load_json, read_text, write_atomically
+from vae_lightning.errors import UserError
+from vae_lightning.runs.trained import TrainedRun
+from vae_lightning.scores.score import AnomalyScore
+
+THRESHOLDS = "thresholds.json"
+_MOST_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Of one score.
+
+    Attributes:
+        value: an image of a worse one counts as strange.
+        false_alarms: the fraction of validation images that may be worse, and are not more.
+        num_images: validation images that it was found on.
+    """
+
+    value: float
+    false_alarms: float
+    num_images: int
+
+    def flags(self, score: AnomalyScore, values: Float64[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
+        """Which images count as strange; one whose score is no number does."""
+        return ~(score.strangeness(values) <= score.strangeness(np.array([self.value]))[0])
+
+
+def threshold_of(score: AnomalyScore, usual: Float64[np.ndarray, " N"], false_alarms: float) -> Threshold:
+    """The threshold that at most this fraction of usual images passes, and as many as can.
+
+    Raises:
+        UserError: there are too few images for such a fraction.
+    """
+    most = math.floor(false_alarms * len(usual) + 1e-9)
+    if most < 1:
+        raise UserError(
+            f"score.false_alarms={false_alarms}: is less than one of {len(usual):,} validation images; choose "
+            f"{1 / max(len(usual), 1):.2g} or more"
+        )
+    ordered = np.sort(score.strangeness(usual))
+    value = score.strangeness(ordered[[len(ordered) - 1 - most]])[0]
+    return Threshold(float(value), false_alarms, len(usual))
+
+
+def keep_thresholds(run: TrainedRun, thresholds: Mapping[str, Threshold], scores: Mapping[str, AnomalyScore]) -> None:
+    """Write them into the run directory, over earlier ones of the same scores of this checkpoint.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    file = run.run_dir.path / THRESHOLDS
+    known = _read(run)
+    found = {name: asdict(threshold) | _of(run, scores[name]) for name, threshold in thresholds.items()}
+    known[run.checkpoint] = _by_checkpoint(known, run) | found
+    try:
+        write_atomically(file, json.dumps(known, indent=2))
+    except OSError as error:
+        raise UserError(f"{file}: can't be written ({error.strerror or error})") from error
+
+
+def kept_thresholds(run: TrainedRun, scores: Mapping[str, AnomalyScore]) -> dict[str, Threshold]:
+    """Those that the run directory has of these scores of this checkpoint, of scores with the same settings."""
+    found = {}
+    for name, node in _by_checkpoint(_read(run), run).items():
+        if name not in scores or not isinstance(node, dict):
+            continue
+        if {key: node.get(key) for key in ("epoch", "settings")} != _of(run, scores[name]):
+            continue
+        value, false_alarms, count = (node.get(key) for key in ("value", "false_alarms", "num_images"))
+        if isinstance(value, float) and isinstance(false_alarms, float) and isinstance(count, int):
+            found[name] = Threshold(value, false_alarms, count)
+    return found
+
+
+def _of(run: TrainedRun, score: AnomalyScore) -> dict[str, Any]:
+    """What a threshold is of: it serves nothing else."""
+    settings: Any = score  # each is a dataclass of plain values
+    return {"epoch": run.epoch, "settings": asdict(settings)}
+
+
+def _by_checkpoint(known: dict[str, Any], run: TrainedRun) -> dict[str, Any]:
+    found = known.get(run.checkpoint)
+    return found if isinstance(found, dict) else {}
+
+
+def _read(run: TrainedRun) -> dict[str, Any]:
+    try:
+        known = load_json(read_text(run.run_dir.path / THRESHOLDS, _MOST_BYTES))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
