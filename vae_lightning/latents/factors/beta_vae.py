@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from vae_lightning.latents.factors.intervals import Interval, generator_of, over_resamples
-from vae_lightning.latents.factors.table import Factors, FactorTable, factor_table
+from vae_lightning.latents.factors.intervals import Interval, Resample, generator_of, over_resamples
+from vae_lightning.latents.factors.table import Factors, factor_table
 from vae_lightning.latents.factors.votes import NUM_TEST, NUM_TRAIN, Sharing, parts, sharing
 
 _PURPOSE = 2
@@ -42,34 +42,35 @@ def beta_vae_score(
     """
     table, generator = factor_table(codes, factors, names, least_factors=2), generator_of(seed, _PURPOSE)
     train, test = np.array_split(generator.permutation(len(table)), 2)
-    return over_resamples(
-        lambda resample: np.array(
-            [_accuracy(table, sharing(table, resample(train)), sharing(table, resample(test)), generator)]
-        ),
-        num_resamples,
-        generator,
-    )[0]
+
+    def score(latents: Float64[np.ndarray, "n D"], resample: Resample) -> Float64[np.ndarray, " 1"]:
+        of_train, of_test = (sharing(table, resample(rows)) for rows in (train, test))
+        return np.array([_accuracy(latents, of_train, of_test, generator)])
+
+    return over_resamples(score, table.codes, num_resamples, generator)[0]
 
 
-def _accuracy(table: FactorTable, train: list[Sharing], test: list[Sharing], generator: np.random.Generator) -> float:
+def _accuracy(
+    latents: Float64[np.ndarray, "n D"], train: list[Sharing], test: list[Sharing], generator: np.random.Generator
+) -> float:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    classifier.fit(*_votes(table, train, NUM_TRAIN, generator))
-    differences, shared = _votes(table, test, NUM_TEST, generator)
+    classifier.fit(*_votes(latents, train, NUM_TRAIN, generator))
+    differences, shared = _votes(latents, test, NUM_TEST, generator)
     return float(np.mean(classifier.predict(differences) == shared))
 
 
 def _votes(
-    table: FactorTable, of_factors: list[Sharing], num: int, generator: np.random.Generator
+    latents: Float64[np.ndarray, "n D"], of_factors: list[Sharing], num: int, generator: np.random.Generator
 ) -> tuple[Float64[np.ndarray, "N D"], Int64[np.ndarray, " N"]]:
     """The mean distances of the pairs of each vote, and the number of the factor that they share."""
     counts = np.bincount(generator.integers(len(of_factors), size=num), minlength=len(of_factors))
     distances = []
     for each, count in zip(of_factors, counts, strict=True):
-        for part in parts(int(count), table.codes.shape[1]):
+        for part in parts(int(count), latents.shape[1]):
             one, other = each.pairs(part, generator)
-            distances.append(np.abs(table.codes[one] - table.codes[other]).mean(1))
+            distances.append(np.abs(latents[one] - latents[other]).mean(1))
     return np.concatenate(distances), np.repeat(np.arange(len(counts)), counts)

@@ -48,17 +48,16 @@ def explicitness(
         ValueError: less than 2 resamples, or a seed below 0.
     """
     table, generator = factor_table(codes, factors, names), generator_of(seed, _PURPOSE)
-    latents = table.standardized
     split = [halves(factor.classes, generator) for factor in table.factors]
 
-    def score(resample: Resample) -> Float64[np.ndarray, " 1"]:
+    def score(latents: Float64[np.ndarray, "n D"], resample: Resample) -> Float64[np.ndarray, " 1"]:
         areas = [
             _mean_area(latents, factor, resample(train), resample(test))
             for factor, (train, test) in zip(table.factors, split, strict=True)
         ]
         return np.array([2 * np.mean(areas) - 1])
 
-    return over_resamples(score, num_resamples, generator, lowest=-1)[0]
+    return over_resamples(score, table.standardized, num_resamples, generator, lowest=-1)[0]
 
 
 def _mean_area(latents: Float64[np.ndarray, "n D"], factor: Factor, train: Rows, test: Rows) -> float:

@@ -43,17 +43,17 @@ def factor_vae_score(
         ValueError: less than 2 resamples, or a seed below 0.
     """
     table, generator = factor_table(codes, factors, names, least_factors=2), generator_of(seed, _PURPOSE)
-    latents = table.standardized[:, table.codes.var(0) > active]
-    if latents.shape[1] == 0:
+    active_ones = table.standardized[:, table.codes.var(0) > active]
+    if active_ones.shape[1] == 0:
         chance = 1 / len(table.factors)
         return Interval(chance, 0.0, chance, chance)
     train, test = np.array_split(generator.permutation(len(table)), 2)
 
-    def score(resample: Resample) -> Float64[np.ndarray, " 1"]:
+    def score(latents: Float64[np.ndarray, "n D"], resample: Resample) -> Float64[np.ndarray, " 1"]:
         halves = (sharing(table, resample(train)), NUM_TRAIN), (sharing(table, resample(test)), NUM_TEST)
         return np.array([_accuracy(*(_votes(latents, each, num, generator) for each, num in halves))])
 
-    return over_resamples(score, num_resamples, generator)[0]
+    return over_resamples(score, active_ones, num_resamples, generator)[0]
 
 
 def _votes(
