@@ -139,7 +139,7 @@ def gap(told: Information) -> float:
 
 def telling(told: Information) -> Bool[np.ndarray, " D"]:
     """The latents that tell of some factor more than noise would."""
-    return (told.mutual > _NOISE * told.noise).any(1)
+    return np.asarray((told.mutual > _NOISE * told.noise).any(1))
 
 
 def one_factor_each(mutual: Float64[np.ndarray, "D F"]) -> float:
