@@ -10,7 +10,9 @@ FACTORS = grid(3, 4, 5, copies=4)
 
 def test_an_axis_aligned_code_has_1_in_all_three_to_the_last_bit():
     codes = np.c_[FACTORS * [1.0, -3.0, 100.0], noise(len(FACTORS), 1, 0)]
-    assert [found.value for found in dci(codes, FACTORS, num_resamples=2)] == [1, 1, 1]
+    found = dci(codes, FACTORS, num_resamples=2)
+    assert [each.value for each in found] == [1, 1, 1]
+    assert found.informativeness.low == 1  # which has no floor
 
 
 def test_a_latent_that_repeats_another_leaves_disentanglement_and_takes_completeness():

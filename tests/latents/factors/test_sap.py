@@ -33,6 +33,9 @@ def test_classes_count_alike_however_many_rows_have_them():
     blind = np.c_[np.zeros(1000), noise(1000, 1, 0)]
     assert sap(blind, rare, num_resamples=2).value < 0.25  # and not 97%
     assert sap(rare.astype(float), rare, num_resamples=2).value == 1
+    twentieth = np.repeat([0, 1], [3800, 200])[:, None]
+    blurred = twentieth + noise(4000, 1, 0)  # of which nearly all are likelier to be of the frequent class
+    assert sap(blurred, twentieth, num_resamples=2).value > 0.3
 
 
 def test_of_numbers_it_is_the_gap_of_squared_correlations():
