@@ -283,7 +283,7 @@ def test_the_nll_takes_as_long_as_it_may_unless_its_size_is_typed(evaluate, plan
     assert metrics["test/nll_max_seconds"] is None
 
 
-METRICS = "elbo, nll, units, aggregate, reconstruction, samples, probes"
+METRICS = "elbo, nll, units, aggregate, reconstruction, samples, probes, disentanglement"
 
 
 @pytest.mark.parametrize(

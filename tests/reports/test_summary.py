@@ -9,6 +9,11 @@ from vae_lightning.reports.plots import rate_distortion, setting_charts
 from vae_lightning.reports.runs import find_runs, read_runs
 from vae_lightning.reports.summary import summary_csv, terminal_table
 
+SCORES = [
+    *("beta_vae_score", "factor_vae_score", "mig", "dci_disentanglement", "dci_completeness", "dci_informativeness"),
+    *("sap", "modularity", "explicitness"),
+]
+
 
 def test_summary_has_a_line_a_run_with_unrounded_figures(tmp_path):
     sweep = write_sweep(tmp_path / "sweep", [2, 8], [1.0])
@@ -39,6 +44,24 @@ def test_figures_of_codes_are_there_where_a_run_has_any(tmp_path):
     assert page.count('data-filter="31.50"') == 1
     (alone,) = csv.DictReader(io.StringIO(summary_csv(Comparison(read_runs([tmp_path / "1"])), tmp_path)))
     assert "test/perplexity" not in alone
+
+
+def test_figures_of_disentanglement_are_there_where_a_run_has_any(tmp_path):
+    scores = {f"test/{name}": 0.0816 + number / 10 for number, name in enumerate(SCORES)}
+    stderrs = {f"{name}_stderr": 0.004 for name in scores}
+    write_run(tmp_path / "0", {"seed": 0}, ["seed=0"], figures(-100, **scores, **stderrs))
+    none = {f"test/{name}": None for name in SCORES} | {"test/mig_reason": "these data have no factors"}
+    write_run(tmp_path / "1", {"seed": 1}, ["seed=1"], figures(-90, **none))
+    comparison = Comparison(read_runs(find_runs(tmp_path)))
+    rows = {row["run"]: row for row in csv.DictReader(io.StringIO(summary_csv(comparison, tmp_path)))}
+    assert {name: float(rows["0"][name]) for name in scores | stderrs} == scores | stderrs
+    assert rows["1"]["test/mig"] == ""
+    page = page_html(comparison, "Scores", tmp_path)
+    for title in ("MIG", "SAP", "DCI disentanglement", "beta-VAE score", "explicitness"):
+        assert page.count(f'<th data-kind="number">{title}</th>') == 1
+    assert page.count('data-filter="0.282"') == 1
+    (alone,) = csv.DictReader(io.StringIO(summary_csv(Comparison(read_runs([tmp_path / "1"])), tmp_path)))
+    assert "test/mig" not in alone
 
 
 def test_paths_hold_from_where_the_summary_lies(tmp_path):

@@ -16,6 +16,8 @@ def flat(scores: dict[str, Score], split: str) -> dict[str, Any]:
             record[f"{split}/{name}"] = figure.value
             if figure.stderr is not None:
                 record[f"{split}/{name}_stderr"] = figure.stderr
+            if figure.interval is not None:
+                record[f"{split}/{name}_interval"] = list(figure.interval)
             if figure.reason is not None:
                 record[f"{split}/{name}_reason"] = figure.reason
         record |= {f"{split}/{metric}_{name}": value for name, value in score.facts.items()}
@@ -25,7 +27,7 @@ def flat(scores: dict[str, Score], split: str) -> dict[str, Any]:
 def replaced(scores: dict[str, Score], split: str) -> set[str]:
     """All keys that `flat` may write of these figures: what an earlier evaluation has left of them is out of date."""
     names = [f"{split}/{name}" for score in scores.values() for name in score.figures]
-    return {f"{name}{suffix}" for name in names for suffix in ("", "_stderr", "_reason")}
+    return {f"{name}{suffix}" for name in names for suffix in ("", "_stderr", "_interval", "_reason")}
 
 
 def paragraph(score: Score, split: str) -> str:
@@ -42,7 +44,9 @@ def paragraph(score: Score, split: str) -> str:
 def _line(figure: Figure) -> str:
     number = f"{figure.value:,}" if isinstance(figure.value, int) else f"{figure.value:,.{figure.digits}f}"
     error = "" if figure.stderr is None else f" +- {figure.stderr:,.{figure.digits}f}"
-    return f"{figure.label:<{_WIDTH}}{number:>12}{error:<10} {figure.unit}".rstrip()
+    low, high = figure.interval or (0.0, 0.0)
+    span = "" if figure.interval is None else f" 95%: {low:,.{figure.digits}f} to {high:,.{figure.digits}f}"
+    return f"{figure.label:<{_WIDTH}}{number:>12}{error:<10} {figure.unit}{span}".rstrip()
 
 
 def _told(facts: dict[str, Any], split: str) -> str:

@@ -23,6 +23,7 @@ class Figure:
         unit: of the value, for the table.
         digits: after the point, in the table.
         reason: why there is no value.
+        interval: a 95% interval, where it is told besides the standard error.
     """
 
     value: float | list[float] | None
@@ -31,6 +32,7 @@ class Figure:
     unit: str = ""
     digits: int = 2
     reason: str | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from vae_lightning.reports.pictures import embed
 from vae_lightning.reports.plots import rate_distortion, setting_charts
 from vae_lightning.reports.runs import PICTURES, RunRecord
 from vae_lightning.reports.settings import setting_order, setting_text
-from vae_lightning.reports.summary import CODE_FIGURES, code_figures, relative
-from vae_lightning.reports.wording import duration, nats, shortened, whole, with_stderr
+from vae_lightning.reports.summary import FURTHER_FIGURES, further_figures, relative
+from vae_lightning.reports.wording import duration, nats, share, shortened, whole, with_stderr
 from vae_lightning.runs.records import NATS
 
 _HERE = Path(__file__).parent
@@ -74,8 +74,8 @@ def _table(comparison: Comparison) -> dict[str, Any]:
 
     return {
         "setting_cell": setting_cell,
-        "code_figures": code_figures(comparison),
-        "code_titles": CODE_FIGURES,
+        "further_figures": further_figures(comparison),
+        "further_titles": FURTHER_FIGURES,
         "is_numeric": lambda key: _is_numeric(comparison, key),
         "values_text": lambda key: _values_text(comparison, key),
         "places": {run.name: place for place, run in enumerate(comparison.runs)},
@@ -145,6 +145,7 @@ _WORDING = {
     "nats_per_image": NATS,
     "nats": nats,
     "with_stderr": with_stderr,
+    "share": share,
     "whole": whole,
     "duration": duration,
     "shortened": shortened,

@@ -24,7 +24,19 @@ METRICS = (
     "seconds",
     "train/images_per_s",
 )
-CODE_FIGURES = {"test/codebook_use": "codebook use", "test/perplexity": "perplexity"}
+FURTHER_FIGURES = {  # which have columns where any run has them, with the heading of each on the page
+    "test/codebook_use": "codebook use",
+    "test/perplexity": "perplexity",
+    "test/beta_vae_score": "beta-VAE score",
+    "test/factor_vae_score": "FactorVAE score",
+    "test/mig": "MIG",
+    "test/dci_disentanglement": "DCI disentanglement",
+    "test/dci_completeness": "DCI completeness",
+    "test/dci_informativeness": "DCI informativeness",
+    "test/sap": "SAP",
+    "test/modularity": "modularity",
+    "test/explicitness": "explicitness",
+}
 _FIGURES = ("val ELBO", "test ELBO", "rate", "distortion", "images/s", "time")  # of the printed table
 _WIDTH = 120
 _WIDTHS = ((28, 18, 18), (16, 10, 12))  # of a run's name, its tags and a setting: the second where lines are full
@@ -58,7 +70,8 @@ def summary_csv(comparison: Comparison, directory: Path) -> str:
     """
     stream = io.StringIO()
     tagged = ["tags"] if comparison.has_tags else []
-    metrics = [*METRICS, *code_figures(comparison)]
+    further = [name for figure in further_figures(comparison) for name in (figure, f"{figure}_stderr")]
+    metrics = [*METRICS, *(name for name in further if _has(comparison, name))]
     columns = ["rank", "run", *tagged, "status", "reason", "kind", *map(_cell, comparison.varied), *metrics, "path"]
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
@@ -72,9 +85,13 @@ def summary_csv(comparison: Comparison, directory: Path) -> str:
     return stream.getvalue()
 
 
-def code_figures(comparison: Comparison) -> list[str]:
-    """The figures of discrete codes, if any of the runs has them."""
-    return [name for name in CODE_FIGURES if any(name in record.metrics for record in comparison.records)]
+def further_figures(comparison: Comparison) -> list[str]:
+    """Those of discrete codes and of disentanglement that any of the runs has."""
+    return [name for name in FURTHER_FIGURES if _has(comparison, name)]
+
+
+def _has(comparison: Comparison, name: str) -> bool:
+    return any(name in record.metrics for record in comparison.records)
 
 
 def relative(path: Path, directory: Path) -> str:

@@ -18,6 +18,11 @@ def with_stderr(value: float | None, stderr: float | None, sign: str = "±") -> 
     return f"{nats(value)} {sign} {_written(stderr, 0 if abs(value) >= _LARGE else 2)}"
 
 
+def share(value: float | None) -> str:
+    """A figure from 0 to 1 with three decimals; a larger one as nats are written."""
+    return f"{value:.3f}" if value is not None and abs(value) <= 1 else nats(value)
+
+
 def _written(value: float, decimals: int) -> str:
     return f"{value:,.{decimals}f}" if abs(value) < _HUGE else f"{value:.3g}"
 
