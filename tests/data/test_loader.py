@@ -4,7 +4,9 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
+from vae_lightning.data.binarize import binarized
 from vae_lightning.data.loader import BatchLoader, ImageSet, TrainingLoader, seeded_generator
+from vae_lightning.data.packed_bits import packed
 
 
 def image_set(size: int) -> ImageSet:
@@ -252,3 +254,45 @@ def test_batches_are_the_same_wherever_the_images_lie(moves, monkeypatch):
         batches = list(BatchLoader(images.for_training_on(GPU), 8, **options))
         orders.append([batch.images[:, 0, 0, 0].tolist() for batch in batches])
     assert orders[0] == orders[1] == [batch.indices.tolist() for batch in BatchLoader(images, 8, **options)]
+
+
+# Binary images that are kept as bits
+
+
+def bits_and_bytes(channels: int) -> tuple[ImageSet, ImageSet]:
+    """The same images, a bit and a byte a pixel."""
+    rows = torch.arange(50).flip(0)
+    pixels = 255 * torch.randint(2, (50, 4, 16, 1), dtype=torch.uint8, generator=seeded_generator("pixels"))
+    plain = ImageSet(pixels.expand(-1, -1, -1, channels).contiguous(), rows, None)
+    bits = torch.from_numpy(packed(pixels.numpy()))
+    return dataclasses.replace(plain, pixels=bits, packed_channels=channels), plain
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_batches_of_bits_are_those_of_bytes(channels):
+    bits, plain = bits_and_bytes(channels)
+    assert bits.image_shape == plain.image_shape == (4, 16, channels)
+    pair = [BatchLoader(images, 8, shuffle=True, seed=0, drop_last=True) for images in (bits, plain)]
+    for one, other in zip(*pair, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert one.images.stride() == other.images.stride()
+    for one, other in zip(*(TrainingLoader(each, 4) for each in pair), strict=True):
+        assert torch.equal(one.images, other.images)
+        assert one.images.stride() == other.images.stride()
+
+
+def test_a_draw_from_bits_is_that_from_bytes():
+    bits, plain = (binarized(each, 0, "train") for each in bits_and_bytes(1))
+    assert bits.packed_channels is None
+    assert torch.equal(bits.pixels, plain.pixels)
+
+
+@pytest.mark.parametrize(("spare", "fits"), [(0, True), (-1, False)])
+def test_bits_go_to_a_gpu_as_they_are_or_are_unpacked_into_pinned_memory(moves, monkeypatch, spare, fits):
+    bits, plain = bits_and_bytes(3)
+    with_free_memory(monkeypatch, 2 * 50 * 4 * 2 + spare)
+    placed = bits.for_training_on(GPU)
+    assert moves == ([("to", torch.uint8), ("to", torch.int64)] if fits else [])
+    assert placed.image_shape == plain.image_shape
+    assert torch.equal(placed.images(torch.arange(50)), plain.images(torch.arange(50)))
+    assert moves.count("pin") == (not fits)

@@ -1,5 +1,6 @@
 import inspect
 import math
+import tempfile
 
 import numpy as np
 import pytest
@@ -7,16 +8,21 @@ import torch
 from PIL import Image
 
 from tests.data.sets import content, sizes
+from tests.memory import peak_bytes
 from vae_lightning.data.drawn_sprites import SHAPES, SpriteGrid, drawn
+from vae_lightning.data.image_facts import facts_of
+from vae_lightning.data.previewing import preview
 from vae_lightning.data.sprites import Sprites
+from vae_lightning.data.variety import variety_of
 from vae_lightning.errors import UserError
 
 FEW = {"num_scales": 2, "num_orientations": 3, "num_positions": 4, "batch_size": 8}
 NUM_IMAGES = 3 * 2 * 3 * 4 * 4
+FEW_GRID = SpriteGrid(2, 3, 4)
 
 
 def sprites(tmp_path, **options) -> Sprites:
-    return Sprites(cache_dir=str(tmp_path / "cache"), **(FEW | options))
+    return Sprites(**({"cache_dir": str(tmp_path / "cache")} | FEW | options))
 
 
 def whole(data: Sprites) -> torch.Tensor:
@@ -86,8 +92,28 @@ def test_binary_images_are_not_copied_to_be_binarized(tmp_path):
     fixed, plain = sprites(tmp_path), sprites(tmp_path, binarize="none")
     assert fixed.binarize == "fixed"
     assert fixed.splits["train"].pages is not None
+    assert fixed.splits["train"].pixels.nbytes == NUM_IMAGES * 64 * 64 / 8
     assert torch.equal(whole(fixed), whole(plain))
     assert torch.equal(fixed.training_images(content(fixed, "val")), content(plain, "val") / 255)
+
+
+def test_three_channels_are_the_grey_one_three_times_from_the_same_bits(tmp_path):
+    grey, colour = sprites(tmp_path), sprites(tmp_path, channels=3)
+    for split in grey.splits:
+        assert torch.equal(content(colour, split), content(grey, split).expand(-1, 3, -1, -1))
+    assert colour.splits["train"].pixels.nbytes == grey.splits["train"].pixels.nbytes
+    assert len(list((tmp_path / "cache").glob("sprites-*"))) == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_who_looks_at_the_images_sees_pixels_and_not_bits(tmp_path, channels):
+    data = sprites(tmp_path, channels=channels)
+    images = whole(data)
+    facts, variety, seen = facts_of(data.splits), variety_of(data.splits["train"]), preview(data, 5)
+    assert (facts.lowest, facts.highest, facts.mean) == (0, 255, pytest.approx(images.float().mean().item()))
+    assert (variety.lowest, variety.highest, variety.one_coloured) == (0, 255, ())
+    assert seen.images.shape == (5, channels, 64, 64)
+    assert seen.levels[:, [0, 255]].sum() == seen.levels.sum() == seen.num_counted * channels * 64 * 64
 
 
 def test_a_sprite_in_a_file_becomes_the_very_image_of_the_data(tmp_path):
@@ -105,11 +131,10 @@ def test_a_wide_picture_in_a_file_is_fitted_into_the_size_that_sprites_have(tmp_
     assert (data.read_image(tmp_path / "wide.png").min() == 0) == (fit == "pad")
 
 
-def original(tmp_path, **others) -> str:
-    """A tiny dSprites in its own layout."""
-    grid = SpriteGrid(2, 3, 4)
-    classes = np.stack([np.zeros(NUM_IMAGES, np.int64), *grid.classes().values()], 1)
-    images = np.random.default_rng(0).integers(0, 2, (NUM_IMAGES, 64, 64), dtype=np.uint8)
+def original(tmp_path, grid: SpriteGrid = FEW_GRID, **others) -> str:
+    """A small dSprites in its own layout."""
+    classes = np.stack([np.zeros(len(grid), np.int64), *grid.classes().values()], 1)
+    images = np.random.default_rng(0).integers(0, 2, (len(grid), 64, 64), dtype=np.uint8)
     metadata = np.array({"title": "dSprites"}, dtype=object)
     arrays = {"metadata": metadata, "imgs": images, "latents_classes": classes, "latents_values": classes + 0.5}
     np.savez_compressed(tmp_path / "dsprites.npz", **(arrays | others))
@@ -121,6 +146,17 @@ def test_dsprites_own_file_is_read(tmp_path):
     data.prepare_data()
     expected = np.load(tmp_path / "dsprites.npz")["imgs"]
     assert np.array_equal(whole(data).numpy(), expected * 255)
+
+
+@pytest.mark.parametrize("is_drawn", [True, False])
+def test_they_are_made_block_by_block(tmp_path, is_drawn):
+    numbers = {"num_scales": 1, "num_orientations": 4, "num_positions": 32}  # 12,288 images, 50 MB of bytes
+    root = None if is_drawn else original(tmp_path, SpriteGrid(*numbers.values()))
+
+    def make() -> None:
+        sprites(tmp_path, root=root, cache_dir=tempfile.mkdtemp(dir=tmp_path), **numbers).prepare_data()
+
+    assert peak_bytes(make, 35_000_000) < 35_000_000
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from tests.data.sets import noise
+from vae_lightning.data.packed_bits import packed
+from vae_lightning.data.provenance import told_of
 from vae_lightning.data.stored_pixels import Cache, StoredPixels
 from vae_lightning.errors import UserError
 
@@ -45,6 +47,31 @@ def test_other_keys_and_shapes_are_others(tmp_path):
     cache = Cache(str(tmp_path))
     folders = {stored(cache).folder, stored(cache, key=(2,)).folder, stored(cache, shape=(6, 4, 2, 2)).folder}
     assert len(folders) == 3
+
+
+def test_packed_ones_are_kept_as_bits_and_told_by_the_size_of_the_images(tmp_path, caplog):
+    images = noise(6, 4, 16, 1, most=1) * np.uint8(255)
+    fields = {"shape": images.shape, "is_packed": True}
+    for _ in range(2):
+        pixels, _ = stored(Cache(str(tmp_path)), **fields)(lambda: iter(np.split(images, 3)))
+        assert torch.equal(pixels, torch.from_numpy(packed(images)))
+    folder = stored(Cache(str(tmp_path)), **fields).folder
+    assert folder != stored(Cache(str(tmp_path)), shape=images.shape).folder
+    assert told_of(folder) == "the things: 6 of 16 x 4"
+    assert np.load(folder / "pixels.npy").nbytes == images.size / 8
+    (folder / "pixels.npy").write_bytes((folder / "pixels.npy").read_bytes()[:-1] + b"?")
+    stored(Cache(str(tmp_path)), **fields)(lambda: iter(np.split(images, 3)))
+    assert "is damaged (pixels.npy differs from its checksums" in caplog.text
+    assert np.array_equal(np.load(folder / "pixels.npy"), packed(images))
+
+
+def test_packed_ones_need_an_eighth_of_the_room(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "free")(1024 // 8)
+    monkeypatch.setattr("vae_lightning.data.stored_pixels.disk_usage", lambda _: usage)
+    images = np.zeros((1, 32, 32, 1), np.uint8)
+    stored(Cache(str(tmp_path)), shape=images.shape, is_packed=True)(lambda: iter([images]))
+    with pytest.raises(UserError, match="the things take 1 MB, and 0 MB are free; "):
+        stored(Cache(str(tmp_path)), shape=images.shape)(lambda: iter([images]))
 
 
 def test_no_room_is_told_before_anything_is_made(tmp_path, make, monkeypatch):

@@ -22,10 +22,10 @@ def fixed_draw(
 
 def binarized(images: ImageSet, seed: int, split: str) -> ImageSet:
     """The split with its `fixed_draw` in place of its pixels, in RAM."""
-    pixels = torch.empty(len(images), *images.pixels.shape[1:], dtype=torch.uint8)
+    pixels = torch.empty(len(images), *images.image_shape, dtype=torch.uint8)
     for indices in torch.arange(len(images)).split(_CHUNK):
-        pixels[indices] = fixed_draw(images.pixels[images.rows[indices]], indices, seed, split)
-    return replace(images, pixels=pixels, rows=torch.arange(len(images)), pages=None)
+        pixels[indices] = fixed_draw(images.images(indices).permute(0, 2, 3, 1), indices, seed, split)
+    return replace(images, pixels=pixels, rows=torch.arange(len(images)), pages=None, packed_channels=None)
 
 
 def _noise_seed(seed: int, split: str) -> int:

@@ -38,7 +38,7 @@ class ImageFacts:
 def facts_of(splits: Mapping[str, ImageSet]) -> ImageFacts:
     """Look at every image."""
     lowest, highest, total, digests = 255, 0, 0, list[np.ndarray]()
-    image_bytes = math.prod(next(iter(splits.values())).pixels.shape[1:])
+    image_bytes = math.prod(next(iter(splits.values())).image_shape)
     chunks = [
         (images, indices)
         for images in splits.values()

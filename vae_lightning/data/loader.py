@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from vae_lightning.data.packed_bits import PER_BYTE, unpacked
 from vae_lightning.data.pages import Pages
 
 
@@ -49,9 +50,18 @@ class ImageSet:
     factors: Mapping[str, Tensor] | None = None  # [M] each: further facts by name, for nobody to train on
     class_names: tuple[str, ...] | None = None  # of labels 0, 1, ...
     factor_names: Mapping[str, tuple[str, ...]] | None = None  # of those factors that count names
+    packed_channels: int | None = None  # of images whose pixels are `packed` bits; None where each has its byte
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of one image."""
+        height, width, channels = self.pixels.shape[1:]
+        if self.packed_channels is None:
+            return height, width, channels
+        return height, PER_BYTE * width, self.packed_channels
 
     def images(self, indices: Int64[Tensor, " B"]) -> UInt8[Tensor, "B C H W"]:
         """The images of this split with these indices, copied once, channels last in memory."""
@@ -60,6 +70,8 @@ class ImageSet:
         chosen = self.pixels.index_select(0, self.rows[indices])
         if self.pages is not None:
             self.pages.have_been_read(chosen.nbytes)
+        if self.packed_channels is not None:
+            chosen = unpacked(chosen, self.packed_channels)
         return (chosen.pin_memory() if self.pinned else chosen).permute(0, 3, 1, 2)
 
     def labels_of(self, indices: Int64[Tensor, "*B"]) -> Int64[Tensor, "*B"] | None:

@@ -1,5 +1,6 @@
 """What training gets of a set of images, to be looked at."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -47,7 +48,7 @@ def preview(data: ImageDataModule, num_images: int) -> Preview:
     """
     images = data.splits["train"]
     order = torch.randperm(len(images), generator=seeded_generator("preview", data.seed))
-    order = order[: max(num_images, min(_MOST_IMAGES, _MOST_VALUES // images.pixels[0].numel()))]
+    order = order[: max(num_images, min(_MOST_IMAGES, _MOST_VALUES // math.prod(images.image_shape)))]
     channels, shown = data.image_shape[0], list[Tensor]()
     levels = torch.zeros(channels, 256, dtype=torch.int64)
     for indices in order.split(_CHUNK):

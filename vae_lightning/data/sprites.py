@@ -97,17 +97,18 @@ class Sprites(ImageDataModule):
         _ = self._pixels
 
     def load_splits(self) -> dict[str, ImageSet]:
-        """The three splits, memory-mapped, with the shapes as labels and all factors."""
+        """The three splits, memory-mapped as bits, with the shapes as labels and all factors."""
         pixels, pages = self._pixels
         factors = {name: torch.from_numpy(classes) for name, classes in self.grid.classes().items()}
         names = {name: tuple(f"{value:.4g}" for value in values) for name, values in self.grid.values.items()}
         whole = ImageSet(
-            pixels.expand(-1, -1, -1, self.channels),
+            pixels,
             torch.arange(len(pixels)),
             None,
             pages=pages,
             class_names=SHAPES,
             factor_names=names | {"shape": SHAPES},
+            packed_channels=self.channels,
         )
         return {
             split: replace(
@@ -124,18 +125,18 @@ class Sprites(ImageDataModule):
         return torch.from_numpy(decode_image(path, self.frame, self.channels, fit=self.fit).copy())
 
     def _as_trained_on(self, images: ImageSet, split: str) -> ImageSet:
-        return images  # gigabytes of binary pixels need no copy that is drawn from them
+        return images  # a draw from binary pixels is themselves
 
     @cached_property
-    def _pixels(self) -> tuple[UInt8[Tensor, "N 64 64 1"], Pages]:
+    def _pixels(self) -> tuple[UInt8[Tensor, "N 64 8 1"], Pages]:
         cache, shape = Cache(self.cache_dir, "cache_dir" in self.read_only), (len(self.grid), SIDE, SIDE, 1)
         if self.root is None:
-            return StoredPixels(cache, "sprites", "the sprites", (_FORMAT,), shape)(self.grid.blocks)
+            return StoredPixels(cache, "sprites", "the sprites", (_FORMAT,), shape, is_packed=True)(self.grid.blocks)
         path = Path(self.root).expanduser().absolute()
         try:
             facts = path.stat()
             key = (_FORMAT, str(path.resolve()), facts.st_size, facts.st_mtime_ns)
-            return StoredPixels(cache, "sprites", "the sprites of dSprites", key, shape)(self._original)
+            return StoredPixels(cache, "sprites", "the sprites of dSprites", key, shape, is_packed=True)(self._original)
         except (OSError, ValueError) as error:
             raise UserError(f"data.root={self.root}: is no file of dSprites that can be read ({error})") from error
 

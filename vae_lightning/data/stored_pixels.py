@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from vae_lightning.data.cache import build_once, build_unless, cache_folder, cache_key
+from vae_lightning.data.packed_bits import PER_BYTE, packed
 from vae_lightning.data.pages import Pages
 from vae_lightning.data.pixel_cache import PIXELS, READABLE, DamagedError, open_cached, write_checksums
 from vae_lightning.data.provenance import note_use
@@ -59,6 +60,7 @@ class StoredPixels:
         what: they are, for messages.
         key: what they depend on, but for their shape.
         shape: [N, H, W, C].
+        is_packed: whether they are binary, of one channel, and kept as `packed` bits, [N, H, W/8, 1].
     """
 
     cache: Cache
@@ -66,13 +68,20 @@ class StoredPixels:
     what: str
     key: tuple[object, ...]
     shape: tuple[int, int, int, int]
+    is_packed: bool = False
+
+    @property
+    def stored_shape(self) -> tuple[int, int, int, int]:
+        """Of the array that is kept."""
+        num_images, height, width, channels = self.shape
+        return num_images, height, width // PER_BYTE if self.is_packed else width, channels
 
     @property
     def folder(self) -> Path:
         """Where they lie, or are to lie."""
-        return self.cache.folder(f"{self.kind}-{cache_key(*self.key, self.shape)}")
+        return self.cache.folder(f"{self.kind}-{cache_key(*self.key, self.stored_shape)}")
 
-    def __call__(self, blocks: Blocks) -> tuple[UInt8[Tensor, "N H W C"], Pages]:
+    def __call__(self, blocks: Blocks) -> tuple[UInt8[Tensor, "N H _ C"], Pages]:
         """The pixels, memory-mapped, and the pages to be told of what is read; made of the blocks at the first call.
 
         Raises UserError naming data.cache_dir where there is no room for them, or it can't be written.
@@ -91,7 +100,7 @@ class StoredPixels:
             return _mapped(self._mended(mended, blocks), mended)
 
     def _open(self, folder: Path) -> np.memmap:
-        return open_cached(folder, self.shape)[0]
+        return open_cached(folder, self.stored_shape)[0]
 
     def _mended(self, folder: Path, blocks: Blocks) -> np.memmap:
         build_unless(self._is_good, folder, lambda target: self._build(target, blocks))
@@ -110,7 +119,7 @@ class StoredPixels:
         return True
 
     def _build(self, folder: Path, blocks: Blocks) -> None:
-        needed, free = int(np.prod(self.shape, dtype=np.int64)), disk_usage(folder).free
+        needed, free = int(np.prod(self.stored_shape, dtype=np.int64)), disk_usage(folder).free
         told = f"{self.what} take {-(-needed // _MEGABYTE):,} MB"
         if free < needed:
             raise UserError(
@@ -119,11 +128,12 @@ class StoredPixels:
         logger.info("%s, made once, in %s", told, folder.parent)
         with (folder / PIXELS).open("wb") as file:
             # Not through a memory map, which would fill RAM, and kill the process if the disk is full.
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": self.shape})
+            header = {"descr": "|u1", "fortran_order": False, "shape": self.stored_shape}
+            np.lib.format.write_array_header_1_0(file, header)
             with counting(f"making {self.what}", "img", self.shape[0]) as count:
                 left = self.shape[0]
                 for block in blocks():
-                    file.write(np.ascontiguousarray(block).data)
+                    file.write(np.ascontiguousarray(packed(block) if self.is_packed else block).data)
                     count(len(block))
                     left -= len(block)
             assert left == 0, "as many images as were told"

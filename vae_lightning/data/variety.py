@@ -39,7 +39,7 @@ class Variety:
 
 def variety_of(images: ImageSet) -> Variety:
     """Look at 2,000 of the images, spread evenly, or at all where there are fewer; at fewer where they are large."""
-    image_bytes = math.prod(images.pixels.shape[1:])
+    image_bytes = math.prod(images.image_shape)
     number = max(1, min(len(images), _MOST_IMAGES, _MOST_BYTES // image_bytes))
     looked_at = torch.arange(number) * len(images) // number
     lowest, highest, one_coloured, moments = 255, 0, list[int](), list[tuple[Tensor, Tensor]]()
