@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 _NUM_RESAMPLES, _FEWEST_RESAMPLES = 1000, 100
-_WORK = 10_000_000  # images that all resamples together may have
+_WORK = 2_000_000  # images that all resamples together may have
 _SHARE = 0.95
 
 
@@ -40,8 +40,8 @@ class Detection:
 def detection(strangeness: Float64[np.ndarray, " N"], is_bad: Bool[np.ndarray, " N"], seed: int = 0) -> Detection:
     """AUROC and average precision (scikit-learn) with intervals by the bootstrap.
 
-    The intervals hold 95% of 1,000 resamples of the good images and of the bad ones, each of as many as there are (of
-    more than 10,000 images of fewer resamples, of 100 at least).
+    The intervals hold 95% of 1,000 resamples of the good images and of the bad ones, each of as many as there are; of
+    more than 2,000 images there are fewer resamples, of more than 20,000 there are 100.
 
     Args:
         strangeness: the higher, the stranger.
