@@ -75,6 +75,11 @@ def test_the_scores_of_sprites_are_recorded_with_intervals_and_told(evaluate, sp
     assert metrics["test/disentanglement_left_out"] == {}
     assert re.search(r"mutual information gap \(MIG\) +\d\.\d{3} \+- \d\.\d{3} +95%: \d\.\d{3} to \d\.\d{3}\n", printed)
     assert "(86 test images, " in printed
+    told = metrics["test/disentanglement_told"]
+    assert list(told) == metrics["test/disentanglement_factors"]
+    assert max(told["scale"]) == pytest.approx(metrics["test/told_of_scale"], abs=1e-4)
+    best = told["scale"].index(max(told["scale"]))
+    assert re.search(rf"of scale, latent {best} tells +\d\.\d{{3}}\n", printed)
 
 
 def test_they_are_those_of_the_arrays_and_do_not_depend_on_the_batch(sprites_run):

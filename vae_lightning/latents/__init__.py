@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vae_lightning.latents.factors.explicitness import explicitness
     from vae_lightning.latents.factors.factor_vae import factor_vae_score
     from vae_lightning.latents.factors.intervals import Interval
-    from vae_lightning.latents.factors.mutual_information import mig, modularity
+    from vae_lightning.latents.factors.mutual_information import mig, modularity, shares_told
     from vae_lightning.latents.factors.sap import sap
     from vae_lightning.latents.factors.together import disentanglement
 
@@ -27,6 +27,7 @@ _HOMES = {
     "mig": "mutual_information",
     "modularity": "mutual_information",
     "sap": "sap",
+    "shares_told": "mutual_information",
 }
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "mig",
     "modularity",
     "sap",
+    "shares_told",
 ]
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from vae_lightning.errors import ArgumentError, UserError, require_at_least
 from vae_lightning.latents.factors.intervals import Interval, Rows
+from vae_lightning.latents.factors.mutual_information import shares_told
 from vae_lightning.latents.factors.table import MOST_FACTORS, MOST_LATENTS, Column, fitting, known_rows
 from vae_lightning.latents.factors.together import one_by_one
 from vae_lightning.metrics.score import Figure, Metric, Score
@@ -41,7 +43,8 @@ class Disentanglement(Metric):
     They are those of `vae_lightning.latents.disentanglement`, whose functions say what each is. Factors are the columns
     that come with the data besides their label; one that is the same in all images, or has a value in fewer than 4 of
     them, is left out, and so is one that a model is told by its labels. Images of which a factor is unknown are
-    left out too. The latents of a hierarchy are those of all groups side by side.
+    left out too. The latents of a hierarchy are those of all groups side by side. Of each factor there is which part
+    the latent tells that tells most of it, and among the facts the parts of all latents (`shares_told`).
 
     Attributes:
         factors: by name, `label` among them for the data's own; None for all factors but that.
@@ -93,7 +96,10 @@ class Disentanglement(Metric):
         found = subject.world.agree(lambda: self._scores(subject, codes, kept, seed))
         if isinstance(found, str):
             return _without(found, facts)
-        return Score({name: _figure(name, found[name]) for name in _LABELS}, facts)
+        told = shares_told(codes, kept)
+        facts["told"] = {name: shares.round(4).tolist() for name, shares in told.items()}
+        figures = {name: _figure(name, found[name]) for name in _LABELS}
+        return Score(figures | {f"told_of_{name}": _best(name, shares) for name, shares in told.items()}, facts)
 
     def _takes(self, name: str) -> bool:
         return name != _LABEL if self.factors is None else name in self.factors
@@ -159,6 +165,11 @@ def _follows(column: Column, labels: np.ndarray) -> bool:
 
 def _figure(name: str, found: Interval) -> Figure:
     return Figure(found.value, found.stderr, _LABELS[name], digits=3, interval=(found.low, found.high))
+
+
+def _best(name: str, shares: Float64[np.ndarray, " D"]) -> Figure:
+    """The latent that tells most of a factor, and which part of it."""
+    return Figure(float(shares.max()), label=f"of {name}, latent {shares.argmax()} tells", digits=3)
 
 
 def _without(reason: str, facts: dict[str, Any] | None = None) -> Score:

@@ -3,7 +3,7 @@ import pytest
 
 from tests.latents.factors.grids import grid, noise, turned
 from vae_lightning.errors import ArgumentError
-from vae_lightning.latents import mig, modularity
+from vae_lightning.latents import mig, modularity, shares_told
 from vae_lightning.latents.factors.mutual_information import (
     cut_codes,
     gap,
@@ -114,3 +114,13 @@ def test_a_latent_keeps_100_values_and_more_are_cut_into_20_bins():
     cut = cut_codes(np.c_[np.arange(200) % 100, np.arange(200)].astype(float))
     assert len(np.unique(cut[:, 0])) == 100
     assert np.bincount(cut[:, 1]).tolist() == [10] * 20
+
+
+def test_what_each_latent_tells_stands_in_the_order_of_the_latents():
+    factors = grid(4, 5, copies=20)
+    random = noise(len(factors), 2, 0)
+    told = shares_told(np.c_[random[:, 0], factors[:, 1], random[:, 1], factors[:, 0]], factors, names=["a", "b"])
+    assert list(told) == ["a", "b"]
+    assert told["a"][3] == told["b"][1] == 1
+    assert max(told["a"][1], told["b"][3]) < 1e-3
+    assert told["a"].argmax() == 3

@@ -108,6 +108,27 @@ def modularity(
     )[0]
 
 
+def shares_told(
+    codes: np.ndarray, factors: Factors, *, names: Sequence[str] | None = None
+) -> dict[str, Float64[np.ndarray, " D"]]:
+    """What part of each factor each latent tells by itself: I(z_d; v_f) / H(v_f), with I and H as in `mig`.
+
+    Args:
+        codes, factors, names: as of `mig`.
+
+    Returns:
+        of each factor by name the parts, in the order of the latents.
+
+    Raises:
+        ArgumentError: codes or factors that `factor_table` refuses.
+    """
+    table = factor_table(codes, factors, names)
+    told = information(cut_codes(table.codes), table, np.arange(len(table)))
+    shares = np.empty_like(told.mutual)
+    shares[table.latents] = (told.mutual / told.entropy).clip(0, 1)
+    return {factor.name: shares[:, number] for number, factor in enumerate(table.factors)}
+
+
 def cut_codes(codes: Float64[np.ndarray, "n D"]) -> Int64[np.ndarray, "n D"]:
     """The number of each latent's value among its different ones, or of the bin that it lies in."""
     return np.stack([_cut(latent) for latent in codes.T], 1)

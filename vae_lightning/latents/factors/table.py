@@ -42,10 +42,16 @@ class FactorTable:
 
     The latents stand in an order of their own, by their standardized values, so that no score depends on how they were
     handed over.
+
+    Attributes:
+        codes: of the images.
+        factors: of the same.
+        latents: the number that each latent had there.
     """
 
     codes: Float64[np.ndarray, "n D"]
     factors: tuple[Factor, ...]
+    latents: Int64[np.ndarray, " D"]
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -90,7 +96,7 @@ def factor_table(
             raise ArgumentError(f"factors: {name}: {reason}")
     checked = checked[rows]
     order = np.lexsort(standardized(checked)[::-1])
-    return FactorTable(checked[:, order], tuple(_factor(name, column[rows]) for name, column in columns.items()))
+    return FactorTable(checked[:, order], tuple(_factor(name, column[rows]) for name, column in columns.items()), order)
 
 
 def fitting(columns: Mapping[str, Column]) -> tuple[dict[str, Column], dict[str, str]]:
