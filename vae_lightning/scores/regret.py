@@ -17,6 +17,7 @@ from vae_lightning.scores.score import AnomalyScore, ScoredBatch
 
 _SMALLEST_RATE = 1e-6
 _PURPOSE = 21  # of the noise that the posterior is fitted with; what it has gained is told by other noise
+_COMPARED = 16  # latents of each image, for that
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,14 @@ class LikelihoodRegret(AnomalyScore):
     """The ELBO of the best Gaussian posterior of an image less that of the encoder's, in nats (arXiv 2003.02977).
 
     The encoder has learned good posteriors for images like those of training; for others there are much better ones.
-    Mean and scale of each image's posterior are fitted by Adam, starting from the encoder's, by the ELBO of a few
-    fixed noises; before and after are compared by others. (The paper fits the encoder's weights to each image; it
-    names this, too.)
+    Mean and scale of each image's posterior are fitted by Adam, starting from the encoder's, each step by noise of its
+    own; what is compared is the mean over the second half of the steps, by one noise for both. (The paper fits the
+    encoder's weights to each image.)
 
     Attributes:
         num_steps: of Adam.
         lr: its learning rate.
-        num_samples: latents of each image, both for fitting and for comparing.
+        num_samples: latents of each image in a step.
 
     Raises:
         ValueError: a number below 1, or a rate below 1e-6.
@@ -60,17 +61,17 @@ class LikelihoodRegret(AnomalyScore):
             latents, prior = vae.encode(batch.x, batch.labels), vae.latent_prior()
             assert latents.scale is not None
             own = latents.loc, latents.scale.log()
-        fitted_by, compared_by = (
-            Indexed(derive_seed(batch.seed, purpose), batch.indices, self.num_samples, batch.run.device).normal(
-                latents.loc.shape[1:]
-            )
-            for purpose in (_PURPOSE, _PURPOSE + 1)
-        )
+        fitted_by = self._noise(batch, _PURPOSE, self.num_steps * self.num_samples, latents.loc.shape[1])
+        compared_by = self._noise(batch, _PURPOSE + 1, _COMPARED, latents.loc.shape[1])
         with torch.enable_grad():
             best = self._fitted(vae, prior, batch.x, batch.labels, own, fitted_by)
         with torch.no_grad():
             before, after = (_elbo(vae, prior, batch.x, batch.labels, each, compared_by) for each in (own, best))
         return (after - before).double().cpu()
+
+    def _noise(self, batch: ScoredBatch, purpose: int, count: int, dims: int) -> Float[Tensor, "K B D"]:
+        seed = derive_seed(batch.seed, purpose)
+        return Indexed(seed, batch.indices, count, batch.run.device).normal((dims,))
 
     def _fitted(
         self,
@@ -79,15 +80,20 @@ class LikelihoodRegret(AnomalyScore):
         x: Float[Tensor, "B C H W"],
         labels: Int64[Tensor, " B"] | None,
         start: tuple[Float[Tensor, "B D"], Float[Tensor, "B D"]],
-        noise: Float[Tensor, "K B D"],
+        noise: Float[Tensor, "SK B D"],
     ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"]]:
         loc, log_scale = (each.clone().requires_grad_() for each in start)
         optimizer = torch.optim.Adam([loc, log_scale], self.lr)  # each number by itself: no image depends on others
-        for _ in range(self.num_steps):
-            loss = -_elbo(vae, prior, x, labels, (loc, log_scale), noise).sum()
+        late = [torch.zeros_like(each) for each in start]
+        first = self.num_steps // 2
+        for step, of_step in enumerate(noise.split(self.num_samples)):
+            loss = -_elbo(vae, prior, x, labels, (loc, log_scale), of_step).sum()
             loc.grad, log_scale.grad = torch.autograd.grad(loss, [loc, log_scale])
             optimizer.step()
-        return loc.detach(), log_scale.detach()
+            if step >= first:
+                for total, now in zip(late, (loc, log_scale), strict=True):
+                    total += now.detach() / (self.num_steps - first)
+        return late[0], late[1]
 
 
 def _is_gaussian(run: TrainedRun) -> bool:
