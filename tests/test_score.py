@@ -71,7 +71,10 @@ def test_a_folder_is_scored_the_worst_first(score, digits_run):
     assert [row["file"].split("/")[0] for row in rows] == ["noise", "noise", "plain", "plain", "plain"]
     elbo = [float(row["elbo"]) for row in rows]
     assert elbo == sorted(elbo)
-    assert json.loads(Path("scores/score.json").read_text())["files"] == ["scores.csv", "scores.html"]
+    facts = json.loads(Path("scores/score.json").read_text())
+    assert facts["files"] == ["scores.csv", "scores.html"]
+    assert facts["scores"]["nll"]["settings"] == {"num_samples": 16}
+    assert facts["num_images"] == 5
 
 
 def test_good_and_bad_ones_give_an_auroc_and_broken_ones_are_left_out(score, digits_run, moved):
@@ -90,6 +93,10 @@ def test_good_and_bad_ones_give_an_auroc_and_broken_ones_are_left_out(score, dig
     assert list(rows[0]) == ["file", "truth", "elbo", "rate", "elbo_flagged", "rate_flagged"]
     assert [row["truth"] for row in rows[:4]] == ["bad"] * 4
     assert [row["elbo_flagged"] for row in rows[:4]] == ["1"] * 4
+    facts = json.loads(Path("scores/score.json").read_text())["scores"]["elbo"]
+    assert facts["auroc"] == [1, 1, 1]
+    assert facts["num_bad"] == 4
+    assert "intervals of 6 good and 4 bad images say little: they are few" in told
     kept = json.loads((run.path / "thresholds.json").read_text())["best.ckpt"]
     assert kept["elbo"]["false_alarms"] == 0.05
     again = score(f"run={run.path}", "images=good", "out=again", "scores=[elbo]")
@@ -117,6 +124,30 @@ def test_class_folders_say_what_is_good(score, digits_run):
     assert [row["label"] for row in rows_of("scores/scores.csv")] == ["hole", "hole", "good", "good", "good"]
 
 
+def test_a_model_that_is_told_labels_takes_them_of_folders_or_one_for_all(score, refused, named_run):
+    """Pictures without a label can't be scored by it."""
+    photos = named_run.path.parent / "pictures"
+    told = score(f"run={named_run.path}", f"images={photos}", "labels=folders", "bad_labels=owl", "out=scores")
+    assert any(line.startswith("ELBO") for line in told)
+    score(f"run={named_run.path}", f"images={photos}", "label=cat", "out=as_cats", "scores=[elbo]")
+    as_cats = {row["file"]: row["elbo"] for row in rows_of("as_cats/scores.csv")}
+    own = {row["file"]: (row["label"], row["elbo"]) for row in rows_of("scores/scores.csv")}
+    assert all((as_cats[file] == elbo) == (label == "cat") for file, (label, elbo) in own.items())
+    assert "label: this run's model is told labels" in refused(f"run={named_run.path}", f"images={photos}", "out=s")
+
+
+def test_thresholds_need_the_runs_data_once(score, moved, plane_run):
+    run = moved(plane_run)
+    pictures(Path("photos"), 3)
+    typed = [f"run={run.path}", "images=photos", "scores=[elbo,typicality]", "overwrite=true", "out=scores"]
+    first = score(*typed, "score.false_alarms=0.1")
+    config = (run.path / "config.yaml").read_text()
+    (run.path / "config.yaml").write_text(
+        config.replace("vae_lightning.data.digits.Digits", "vae_lightning.data.mnist.MNIST")
+    )
+    assert [line for line in score(*typed) if "of 3" in line] == [line for line in first if "of 3" in line]
+
+
 def test_a_name_that_is_html_is_text_on_the_page(score, digits_run):
     folder = Path("photos/<img src=x onerror=alert(1)>")
     pictures(folder, 1)
@@ -135,10 +166,10 @@ def test_a_name_that_is_html_is_text_on_the_page(score, digits_run):
         (["run={run}", "out=s", "images=nowhere"], "images: nowhere: no such file"),
         (["run={run}", "out=s", "good=nowhere", "bad=."], "good: nowhere: no such file"),
         (["run={run}", "out=s", "good=photos"], "good and bad: an AUROC takes both; give the two of them, or neither"),
-        (["run={run}", "out=s", "good=photos", "bad=photos"], "images: 2 files are given twice"),
+        (["run={run}", "out=s", "good=photos", "bad=photos"], "images: 2 files given twice"),
         (["run={run}", "out=s", "images=photos", "bad_labels=[x]"], "good_labels and bad_labels: are of labels="),
         (["run={run}", "out=s", "labels=folders"], "labels: are of images=, and none are given"),
-        (["run={run}", "out=s", "images=photos", "labels=folders"], "data.labels=folders wants"),
+        (["run={run}", "out=s", "images=photos", "labels=folders"], "images=photos: labels=folders wants"),
         (["run={run}", "out=s", "bad_labels=[12]"], "bad_labels=[12]: no image has label 12"),
         (["run={run}", "out=s", "scores=likely"], "scores=likely: no such score; valid here: all, elbo, nll,"),
         (

@@ -24,7 +24,7 @@ def _score(config: DictConfig) -> None:
     settings = with_home(plain(config))
     opening = take_opening(settings)  # what is left at last are the keys of what is written
     folder, overwrite = take_out(settings, "scores")
-    wanted, own, invert = take(settings, "scores", "score", "invert").values()
+    wanted, own, invert, label = take(settings, "scores", "score", "invert", "label").values()
     nodes = {name: node for name, node in settings.items() if isinstance(node, dict) and "_target_" in node}
     for name in nodes:
         del settings[name]
@@ -51,12 +51,19 @@ def _score(config: DictConfig) -> None:
         write = instantiate(settings, "")
         scores = {name: instantiate(node, name) for name, node in chosen.items()}
     flush_denormals()
-    run = replace(checked(open_trained, opening), invert=invert)
+    run = replace(checked(checked(open_trained, opening).with_label, {"label": label}), invert=invert)
     scores = applicable(run, scores, list(chosen) if _is_typed("scores") and wanted != "all" else ())
-    facts = {"run": str(run.run_dir.path), "checkpoint": run.checkpoint, "epoch": run.epoch, "settings": settings}
+    facts = {
+        "run": str(run.run_dir.path),
+        "checkpoint": run.checkpoint,
+        "epoch": run.epoch,
+        "settings": settings,
+        "invert": invert,
+    }
     print(f"{one_line(run.context)}\n{one_line(run.kind)}", flush=True)
     with output_folder(folder, overwrite, facts, MANIFEST) as staging:
         result = write(run, scores, false_alarms, staging)
+        facts |= {"num_images": len(result.rows.kinds), "kind": run.kind, "scores": result.facts()}
     print(plain_lines(table_of(result)))
     print(one_line(folder))
     for line in listed(folder, MANIFEST):

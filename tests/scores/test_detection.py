@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from vae_lightning.scores.detection import detection
+from vae_lightning.scores.detection import detection, told_apart
 
 
 def test_what_is_apart_is_told_apart_and_what_is_alike_is_guessed():
@@ -54,3 +55,16 @@ def test_it_is_a_function_of_its_seed():
 def test_what_has_no_auroc_is_told(values, is_bad, told):
     with pytest.raises(ValueError, match=told):
         detection(np.array(values), np.array(is_bad))
+
+
+@pytest.mark.parametrize("digits", [0, 1, 8])
+def test_the_two_measures_are_scikit_learns_whatever_values_are_equal(digits):
+    generator = np.random.default_rng(0)
+    good, bad = generator.normal(0, 1, 80).round(digits), generator.normal(0.7, 1, 30).round(digits)
+    truth, values = np.repeat([0, 1], [80, 30]), np.r_[good, bad]
+    wanted = roc_auc_score(truth, values), average_precision_score(truth, values)
+    assert told_apart(good, bad) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_values_without_an_end_are_the_strangest():
+    assert told_apart(np.array([1.0, 2.0, -np.inf]), np.array([np.inf, np.inf])) == (1, 1)

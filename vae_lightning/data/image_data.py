@@ -108,7 +108,7 @@ class ImageDataModule(LightningDataModule, ABC):
         self.shuffle = shuffle
         self.horizontal_flip = horizontal_flip
         self.binarize = binarize
-        self.exclude_labels = exclude_labels
+        self.exclude_labels = [exclude_labels] if isinstance(exclude_labels, str) else exclude_labels
         binary = binarize == "fixed"
         self.augmentations = augmentations_of(augmentations, channels, self.frame, binary=binary)
 

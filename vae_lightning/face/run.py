@@ -28,7 +28,7 @@ from vae_lightning.runs.cures import Cure
 from vae_lightning.runs.likeness import Likeness
 from vae_lightning.runs.sampling import drawing_by
 from vae_lightning.runs.trained import TrainedRun
-from vae_lightning.scores.score import ScoredBatch
+from vae_lightning.scores.score import AnomalyScore, ScoredBatch
 from vae_lightning.scores.scoring import applicable, fitted, scored, together, usual_batches
 
 log = logging.getLogger("vae_lightning")
@@ -60,6 +60,7 @@ class Run:
     def __init__(self, opened: TrainedRun):
         self._opened = opened
         self._path = (opened.shared or opened.run_dir).path.absolute()
+        self._scores: dict[str, AnomalyScore] = {}  # that have learned what is usual
         self._told_of: set[tuple[tuple[str, ...], Cure | None]] = set()
 
     def __repr__(self) -> str:
@@ -257,19 +258,23 @@ class Run:
 
         Low values of `elbo` are strange, and high ones of all others: `nll`, `reconstruction`, `rate`, `regret`,
         `typicality` and `complexity`, as in `conf/score`. The noise is that of `vae-score` on the same images.
+        Arrays are taken as they are: for a run on binarized data give binarized ones, as files are made.
 
         Args:
             images: N of them.
             labels: of the images.
-            scores: their names.
+            scores: their names, or one.
 
         Raises:
-            ValueError: images or labels that can't be taken, no such score, or one that the model has not.
+            ValueError: images or labels that can't be taken, no score, no such score, or one that the model has not.
         """
+        wanted = [scores] if isinstance(scores, str) else list(scores)
+        if not wanted:
+            raise ArgumentError("scores: is empty; give one at least, as elbo")
         try:
-            chosen = {name: named_option("score", str(name), "scores") for name in scores}
-            own = applicable(self._opened, chosen, list(chosen))
-            ready = fitted(own, lambda: usual_batches(self._opened, _MOST_USUAL, _BATCH))
+            chosen = {name: named_option("score", str(name), "scores") for name in wanted if name not in self._scores}
+            own = applicable(self._opened, chosen, list(chosen)) if chosen else {}
+            self._scores |= fitted(own, lambda: usual_batches(self._opened, _MOST_USUAL, _BATCH))
         except UserError as error:
             raise ArgumentError(str(error)) from error
         seed = evaluation_seed(self._opened.seed, "test")
@@ -277,6 +282,7 @@ class Run:
             ScoredBatch(self._opened, batch.images, batch.indices, batch.labels, seed)
             for batch in self._batches(images, labels, _SCORED)
         )
+        ready = {name: self._scores[name] for name in wanted}
         return together([scored(ready, batch) for batch in batches], ready)
 
     def _taken(self, images: Images, labels: Labels) -> tuple[Float32[Tensor, "N C H W"], Int64[Tensor, " N"] | None]:

@@ -38,6 +38,11 @@ def is_likelihood(kind: str) -> bool:
     return is_in_nats(kind) and kind.removesuffix(_GIVEN) not in (DENSITY, CROSS_ENTROPY)
 
 
+def is_density(kind: str) -> bool:
+    """Whether figures of this kind are logarithms of densities."""
+    return kind.removesuffix(_GIVEN) == DENSITY
+
+
 def is_in_nats(kind: str) -> bool:
     """Whether figures of this kind are logarithms of anything, of which a bound on log p(x) can be told."""
     return _NO_NATS not in kind

@@ -96,10 +96,10 @@ class Disentanglement(Metric):
         found = subject.world.agree(lambda: self._scores(subject, codes, kept, seed))
         if isinstance(found, str):
             return _without(found, facts)
-        told = shares_told(codes, kept)
-        facts["told"] = {name: shares.round(4).tolist() for name, shares in told.items()}
+        parts = shares_told(codes, kept)
+        facts["told"] = {name: shares.round(4).tolist() for name, shares in parts.items()}
         figures = {name: _figure(name, found[name]) for name in _LABELS}
-        return Score(figures | {f"told_of_{name}": _best(name, shares) for name, shares in told.items()}, facts)
+        return Score(figures | {f"told_of_{name}": _best(name, shares) for name, shares in parts.items()}, facts)
 
     def _takes(self, name: str) -> bool:
         return name != _LABEL if self.factors is None else name in self.factors

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vae_lightning.errors import require_at_least
 from vae_lightning.latents.aggregated import NO_DENSITY
-from vae_lightning.likelihood.kind import DENSITY, is_likelihood
+from vae_lightning.likelihood.kind import is_density, is_likelihood
 from vae_lightning.runs.trained import TrainedRun
 from vae_lightning.scores.score import AnomalyScore, ScoredBatch
 
@@ -44,18 +44,14 @@ class InputComplexity(AnomalyScore):
     def why_not(self, run: TrainedRun) -> str | None:
         if run.preprocessing.channels not in (1, 3):
             return f"PNG has grey or RGB, and these images have {run.preprocessing.channels} channels"
-        if not is_likelihood(run.kind) and not _is_density(run.kind):
+        if not is_likelihood(run.kind) and not is_density(run.kind):
             return f"these are no bits: the model has {run.kind}"
         return None if run.vae.has_density else NO_DENSITY
 
     def __call__(self, batch: ScoredBatch) -> Float64[Tensor, " B"]:
         lengths = torch.tensor([png_bits(image) for image in batch.images], dtype=torch.float64)
-        of_levels = _BITS * math.prod(batch.x.shape[1:]) if _is_density(batch.run.kind) else 0
+        of_levels = _BITS * math.prod(batch.x.shape[1:]) if is_density(batch.run.kind) else 0
         return -batch.elbo(self.num_samples) / math.log(2) + of_levels - lengths
-
-
-def _is_density(kind: str) -> bool:
-    return kind.startswith(DENSITY)  # given labels or not
 
 
 def png_bits(image: UInt8[Tensor, "C H W"]) -> int:

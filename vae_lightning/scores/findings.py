@@ -1,7 +1,7 @@
 """All that was found of some images, for the table, the page and what is printed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -62,3 +62,16 @@ class Findings:
         kinds, flagged = self.rows.kinds, self.flagged(name)
         groups = [(kinds == kind, label) for kind, label in GROUPS if (kinds == kind).any()]
         return ", ".join(f"{int(flagged[some].sum()):,} of {int(some.sum()):,} {label}" for some, label in groups)
+
+    def facts(self) -> dict[str, Any]:
+        """The figures of every score with its settings, as plain data."""
+        return {name: self._facts_of(name) for name in self.scores}
+
+    def _facts_of(self, name: str) -> dict[str, Any]:
+        score: Any = self.scores[name]  # each is a dataclass of plain values
+        found: dict[str, Any] = {"settings": asdict(score), "strange": score.worse, "unit": score.unit}
+        if name in self.thresholds:
+            found["threshold"] = asdict(self.thresholds[name])
+        if name in self.detections:
+            found |= asdict(self.detections[name])
+        return found

@@ -19,7 +19,11 @@ new DataTable("#table", {
   paging: rows > 50,
   pageLength: 50,
   lengthMenu: [25, 50, 100, {label: "all", value: -1}],
-  columnDefs: headings.map((heading, index) => ({targets: index, orderable: heading.dataset.order !== "none"})),
+  columnDefs: headings.map((heading, index) => ({
+    targets: index,
+    orderable: heading.dataset.worse !== "none",
+    orderSequence: heading.dataset.worse === "high" ? ["desc", "asc"] : ["asc", "desc"], // the worst first
+  })),
   language: {info: "_TOTAL_ of _MAX_ images", infoFiltered: "", infoEmpty: "none of _MAX_ images", lengthMenu: "_MENU_ images a page"},
 });
 root.dataset.ready = "true";

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from vae_lightning.data.class_names import Names, label_name
+from vae_lightning.data.class_names import Names
 from vae_lightning.runs.images import NamedImages
 from vae_lightning.scores.truth import BAD, GOOD, UNKNOWN, Truth
 
@@ -48,7 +48,9 @@ class Rows:
         found: dict[str, list[Any]] = {self._kind[0]: self._names}
         if self._labels:
             names = self.truth.names or self.class_names
-            found["label"] = [label_name(label, names) for label in np.concatenate(self._labels).tolist()]
+            found["label"] = [
+                str(label) if names is None else names[label] for label in np.concatenate(self._labels).tolist()
+            ]
         kinds = self.kinds
         if (kinds != UNKNOWN).any():
             found["truth"] = [_KINDS[kind] for kind in kinds.tolist()]

@@ -91,6 +91,15 @@ class AnomalyScore(ABC):
         """
         return self
 
+    @property
+    def learned(self) -> float | None:
+        """What it has learned of usual images, for `with_learned`; None where it learns nothing."""
+        return None
+
+    def with_learned(self, learned: float) -> "AnomalyScore":
+        """This score with what it has learned once."""
+        return self
+
     @abstractmethod
     def __call__(self, batch: ScoredBatch) -> Float64[Tensor, " B"]:
         """The score of each image, on the CPU."""

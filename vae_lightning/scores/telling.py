@@ -1,12 +1,13 @@
 """What is printed of scores."""
 
+from vae_lightning.data.tables import counted
 from vae_lightning.scores.detection import Estimate
 from vae_lightning.scores.findings import Findings
 
 
 def table_of(result: Findings) -> str:
     """A line for each score: how well it tells good from bad, and what its threshold finds; and what is told."""
-    lines = [f"{len(result.rows.kinds):,} images"]
+    lines = [counted(len(result.rows.kinds), "image")]
     rows = [[score.label, *_cells(result, name)] for name, score in result.scores.items()]
     if result.detections or result.thresholds:
         heads = ["score", *(["AUROC", "average precision"] if result.detections else [])]

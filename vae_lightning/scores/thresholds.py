@@ -1,6 +1,7 @@
 """From which value on an image counts as strange: found on validation images, kept with the run."""
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +15,8 @@ from vae_lightning.errors import UserError
 from vae_lightning.runs.trained import TrainedRun
 from vae_lightning.scores.score import AnomalyScore
 
+log = logging.getLogger("vae_lightning")
+
 THRESHOLDS = "thresholds.json"
 _MOST_BYTES = 1_000_000
 
@@ -26,32 +29,40 @@ class Threshold:
         value: an image of a worse one counts as strange.
         false_alarms: the fraction of validation images that may be worse, and are not more.
         num_images: validation images that it was found on.
+        usual: what the score had learned of them, if it learns anything.
     """
 
     value: float
     false_alarms: float
     num_images: int
+    usual: float | None = None
 
     def flags(self, score: AnomalyScore, values: Float64[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
         """Which images count as strange; one whose score is no number does."""
         return ~(score.strangeness(values) <= score.strangeness(np.array([self.value]))[0])
 
 
-def threshold_of(score: AnomalyScore, usual: Float64[np.ndarray, " N"], false_alarms: float) -> Threshold:
-    """The threshold that at most this fraction of usual images passes, and as many as can.
+def allowed(false_alarms: float, num_images: int) -> int:
+    """How many of so many usual images may pass a threshold.
 
     Raises:
-        UserError: there are too few images for such a fraction.
+        UserError: not even one.
     """
-    most = math.floor(false_alarms * len(usual) + 1e-9)
+    most = min(math.floor(false_alarms * num_images + 1e-9), num_images - 1)
     if most < 1:
+        least = math.ceil(1e6 / max(num_images, 1)) / 1e6
         raise UserError(
-            f"score.false_alarms={false_alarms}: is less than one of {len(usual):,} validation images; choose "
-            f"{1 / max(len(usual), 1):.2g} or more"
+            f"score.false_alarms={false_alarms:g}: is less than one of {num_images:,} validation images; choose "
+            f"{least:g} or more"
         )
+    return most
+
+
+def threshold_of(score: AnomalyScore, usual: Float64[np.ndarray, " N"], false_alarms: float) -> Threshold:
+    """The threshold that at most this fraction of usual images passes, and as many as can; raises as `allowed`."""
     ordered = np.sort(score.strangeness(usual))
-    value = score.strangeness(ordered[[len(ordered) - 1 - most]])[0]
-    return Threshold(float(value), false_alarms, len(usual))
+    value = score.strangeness(ordered[[len(ordered) - 1 - allowed(false_alarms, len(usual))]])[0]
+    return Threshold(float(value), false_alarms, len(usual), score.learned)
 
 
 def keep_thresholds(run: TrainedRun, thresholds: Mapping[str, Threshold], scores: Mapping[str, AnomalyScore]) -> None:
@@ -78,10 +89,27 @@ def kept_thresholds(run: TrainedRun, scores: Mapping[str, AnomalyScore]) -> dict
             continue
         if {key: node.get(key) for key in ("epoch", "settings")} != _of(run, scores[name]):
             continue
-        value, false_alarms, count = (node.get(key) for key in ("value", "false_alarms", "num_images"))
-        if isinstance(value, float) and isinstance(false_alarms, float) and isinstance(count, int):
-            found[name] = Threshold(value, false_alarms, count)
+        threshold = _checked(node)
+        if threshold is None:
+            log.warning("%s: the threshold of %s can't be, and is passed over", run.run_dir.path / THRESHOLDS, name)
+        else:
+            found[name] = threshold
     return found
+
+
+def _checked(node: dict[str, Any]) -> Threshold | None:
+    """What a file has of a threshold; None where that can be none, for the file may be anybody's."""
+    found: Any = (node.get(key) for key in ("value", "false_alarms", "num_images", "usual"))
+    value, false_alarms, count, usual = found
+    if not _is_finite(value) or not _is_finite(false_alarms) or not (usual is None or _is_finite(usual)):
+        return None
+    if type(count) is not int or count < 1 or not 0 < false_alarms < 1:
+        return None
+    return Threshold(value, false_alarms, count, usual)
+
+
+def _is_finite(number: Any) -> bool:
+    return type(number) is float and math.isfinite(number)
 
 
 def _of(run: TrainedRun, score: AnomalyScore) -> dict[str, Any]:

@@ -69,7 +69,10 @@ def truth_of_files(
     Raises:
         UserError: files without a label, a label that none has, or labels of which nobody says which are bad.
     """
-    labelled = Labelling(f"images={root}", labels)(list(names), root)
+    try:
+        labelled = Labelling(f"images={root}", labels)(list(names), root)
+    except UserError as error:
+        raise UserError(str(error).replace("data.labels=", "labels=")) from error  # which is the key here
     if labelled.labels is None:
         raise UserError(f"labels={labels}: gives these images no labels; choose {FOLDERS} or the path of a table")
     numbers = dict(zip(names.values(), labelled.labels.tolist(), strict=True))

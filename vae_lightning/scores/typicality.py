@@ -40,6 +40,13 @@ class Typicality(AnomalyScore):
         elbo = torch.cat([batch.elbo(self.num_samples) for batch in usual()])
         return replace(self, usual=float(elbo.mean()))
 
+    @property
+    def learned(self) -> float | None:
+        return self.usual
+
+    def with_learned(self, learned: float) -> "Typicality":
+        return self if self.usual is not None else replace(self, usual=learned)
+
     def __call__(self, batch: ScoredBatch) -> Float64[Tensor, " B"]:
         assert self.usual is not None, "fitted"
         return (batch.elbo(self.num_samples) - self.usual).abs()

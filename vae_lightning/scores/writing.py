@@ -3,13 +3,14 @@
 import csv
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from vae_lightning.data.class_names import Label
+from vae_lightning.data.tables import counted
 from vae_lightning.errors import UserError, require_at_least, require_at_most
 from vae_lightning.runs.images import (
     Files,
@@ -27,9 +28,9 @@ from vae_lightning.scores.detection import Detection, detection
 from vae_lightning.scores.findings import Findings
 from vae_lightning.scores.page import page_of
 from vae_lightning.scores.rows import Rows
-from vae_lightning.scores.score import AnomalyScore
+from vae_lightning.scores.score import AnomalyScore, ScoredBatch
 from vae_lightning.scores.scoring import Values, batches_of, fitted, scored, together, usual_batches
-from vae_lightning.scores.thresholds import Threshold, keep_thresholds, kept_thresholds, threshold_of
+from vae_lightning.scores.thresholds import Threshold, allowed, keep_thresholds, kept_thresholds, threshold_of
 from vae_lightning.scores.truth import BAD, UNKNOWN, Truth, truth_of_files, truth_of_folders, truth_of_split
 from vae_lightning.scores.worst import Worst
 
@@ -38,6 +39,7 @@ log = logging.getLogger("vae_lightning")
 TABLE, PAGE, UNREADABLE = "scores.csv", "scores.html", "unreadable.txt"
 MANIFEST = "score.json"
 _MOST_SHOWN = 1000
+_FEW = 10  # good images, or bad ones, that an interval says little of
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,16 @@ class WriteScores:
         """
         unreadable: list[str] = []
         truth, total, batches = self._images(run, unreadable)
-        ready = fitted(scores, lambda: usual_batches(run, self.num_validation, self.batch_size))
-        thresholds = self._thresholds(run, ready, scores, false_alarms)
+        thresholds = {} if false_alarms is not None else kept_thresholds(run, scores)
+        learned = {name: threshold.usual for name, threshold in thresholds.items()}
+        known = {name: _with_learned(score, learned.get(name)) for name, score in scores.items()}
+        ready = fitted(known, lambda: self._usual(run))
+        if false_alarms is not None:
+            thresholds = self._thresholds(run, ready, false_alarms)
         rows = Rows(truth, run.class_names)
         worst, parts = Worst(self.num_shown, len(ready)), []
-        with tqdm(total=total, desc="scoring", unit=" images", leave=False, disable=None, dynamic_ncols=True) as bar:
-            for named, batch in batches_of(run, batches):
+        with _bar("scoring", total) as bar:
+            for named, batch in batches_of(run, (_labelled(run, truth, named) for named in batches)):
                 values = scored(ready, batch)
                 worst.offer(batch, [score.strangeness(values[name]) for name, score in ready.items()])
                 rows.add(named)
@@ -108,6 +114,8 @@ class WriteScores:
                 bar.update(len(named.images))
         if not parts:
             raise UserError(f"images: none can be read as a picture; the first is {unreadable[0]}")
+        if false_alarms is not None:
+            keep_thresholds(run, thresholds, scores)
         values = together(parts, ready)
         found, told = _detections(ready, values, rows.kinds, run.seed)
         told += _write_unreadable(folder, unreadable, total)
@@ -124,17 +132,25 @@ class WriteScores:
         if not files:
             if self.labels is not None:
                 raise UserError("labels: are of images=, and none are given; a split has its own")
-            truth = truth_of_split(run, self.split, self.good_labels, self.bad_labels)
+            truth = truth_of_split(run, self.split, *self._kinds)
             return truth, len(run.data.splits[self.split]), stream_split(run, self.split, self.batch_size)
         everything = [file for some in files.values() for file in some]
         names = short_names(everything)
         doubled = len(names) - len(set(names))
         if doubled:
-            raise UserError(f"images: {doubled:,} files are given twice; each belongs to one of images, good and bad")
+            raise UserError(
+                f"images: {counted(doubled, 'file')} given twice; each belongs to one of images, good and bad"
+            )
         tell_of_cuts(everything, run.preprocessing.frame, run.preprocessing.fit)
         named = {path for given in self._given.values() for path in given_paths(given)}
         stream = stream_files(run, everything, names, named, self.batch_size, unreadable)
         return self._truth(files, names), len(everything), stream
+
+    @property
+    def _kinds(self) -> tuple[Sequence[Label] | None, Sequence[Label] | None]:
+        """The labels that are good, and those that are bad; a name alone is a list of one."""
+        good, bad = ([each] if isinstance(each, str) else each for each in (self.good_labels, self.bad_labels))
+        return good, bad
 
     @property
     def _given(self) -> dict[str, Files]:
@@ -157,24 +173,37 @@ class WriteScores:
         if others or not root.is_dir():
             raise UserError("labels: are of the pictures of one folder; give images=FOLDER")
         below = [file.relative_to(root).as_posix() for file in files["images"]]
-        return truth_of_files(
-            dict(zip(below, names, strict=True)), root, self.labels, self.good_labels, self.bad_labels
-        )
+        return truth_of_files(dict(zip(below, names, strict=True)), root, self.labels, *self._kinds)
 
     def _thresholds(
-        self,
-        run: TrainedRun,
-        ready: Mapping[str, AnomalyScore],
-        asked: Mapping[str, AnomalyScore],
-        false_alarms: float | None,
+        self, run: TrainedRun, ready: Mapping[str, AnomalyScore], false_alarms: float
     ) -> dict[str, Threshold]:
-        if false_alarms is None:
-            return kept_thresholds(run, asked)
-        batches = usual_batches(run, self.num_validation, self.batch_size)
-        usual = together([scored(ready, batch) for batch in batches], ready)
-        found = {name: threshold_of(score, usual[name], false_alarms) for name, score in ready.items()}
-        keep_thresholds(run, found, asked)
-        return found
+        allowed(false_alarms, min(self.num_validation, len(run.data.splits["val"])))  # or all would be scored in vain
+        usual = together([scored(ready, batch) for batch in self._usual(run)], ready)
+        return {name: threshold_of(score, usual[name], false_alarms) for name, score in ready.items()}
+
+    def _usual(self, run: TrainedRun) -> Iterator[ScoredBatch]:
+        """Validation images, with a bar."""
+        total = min(self.num_validation, len(run.data.splits["val"]))
+        with _bar("validation images", total) as bar:
+            for batch in usual_batches(run, self.num_validation, self.batch_size):
+                yield batch
+                bar.update(len(batch.x))
+
+
+def _bar(what: str, total: int) -> tqdm:
+    return tqdm(total=total, desc=what, unit=" images", leave=False, disable=None, dynamic_ncols=True)
+
+
+def _with_learned(score: AnomalyScore, learned: float | None) -> AnomalyScore:
+    return score if learned is None else score.with_learned(learned)
+
+
+def _labelled(run: TrainedRun, truth: Truth, images: NamedImages) -> NamedImages:
+    """Pictures with the labels that are known of them, for a model that is told labels of these very names."""
+    if run.vae.num_classes is None or truth.labels is None or truth.names != run.class_names:
+        return images
+    return replace(images, labels=truth.of(images.names, None)[1])
 
 
 def _detections(
@@ -188,7 +217,9 @@ def _detections(
     num_good = int(known.sum()) - num_bad
     if not num_bad or not num_good:
         return {}, [f"no AUROC: it takes good and bad images, and there are {num_good:,} and {num_bad:,}"]
-    found, told = {}, []
+    few = min(num_good, num_bad) < _FEW
+    told = [f"intervals of {num_good:,} good and {num_bad:,} bad images say little: they are few"] if few else []
+    found = {}
     for name, score in scores.items():
         strangeness = score.strangeness(values[name][known])
         try:
