@@ -41,6 +41,9 @@ demo: install  ## train on scikit-learn's digits, in about a minute, without net
 train: install  ## train with ARGS, as in make train ARGS="data=anime model=conv5"
 	$(BIN)/python -m vae_lightning.train $(ARGS)
 
+# Code as it was compiled, with the tests' assertions rewritten and the types checked, is kept for all workers.
+test check: export PYTHONDONTWRITEBYTECODE :=
+
 test: install  ## run every test
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 

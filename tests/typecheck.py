@@ -7,10 +7,14 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterator
+from importlib.machinery import SourceFileLoader
+from types import CodeType
 from typing import Any, ForwardRef, get_args
+from unittest import mock
 
 import jaxtyping
 from beartype import BeartypeConf, beartype
+from jaxtyping import _import_hook
 
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=TypeError))  # an int is welcome as a float
 _with_shapes = jaxtyping.jaxtyped
@@ -56,6 +60,21 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 
 jaxtyping.jaxtyped = sparing
+
+
+def _mark_nothing_else(loader: type[SourceFileLoader]) -> None:
+    """jaxtyping marks the stored code of what the package imports, too, and Python compiles PyTorch's modules anew."""
+
+    def get_code(self: Any, name: str) -> CodeType | None:
+        marked = functools.partial(_import_hook._optimized_cache_from_source, self._typechecker.get_hash())
+        with mock.patch("importlib._bootstrap_external.cache_from_source", marked):
+            return SourceFileLoader.get_code(self, name)
+
+    loader.get_code = get_code
+    loader.exec_module = SourceFileLoader.exec_module
+
+
+_mark_nothing_else(_import_hook._JaxtypingLoader)
 
 
 def _spare_walks(find: Callable) -> Callable:

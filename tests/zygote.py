@@ -10,6 +10,7 @@ PYTHONSAFEPATH by their path of imports and not by `sys.flags`, and print line b
 
 import array
 import atexit
+import gc
 import importlib.util
 import json
 import os
@@ -234,7 +235,9 @@ def main() -> None:
     base = path_of_imports()
     del sys.path[0]
     started_with = dict(os.environ)
+    gc.disable()
     import_all()
+    gc.enable()
     from vae_lightning.machine.forks import why_not_to_fork
 
     variables = {name: value for name, value in os.environ.items() if name not in started_with}

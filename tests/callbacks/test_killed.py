@@ -65,16 +65,18 @@ def train(folder, extra=list):
 
 
 class Moments:
-    """Counts the moments at which a file is about to take its name, or to be added to, and dies at one of them."""
+    """Counts the moments at which a file is about to take its name, or to be added to, and keeps what is there then.
 
-    def __init__(self, deadly=None):
+    A process that dies at one of them leaves just that.
+    """
+
+    def __init__(self, folder):
         self.names = []
-        self.deadly = deadly
+        self.folder = folder
 
     def patched(self, function):
         def call(*args, **kwargs):
-            if len(self.names) == self.deadly:
-                os._exit(9)
+            shutil.copytree(self.folder, self.folder.parents[1] / f"{len(self.names)}" / self.folder.name)
             self.names.append(os.path.basename(args[1]) if function is REPLACE else "more of a file")
             return function(*args, **kwargs)
 
@@ -84,16 +86,18 @@ class Moments:
 REPLACE = os.replace
 
 
-def killed_at(folder, moment, extra):
-    """Train in a child that dies there, or lives to the end; its exit status."""
+def in_a_child(folder, extra, moments=None):
+    """Train in a process of its own, which tells its moments in a file."""
     child = os.fork()
     if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        return
     try:
-        moments = Moments(moment)
-        os.replace, os.write = moments.patched(os.replace), moments.patched(os.write)
+        if moments:
+            os.replace, os.write = moments.patched(os.replace), moments.patched(os.write)
         train(folder, extra)
-        (folder / "moments").write_text("\n".join(moments.names))
+        if moments:
+            (folder / "moments").write_text("\n".join(moments.names))
         os._exit(0)
     except BaseException:
         traceback.print_exc()
@@ -117,10 +121,9 @@ def left(folder):
     return files, images
 
 
-def run_and_moments(root, extra):
-    folder = root / "run"  # whose name is in the pictures
+def run_and_moments(folder, extra):
     folder.mkdir(parents=True)
-    assert killed_at(folder, None, extra) == 0
+    in_a_child(folder, extra, Moments(folder))
     return left(folder), (folder / "moments").read_text().splitlines()
 
 
@@ -132,14 +135,12 @@ def stopped_early():
     return [EarlyStopping("val/elbo", mode="max", min_delta=1e9, patience=1)]
 
 
-def gone_on_with(folder, moment, extra):
-    """What a run has that was killed at the moment and begun again."""
-    folder.mkdir(parents=True)
-    assert killed_at(folder, moment, extra) == 9
+def gone_on_with(folder, extra):
+    """What a run has that was killed, of which the folder is left, and begun again."""
     if not (folder / "checkpoints/last.ckpt").is_file():  # there is nothing to go on from
         shutil.rmtree(folder)
         folder.mkdir()
-    assert killed_at(folder, None, extra) == 0
+    in_a_child(folder, extra)
     return left(folder)
 
 
@@ -147,18 +148,19 @@ def differences(one, other):
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is forked for each kill")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is forked for each run")
 @pytest.mark.parametrize(
     ("extra", "steps", "from_end", "every"),
     [(list, [10, 21, 32], False, 6), (averaged, [10, 21, 32], True, 5), (stopped_early, [10, 21], True, 5)],
     ids=["plain", "averaged", "stopped early"],
 )
 def test_no_picture_is_lost_wherever_a_run_is_killed(tmp_path, extra, steps, from_end, every):
-    (files, images), moments = run_and_moments(tmp_path / "whole", extra)
+    # In folders of one name, which is in the pictures.
+    (files, images), moments = run_and_moments(tmp_path / "whole" / "run", extra)
     assert {"training.gif", "projector_config.pbtxt", f"images/transition/epoch_{len(steps):04}.png"} <= files.keys()
     assert [step for step, _ in images["images/samples"]] == steps
     assert [step for step, _ in images["animations/training"]] == steps[-1:]
     last_saved = len(moments) - 1 - moments[::-1].index("last.ckpt")
     for moment in range(last_saved + 1 if from_end else 2, len(moments), every):
-        found = gone_on_with(tmp_path / f"{moment}" / "run", moment, extra)
+        found = gone_on_with(tmp_path / f"{moment}" / "run", extra)
         assert (differences(found[0], files), differences(found[1], images)) == ([], []), moments[:moment]

@@ -46,24 +46,31 @@ KINDS = {
 OF_KIND = {kind: [text for text in TRAINING if re.search(pattern, text)] for kind, pattern in KINDS.items()}
 PLAIN = [text for text in TRAINING if not any(text in texts for texts in OF_KIND.values())]
 # Small enough for a test, and never a download; all else is as the README has it.
-SMALL = ["debug=fast", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "data.eval_batch_size=32"]
+SMALL = ["debug=fast", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "data.eval_batch_size=8"]
 
 
-@pytest.fixture
-def data(tmp_path, monkeypatch, real_data):
-    """A data folder with MNIST and the first faces, which the commands find by the environment variable."""
-    faces = tmp_path / "data/anime-faces"
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, real_data) -> Path:
+    """A folder with MNIST and the first faces, and what was decoded of them."""
+    place = tmp_path_factory.mktemp("readme")
+    faces = place / "data/anime-faces"
     faces.mkdir(parents=True)
     for number in range(600):
         shutil.copy(real_data / f"anime-faces/{number}.jpg", faces)
-    (tmp_path / "data/MNIST").symlink_to(real_data / "MNIST")
-    monkeypatch.setenv("VAE_LIGHTNING_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return faces
+    (place / "data/MNIST").symlink_to(real_data / "MNIST")
+    return place
+
+
+@pytest.fixture
+def data(place, monkeypatch) -> Path:
+    """The faces, which the commands find by the environment variable, as they do MNIST."""
+    monkeypatch.setenv("VAE_LIGHTNING_DATA", str(place / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+    return place / "data/anime-faces"
 
 
 def options(text: str) -> list[str]:
-    sizes = ["data.batch_size=16"] if "ddp" not in text else ["data.batch_size=8"]
+    sizes = ["data.batch_size=8"] if "ddp" not in text else ["data.batch_size=4"]
     return shlex.split(text) + SMALL + sizes
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from vae_lightning.loggers.mlflow import MLflow
 from vae_lightning.loggers.tracker import Row
 from vae_lightning.runs.records import RunDir
 
-mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
+pytestmark = pytest.mark.skipif(not find_spec("mlflow"), reason="mlflow is not installed")  # it takes long to import
 NODE = {"_target_": "vae_lightning.loggers.mlflow.MLflow"}
 
 
@@ -38,7 +39,13 @@ def run(tmp_path_factory) -> RunDir:
 
 @pytest.fixture(scope="module")
 def client(run):
-    return mlflow.MlflowClient(f"sqlite:///{run.path.parent / 'mlflow.db'}")
+    return client_of(run.path.parent / "mlflow.db")
+
+
+def client_of(store: Path):
+    import mlflow
+
+    return mlflow.MlflowClient(f"sqlite:///{store}")
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +159,7 @@ def test_a_resumed_run_goes_on_in_its_store_wherever_it_lies(tmp_path, typed):
     if typed:
         (tmp_path / "own/run/services.json").unlink()  # as a run of an earlier version
     command(tmp_path, "resume=own/run", "trainer.max_epochs=2", *typed)
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'all/mlflow.db'}")
+    client = client_of(tmp_path / "all/mlflow.db")
     known = json.loads((tmp_path / "own/run/mlflow.json").read_text())["run"]
     assert [metric.step for metric in client.get_metric_history(known, "val/elbo")] == [8, 17]
     assert not (tmp_path / "own/mlflow.db").exists()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -15,7 +16,7 @@ from vae_lightning.errors import UserError
 from vae_lightning.loggers.wandb import WandB
 from vae_lightning.runs.records import RunDir
 
-pytest.importorskip("wandb", reason="wandb is not installed")
+pytestmark = pytest.mark.skipif(not find_spec("wandb"), reason="wandb is not installed")  # it takes long to import
 OFFLINE = ["logger=[default,wandb]", "logger.wandb.mode=offline", "logger.wandb.tags=[trial]", "tags=[paper]"]
 NODE = {"_target_": "vae_lightning.loggers.wandb.WandB"}
 
