@@ -41,7 +41,7 @@ def _score(config: DictConfig) -> None:
     for name in ("images", "good", "bad"):
         check_given(settings.get(name), name)
     with undivided():  # imported here: `--help`, and what is refused, must be answered without torch
-        from vae_lightning.machine.hardware import flush_denormals
+        from vae_lightning.machine.hardware import flush_denormals, keep_freed_memory
         from vae_lightning.runs.generated import listed, output_folder
         from vae_lightning.runs.trained import open_trained
         from vae_lightning.scores.scoring import applicable
@@ -52,6 +52,8 @@ def _score(config: DictConfig) -> None:
         scores = {name: instantiate(node, name) for name, node in chosen.items()}
     flush_denormals()
     run = replace(checked(checked(open_trained, opening).with_label, {"label": label}), invert=invert)
+    if run.device.type == "cpu":
+        keep_freed_memory()
     scores = applicable(run, scores, list(chosen) if _is_typed("scores") and wanted != "all" else ())
     facts = {
         "run": str(run.run_dir.path),

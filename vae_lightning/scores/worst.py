@@ -4,7 +4,6 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +32,9 @@ class ShownImage:
 class Worst:
     """For each score those so many images that are the strangest by it, of all that are offered.
 
+    Their pixels lie in memory that is taken once: small pieces of their own, taken and given back while large ones come
+    and go, would keep ever more of the large ones from being given back.
+
     Args:
         most: of each score.
         num_scores: how many there are.
@@ -40,8 +42,11 @@ class Worst:
 
     def __init__(self, most: int, num_scores: int):
         self._most = most
-        self._heaps: list[list[tuple[float, int, ShownImage]]] = [[] for _ in range(num_scores)]
+        self._heaps: list[list[tuple[float, int, int]]] = [[] for _ in range(num_scores)]
         self._order = count()  # of images that are equally strange the first stay
+        self._places: dict[int, int] = {}  # of each row that is kept
+        self._free = list(range(most * num_scores + 1))
+        self._pixels: UInt8[Tensor, "P 2 C H W"] | None = None
 
     def offer(self, batch: ScoredBatch, strangeness: Sequence[Float64[np.ndarray, " B"]]) -> None:
         """Take what is stranger than what is kept.
@@ -50,27 +55,36 @@ class Worst:
             batch: its indices are the rows.
             strangeness: of each score, the higher the stranger; what is no number is the strangest.
         """
-        kept: dict[int, ShownImage] = {}
         for heap, values in zip(self._heaps, strangeness, strict=True):
             ranked = np.nan_to_num(values, nan=np.inf)
-            for place in np.argsort(-ranked, kind="stable")[: self._most].tolist():
-                value = float(ranked[place])
-                if len(heap) == self._most and value <= heap[0][0]:
+            for number in np.argsort(-ranked, kind="stable")[: self._most].tolist():
+                value, row = float(ranked[number]), int(batch.indices[number])
+                if len(heap) < self._most:
+                    heapq.heappush(heap, (value, -next(self._order), row))
+                elif value > heap[0][0]:
+                    self._forget(heapq.heapreplace(heap, (value, -next(self._order), row))[2])
+                else:
                     break
-                if place not in kept:
-                    kept[place] = _shown(batch, place)
-                entry: Any = (value, -next(self._order), kept[place])
-                (heapq.heappush if len(heap) < self._most else heapq.heapreplace)(heap, entry)
+                self._keep(row, batch, number)
 
     def shown(self) -> list[ShownImage]:
         """All that are kept, each once, in the order of their rows."""
-        found = {shown.row: shown for heap in self._heaps for _, _, shown in heap}
-        return [found[row] for row in sorted(found)]
+        assert self._pixels is not None, "something was offered"
+        return [ShownImage(row, *self._pixels[place].unbind()) for row, place in sorted(self._places.items())]
 
+    def _keep(self, row: int, batch: ScoredBatch, number: int) -> None:
+        if row in self._places:
+            return
+        if self._pixels is None:
+            self._pixels = torch.empty(len(self._free), 2, *batch.images.shape[1:], dtype=torch.uint8)
+        self._places[row] = self._free.pop()
+        self._pixels[self._places[row], 0] = batch.images[number]
+        self._pixels[self._places[row], 1] = to_uint8(batch.made[number]).cpu()
 
-def _shown(batch: ScoredBatch, place: int) -> ShownImage:
-    made = to_uint8(batch.made[place].float().cpu())
-    return ShownImage(int(batch.indices[place]), batch.images[place].clone(), made)
+    def _forget(self, row: int) -> None:
+        """Give the place of a row back that no score keeps any more."""
+        if all(row != kept for heap in self._heaps for _, _, kept in heap):
+            self._free.append(self._places.pop(row))
 
 
 def stacked(shown: Sequence[ShownImage]) -> tuple[UInt8[Tensor, "N C H W"], UInt8[Tensor, "N C H W"]]:
