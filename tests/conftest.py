@@ -63,6 +63,7 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         return (yield)
     finally:
         gc.enable()
+        sys.dont_write_bytecode = True  # of a module that a test writes twice within a second the first would be found
 
 
 def _import_own_share(session: pytest.Session) -> None:
