@@ -90,6 +90,7 @@ def test_the_tab_shows_every_run_of_a_mixed_sweep_with_its_real_status(tmp_path,
         columns["colParams"] = [{"metric": {"tag": name}} for name in names]
         columns["allowedStatuses"] = ["STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING", "STATUS_UNKNOWN"]
         groups = ask("session_groups", **columns).get("sessionGroups", [])
+    experiment = ask("experiment", includeMetrics=True)  # which has seen all of them now
 
     sessions = {group["sessions"][0]["name"]: group for group in groups}
     assert set(sessions) == {f"sweep/{number}" for number in range(4)}

@@ -85,6 +85,7 @@ def test_a_failed_job_of_a_sweep_is_told_with_its_reason_and_its_group(tmp_path)
     failing = ["optimizer.lr=1e30", "callbacks=none", "trainer.max_epochs=3", "run_dir=sweep/4"]
     reason = refusal(command, tmp_path, *TINY[:6], *OFFLINE, *failing)
     (folder,) = tmp_path.glob("sweep/4/wandb/*")
+    wait_for(lambda: "status" in read_offline(folder).summary)  # its server writes by itself
     part = read_offline(folder)
     assert (part.summary["status"], part.exit_code) == ("failed", 1)
     assert part.summary["reason"] == reason
