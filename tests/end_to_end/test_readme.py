@@ -214,7 +214,10 @@ def free_port() -> int:
 
 
 def assert_one_run_of_two_ranks(folder: Path, agents: list) -> RunDir:
-    assert [(agent.communicate(timeout=200)[1], agent.returncode) for agent in agents] == [("", 0)] * 2
+    told = [agent.communicate(timeout=200)[1] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], told
+    # The agent that ends last may find the first one's store closed, of which torchrun itself warns.
+    assert [re.sub(r"\[W[^\n]*TCPStore\.cpp.*", "", text, flags=re.DOTALL) for text in told] == ["", ""]
     (path,) = (folder / "outputs").glob("*/*")
     run = RunDir(path)
     assert '"num_ranks": 2' in (path / "environment.json").read_text()
