@@ -64,10 +64,12 @@ class Labelling:
         source: how messages call the pictures, as `data.root=faces`.
         labels: `none`; `folders`, the one that each picture lies in; `auto`, the same where they look like classes;
             or a table with the columns file and label, whose others are factors.
+        key: by which that was given, for messages.
     """
 
     source: str
     labels: str
+    key: str = "data.labels"
 
     def __call__(self, names: Sequence[str], root: Path, unreadable: Sequence[str] = ()) -> Labelled:
         """What is known of these pictures, in their order; where the labels are from is told.
@@ -92,11 +94,11 @@ class Labelling:
         count = len(set(folders))
         if self.labels == FOLDERS and other is not None:
             raise UserError(
-                f"{self.source}: data.labels=folders wants each image in the folder of its class, right below the root "
+                f"{self.source}: {self.key}=folders wants each image in the folder of its class, right below the root "
                 f"or a split's folder; {other!r} is not"
             )
         if self.labels == FOLDERS and count < 2:
-            raise UserError(f"{self.source}: data.labels=folders wants folders of 2 classes or more, and there is one")
+            raise UserError(f"{self.source}: {self.key}=folders wants folders of 2 classes or more, and there is one")
         if other is not None or count < 2:
             return Labelled()
         if self.labels == AUTO and count > _MOST_FOLDERS:
@@ -108,7 +110,7 @@ class Labelling:
         return Labelled(labels, classes)
 
     def _of_table(self, names: Sequence[str], root: Path, unreadable: Sequence[str]) -> Labelled:
-        told = f"data.labels={self.labels}"
+        told = f"{self.key}={self.labels}"
         table = parsed(read_lines(located(self.labels, root), told), told)
         file, label = table.position("file"), table.position("label")
         if file is None or label is None:

@@ -112,11 +112,7 @@ class LogLikelihood(Metric):
         return self.num_samples is None and self.num_images is None and self.max_seconds is not None
 
     def _why_not(self, subject: Subject) -> str | None:
-        if not is_in_nats(subject.run.kind):
-            return f"there is no log p(x) to estimate: the figures are {subject.run.kind}"
-        if subject.vae.is_discrete:
-            return OF_CODES
-        return None if subject.vae.has_density else NO_DENSITY
+        return why_no_likelihood(subject.vae, subject.run.kind)
 
     def _sizes(self, subject: Subject) -> tuple[int, int]:
         """How many images and how many samples of each, the same on every rank."""
@@ -191,6 +187,15 @@ class LogLikelihood(Metric):
 
     def _told(self, budget: float) -> str:
         return f"{budget / 1e6:g}" if self.memory_mb != "auto" else f"auto, which is at most {budget / 1e6:g} here"
+
+
+def why_no_likelihood(vae: LatentModel, kind: str) -> str | None:
+    """Why importance sampling has nothing to estimate of a model whose figures are of that kind; None where it has."""
+    if not is_in_nats(kind):
+        return f"there is no log p(x) to estimate: the figures are {kind}"
+    if vae.is_discrete:
+        return OF_CODES
+    return None if vae.has_density else NO_DENSITY
 
 
 def fast_at_once(needed: LatentMemory) -> int:

@@ -8,9 +8,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from vae_lightning.errors import require_at_least
-from vae_lightning.latents.aggregated import NO_DENSITY
-from vae_lightning.likelihood.kind import is_in_nats
-from vae_lightning.metrics.log_likelihood import OF_CODES, LogLikelihood
+from vae_lightning.metrics.log_likelihood import LogLikelihood, why_no_likelihood
 from vae_lightning.runs.trained import TrainedRun
 from vae_lightning.scores.score import AnomalyScore, ScoredBatch
 
@@ -34,11 +32,7 @@ class NLLScore(AnomalyScore):
         require_at_least("num_samples", self.num_samples, 1)
 
     def why_not(self, run: TrainedRun) -> str | None:
-        if not is_in_nats(run.kind):
-            return f"there is no log p(x) to estimate: the model has {run.kind}"
-        if run.vae.is_discrete:
-            return OF_CODES
-        return None if run.vae.has_density else NO_DENSITY
+        return why_no_likelihood(run.vae, run.kind)
 
     @torch.no_grad()
     def __call__(self, batch: ScoredBatch) -> Float64[Tensor, " B"]:

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from vae_lightning.disk.files import load_json, read_text, write_atomically
-from vae_lightning.errors import UserError
+from vae_lightning.disk.locks import alone_in
+from vae_lightning.errors import UserError, first_line
 from vae_lightning.runs.trained import TrainedRun
 from vae_lightning.scores.score import AnomalyScore
 
@@ -72,11 +73,12 @@ def keep_thresholds(run: TrainedRun, thresholds: Mapping[str, Threshold], scores
         UserError: it can't be written.
     """
     file = run.run_dir.path / THRESHOLDS
-    known = _read(run)
     found = {name: asdict(threshold) | _of(run, scores[name]) for name, threshold in thresholds.items()}
-    known[run.checkpoint] = _by_checkpoint(known, run) | found
     try:
-        write_atomically(file, json.dumps(known, indent=2))
+        with alone_in(file.parent):  # another command may be keeping its own
+            known = _read(run)
+            known[run.checkpoint] = _by_checkpoint(known, run) | found
+            write_atomically(file, json.dumps(known, indent=2))
     except OSError as error:
         raise UserError(f"{file}: can't be written ({error.strerror or error})") from error
 
@@ -88,6 +90,7 @@ def kept_thresholds(run: TrainedRun, scores: Mapping[str, AnomalyScore]) -> dict
         if name not in scores or not isinstance(node, dict):
             continue
         if {key: node.get(key) for key in ("epoch", "settings")} != _of(run, scores[name]):
+            log.info("%s: the threshold that is kept is of other weights or settings, and not used", name)
             continue
         threshold = _checked(node)
         if threshold is None:
@@ -124,8 +127,15 @@ def _by_checkpoint(known: dict[str, Any], run: TrainedRun) -> dict[str, Any]:
 
 
 def _read(run: TrainedRun) -> dict[str, Any]:
-    try:
-        known = load_json(read_text(run.run_dir.path / THRESHOLDS, _MOST_BYTES))
-    except (OSError, ValueError):
+    """What is kept; nothing of a file that can't be read, which is told."""
+    file = run.run_dir.path / THRESHOLDS
+    if not file.exists():
         return {}
-    return known if isinstance(known, dict) else {}
+    try:
+        known = load_json(read_text(file, _MOST_BYTES))
+        if not isinstance(known, dict):
+            raise ValueError("it has no thresholds by checkpoint")
+    except (OSError, ValueError) as error:
+        log.warning("%s: can't be read, and is passed over (%s)", file, first_line(error))
+        return {}
+    return known

@@ -69,10 +69,7 @@ def truth_of_files(
     Raises:
         UserError: files without a label, a label that none has, or labels of which nobody says which are bad.
     """
-    try:
-        labelled = Labelling(f"images={root}", labels)(list(names), root)
-    except UserError as error:
-        raise UserError(str(error).replace("data.labels=", "labels=")) from error  # which is the key here
+    labelled = Labelling(f"images={root}", labels, "labels")(list(names), root)
     if labelled.labels is None:
         raise UserError(f"labels={labels}: gives these images no labels; choose {FOLDERS} or the path of a table")
     numbers = dict(zip(names.values(), labelled.labels.tolist(), strict=True))
