@@ -49,7 +49,7 @@ def test_a_sweep_gets_its_report_inside_and_nothing_else_is_written(report, tmp_
 
 def test_any_runs_get_theirs_where_it_is_wanted(report, tmp_path):
     for name in ("1_mlp", "2_mlp", "conv"):
-        write_run(tmp_path / name, {"seed": len(name)}, [], figures(-100))
+        write_run(tmp_path / name, {"model__latent_dim": len(name)}, [], figures(-100))
     printed = report(f"runs=[{tmp_path}/*_mlp,{tmp_path}/conv]")
     assert "report    outputs/report/index.html" in printed
     assert all(name in printed for name in ("1_mlp", "2_mlp", "conv"))

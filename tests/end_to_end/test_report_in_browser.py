@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from tests.browser import Opened, browser, needs_browser, opening, playwright  # noqa: F401
-from tests.reports.runs_on_disk import DENSITY, figures, write_picture, write_run, write_sweep
+from tests.reports.runs_on_disk import DENSITY, figures, write_picture, write_run, write_seeds, write_sweep
 from vae_lightning.reports.report import write_report
 from vae_lightning.reports.runs import find_runs
 
@@ -128,7 +128,7 @@ def test_each_cell_of_the_grid_has_its_own_picture(opened, tmp_path):
     one = opened(sweep)
     for kind in ("reconstructions", "samples", "training"):
         one.page.locator(f"label[for=show-{kind}]").click()
-        grid = one.page.locator(f"#{kind} table.grid")
+        grid = one.page.locator(f"#panel-{kind} table.grid")
         assert grid.is_visible()
         assert one.page.locator("table.grid:visible").count() == 1
         assert [text.strip() for text in grid.locator("thead th").all_inner_texts()[1:]] == ["0.5", "4"]
@@ -199,14 +199,14 @@ def test_a_mixed_sweep_shows_what_there_is(opened, tmp_path):
     assert one.rows("run") == ["2", "0", "1", "3", "7", "6", "4"]
     assert one.rows("set") == ["A", "A", "A", "A", "B", "C", "C"]
     assert "too few" in one.page.locator("#failures").inner_text()
-    assert "too few" in one.page.locator("#reconstructions .card.failed", has_text="too few").inner_text()
+    assert "too few" in one.page.locator("#panel-reconstructions .card.failed", has_text="too few").inner_text()
     assert "config.yaml can't be read" in one.page.locator("#failures").inner_text()
     assert one.page.locator("text=Not all figures compare.").is_visible()
 
 
 def test_on_paper_all_rows_and_both_kinds_of_pictures_are_there_without_controls(opened, tmp_path):
     for number in range(60):
-        write_run(tmp_path / str(number), {"seed": number}, [f"seed={number}"], figures(-100.0 - number))
+        write_run(tmp_path / str(number), {"a": number}, [f"+a={number}"], figures(-100.0 - number))
     write_picture(tmp_path / "0", "reconstructions", "red")
     write_picture(tmp_path / "0", "samples", "red")
     one = opened(tmp_path)
@@ -215,8 +215,8 @@ def test_on_paper_all_rows_and_both_kinds_of_pictures_are_there_without_controls
     one.page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert len(one.rows("run")) == 60
     assert one.page.locator("#plane-1 svg.main-svg").first.get_attribute("width") == "980"
-    assert one.page.locator("#reconstructions").is_visible()
-    assert one.page.locator("#samples").is_visible()
+    assert one.page.locator("#panel-reconstructions").is_visible()
+    assert one.page.locator("#panel-samples").is_visible()
     assert not one.page.locator(".dt-search").is_visible()
     assert not one.page.locator("#table thead tr:nth-child(2)").is_visible()
     one.page.evaluate("dispatchEvent(new Event('afterprint'))")
@@ -273,8 +273,42 @@ def test_five_hundred_runs_stay_usable(opened, tmp_path):
     one = opened(tmp_path)
     assert len(one.rows("run")) == 50
     assert one.rows("run")[0] == "250"
-    assert one.page.locator("#reconstructions .card img").count() == 500
+    assert one.page.locator("#panel-reconstructions .card img").count() == 500
     assert one.page.locator("#curve-1 .scatterlayer .trace").count() == 500
     one.page.get_by_label("Search:").fill("0.000316228")
     playwright.expect(one.page.locator("#table tbody tr")).to_have_count(1)
     assert (tmp_path / "index.html").stat().st_size < 25_000_000
+
+
+def test_seeds_are_shown_as_means_and_as_single_runs_when_asked(opened, tmp_path):
+    one = opened(write_seeds(tmp_path, {2: [-150, -151, -152], 8: [-140, -141, -142]}))
+    table = one.page.locator("#table-seeds tbody tr")
+    playwright.expect(table).to_have_count(2)
+    assert "-141.00 ± 1.00" in table.first.inner_text()
+    assert "-10.00 (-12.27 to -7.73)" in table.nth(1).inner_text()
+    points = one.page.locator("#plane-1 .scatterlayer .trace path.point")
+    assert points.count() == 3  # two means and the ring
+    assert one.page.locator("#panel-traversals .card:visible").count() == 2
+    one.page.get_by_text("single runs", exact=True).click()
+    playwright.expect(points).to_have_count(7)
+    playwright.expect(one.page.locator("#table tbody tr")).to_have_count(6)
+    assert not one.page.locator("#table-seeds").is_visible()
+    assert one.page.locator("#panel-traversals .card:visible").count() == 6
+
+
+def test_a_filter_acts_on_charts_and_pictures(opened, tmp_path):
+    one = opened(write_sweep(tmp_path, [2, 8], [1, 4], COLOURS[:4]))
+    points = one.page.locator("#plane-1 .scatterlayer .trace path.point")
+    cards = one.page.locator("#panel-reconstructions .card:visible")
+    assert (points.count(), cards.count()) == (5, 4)
+    one.filter("latent_dim").locator("input").fill("8")
+    playwright.expect(points).to_have_count(3)  # the best is among them
+    playwright.expect(cards).to_have_count(2)
+    playwright.expect(one.page.locator("#curve-1 .scatterlayer .trace")).to_have_count(2)
+    assert [text for text in one.page.locator("#heat-1-1 .heatmap-label").all_text_contents() if text] == [
+        "-160.52",
+        "-184.53",
+    ]
+    one.filter("latent_dim").locator("input").fill("")
+    playwright.expect(points).to_have_count(5)
+    playwright.expect(cards).to_have_count(4)

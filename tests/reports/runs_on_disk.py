@@ -123,3 +123,14 @@ def write_sweep(path: Path, dims: list[int], betas: list[float], colours: list[s
             colours={"reconstructions": colour, "samples": colour, "training": colour},
         )
     return path
+
+
+def write_seeds(path: Path, elbos: dict[int, list[float]], **more: Any) -> Path:
+    """A sweep over latent_dim and the seed: `{2: [-150, -151]}` has two seeds of 2 dimensions, and their test ELBOs."""
+    runs = [(dim, seed, elbo) for dim, of_dim in elbos.items() for seed, elbo in enumerate(of_dim)]
+    for number, (dim, seed, elbo) in enumerate(runs):
+        changes = {"model__latent_dim": dim, "seed": seed}
+        typed = [f"model.latent_dim={dim}", f"seed={seed}"]
+        pictures = {"traversals": "grey", "samples": "grey"}
+        write_run(path / str(number), changes, typed, figures(elbo, **more), curve=[elbo - 9, elbo], colours=pictures)
+    return path

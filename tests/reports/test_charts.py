@@ -1,6 +1,7 @@
 from tests.reports.runs_on_disk import figures, write_run
 from vae_lightning.reports.charts import empty_figure, escaped, hover_text
 from vae_lightning.reports.comparison import Comparison
+from vae_lightning.reports.entries import RUNS, SEEDS, entries
 from vae_lightning.reports.runs import read_runs
 
 
@@ -11,7 +12,12 @@ def test_text_of_a_run_cannot_become_a_tag():
 def test_hover_text_has_the_name_what_varied_and_the_figures(tmp_path):
     runs = [write_run(tmp_path / f"<i>{n}", {"seed": n}, [f"seed={n}"], figures(-100 - n)) for n in range(2)]
     comparison = Comparison(read_runs(runs))
-    assert hover_text(comparison, comparison.runs[1]) == (
+    means, *_ = entries(comparison, comparison.rankings[0], SEEDS)
+    assert hover_text(comparison, means).startswith(
+        "<b>mean of 2 seeds</b><br>test ELBO -100.50 ± 0.71<br>rate 20.00 ± 0.00"
+    )
+    second = entries(comparison, comparison.rankings[0], RUNS)[1]
+    assert hover_text(comparison, second) == (
         "<b>run &lt;i&gt;1</b><br>seed = 1<br>test ELBO -101.00 ± 0.25<br>rate 20.00, distortion 81.00"
         "<br>val ELBO -102.00"
     )

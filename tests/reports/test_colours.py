@@ -43,12 +43,12 @@ def test_without_a_setting_all_have_one_colour_and_a_damaged_run_is_grey(tmp_pat
 @pytest.mark.parametrize("sight", SIGHTS)
 def test_curves_are_told_apart_by_everyone(sight):
     assert least_difference([distinct(place) for place in range(8)], sight) > 12
-    assert least_difference([colours._scaled(place / 4) for place in range(5)], sight) > 6
+    assert least_difference([colours.scaled(place / 4) for place in range(5)], sight) > 6
 
 
 def test_curves_are_seen_on_the_light_page_and_on_the_dark():
     papers = re.findall(r"--paper: (#\w{6})", Path(colours.__file__).with_name("page.css").read_text())
     assert len(papers) == 2
     for paper in papers:
-        drawn = [distinct(place) for place in range(8)] + [colours._scaled(place / 4) for place in range(5)]
+        drawn = [distinct(place) for place in range(8)] + [colours.scaled(place / 4) for place in range(5)]
         assert min(contrast(colour, paper) for colour in drawn) > 1.9

@@ -61,7 +61,7 @@ def test_a_damaged_run_makes_nothing_vary(tmp_path):
     damaged = write_run(tmp_path / "2")
     (damaged / "config.yaml").write_text("{[")
     comparison = compare(first, second, damaged)
-    assert comparison.varied == ["seed"]
+    assert (comparison.varied, comparison.told_apart) == ([], ["seed"])
     assert comparison.values("seed") == [1, 2]
     assert [comparison.settings_text(run) for run in comparison.runs] == ["seed=1", "seed=2", ""]
 

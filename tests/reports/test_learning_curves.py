@@ -26,7 +26,7 @@ def test_all_runs_are_laid_over_each_other(tmp_path):
 
 def test_above_thirty_runs_the_legend_gives_way_to_colours(tmp_path):
     for n in range(31):
-        write_run(tmp_path / str(n), {"seed": n}, [f"seed={n}"], figures(-100 - n), curve=[-200, -100])
+        write_run(tmp_path / str(n), {"a": n}, [f"+a={n}"], figures(-100 - n), curve=[-200, -100])
     (validation, _) = curves(tmp_path)
     assert not validation.figure.layout.showlegend
     assert [text for text, _ in validation.legend] == ["0", "8", "15", "22", "30"]

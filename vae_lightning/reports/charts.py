@@ -2,13 +2,15 @@
 
 import html
 from dataclasses import dataclass, field
+from typing import Any
 
 import plotly.graph_objects as go
 
-from vae_lightning.reports.comparison import Comparison, setting_of
-from vae_lightning.reports.runs import RunRecord
+from vae_lightning.reports.comparison import Comparison
+from vae_lightning.reports.entries import ReportEntry
+from vae_lightning.reports.figures import bare, with_error
 from vae_lightning.reports.settings import setting_text
-from vae_lightning.reports.wording import nats, shortened, with_stderr
+from vae_lightning.reports.wording import shortened
 
 # The page's own colours by their names in page.css, which page.js puts in their place: they are others on a dark page.
 INK, FAINT, PAPER, RULE = "var(--ink)", "var(--faint)", "var(--paper)", "var(--rule)"
@@ -70,16 +72,32 @@ def escaped(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def hover_text(comparison: Comparison, run: RunRecord) -> str:
-    """The run's name, its varied settings and its figures, a line each."""
+def meta_of(view: str, listed: list[ReportEntry]) -> dict[str, Any]:
+    """What page.js is told of a trace: the view that it belongs to, and whose each of its points is."""
+    return {"view": view, "ids": [entry.id for entry in listed]}
+
+
+def hover_text(comparison: Comparison, entry: ReportEntry) -> str:
+    """The run's name, or how many seeds there are, the settings that differ and the figures, a line each."""
+    keys = comparison.varied if entry.is_mean else comparison.told_apart
     settings = [
-        f"{escaped(comparison.labels[key])} = {escaped(shortened(setting_text(setting_of(run, key)), _TEXT_WIDTH))}"
-        for key in comparison.varied[:10]
+        f"{escaped(comparison.labels[key])} = {escaped(shortened(setting_text(entry.setting(key)), _TEXT_WIDTH))}"
+        for key in keys[:10]
     ]
-    elbo = with_stderr(run.metrics.get("test/elbo"), run.metrics.get("test/elbo_stderr"))
     figures = [
-        f"test ELBO {elbo}",
-        f"rate {nats(run.metrics.get('test/rate'))}, distortion {nats(run.metrics.get('test/distortion'))}",
-        f"val ELBO {nats(run.val_elbo)}",
+        f"test ELBO {with_error(entry, 'test/elbo')}",
+        f"rate {_alone(entry, 'test/rate')}, distortion {_alone(entry, 'test/distortion')}",
+        f"val ELBO {_alone(entry, 'val/elbo')}",
     ]
-    return "<br>".join([f"<b>run {escaped(shortened(run.name, _TEXT_WIDTH))}</b>", *settings, *figures])
+    return "<br>".join([f"<b>{title_of(entry)}</b>", *settings, *figures])
+
+
+def title_of(entry: ReportEntry) -> str:
+    """As in `run 7`, or `mean of 3 seeds`."""
+    if entry.is_mean:
+        return f"mean of {len(entry.counted)} seed{'s' if len(entry.counted) != 1 else ''}"
+    return f"run {escaped(shortened(entry.first.name, _TEXT_WIDTH))}"
+
+
+def _alone(entry: ReportEntry, figure: str) -> str:
+    return with_error(entry, figure) if entry.is_mean else bare(entry, figure)

@@ -54,7 +54,7 @@ class Palette:
     def _colours(self) -> dict[Setting | None, str]:
         values = self.comparison.values(self.key) if self.key else []
         if self._are_numbers:
-            return {value: _scaled(place / max(len(values) - 1, 1)) for place, value in enumerate(values)}
+            return {value: scaled(place / max(len(values) - 1, 1)) for place, value in enumerate(values)}
         return {value: distinct(place) for place, value in enumerate(values)}
 
     @cached_property
@@ -73,7 +73,7 @@ def most_varied(comparison: Comparison, besides: str | None = None) -> str | Non
     return max(keys, key=lambda key: len(comparison.values(key)), default=None)
 
 
-def _scaled(position: float) -> str:
+def scaled(position: float) -> str:
     place = position * (len(_SCALE) - 1)
     left = min(int(place), len(_SCALE) - 2)
     mixed = (round(a + (b - a) * (place - left)) for a, b in zip(_SCALE[left], _SCALE[left + 1], strict=True))

@@ -13,6 +13,7 @@ from vae_lightning.runs.records import unit_of
 _DATA = ("data._target_", "data.image_size", "data.fit", "data.channels", "data.binarize")
 _ONCE = {"data.fit": "crop"}  # what was meant before there was such a key
 _Population = tuple[str | None, tuple[str, ...]]
+SEED = "seed"
 _GROUPS = ("model", "objective", "optimizer", "data", "trainer")
 
 
@@ -54,8 +55,8 @@ class Comparison:
     _values: dict[str, list[Setting | None]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
-    def varied(self) -> list[str]:
-        """The settings that differ between the runs.
+    def told_apart(self) -> list[str]:
+        """The settings that differ between the runs, the seed among them.
 
         They are those that were typed where that tells the runs apart: `model=conv,mlp` is one choice, though dozens of
         keys differ in its wake. Otherwise they are the differing keys of the configs.
@@ -65,9 +66,28 @@ class Comparison:
         return self._differing(typed) or sorted(self._differing(keys), key=_importance)
 
     @cached_property
+    def varied(self) -> list[str]:
+        """The settings that differ between the runs; the seed is none of them where runs differ in it alone."""
+        return [key for key in self.told_apart if not (self.has_seeds and key == SEED)]
+
+    @cached_property
+    def has_seeds(self) -> bool:
+        """Whether runs that may be compared differ in their seeds alone, so that their figures have a mean."""
+        if SEED not in self.told_apart:
+            return False
+        others = [key for key in self.told_apart if key != SEED]
+        seeds = {
+            ((place, *(setting_of(run, key) for key in others)), setting_of(run, SEED))
+            for place, ranking in enumerate(self.rankings)
+            for run in ranking.records
+            if all(is_known(run, key) for key in self.told_apart)
+        }
+        return max(Counter(settings for settings, _ in seeds).values(), default=0) > 1
+
+    @cached_property
     def labels(self) -> dict[str, str]:
-        """Varied key -> its last part where that is unique among them, else the whole key."""
-        last = {key: key.removesuffix("._target_").replace("/", ".").rpartition(".")[2] for key in self.varied}
+        """A key that differs -> its last part where that is unique among them, else the whole key."""
+        last = {key: key.removesuffix("._target_").replace("/", ".").rpartition(".")[2] for key in self.told_apart}
         shared = Counter(last.values())
         return {key: name if shared[name] == 1 else key for key, name in last.items()}
 
@@ -107,9 +127,9 @@ class Comparison:
             self._values[key] = sorted(known, key=setting_order)
         return self._values[key]
 
-    def settings_text(self, run: RunRecord) -> str:
-        """The varied settings of a run, as in `latent_dim=8, beta=4`, as far as they are known."""
-        known = [key for key in self.varied if is_known(run, key)]
+    def settings_text(self, run: RunRecord, *, with_seed: bool = True) -> str:
+        """The settings of a run that differ, as in `latent_dim=8, beta=4, seed=1`, as far as they are known."""
+        known = [key for key in (self.told_apart if with_seed else self.varied) if is_known(run, key)]
         return ", ".join(f"{self.labels[key]}={setting_text(setting_of(run, key))}" for key in known)
 
     def _differing(self, keys: Iterable[str]) -> list[str]:

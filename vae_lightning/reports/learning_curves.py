@@ -1,12 +1,14 @@
 """What was logged while training, all runs laid over each other."""
 
 import math
+from statistics import fmean
 
 import plotly.graph_objects as go
 
-from vae_lightning.reports.charts import Chart, empty_figure, escaped
+from vae_lightning.reports.charts import Chart, empty_figure, escaped, title_of
 from vae_lightning.reports.colours import Palette, distinct, most_varied
 from vae_lightning.reports.comparison import Comparison, Ranking, setting_of
+from vae_lightning.reports.entries import ReportEntry, entries, views
 from vae_lightning.reports.runs import RunRecord
 from vae_lightning.reports.wording import shortened
 
@@ -21,32 +23,44 @@ _Curve = list[tuple[int, float]]
 def learning_curves(comparison: Comparison, ranking: Ranking) -> list[Chart]:
     """Validation ELBO and training loss by epoch, without a chart for what no run has logged."""
     logged = {name: [run for run in ranking.records if run.curves.get(name)] for name in TITLES}
-    return [_chart(comparison, runs, name, ranking.unit) for name, runs in logged.items() if runs]
+    return [_chart(comparison, ranking, runs, name) for name, runs in logged.items() if runs]
 
 
-def _chart(comparison: Comparison, runs: list[RunRecord], name: str, unit: str) -> Chart:
+def _chart(comparison: Comparison, ranking: Ranking, runs: list[RunRecord], name: str) -> Chart:
     palette = Palette(comparison, most_varied(comparison))
-    has_legend = len(runs) <= _MOST_IN_LEGEND
+    has_legend = len(entries(comparison, ranking, views(comparison)[0])) <= _MOST_IN_LEGEND
     dashes = _dashes(comparison, palette) if has_legend else {}
     title = TITLES[name].lower().replace("elbo", "ELBO")
-    figure = empty_figure("epoch", f"{title} ({unit})", height=420)
-    for place, run in enumerate(runs):
-        colour = palette.of(run) if palette.key else distinct(place)
-        curve = _thinned(run.curves[name], _MOST_POINTS // len(runs))
-        figure.add_trace(_line(comparison, run, curve, {"color": colour, "dash": dashes.get(run.name, "solid")}))
+    figure = empty_figure("epoch", f"{title} ({ranking.unit})", height=420)
+    for view in views(comparison):
+        listed = [entry for entry in entries(comparison, ranking, view) if _curve(entry, name)]
+        for place, entry in enumerate(listed):
+            colour = palette.of(entry.first) if palette.key else distinct(place)
+            curve = _thinned(_curve(entry, name), _MOST_POINTS // len(listed))
+            style = {"color": colour, "dash": dashes.get(entry.first.name, "solid")}
+            figure.add_trace(_line(comparison, entry, curve, style, shown=len(listed) <= _MOST_IN_LEGEND))
     span = _focus([value for run in runs for _, value in run.curves[name]], is_cost=name == "train/loss")
     figure.update_yaxes({"range": span} if span else {})
     is_short = max(epoch for run in runs for epoch, _ in run.curves[name]) <= _FEW_EPOCHS
     figure.update_xaxes({"dtick": 1} if is_short else {})
-    figure.update_layout(showlegend=has_legend, legend={"title": {"text": "run"}, "font": {"size": 11}})
+    figure.update_layout(showlegend=has_legend, legend={"title": {"text": ""}, "font": {"size": 11}})
     note = "The worst values lie outside; a double click shows them." if span else ""
     legend = [] if has_legend else palette.legend(runs)
     return Chart(TITLES[name], figure, note, legend_label=palette.label, legend=legend)
 
 
-def _line(comparison: Comparison, run: RunRecord, curve: _Curve, style: dict[str, str]) -> go.Scatter:
-    settings = comparison.settings_text(run)
-    label = escaped(shortened(f"{run.name}: {settings}" if settings else run.name, 44))
+def _curve(entry: ReportEntry, name: str) -> _Curve:
+    """Of several seeds their mean in the epochs that all have; empty where there is none."""
+    curves = [dict(run.curves.get(name, [])) for run in entry.counted]
+    shared = sorted(set.intersection(*map(set, curves))) if curves else []
+    return [(epoch, fmean(curve[epoch] for curve in curves)) for epoch in shared]
+
+
+def _line(
+    comparison: Comparison, entry: ReportEntry, curve: _Curve, style: dict[str, str], *, shown: bool
+) -> go.Scatter:
+    settings = comparison.settings_text(entry.first, with_seed=not entry.is_mean)
+    named = [] if entry.is_mean and settings else [entry.first.name if not entry.is_mean else title_of(entry)]
     told = escaped(shortened(settings, 120))
     return go.Scatter(
         x=[epoch for epoch, _ in curve],
@@ -54,9 +68,11 @@ def _line(comparison: Comparison, run: RunRecord, curve: _Curve, style: dict[str
         mode="lines" if len(curve) > 1 else "markers",
         line={**style, "width": 2},
         marker={"color": style["color"]},
-        name=label,
-        hovertext=f"<b>run {escaped(shortened(run.name, 60))}</b>" + (f"<br>{told}" if told else ""),
+        name=escaped(shortened(": ".join([*named, *([settings] if settings else [])]), 44)),
+        showlegend=shown,
+        hovertext=f"<b>{title_of(entry)}</b>" + (f"<br>{told}" if told else ""),
         hovertemplate="%{hovertext}<br>epoch %{x}: %{y:,.2f}<extra></extra>",
+        meta={"view": entry.view, "id": entry.id},
     )
 
 

@@ -1,8 +1,11 @@
 """The page: one file that opens from the disk, with its data, pictures and libraries inside and no way out of it."""
 
 import base64
+import gzip
 import secrets
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,15 +17,21 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from vae_lightning.reports.comparison import Comparison, setting_of
+from vae_lightning.reports.charts import Chart
+from vae_lightning.reports.comparison import Comparison, Ranking, setting_of
+from vae_lightning.reports.csv_files import relative
+from vae_lightning.reports.differences import Difference, differences_from_best
+from vae_lightning.reports.entries import ReportEntry, best_entry, entries, entry_of_run, ranks, views
+from vae_lightning.reports.figures import bare, figure_text, further_figures, reading, with_error
 from vae_lightning.reports.gallery import cards, grid
 from vae_lightning.reports.learning_curves import learning_curves
-from vae_lightning.reports.pictures import embed
+from vae_lightning.reports.pictures import budget_of, embed
 from vae_lightning.reports.plots import rate_distortion, setting_charts
-from vae_lightning.reports.runs import PICTURES, RunRecord
+from vae_lightning.reports.repeating import repeating
+from vae_lightning.reports.runs import FIRST_PICTURES, RunRecord
 from vae_lightning.reports.settings import setting_order, setting_text
-from vae_lightning.reports.summary import FURTHER_FIGURES, further_figures, relative
-from vae_lightning.reports.wording import duration, nats, share, shortened, whole, with_stderr
+from vae_lightning.reports.settings_together import heat_maps, importance, parallel_axes
+from vae_lightning.reports.wording import duration, nats, shortened, whole, with_stderr
 from vae_lightning.runs.records import NATS
 
 _HERE = Path(__file__).parent
@@ -30,12 +39,24 @@ _MOST_SETTINGS = 8  # columns of the table; summary.csv has them all
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _STATUSES = ("starting", "running", "finished", "failed", "interrupted", "unreadable")
 _KIND_TITLES = {
+    "traversals": ("Traversals", "One latent after another moved through its values: what each dimension does."),
+    "latent_units": ("Latent units", "The nats that each latent dimension takes: which are in use."),
     "reconstructions": (
         "Reconstructions",
         "Images of the validation set, and below each what the model makes of its posterior mean.",
     ),
     "samples": ("Samples", "Images drawn from the prior: what the model believes the data look like."),
     "training": ("Training", "The same latent codes decoded epoch after epoch."),
+    "aggregated_posterior": ("Aggregated posterior", "The codes of all images beside the prior that they should fill."),
+    "manifold": ("Manifold", "The plane of two latents, decoded point by point."),
+    "neighbours": ("Neighbours", "Images and those of the training set whose codes lie nearest."),
+    "pca": ("PCA", "The codes of images in the plane in which they vary most."),
+    "plane": ("Latent plane", "The codes of images in the plane of two latents."),
+    "reconstruction_history": ("Reconstructions by epoch", "The same images, reconstructed as training went on."),
+    "transition": ("Transition", "From one image to another through the latent space."),
+    "tsne": ("t-SNE", "The codes of images, those that are alike beside each other."),
+    "group_samples": ("Samples by group", "The upper groups of latents held, the lower drawn anew."),
+    "group_reconstructions": ("Reconstructions by group", "Images from the posteriors of the upper groups alone."),
 }
 
 
@@ -56,10 +77,13 @@ def page_html(comparison: Comparison, title: str, directory: Path) -> str:
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         link=lambda path: quote(relative(path, directory), errors="surrogateescape"),
         summary=directory / "summary.csv",
+        seeds=directory / "summary_seeds.csv",
         **_table(comparison),
+        **_entries(comparison),
+        **repeating(comparison),
         **_charts(comparison),
         **_pictures(comparison),
-        **_libraries(),
+        **_libraries(comparison),
         **_WORDING,
     )
 
@@ -74,13 +98,66 @@ def _table(comparison: Comparison) -> dict[str, Any]:
 
     return {
         "setting_cell": setting_cell,
-        "further_figures": further_figures(comparison),
-        "further_titles": FURTHER_FIGURES,
+        "further_figures": further_figures(comparison.records),
         "is_numeric": lambda key: _is_numeric(comparison, key),
         "values_text": lambda key: _values_text(comparison, key),
+        "setting_text": setting_text,
+        "setting_of": setting_of,
+        "figure_cell": _figure_cell,
+        "apart_cell": _apart_cell,
         "places": {run.name: place for place, run in enumerate(comparison.runs)},
         "unfinished": [run for run in comparison.records if run.status != "finished"],
     }
+
+
+def _entries(comparison: Comparison) -> dict[str, Any]:
+    """Rows of both views, and how each is behind the best."""
+    shown = views(comparison)
+    listed = {view: [entries(comparison, ranking, view) for ranking in comparison.rankings] for view in shown}
+    apart = {
+        view: [differences_from_best(comparison, *pair) for pair in zip(comparison.rankings, each, strict=True)]
+        for view, each in listed.items()
+    }
+    group, first_view = entry_of_run(comparison), listed[shown[0]]
+    over = dict.fromkeys(each.over for of_ranking in apart[shown[0]] for each in of_ranking.values() if each.over)
+    return {
+        "views": shown,
+        "listed": listed,
+        "entry_ranks": {view: [ranks(of_ranking) for of_ranking in each] for view, each in listed.items()},
+        "bests": [(ranking, best_entry(each)) for ranking, each in zip(comparison.rankings, first_view, strict=True)],
+        "seconds": [_second(comparison, *pair) for pair in zip(first_view, apart[shown[0]], strict=True)],
+        "apart": apart,
+        "is_compared": bool(over),
+        "compared_over": ", or over ".join(over),
+        "group_of": lambda run: group.get(run.name, ""),
+        "firsts": {entry.first.name for of_ranking in first_view for entry in of_ranking},
+    }
+
+
+def _second(comparison: Comparison, listed: list[ReportEntry], apart: dict[str, Difference]) -> tuple[str, str] | None:
+    """The settings of the second best, and how far it is behind the best."""
+    second = next((entry for entry in listed if ranks(listed).get(entry.id) == 2), None)
+    if second is None or second.id not in apart:
+        return None
+    settings = comparison.settings_text(second.first, with_seed=not second.is_mean)
+    return shortened(settings or f"run {second.first.name}", 120), apart[second.id].in_words()
+
+
+def _figure_cell(entry: ReportEntry, figure: str) -> Markup:
+    """A figure with its error where that says something: of means always, of a run where it has been evaluated."""
+    is_bare = not entry.is_mean and figure in ("val/elbo", "test/rate", "test/distortion")
+    text = bare(entry, figure) if is_bare else with_error(entry, figure)
+    return _number_cell(entry.figure(figure), text, bare(entry, figure))
+
+
+def _apart_cell(difference: Difference | None) -> Markup:
+    if difference is None:
+        return Markup('<td class="number" data-order="0"></td>')
+    low, high = difference.interval or (difference.value, difference.value)
+    told = f"{nats(difference.value)} ({nats(low)} to {nats(high)})" if difference.interval else nats(difference.value)
+    noise = " noise" if difference.may_be_noise else ""
+    template = '<td class="number{}" data-order="{}" data-filter="{}" title="{}">{}</td>'
+    return Markup(template).format(noise, repr(difference.value), nats(difference.value), difference.in_words(), told)
 
 
 def _number_cell(value: int | float | None, text: str, number: str | None = None) -> Markup:
@@ -101,40 +178,68 @@ def _values_text(comparison: Comparison, key: str) -> str:
 
 def _charts(comparison: Comparison) -> dict[str, Any]:
     lettered = list(zip(_LETTERS, comparison.rankings, strict=False))
-    planes = [(letter, rate_distortion(comparison, ranking)) for letter, ranking in lettered]
-    curves = [(letter, chart) for letter, ranking in lettered for chart in learning_curves(comparison, ranking)]
-    settings = [(letter, row) for letter, ranking in lettered for row in setting_charts(comparison, ranking)]
+
+    def of_each(charts: Callable[[Comparison, Ranking], Iterable[Any]]) -> list[tuple[str, Any]]:
+        return [(letter, chart) for letter, ranking in lettered for chart in charts(comparison, ranking)]
+
+    curves = of_each(learning_curves)
     return {
-        "planes": [(letter, chart) for letter, chart in planes if chart is not None],
+        "planes": of_each(lambda *of: _some(rate_distortion(*of))),
         "curves": curves,
         "has_legends": any(chart.figure.layout.showlegend for _, chart in curves),
-        "settings": settings,
+        "settings": of_each(setting_charts),
+        "heat_maps": [(letter, charts) for letter, charts in of_each(lambda *of: [heat_maps(*of)]) if charts],
+        "together": of_each(lambda *of: [*_some(parallel_axes(*of)), *_some(importance(*of))]),
         "json": lambda figure: htmlsafe_json_dumps(figure, dumps=go.Figure.to_json),
     }
 
 
+def _some(chart: Chart | None) -> list[Chart]:
+    return [] if chart is None else [chart]
+
+
 def _pictures(comparison: Comparison) -> dict[str, Any]:
-    pictures = embed([file for run in comparison.runs for file in run.pictures.values()])
+    files = [file for run in comparison.runs for file in run.pictures.values()]
+    pictures = embed(files, budget_of(len(comparison.runs)))
+    kinds = _kinds(comparison)
     return {
         "pictures": pictures,
         "num_reduced": sum(picture.is_reduced for picture in pictures.values()),
-        "kinds": [kind for kind in PICTURES if any(kind in run.pictures for run in comparison.runs)],
+        "kinds": kinds,
+        "kind_titles": {kind: _KIND_TITLES.get(kind, (kind.replace("_", " ").capitalize(), "")) for kind in kinds},
         "grid": grid(comparison),
         "cards": cards(comparison),
     }
 
 
-def _libraries() -> dict[str, Any]:
-    """The libraries and the page's own style and script, as they stand in it; `nonce` is what lets them run."""
+def _kinds(comparison: Comparison) -> list[str]:
+    found = {kind for run in comparison.runs for kind in run.pictures}
+    return [*(kind for kind in FIRST_PICTURES if kind in found), *sorted(found - set(FIRST_PICTURES))]
+
+
+def _panels(kinds: list[str]) -> str:
+    """The rule that shows the pictures of the chosen kind."""
+    chosen = ", ".join(f"#show-{kind}:checked ~ #panel-{kind}" for kind in kinds)
+    return f"\n{chosen} {{ display: block; }}\n" if kinds else ""
+
+
+def _libraries(comparison: Comparison) -> dict[str, Any]:
+    """The libraries, and the page's own style and script, as they stand in it; `nonce` is what lets them run."""
     tables = files("itables") / "html"
     return {
         "nonce": secrets.token_urlsafe(16),
-        "plotly": _script(get_plotlyjs()),
-        "datatables": base64.b64encode((tables / "dt_bundle.js").read_bytes()).decode(),
+        "plotly": _packed(get_plotlyjs().encode()),
+        "datatables": _packed((tables / "dt_bundle.js").read_bytes()),
         "table_style": Markup((tables / "dt_bundle.css").read_text(encoding="utf-8")),
-        "style": Markup((_HERE / "page.css").read_text(encoding="utf-8")),
+        "style": Markup((_HERE / "page.css").read_text(encoding="utf-8") + _panels(_kinds(comparison))),
         "script": _script((_HERE / "page.js").read_text(encoding="utf-8")),
     }
+
+
+@cache
+def _packed(source: bytes) -> str:
+    """A script as gzip in base64, a third of its size: browsers unpack it in a tenth of a second."""
+    return base64.b64encode(gzip.compress(source, mtime=0)).decode()
 
 
 def _script(source: str) -> Markup:
@@ -145,13 +250,15 @@ _WORDING = {
     "nats_per_image": NATS,
     "nats": nats,
     "with_stderr": with_stderr,
-    "share": share,
     "whole": whole,
     "duration": duration,
     "shortened": shortened,
     "number_cell": _number_cell,
     "letters": _LETTERS,
     "statuses": _STATUSES,
-    "kind_titles": _KIND_TITLES,
+    "figure_text": figure_text,
+    "reading": reading,
+    "with_error": with_error,
+    "plain": bare,
     "most_settings": _MOST_SETTINGS,
 }

@@ -14,7 +14,8 @@ from vae_lightning.disk.files import read_bytes
 from vae_lightning.machine.hardware import num_cpus
 from vae_lightning.reports.pieces import check_png, gif_extent
 
-BUDGET = 12_000_000  # of all pictures of a page; base64 adds a third to it
+# Bytes of all pictures of a page, to which base64 adds a third: a page of 4 runs is below 5 MB, one of 100 below 20.
+_AT_LEAST, _A_RUN, _AT_MOST = 1_300_000, 115_000, 12_000_000
 _ANIMATION_WEIGHT = 3  # a GIF's share against a still's
 _MOST_OF_ONE = 1_500_000
 _MOST_FRAMES = 40
@@ -43,7 +44,12 @@ class EmbeddedPicture:
     is_reduced: bool
 
 
-def embed(files: list[Path], budget: int = BUDGET) -> dict[Path, EmbeddedPicture]:
+def budget_of(num_runs: int) -> int:
+    """How many bytes the pictures of a page on so many runs may take."""
+    return min(_AT_LEAST + _A_RUN * num_runs, _AT_MOST)
+
+
+def embed(files: list[Path], budget: int = _AT_MOST) -> dict[Path, EmbeddedPicture]:
     """PNG files as WebP and GIF files as they are or as animated WebP, each within its share of the budget.
 
     A file that can't be read, or would be too small to see anything, is left out.

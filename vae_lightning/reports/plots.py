@@ -6,15 +6,17 @@ from itertools import pairwise
 
 import plotly.graph_objects as go
 
-from vae_lightning.reports.charts import FAINT, INK, PAPER, RULE, Chart, empty_figure, escaped, hover_text
+from vae_lightning.reports.charts import FAINT, INK, PAPER, RULE, Chart, empty_figure, escaped, hover_text, meta_of
 from vae_lightning.reports.colours import Palette, most_varied
 from vae_lightning.reports.comparison import Comparison, Ranking, setting_of
-from vae_lightning.reports.runs import RunRecord
+from vae_lightning.reports.entries import ReportEntry, best_entry, entries, views
+from vae_lightning.reports.figures import further_figures, reading
 from vae_lightning.reports.settings import Setting, setting_order, setting_text
 from vae_lightning.reports.wording import shortened
 from vae_lightning.runs.records import NATS
 
 METRICS = {"test/elbo": "test ELBO", "test/rate": "test rate", "test/distortion": "test distortion"}
+_PLANE = ("test/rate", "test/distortion")
 _MOST_LABELLED = 16  # points with their run's name beside them
 _MOST_JOINED = 8  # lines
 _HOVER = "%{hovertext}<extra></extra>"
@@ -23,39 +25,47 @@ _Range = list[float]
 
 @dataclass(frozen=True)
 class SettingCharts:
-    """How the test figures depend on one setting: a chart each, with the same colours."""
+    """How the test figures depend on one setting: a chart each, with the same colours.
+
+    Attributes:
+        further: of the figures that evaluations have left.
+    """
 
     label: str
     charts: list[Chart]
+    further: list[Chart]
 
 
 def rate_distortion(comparison: Comparison, ranking: Ranking) -> Chart | None:
-    """Test distortion against test rate, a point a run, with lines of equal ELBO; None where no run was tested."""
-    runs = [run for run in ranking.records if {"test/rate", "test/distortion"} <= run.metrics.keys()]
+    """Test distortion against test rate, a point a run or of several seeds a mean; None where no run was tested."""
+    runs = [run for run in ranking.records if set(_PLANE) <= run.metrics.keys()]
     if not runs:
         return None
-    rates, distortions = ([run.metrics[name] for run in runs] for name in ("test/rate", "test/distortion"))
-    x_range, y_range = _padded(rates), _padded(distortions)
+    x_range, y_range = (_padded([run.metrics[name] for run in runs]) for name in _PLANE)
     figure = empty_figure("rate (nats per image)", f"distortion ({ranking.unit})", height=480)
     _add_equal_elbo(figure, x_range, y_range)
     palette = Palette(comparison, most_varied(comparison))
-    figure.add_trace(_points(comparison, palette, runs, rates, distortions))
-    if ranking.best in runs:
-        place = runs.index(ranking.best)
-        figure.add_trace(_ring(rates[place], distortions[place]))
+    for view in views(comparison):
+        listed = entries(comparison, ranking, view)
+        plotted = [entry for entry in listed if all(entry.figure(name) is not None for name in _PLANE)]
+        figure.add_trace(_points(comparison, palette, view, plotted))
+        if (best := best_entry(listed)) in plotted:
+            figure.add_trace(_ring(view, best))
     figure.update_xaxes(range=x_range)
     figure.update_yaxes(range=y_range)
     return Chart("", figure, legend_label=palette.label, legend=palette.legend(runs))
 
 
 def setting_charts(comparison: Comparison, ranking: Ranking) -> list[SettingCharts]:
-    """Test ELBO, rate and distortion against each setting that varies among the tested runs."""
+    """Test ELBO, rate and distortion, and what else was evaluated, against each setting that varies among the runs."""
     runs = [run for run in ranking.records if "test/elbo" in run.metrics]
     keys = [key for key in comparison.varied if len({setting_of(run, key) for run in runs}) > 1]
+    further = further_figures(runs)
     return [
         SettingCharts(
             comparison.labels[key],
-            [_against(comparison, runs, key, metric, _unit(ranking, metric)) for metric in METRICS],
+            [_against(comparison, ranking, key, metric, METRICS[metric], _unit(ranking, metric)) for metric in METRICS],
+            [_against(comparison, ranking, key, name, reading(name).heading, "") for name in further],
         )
         for key in keys
     ]
@@ -93,73 +103,95 @@ def _nice(step: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * 0.999)
 
 
-def _points(
-    comparison: Comparison, palette: Palette, runs: list[RunRecord], xs: list[float], ys: list[float]
-) -> go.Scatter:
-    names = [f"\N{EN SPACE}{escaped(shortened(run.name, 16))}" for run in runs]  # clear of the ring
-    labels = {"text": names} if len(runs) <= _MOST_LABELLED else {}
+def _points(comparison: Comparison, palette: Palette, view: str, listed: list[ReportEntry]) -> go.Scatter:
+    names = [f"\N{EN SPACE}{escaped(shortened(entry.first.name, 16))}" for entry in listed]  # clear of the ring
+    are_runs = not any(entry.is_mean for entry in listed)
+    labels = {"text": names} if are_runs and len(listed) <= _MOST_LABELLED else {}
+    errors = {} if are_runs else {f"error_{axis}": _bars(listed, name) for axis, name in zip("xy", _PLANE, strict=True)}
     return go.Scatter(
-        x=xs,
-        y=ys,
+        x=[entry.figure(_PLANE[0]) for entry in listed],
+        y=[entry.figure(_PLANE[1]) for entry in listed],
         mode="markers+text" if labels else "markers",
         textposition="middle right",
         textfont={"size": 11, "color": INK},
-        marker={"color": [palette.of(run) for run in runs], "size": 11, "line": {"color": PAPER, "width": 1}},
-        hovertext=[hover_text(comparison, run) for run in runs],
+        marker={
+            "color": [palette.of(entry.first) for entry in listed], "size": 11, "line": {"color": PAPER, "width": 1}
+        },
+        hovertext=[hover_text(comparison, entry) for entry in listed],
         hovertemplate=_HOVER,
         cliponaxis=False,
+        meta=meta_of(view, listed),
         **labels,
-    )
+        **errors,
+    )  # fmt: skip
 
 
-def _ring(x: float, y: float) -> go.Scatter:
-    """Around the best run."""
+def _bars(listed: list[ReportEntry], figure: str) -> dict[str, object] | None:
+    errors = [entry.error(figure) or 0.0 for entry in listed]
+    return {"array": errors, "thickness": 1, "width": 3, "color": FAINT} if any(errors) else None
+
+
+def _ring(view: str, best: ReportEntry) -> go.Scatter:
+    """Around the best."""
     marker = {"symbol": "circle-open", "size": 20, "color": INK, "line": {"width": 2}}
-    return go.Scatter(x=[x], y=[y], mode="markers", marker=marker, hoverinfo="skip")
+    x, y = ([best.figure(name)] for name in _PLANE)
+    return go.Scatter(x=x, y=y, mode="markers", marker=marker, hoverinfo="skip", meta=meta_of(view, [best]))
 
 
 def _unit(ranking: Ranking, metric: str) -> str:
     return NATS if metric == "test/rate" else ranking.unit
 
 
-def _against(comparison: Comparison, runs: list[RunRecord], key: str, metric: str, unit: str) -> Chart:
+def _against(comparison: Comparison, ranking: Ranking, key: str, metric: str, title: str, unit: str) -> Chart:
+    runs = [run for run in ranking.records if "test/elbo" in run.metrics]
     palette = Palette(comparison, most_varied(comparison, besides=key))
     axis = _Axis([setting_of(run, key) for run in runs])
     figure = empty_figure(escaped(comparison.labels[key]), unit, height=280)
     figure.update_xaxes(axis.layout)
     figure.update_layout(margin={"l": 56, "r": 12, "t": 8, "b": 44})
-    for members in _lines(comparison, palette, [run for run in runs if metric in run.metrics]):
-        xs = [axis.position(setting_of(run, key)) for run in members]
-        figure.add_trace(_line(comparison, palette, members, xs, metric, may_join=axis.is_to_scale))
-    return Chart(METRICS[metric], figure, legend_label=palette.label, legend=palette.legend(runs))
+    for view in views(comparison):
+        listed = [entry for entry in entries(comparison, ranking, view) if entry.figure(metric) is not None]
+        for members in _lines(
+            comparison, palette, [entry for entry in listed if entry.figure("test/elbo") is not None]
+        ):
+            xs = [axis.position(entry.setting(key)) for entry in members]
+            figure.add_trace(_line(comparison, palette, view, members, xs, metric, may_join=axis.is_to_scale))
+    return Chart(title, figure, legend_label=palette.label, legend=palette.legend(runs))
 
 
-def _lines(comparison: Comparison, palette: Palette, runs: list[RunRecord]) -> list[list[RunRecord]]:
-    """Runs that a line may join, as they differ in the one setting only; all in one where there is no such thing."""
-    groups: dict[str, list[RunRecord]] = {}
-    for run in runs:
-        groups.setdefault(palette.value_text(run), []).append(run)
+def _lines(comparison: Comparison, palette: Palette, listed: list[ReportEntry]) -> list[list[ReportEntry]]:
+    """What a line may join, as it differs in the one setting only; all in one where there is no such thing."""
+    groups: dict[str, list[ReportEntry]] = {}
+    for entry in listed:
+        groups.setdefault(palette.value_text(entry.first), []).append(entry)
     are_joined = len(comparison.varied) <= 2 and len(groups) <= _MOST_JOINED
-    return list(groups.values()) if are_joined else [runs]
+    return list(groups.values()) if are_joined else [listed] if listed else []
 
 
 def _line(
-    comparison: Comparison, palette: Palette, runs: list[RunRecord], xs: list[float], metric: str, *, may_join: bool
+    comparison: Comparison,
+    palette: Palette,
+    view: str,
+    listed: list[ReportEntry],
+    xs: list[float],
+    metric: str,
+    *,
+    may_join: bool,
 ) -> go.Scatter:
-    order = sorted(range(len(runs)), key=lambda place: xs[place])
-    ordered = [runs[place] for place in order]
-    colours = [palette.of(run) for run in ordered]
-    stderr = [run.metrics.get(f"{metric}_stderr", 0.0) for run in ordered]
+    order = sorted(range(len(listed)), key=lambda place: xs[place])
+    ordered = [listed[place] for place in order]
+    colours = [palette.of(entry.first) for entry in ordered]
     are_joined = may_join and len(set(xs)) == len(xs) > 1 and len(set(colours)) == 1
     return go.Scatter(
         x=[xs[place] for place in order],
-        y=[run.metrics[metric] for run in ordered],
-        error_y={"array": stderr, "thickness": 1, "width": 3, "color": FAINT} if any(stderr) else None,
+        y=[entry.figure(metric) for entry in ordered],
+        error_y=_bars(ordered, metric),
         mode="lines+markers" if are_joined else "markers",
         line={"color": colours[0], "width": 1.5} if are_joined else None,
         marker={"color": colours, "size": 8, "line": {"color": PAPER, "width": 1}},
-        hovertext=[hover_text(comparison, run) for run in ordered],
+        hovertext=[hover_text(comparison, entry) for entry in ordered],
         hovertemplate=_HOVER,
+        meta=meta_of(view, ordered),
     )
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from vae_lightning.disk.files import check_within, write_atomically
 from vae_lightning.errors import UserError
 from vae_lightning.reports.comparison import Comparison
+from vae_lightning.reports.csv_files import seeds_csv, summary_csv
 from vae_lightning.reports.page import page_html
 from vae_lightning.reports.runs import RunRecord, read_runs
-from vae_lightning.reports.summary import summary_csv
 from vae_lightning.reports.wording import visible
 
 
@@ -20,11 +20,13 @@ class Report:
     Attributes:
         records: the runs, best first.
         summary: the file with their figures, for other programs.
+        seeds: the file with their means over seeds; None where there are none.
         page: the file to open in a browser.
     """
 
     records: list[RunRecord]
     summary: Path
+    seeds: Path | None
     page: Path
 
 
@@ -36,14 +38,18 @@ def write_report(directories: list[Path], output: Path, title: str) -> Report:
     """
     _check_place(output, directories)
     comparison = Comparison(read_runs(directories))
-    summary, page = output / "summary.csv", output / "index.html"
+    summary, seeds, page = output / "summary.csv", output / "summary_seeds.csv", output / "index.html"
     try:
         output.mkdir(parents=True, exist_ok=True)
         _write(summary, summary_csv(comparison, output))
+        if comparison.has_seeds:
+            _write(seeds, seeds_csv(comparison))
+        else:  # of another comparison
+            seeds.unlink(missing_ok=True)
         _write(page, page_html(comparison, visible(title), output))
     except OSError as error:
         raise UserError(f"output={output}: can't be written to ({error.strerror or error})") from error
-    return Report(comparison.records, summary, page)
+    return Report(comparison.records, summary, seeds if comparison.has_seeds else None, page)
 
 
 def _check_place(output: Path, directories: list[Path]) -> None:

@@ -15,8 +15,12 @@ from vae_lightning.reports.curves import Curve, read_curves
 from vae_lightning.reports.settings import Setting, flatten, typed_settings
 from vae_lightning.reports.wording import visible
 from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.tested_images import TestImages, read_test_images
 
-PICTURES = ("reconstructions", "samples", "training")
+TRAINING = "training"  # the GIF; the folder of that name has its frames
+FIRST_PICTURES = ("traversals", "latent_units", "reconstructions", "samples", TRAINING)
+_KIND = re.compile(r"[A-Za-z]\w{0,39}", re.ASCII)
+_MOST_KINDS = 24
 _FILES = ("config.yaml", "status.json", "overrides.yaml", "metrics.json", "metrics.csv")
 _HUGE = 1e300  # no figure: sums and differences of such would be none
 
@@ -35,7 +39,7 @@ class RunRecord:
         metrics: the finite figures of metrics.json, by name.
         kind: what the test figures are (a log-likelihood, a log-density, ...), None where there was no test.
         curves: metric -> (epoch, value) of what was logged while training, in order of the epochs.
-        pictures: reconstructions, samples, training -> the newest file of that kind.
+        pictures: kind, as traversals, samples or training -> the newest file of it.
         tags: words by which the run is to be found.
     """
 
@@ -56,6 +60,11 @@ class RunRecord:
         """The keys that hold other keys: `model` and `model.encoder` where there is a `model.encoder.hidden`."""
         parts = (key.split(".") for key in self.settings)
         return frozenset(".".join(names[:depth]) for names in parts for depth in range(1, len(names)))
+
+    @cached_property
+    def test_images(self) -> TestImages | None:
+        """The test ELBO of each image; None where it is not recorded, or can't be read."""
+        return read_test_images(RunDir(self.path))
 
     @property
     def has_failed(self) -> bool:
@@ -211,8 +220,11 @@ def _is_figure(value: Any) -> bool:
 
 
 def _pictures(path: Path) -> dict[str, Path]:
-    found = {name: list((path / "images" / name).glob("*.png")) for name in PICTURES[:2]}
-    found["training"] = [path / "training.gif"]
+    """Of each kind, a folder in images, the newest still; and the training GIF."""
+    folders = sorted((path / "images").glob("*/")) if (path / "images").is_dir() else []
+    kinds = [folder.name for folder in folders if _KIND.fullmatch(folder.name) and folder.name != TRAINING]
+    found = {kind: list((path / "images" / kind).glob("*.png")) for kind in kinds[:_MOST_KINDS]}
+    found[TRAINING] = [path / "training.gif"]
     own = {name: [file for file in files if _is_own(file, path)] for name, files in found.items()}
     return {name: max(files, key=_epoch) for name, files in own.items() if files}
 
