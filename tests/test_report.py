@@ -1,5 +1,6 @@
 """The report command: what it accepts, what it prints, and how it tells a mistake."""
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import refusal
-from tests.reports.runs_on_disk import figures, write_run, write_sweep
+from tests.reports.runs_on_disk import figures, write_run, write_seeds, write_sweep
 from vae_lightning.report import main
 
 
@@ -67,8 +68,11 @@ def test_mistakes_are_told_in_one_line(error_of, tmp_path):
     assert error_of(f"sweep={tmp_path / 'empty'}").endswith("there is no run in it (a folder with a config.yaml)")
     assert "this is a run, not a sweep" in error_of(f"sweep={run}")
     assert error_of("runs=[nowhere]") == "runs=nowhere: no such directory"
-    assert error_of("swep=x") == "swep: no such key; did you mean sweep? valid here: output, runs, sweep"
-    assert error_of("data=mnist") == "data: no such key; valid here: output, runs, sweep"
+    assert (
+        error_of("swep=x")
+        == "swep: no such key; did you mean sweep? valid here: fields, output, runs, sweep, table, watch"
+    )
+    assert error_of("data=mnist") == "data: no such key; valid here: fields, output, runs, sweep, table, watch"
     assert error_of(f"sweep={tmp_path}", "+outptu=x").startswith("outptu: no such key; did you mean output?")
     assert error_of("-m", "sweep=a,b").startswith("-m: a report is made once")
     assert error_of(f"sweep={tmp_path}", f"output={run / 'config.yaml'}").endswith("can't be written to (File exists)")
@@ -95,3 +99,34 @@ def test_a_report_that_is_to_lie_in_a_run_does_not_leave_it_by_a_link(report, er
     assert list(outside.iterdir()) == []
     report(f"runs=[{tmp_path / 'run'}]", f"output={tmp_path / 'run/other'}")
     assert (tmp_path / "run/other/index.html").is_file()
+
+
+def test_a_table_for_a_paper_is_printed_and_written_and_nothing_else(report, error_of, tmp_path):
+    sweep = write_seeds(tmp_path / "sweep", {2: [-150, -151], 8: [-140, -141]})
+    printed = report(f"sweep={sweep}", "table=latex", "fields=[latent_dim,seeds,elbo]")
+    assert r"8 & 2 & \textbf{$-$140.50 $\pm$ 0.71} \\" in printed
+    assert (sweep / "table.tex").read_text(encoding="utf-8") in f"{printed}\n"
+    assert not (sweep / "index.html").exists()
+    report(f"sweep={sweep}", "table=markdown", f"output={tmp_path / 'there'}")
+    assert (tmp_path / "there/table.md").is_file()
+    assert error_of(f"sweep={sweep}", "table=word") == "table=word: choose latex or markdown"
+    assert error_of(f"sweep={sweep}", "fields=elbo").startswith("fields: are those of a table")
+    assert error_of(f"sweep={sweep}", "table=latex", "fields=[]").startswith("fields=[]: give names")
+    assert error_of(f"sweep={sweep}", "watch=maybe") == "watch=maybe: expected true or false"
+
+
+def test_seeds_have_a_file_of_their_own_and_it_goes_when_they_do(report, tmp_path):
+    sweep = write_seeds(tmp_path / "sweep", {2: [-150, -151], 8: [-140, -141]})
+    printed = report(f"sweep={sweep}", f"output={tmp_path / 'there'}")
+    assert f"seeds     {tmp_path / 'there/summary_seeds.csv'}" in printed
+    (first, *_) = csv.DictReader((tmp_path / "there/summary_seeds.csv").open())
+    assert (first["model.latent_dim"], first["n"], first["seeds"], first["test/elbo_mean"]) == (
+        "8",
+        "2",
+        "0, 1",
+        "-140.5",
+    )
+    assert float(first["test/elbo_sd"]) == pytest.approx(0.7071068)
+    assert len(list(csv.DictReader((tmp_path / "there/summary.csv").open()))) == 4
+    report(f"runs=[{sweep / '0'},{sweep / '2'}]", f"output={tmp_path / 'there'}")
+    assert not (tmp_path / "there/summary_seeds.csv").exists()

@@ -1,7 +1,8 @@
 """Entry point: `python -m vae_lightning.report sweep=outputs/sweeps/<date>/<time>_<name>`, or `vae-report`."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -12,7 +13,10 @@ from vae_lightning.config import plain
 from vae_lightning.errors import UserError, one_line, plain_lines
 from vae_lightning.machine.terminal import beside, width_within
 
-_KEYS = ["sweep", "runs", "output"]
+if TYPE_CHECKING:
+    from vae_lightning.reports.report import Report
+
+_KEYS = ["sweep", "runs", "output", "table", "fields", "watch"]
 
 
 def main() -> None:
@@ -27,19 +31,62 @@ def main() -> None:
 
 def _report(config: DictConfig) -> None:
     # Imported here: `--help` must answer without plotly.
-    from vae_lightning.reports.report import write_report
+    settings = with_home(plain(config))
+    find, output, title = _wanted(settings)
+    if settings["table"] is not None:
+        _write_table(find(), output, str(settings["table"]), settings["fields"])
+    elif settings["fields"] is not None:
+        raise UserError("fields: are those of a table; give table=latex or table=markdown, too")
+    elif settings["watch"]:
+        _watch(find, output, title)
+    else:
+        from vae_lightning.reports.report import write_report
+
+        _tell(write_report(find(), output, title))
+
+
+def _tell(report: "Report") -> None:
     from vae_lightning.reports.summary import terminal_table
 
-    directories, output, title = _wanted(with_home(plain(config)))
-    report = write_report(directories, output, title)
     print(f"{plain_lines(terminal_table(report.records, width_within(120)))}\n")
-    for name, path in {"summary": report.summary, "report": report.page}.items():
-        print(beside(name, one_line(path), 10))
+    files = {"summary": report.summary, "seeds": report.seeds, "report": report.page}
+    for name, path in files.items():
+        if path is not None:
+            print(beside(name, one_line(path), 10))
 
 
-def _wanted(config: dict[str, Any]) -> tuple[list[Path], Path, str]:
-    """The run directories, where the report goes, and its title."""
-    from vae_lightning.reports.runs import given_runs, runs_of_sweep
+def _watch(find: Callable[[], list[Path]], output: Path, title: str) -> None:
+    """Write the report again and again, and tell of each run when its status changes; the table at the end."""
+    from vae_lightning.reports.watching import watched_reports
+
+    told: dict[str, str] = {}
+    report = None
+    for report in watched_reports(find, output, title):
+        if not told:
+            print(f"{one_line(report.page)}: written anew while the runs are trained; Ctrl-C ends this", flush=True)
+        now = {record.name: record.status for record in sorted(report.records, key=lambda record: record.name)}
+        for name, status in now.items():
+            if told.get(name) != status:
+                print(f"run {name}: {status}", flush=True)
+        told = now
+    if report is not None:
+        print()
+        _tell(report)
+
+
+def _write_table(directories: list[Path], output: Path, form: str, fields: Any) -> None:
+    from vae_lightning.reports.report import write_table
+
+    names = [fields] if isinstance(fields, str) else fields
+    if not (names is None or (isinstance(names, list) and names)):
+        raise UserError(f"fields={fields}: give names of columns, as in fields=[latent_dim,elbo]")
+    table, file = write_table(directories, output, form, names and [str(name) for name in names])
+    print(f"{plain_lines(table)}\n\n{one_line(file)}")
+
+
+def _wanted(config: dict[str, Any]) -> tuple[Callable[[], list[Path]], Path, str]:
+    """What finds the run directories, where the report goes, and its title."""
+    from vae_lightning.reports.runs import find_runs, given_runs, runs_of_sweep
 
     unknown = config.keys() - _KEYS
     if unknown:  # Hydra lets a plus sign add any key
@@ -49,9 +96,14 @@ def _wanted(config: dict[str, Any]) -> tuple[list[Path], Path, str]:
     runs = [str(run) for run in (given if isinstance(given, list) else [given])]
     if (sweep is None) == (not runs):
         raise UserError("give either sweep=<a sweep's directory> or runs=[<run directory>,...]")
-    if sweep is not None:
-        return runs_of_sweep(Path(sweep)), Path(output or sweep), f"Sweep {Path(sweep).resolve().name}"
-    return given_runs(runs), Path(output or "outputs/report"), "Comparison of runs"
+    if not isinstance(config["watch"], bool):
+        raise UserError(f"watch={config['watch']}: expected true or false")
+    if sweep is None:
+        return (lambda: given_runs(runs)), Path(output or "outputs/report"), "Comparison of runs"
+    place = Path(sweep)
+    is_to_begin = config["watch"] and place.is_dir() and not (place / "config.yaml").is_file()
+    find = (lambda: find_runs(place)) if is_to_begin else (lambda: runs_of_sweep(place))
+    return find, Path(output or sweep), f"Sweep {place.resolve().name}"
 
 
 if __name__ == "__main__":

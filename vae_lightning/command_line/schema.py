@@ -54,6 +54,9 @@ class ReportConfig:
     sweep: str | None = None
     runs: Any = field(default_factory=list)  # a list of names; a single one will do
     output: str | None = None
+    table: Any = None
+    fields: Any = None  # a list of names; a single one will do
+    watch: Any = False
 
 
 def register() -> None:

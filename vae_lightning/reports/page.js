@@ -133,6 +133,17 @@ for (const choice of document.querySelectorAll("input[name=view]")) {
 for (const details of document.querySelectorAll("details")) {
   details.addEventListener("toggle", () => details.open && details.querySelectorAll(".chart").forEach(draw));
 }
+// A page that is being watched loads itself anew; what its reader has chosen stays.
+const kept = JSON.parse((root.dataset.reload && sessionStorage.getItem(location.pathname)) || "{}");
+for (const id of kept.chosen ?? []) document.getElementById(id)?.click();
+if (root.dataset.reload) {
+  setTimeout(() => {
+    const chosen = [...document.querySelectorAll(".switch input:checked, .tabs input:checked")].map(choice => choice.id);
+    sessionStorage.setItem(location.pathname, JSON.stringify({chosen, top: scrollY}));
+    location.reload();
+  }, 1000 * root.dataset.reload);
+}
+
 body.dataset.view = document.querySelector("input[name=view]:checked")?.value ?? body.dataset.view;
 follow();
 drawAll();
@@ -156,4 +167,5 @@ addEventListener("afterprint", () => {
   }
 });
 dark.addEventListener("change", drawAll);
+if (kept.top) scrollTo(0, kept.top);
 root.dataset.ready = "true";

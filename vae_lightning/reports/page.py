@@ -60,12 +60,13 @@ _KIND_TITLES = {
 }
 
 
-def page_html(comparison: Comparison, title: str, directory: Path) -> str:
+def page_html(comparison: Comparison, title: str, directory: Path, reload_s: int | None = None) -> str:
     """The page as text.
 
     Args:
         title: its heading.
         directory: where the page will lie; its links to the runs are told from there.
+        reload_s: seconds after which it loads itself anew; None: it does not.
     """
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -74,6 +75,7 @@ def page_html(comparison: Comparison, title: str, directory: Path) -> str:
     return template.render(
         comparison=comparison,
         title=title,
+        reload_s=reload_s,
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         link=lambda path: quote(relative(path, directory), errors="surrogateescape"),
         summary=directory / "summary.csv",

@@ -36,7 +36,7 @@ class _Column:
     figure: str = ""
 
 
-def paper_table(comparison: Comparison, form: str, columns: Sequence[str] | None = None) -> str:
+def paper_table(comparison: Comparison, form: str, fields: Sequence[str] | None = None) -> str:
     """The table as text, a block for each set of runs that may be compared, settings first, in their order.
 
     Figures of several seeds are mean and standard deviation, of a single run value and standard error. The best of a
@@ -45,15 +45,16 @@ def paper_table(comparison: Comparison, form: str, columns: Sequence[str] | None
     Args:
         comparison: of the runs.
         form: `latex` or `markdown`.
-        columns: the names of figures, as in summary.csv or without `test/`, of settings, `seeds` and `run`; None for
-            the settings that vary, the number of seeds, the test ELBO, its rate and distortion, and what was evaluated.
+        fields: its columns: the names of figures, as in summary.csv or without `test/`, of settings, `seeds` and `run`;
+            None for the settings that vary, the number of seeds, the test ELBO, its rate and distortion, and what was
+            evaluated.
 
     Raises:
-        UserError: no such form, or a column that these runs don't have.
+        UserError: no such form, or a field that these runs don't have.
     """
     if form not in FORMATS:
         raise UserError(f"table={form}: choose {' or '.join(FORMATS)}")
-    chosen = [_column(comparison, name) for name in (_default(comparison) if columns is None else columns)]
+    chosen = [_column(comparison, name) for name in (_default(comparison) if fields is None else fields)]
     write = _latex if form == "latex" else _markdown
     return "\n\n".join(write(comparison, ranking, chosen) for ranking in comparison.rankings)
 
@@ -78,7 +79,7 @@ def _column(comparison: Comparison, name: str) -> _Column:
     if figure is not None:
         return _Column(reading(figure).heading, lambda entry: with_error(entry, figure), figure)
     known = [_RUN, *([_SEEDS] if comparison.has_seeds else []), *settings, *figures]
-    raise UserError(f"columns: no {visible(name)} in these runs; choose of {', '.join(dict.fromkeys(known))}")
+    raise UserError(f"fields: no {visible(name)} in these runs; choose of {', '.join(dict.fromkeys(known))}")
 
 
 def _latex(comparison: Comparison, ranking: Ranking, columns: list[_Column]) -> str:
