@@ -67,9 +67,19 @@ function draw(chart) {
   return Plotly.react(chart, traces, layout, options);
 }
 
+// A chart is drawn once it comes near the window: a hundred runs have many, with many points each.
+const near = new Set();
+const observer = new IntersectionObserver(seen => {
+  for (const {target, isIntersecting} of seen) {
+    if (!isIntersecting || near.has(target)) continue;
+    near.add(target);
+    draw(target);
+  }
+}, {rootMargin: "600px"});
+
 function drawAll() {
   root.classList.toggle("dark", dark.matches && !root.classList.contains("paper")); // which is how DataTables is told
-  for (const chart of charts) if (!chart.closest("details:not([open])")) draw(chart);
+  for (const chart of near) draw(chart);
 }
 for (const chart of charts) chart.replaceChildren();
 
@@ -130,9 +140,6 @@ for (const choice of document.querySelectorAll("input[name=view]")) {
     drawAll();
   });
 }
-for (const details of document.querySelectorAll("details")) {
-  details.addEventListener("toggle", () => details.open && details.querySelectorAll(".chart").forEach(draw));
-}
 // A page that is being watched loads itself anew; what its reader has chosen stays.
 const kept = JSON.parse((root.dataset.reload && sessionStorage.getItem(location.pathname)) || "{}");
 for (const id of kept.chosen ?? []) document.getElementById(id)?.click();
@@ -147,12 +154,14 @@ if (root.dataset.reload) {
 body.dataset.view = document.querySelector("input[name=view]:checked")?.value ?? body.dataset.view;
 follow();
 drawAll();
+for (const chart of charts) observer.observe(chart);
 
 addEventListener("beforeprint", () => {
   for (const table of tables.values()) table.page.len(-1).draw();
   root.classList.add("paper"); // which is white
+  for (const chart of charts) if (!chart.closest("details:not([open])")) near.add(chart);
   drawAll();
-  for (const chart of charts.filter(chart => chart.layout)) {
+  for (const chart of near) {
     const [width, height] = PAPER[chart.id.split("-")[0]];
     chart.dataset.height = chart.layout.height;
     Plotly.relayout(chart, {width, height, autosize: false});

@@ -154,7 +154,7 @@ def _scaled(image: Image.Image, scale: float) -> Image.Image:
     if scale == 1.0:
         return image
     width, height = (max(1, round(side * scale)) for side in image.size)
-    return image.resize((width, height), Image.Resampling.LANCZOS)
+    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)  # a third of the time
 
 
 def _webp(image: Image.Image, **options: object) -> bytes:

@@ -19,7 +19,8 @@ _HEAT = ("test/elbo", "test/rate", "test/distortion")
 _MOST_AXES = 8
 _FEWEST_RUNS = 8  # that say which setting matters
 _MOST_LINES = 300
-_COLOURS = [[0.0, "#32648e"], [0.25, "#27808e"], [0.5, "#1f9a8a"], [0.75, "#2fb47c"], [1.0, "#a5db36"]]
+_COLOURS = [[0.0, "#b9cbe0"], [0.5, "#dfeaea"], [1.0, "#8fd08a"]]  # all of them light, under letters that are dark
+_ON_COLOURS = "#1f2933"
 
 
 def heat_maps(comparison: Comparison, ranking: Ranking) -> list[Chart]:
@@ -51,6 +52,7 @@ def _heat_map(comparison: Comparison, listed: list[ReportEntry], keys: tuple[str
             texttemplate="%{text}" if len(columns) <= 10 else None,
             hovertext=[[entry and hover_text(comparison, entry) for entry in line] for line in found],
             hovertemplate="%{hovertext}<extra></extra>",
+            textfont={"color": _ON_COLOURS},
             hoverongaps=False,
             colorscale=_COLOURS,
             reversescale=reading(figure_name).is_better == "lower",
