@@ -13,6 +13,7 @@ from tests.conftest import refusal
 from tests.end_to_end.runs import TORCHRUN, run_command, started, wait_for
 from tests.trained import DIGITS, train_once, write_pictures
 from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.tested_images import read_test_images
 
 EVALUATE = [sys.executable, "-m", "vae_lightning.evaluate"]
 QUICK = "metrics=[elbo,nll,units,aggregate,reconstruction,probes]"
@@ -95,6 +96,11 @@ def test_two_ranks_find_what_one_finds(evaluate, plane_run, moved, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("NLL by 50 samples") == 1
     assert_same(one.metrics(), two.metrics())
+    of_one, of_two = (read_test_images(run) for run in (one, two))
+    assert of_one is not None
+    assert of_two is not None
+    assert of_one.elbo == pytest.approx(of_two.elbo, rel=1e-5)
+    assert (of_one.digest == of_two.digest).all()
 
 
 def test_only_what_is_asked_for_is_computed(evaluate, plane_run, moved):

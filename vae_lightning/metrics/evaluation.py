@@ -20,6 +20,7 @@ from vae_lightning.metrics.score import Metric, Score
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.runs.images import SPLIT_NAMES, Split
 from vae_lightning.runs.records import metrics_text
+from vae_lightning.runs.tested_images import TEST_IMAGES, write_test_images
 from vae_lightning.runs.trained import TrainedRun
 
 _MOST_BYTES = 256_000_000  # of a file of figures
@@ -93,6 +94,8 @@ class Evaluation:
                 record = {f"{self.split}/kind": run.kind} | flat(score, self.split)
                 place = path if out is not None else _still_apt(path, run)
                 _write(place, record, replaced(score, self.split))
+                if out is None and self.split == "test":
+                    _keep_rows(score[name], run, place, seed)
                 places[place] = None
                 tell(f"{paragraph(score[name], self.split)}\n")
         if world.rank == 0:
@@ -137,6 +140,16 @@ def _still_apt(path: Path, run: TrainedRun) -> Path:
     except (OSError, UserError):  # gone, or not to be read any more
         epoch = None
     return path if epoch == run.epoch else path.with_name(f"{path.stem}_epoch_{run.epoch:04d}.json")
+
+
+def _keep_rows(score: Score, run: TrainedRun, place: Path, seed: int) -> None:
+    """Keep the figures of each image where they are those of the run's own metrics.json."""
+    if score.rows is None or run.shared is not None or place != run.run_dir.path / "metrics.json":
+        return
+    try:
+        write_test_images(run.run_dir, score.rows, run.epoch, seed)
+    except OSError as error:
+        raise UserError(f"{run.run_dir.path / TEST_IMAGES}: can't be written ({error.strerror or error})") from error
 
 
 def _write(path: Path, record: dict[str, Any], out_of_date: set[str]) -> None:
