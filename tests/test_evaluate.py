@@ -13,6 +13,7 @@ from tests.conftest import refusal
 from tests.end_to_end.runs import TORCHRUN, run_command, started, wait_for
 from tests.trained import DIGITS, train_once, write_pictures
 from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.tested_images import read_test_images
 
 EVALUATE = [sys.executable, "-m", "vae_lightning.evaluate"]
 QUICK = "metrics=[elbo,nll,units,aggregate,reconstruction,probes]"
@@ -38,7 +39,8 @@ def evaluate(monkeypatch, tmp_path, capsys) -> Callable[..., str]:
 
 def figures(metrics: dict[str, object]) -> dict[str, object]:
     """What must not differ between two evaluations."""
-    return {name: value for name, value in metrics.items() if not name.endswith("_seconds") and value is not None}
+    how = ("_seconds", "_settings")
+    return {name: value for name, value in metrics.items() if not name.endswith(how) and value is not None}
 
 
 def assert_same(one: dict[str, object], other: dict[str, object]) -> None:
@@ -46,7 +48,7 @@ def assert_same(one: dict[str, object], other: dict[str, object]) -> None:
     for name, value in figures(one).items():
         # A small difference of large sums is as exact as they are.
         tolerance = 1e-5 if "gap" in name or "aggregate" in name else 1e-9
-        expected = value if isinstance(value, str) else pytest.approx(value, rel=1e-6, abs=tolerance)
+        expected = value if isinstance(value, str | dict) else pytest.approx(value, rel=1e-6, abs=tolerance)
         assert figures(other)[name] == expected, name
 
 
@@ -95,6 +97,11 @@ def test_two_ranks_find_what_one_finds(evaluate, plane_run, moved, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("NLL by 50 samples") == 1
     assert_same(one.metrics(), two.metrics())
+    of_one, of_two = (read_test_images(run) for run in (one, two))
+    assert of_one is not None
+    assert of_two is not None
+    assert of_one.elbo == pytest.approx(of_two.elbo, rel=1e-5)
+    assert (of_one.digest == of_two.digest).all()
 
 
 def test_only_what_is_asked_for_is_computed(evaluate, plane_run, moved):
@@ -312,7 +319,7 @@ METRICS = "elbo, nll, units, aggregate, reconstruction, samples, probes, disenta
         (["device=tpu"], "device='tpu': expected auto, cpu, cuda, mps"),
         (["run=nowhere"], "run=nowhere: no such directory"),
         (["data.root=nowhere"], "data.root"),
-        (["-m", "split=val,test"], "-m: evaluate takes one run; start it for each"),
+        (["-m", "split=val,test"], "-m: evaluate takes one run; several runs are given as sweep="),
         (["out=nowhere/metrics.json", "metrics=elbo"], "out=nowhere/metrics.json: can't be written"),
     ],
 )

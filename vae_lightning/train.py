@@ -32,10 +32,13 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
     from vae_lightning.command_line.stored_keys import as_typed
     from vae_lightning.command_line.unread import tell_unread
     from vae_lightning.config import plain
+    from vae_lightning.reports.best import named_best
     from vae_lightning.runs.directories import check_name
     from vae_lightning.runs.tags import checked_tags
 
     typed, overrides = with_home(plain(config)), as_typed(HydraConfig.get().overrides.task, sys.argv)
+    if typed["init_from"] is not None:
+        typed["init_from"] = named_best(typed["init_from"], "init_from")
     check_name(typed["name"])
     typed["tags"] = checked_tags(typed["tags"])
     tell_unread(config)

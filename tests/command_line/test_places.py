@@ -49,6 +49,8 @@ TYPED = {
     "data.root=~/a,~/b": "data.root={home}/a,{home}/b",
     "out=~/it's": "out='{home}/it\\'s'",
     "out='~/quoted'": "out='~/quoted'",
+    "run=best@~/x": "run=best@{home}/x",
+    "run=best@~/it's": "run='best@{home}/it\\'s'",
     "run=a~b": "run=a~b",
     "~callbacks.samples": "~callbacks.samples",
     "run=~nobody-of-this-name/x": "run=~nobody-of-this-name/x",

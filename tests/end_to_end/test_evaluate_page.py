@@ -1,7 +1,9 @@
-"""What docs/evaluate.md says of BatchNorm holds, and its commands compose."""
+"""What docs/evaluate.md says holds: its commands on a sweep do it, and of BatchNorm; those that take long compose."""
 
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,11 @@ from tests.test_config import composed
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/evaluate.md").read_text()
-BLOCKS = dict(re.findall(r"```(bash|python)\n(.*?)```", PAGE, re.DOTALL))
+ALL_BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", PAGE, re.DOTALL)
+BLOCKS = dict(ALL_BLOCKS)  # the last ones, of BatchNorm
+OF_A_SWEEP = [
+    line for kind, block in ALL_BLOCKS if kind == "bash" and block != BLOCKS["bash"] for line in block.splitlines()
+]
 TRAIN = "python -m vae_lightning.train "
 
 
@@ -54,3 +60,35 @@ def test_the_tests_that_it_names_are_there():
     named = re.findall(r"`((?:tests|vae_lightning)/[\w/.]+)`", PAGE)
     assert len(named) >= 5
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_sweep_that_it_starts_composes():
+    (line,) = (line for line in OF_A_SWEEP if " -m data" in line)
+    words = shlex.split(line.removeprefix(f"{TRAIN}-m ").replace("2,8,32", "2"))
+    assert composed(*words)["model"]["latent_dim"] == 2
+
+
+def test_its_commands_on_a_sweep_do_it(monkeypatch, tmp_path, capsys, digits_run):
+    from vae_lightning import evaluate, generate, train
+
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        shutil.copytree(digits_run.path, f"outputs/dims/{number}")
+    mains = {name: module.main for name, module in {"evaluate": evaluate, "generate": generate, "train": train}.items()}
+    same = ["trainer=cpu", "model.encoder.hidden=[16]", "model.decoder.hidden=[16]", "model.latent_dim=4"]
+    bare = ["logger=none", "callbacks=none", "trainer.max_epochs=1", "run_dir=outputs/new"]
+    for line in (line for line in OF_A_SWEEP if " -m data" not in line):
+        name, *words = shlex.split(line.removeprefix("python -m vae_lightning."))
+        here = [word for word in words if not word.startswith("hydra")]  # others' processes take seconds
+        more = [*same, *bare] if name == "train" else ["device=cpu"]
+        monkeypatch.setattr(sys, "argv", [f"vae-{name}", *here, *more])
+        mains[name]()
+    printed = capsys.readouterr().out
+    assert printed.count("computed now: elbo, nll") == 3
+    assert printed.count("recorded already: elbo, nll;") == 3
+    assert printed.count("recorded already: units;") == 3
+    assert re.findall(r"(run|init_from)=best@outputs/dims: outputs/dims/0", printed) == ["run", "run", "init_from"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["outputs"]
+    (code,) = (block for kind, block in ALL_BLOCKS if kind == "python" and block != BLOCKS["python"])
+    exec(code, {})
+    assert capsys.readouterr().out == "0.00 +- 0.00 nats\n"

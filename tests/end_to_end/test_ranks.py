@@ -29,6 +29,7 @@ from tests.end_to_end.runs import (
 )
 from tests.end_to_end.test_readme import OF_KIND
 from vae_lightning.runs.records import RunDir
+from vae_lightning.runs.tested_images import read_test_images
 
 SGD = """
 _target_: torch.optim.SGD
@@ -70,6 +71,10 @@ def test_two_ranks_count_every_image_once(tmp_path, odd_folder):
     alone = evaluate(run)
     for name in ("test/elbo", "test/rate", "test/distortion"):
         assert run.metrics()[name] == pytest.approx(alone[name], rel=1e-6)
+    tested = read_test_images(run)
+    assert tested is not None
+    assert tested.indices.tolist() == list(range(run.metrics()["test/num_images"]))
+    assert tested.elbo.mean(dtype=np.float64) == pytest.approx(run.metrics()["test/elbo"], rel=1e-9)
     validated = evaluate(run, "val", run.last)
     (row,) = rows(run, "val/elbo")
     for name in ("val/elbo", "val/rate", "val/distortion"):

@@ -29,6 +29,7 @@ from vae_lightning.launch.output import configure_logging
 from vae_lightning.machine.environment import environment
 from vae_lightning.machine.interruption import Interrupted, interruptible, number_of
 from vae_lightning.machine.terminal import outlasting_readers
+from vae_lightning.reports.best import named_best
 from vae_lightning.runs.opening import LATEST, named_run, open_run
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.shared import find_shared
@@ -199,12 +200,13 @@ def take_opening(settings: dict[str, Any]) -> dict[str, Any]:
     """Take the keys that open a run, the arguments of `open_trained`, out of the config of a command.
 
     Raises:
-        UserError: no run, or two checkpoints, by the two names of one key.
+        UserError: no run, no best one of a sweep, or two checkpoints, by the two names of one key.
     """
     opening = take(settings, "run", "ckpt", "device", "data", "trust")
     if opening["run"] is None:
         raise UserError("run: give a run directory, as in run=outputs/<date>/<time>_<name>")
     if isinstance(opening["run"], str):
+        opening["run"] = named_best(opening["run"], "run")
         shared = find_shared(opening["run"])
         if shared is not None:
             shared.config()

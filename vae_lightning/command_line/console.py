@@ -107,9 +107,9 @@ def print_run(run_dir: RunDir, output_dir: str) -> None:
     is_among_others = run_dir.path.resolve().is_relative_to(Path(output_dir).resolve())
     shown = output_dir if is_among_others else str(run_dir.path)
     commands = [
-        ("TensorBoard", [*_command("vae-tensorboard", "dashboard"), "--logdir", shlex.quote(shown)]),
-        ("more pictures", [*_command("vae-generate", "generate"), run, "mode=samples"]),
-        ("more figures", [*_command("vae-evaluate", "evaluate"), run]),
+        ("TensorBoard", [*command("vae-tensorboard", "dashboard"), "--logdir", shlex.quote(shown)]),
+        ("more pictures", [*command("vae-generate", "generate"), run, "mode=samples"]),
+        ("more figures", [*command("vae-evaluate", "evaluate"), run]),
     ]
     print()
     for name, text in lines:
@@ -138,7 +138,7 @@ def _for_stderr(text: str) -> str:
     return wrapped(text) if sys.stderr.isatty() else text
 
 
-def _command(script: str, module: str) -> list[str]:
+def command(script: str, module: str) -> list[str]:
     """A command as it can be typed here: the virtual environment may not be active."""
     if shutil.which(script):
         return [script]

@@ -4,6 +4,7 @@ import os
 import re
 from typing import Any
 
+from vae_lightning.reports.best import BEST
 from vae_lightning.runs.records import as_word
 
 # By command: train; evaluate, generate, export, explore, score; report. What is no text, as a checkpoint's settings, is
@@ -13,7 +14,7 @@ PLACES = (
     *("run", "checkpoint", "ckpt", "out", "runs", "output"),
     *("data.root", "data.archive", "data.cache_dir", "data.labels", "data.split_file", "samples.weights"),
 )
-_HOME = r"(?:^|(?<=[\[,])|(?<=[\[,] ))~[^,\]]*"  # a word that begins with a tilde
+_HOME = rf"(?:^|(?<=[\[,])|(?<=[\[,] ))({BEST})?(~[^,\]]*)"  # a word that begins with a tilde, or a sweep that does
 
 
 def searched(config_dir: str | os.PathLike[str] | None) -> list[str]:
@@ -36,11 +37,12 @@ def with_home(config: dict[str, Any]) -> dict[str, Any]:
 def typed_with_home(argument: str) -> str:
     """The same for `key=~/x` as it is typed, and for `key=[~/x,~/y]`: Hydra's grammar has no such words."""
     key, equals, value = argument.partition("=")
-    return f"{key}{equals}{re.sub(_HOME, lambda word: _quoted(os.path.expanduser(word[0]), word[0]), value)}"
+    return f"{key}{equals}{re.sub(_HOME, _at_home, value)}"
 
 
-def _quoted(place: str, before: str) -> str:
-    return place if place == before else as_word(place)
+def _at_home(word: re.Match[str]) -> str:
+    place = os.path.expanduser(word[2])
+    return word[0] if place == word[2] else as_word(f"{word[1] or ''}{place}")
 
 
 def _expanded(value: Any) -> Any:

@@ -69,11 +69,17 @@ def register() -> None:
     OmegaConf.register_new_resolver("image_shape", _image_shape, replace=True)
     OmegaConf.register_new_resolver("choice", _choice, replace=True)
     OmegaConf.register_new_resolver("sweep_place", _sweep_place, replace=True)
+    OmegaConf.register_new_resolver("run_mode", _run_mode, replace=True)
 
 
 def _image_shape(channels: Any, image_size: Any) -> list[Any]:
     """Channels, height and width of images whose size is one number or two; what can't be one is refused elsewhere."""
     return [channels, *image_size] if isinstance(image_size, ListConfig) else [channels, image_size, image_size]
+
+
+def _run_mode(sweep: Any, runs: Any) -> str:
+    """Hydra's mode of a command that takes one run, or several, each of which is a job."""
+    return "RUN" if sweep is None and not runs else "MULTIRUN"
 
 
 def _sweep_place(sweep: str | None, sweep_dir: str) -> str:

@@ -11,6 +11,7 @@ from vae_lightning.errors import ArgumentError
 from vae_lightning.face.devices import named_device
 from vae_lightning.face.run import Run
 from vae_lightning.face.surroundings import undisturbed
+from vae_lightning.reports.best import named_best
 from vae_lightning.runs.trained import Device, open_trained
 
 
@@ -30,8 +31,9 @@ def open_run(
     A file from a stranger runs no code: its config may build this project's own classes only.
 
     Args:
-        path: the run directory, such as outputs/2026-11-20/14-03-27_mnist_conv, or a sweep's job; or what `vae-export`
-            has written: a folder, hf://user/name on the Hugging Face Hub, or the name of an example.
+        path: the run directory, such as outputs/2026-11-20/14-03-27_mnist_conv, or a sweep's job; "latest" for the
+            newest in outputs, best@ and a sweep's directory for the best of its runs; or what `vae-export` has
+            written: a folder, hf://user/name on the Hugging Face Hub, or the name of an example.
         ckpt: "best", of the highest validation ELBO, "last", or the path of a checkpoint.
         device: where the model computes, by name or as a `torch.device`; "auto" is a GPU where there is one.
         data: keys of the data's config that replace the run's.
@@ -53,5 +55,6 @@ def open_run(
     if not isinstance(invert, bool):
         raise ArgumentError(f"invert: expected True or False, got {invert!r}")
     with undisturbed():  # the weights are drawn before they are read
-        opened = open_trained(os.path.expanduser(path), os.fspath(ckpt), named_device(device), data, trust)
+        named = named_best(os.path.expanduser(path), "run")
+        opened = open_trained(named, os.fspath(ckpt), named_device(device), data, trust)
         return Run(replace(opened, invert=invert))

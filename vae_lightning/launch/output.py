@@ -83,6 +83,18 @@ class _Labelled(io.TextIOBase):
         self._stream.flush()
 
 
+@contextmanager
+def labelled(label: str) -> Iterator[None]:
+    """Put the label before every line that this process prints meanwhile; an empty one leaves all as it is."""
+    before = sys.stdout, sys.stderr
+    if label:
+        labelled_output(label)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
 def labelled_output(label: str) -> None:
     """Put the label before every line that this process prints from here on; there are no progress bars then."""
     sys.stdout, sys.stderr = _Labelled(sys.stdout, label), _Labelled(sys.stderr, label)

@@ -18,6 +18,7 @@ from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.noise import Indexed, evaluation_seed
 from vae_lightning.objectives.elbo import evaluated_elbo
 from vae_lightning.objectives.terms import Terms
+from vae_lightning.runs.by_image import ByImage
 from vae_lightning.runs.records import unit_of
 from vae_lightning.runs.trained import TrainedRun
 
@@ -48,7 +49,7 @@ class Bounds(Metric):
         if not subject.vae.has_density:
             return Score({name: Figure(None, label=label, reason=NO_DENSITY) for name, label in _LABELS.items()})
         num_samples = self.num_samples or samples_in_training(subject.run)
-        values, seed = [], evaluation_seed(subject.seed, subject.split)
+        values, seed, by_image = [], evaluation_seed(subject.seed, subject.split), ByImage()
         groups: dict[str, Tensor] = {}
         with subject.progress("ELBO") as bar:
             for batch in subject.batches():
@@ -58,6 +59,7 @@ class Bounds(Metric):
                 groups = terms.extra
                 of_batch = terms.elbo, terms.rate, terms.distortion, *groups.values()
                 values.append(torch.stack(of_batch, 1).double().cpu())
+                by_image.add(batch, terms.elbo)
                 bar.update(len(batch.indices))
         elbo, rate, distortion, *by_group = subject.gathered(torch.cat(values)).unbind(1)
         unit = unit_of(subject.run.kind)
@@ -69,7 +71,8 @@ class Bounds(Metric):
         for name, of_group in zip(groups, by_group, strict=True):
             figures[name] = mean_figure(of_group, name.replace("_", " of ", 1).replace("_", " "))
         figures["bits_per_dim"] = bits_per_dim(figures["elbo"], subject, "bits/dim of the ELBO")
-        return Score(figures, {"num_images": len(elbo), "num_samples": num_samples})
+        facts = {"num_images": len(elbo), "num_samples": num_samples}
+        return Score(figures, facts, by_image.together(subject.world.collect))
 
 
 def elbo_terms(vae: LatentModel, batch: ImageBatch, num_samples: int, seed: int) -> Terms:

@@ -20,9 +20,14 @@ from vae_lightning.metrics.score import Metric, Score
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.runs.images import SPLIT_NAMES, Split
 from vae_lightning.runs.records import metrics_text
+from vae_lightning.runs.tested_images import TEST_IMAGES, write_test_images
 from vae_lightning.runs.trained import TrainedRun
 
 _MOST_BYTES = 256_000_000  # of a file of figures
+SETTINGS, IMAGES = (
+    "settings",
+    "images",
+)  # facts of a metric: how it was asked for, and what tells the images from others
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Evaluation:
         self,
         run: TrainedRun,
         metrics: dict[str, Metric],
+        settings: dict[str, dict[str, Any]],
         world: World,
         out: str | None,
         tell: Callable[[str], None],
@@ -60,6 +66,7 @@ class Evaluation:
         Args:
             run: the model and its data.
             metrics: by name.
+            settings: of each, as it is built of them; recorded with it.
             world: the ranks that share the work.
             out: the file; None for the run directory's own.
             tell: takes paragraphs of text, on rank zero.
@@ -67,7 +74,7 @@ class Evaluation:
         Raises:
             UserError: no images to evaluate, fewer than ranks, or a file that can't be written.
         """
-        seed = run.config["seed"] if self.seed is None else self.seed
+        seed = self._seed(run)
         subject = Subject(run, self.split, seed, self.batch_size, world)
         subject.share(subject.num_images)  # which refuses fewer images than ranks
         if run.vae.num_classes is not None and subject.labels() is None:
@@ -82,21 +89,56 @@ class Evaluation:
             names = ", ".join(metrics)
             fewer = f"; fewer by metrics=[{','.join(list(metrics)[:2])}]" if len(metrics) > 2 else ""
             tell(f"\n{checkpoint}\n{run.kind}\ncomputed now: {names}{fewer}\n")
-        facts = {"seed": seed, "checkpoint": run.checkpoint, "epoch": run.epoch}
+        facts = self._facts(run) | {IMAGES: run.data.identity[self.split]}
         places: dict[Path, None] = {}
         for name, metric in metrics.items():
             try:
-                score = {name: _timed(metric, subject, facts)}
+                score = {name: _timed(metric, subject, facts | {SETTINGS: settings[name]})}
             except KeyboardInterrupt as interrupt:
                 raise _interrupted(interrupt, list(metrics), name) from None
             if world.rank == 0:
                 record = {f"{self.split}/kind": run.kind} | flat(score, self.split)
                 place = path if out is not None else _still_apt(path, run)
                 _write(place, record, replaced(score, self.split))
+                if out is None and self.split == "test":
+                    _keep_rows(score[name], run, place, seed)
                 places[place] = None
                 tell(f"{paragraph(score[name], self.split)}\n")
         if world.rank == 0:
             tell(f"recorded in {' and '.join(map(str, places))}")
+
+    def recorded(self, run: TrainedRun, settings: dict[str, dict[str, Any]], *, is_moved: bool) -> list[str]:
+        """The metrics whose figures are in the run's own file already, computed just as they would be now.
+
+        Args:
+            run: the model and its data.
+            settings: of each metric.
+            is_moved: whether other places of the data were given, so that the images may be others than the run's own.
+        """
+        record = _recorded(_own_file(run))
+        known = (run.images or {}).get(self.split)
+        images = run.data.identity[self.split] if is_moved or known is None else known
+        facts = self._facts(run) | {IMAGES: images}
+        wanted = {name: facts | {SETTINGS: settings[name]} for name in settings}
+        return [
+            name
+            for name in settings
+            if all(record.get(f"{self.split}/{name}_{fact}") == value for fact, value in wanted[name].items())
+        ]
+
+    def _seed(self, run: TrainedRun) -> int:
+        return run.config["seed"] if self.seed is None else self.seed
+
+    def _facts(self, run: TrainedRun) -> dict[str, Any]:
+        return {"seed": self._seed(run), "checkpoint": run.checkpoint, "epoch": run.epoch}
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    try:
+        found = load_json(read_text(path, _MOST_BYTES, within=path.parent))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _interrupted(interrupt: KeyboardInterrupt, names: list[str], broken_off: str) -> Interrupted:
@@ -113,14 +155,16 @@ def _timed(metric: Metric, subject: Subject, facts: dict[str, Any]) -> Score:
     return replace(score, facts=score.facts | seconds | facts)
 
 
-def _place(run: TrainedRun, out: str | None) -> Path:
+def _own_file(run: TrainedRun) -> Path:
     """metrics.json holds the figures of the checkpoint that the run itself has tested; others have their own file."""
-    folder, tested = run.run_dir.path, run.run_dir.best.name
-    is_tested = run.shared is not None or run.checkpoint == tested
-    own = folder / ("metrics.json" if is_tested else f"metrics_{Path(run.checkpoint).stem}.json")
-    path = own if out is None else Path(str(out)).expanduser()
+    is_tested = run.shared is not None or run.checkpoint == run.run_dir.best.name
+    return run.run_dir.path / ("metrics.json" if is_tested else f"metrics_{Path(run.checkpoint).stem}.json")
+
+
+def _place(run: TrainedRun, out: str | None) -> Path:
+    path = _own_file(run) if out is None else Path(str(out)).expanduser()
     if run.shared is not None and out is None:  # whose results may be the first that go there
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise UserError(f"out={path}: can't be written; give the name of a file in a folder that is there")
     return path
@@ -137,6 +181,16 @@ def _still_apt(path: Path, run: TrainedRun) -> Path:
     except (OSError, UserError):  # gone, or not to be read any more
         epoch = None
     return path if epoch == run.epoch else path.with_name(f"{path.stem}_epoch_{run.epoch:04d}.json")
+
+
+def _keep_rows(score: Score, run: TrainedRun, place: Path, seed: int) -> None:
+    """Keep the figures of each image where they are those of the run's own metrics.json."""
+    if score.rows is None or run.shared is not None or place != run.run_dir.path / "metrics.json":
+        return
+    try:
+        write_test_images(run.run_dir, score.rows, run.epoch, seed)
+    except OSError as error:
+        raise UserError(f"{run.run_dir.path / TEST_IMAGES}: can't be written ({error.strerror or error})") from error
 
 
 def _write(path: Path, record: dict[str, Any], out_of_date: set[str]) -> None:

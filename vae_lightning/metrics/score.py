@@ -10,6 +10,7 @@ from torch import Tensor
 from vae_lightning.likelihood.means import ExactMeans
 from vae_lightning.metrics.subject import Subject
 from vae_lightning.runs.records import NATS
+from vae_lightning.runs.tested_images import ImageRows
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class Score:
-    """The figures of one metric by name, and what they were computed from, such as `num_images`."""
+    """The figures of one metric by name, and what they were computed from, such as `num_images`.
+
+    Attributes:
+        rows: what is kept of each image beside the means, where it is the ELBO.
+    """
 
     figures: dict[str, Figure]
     facts: dict[str, Any] = field(default_factory=dict)
+    rows: ImageRows | None = None
 
 
 class Metric(ABC):

@@ -192,6 +192,7 @@ class RunDir:
         except (OSError, ValueError):
             return {}
         epochs = {value for name, value in recorded.items() if name.endswith("_epoch")}
+        recorded.pop("test/elbo_settings", None)  # of a figure that is replaced now
         return recorded if epochs == {epoch} else {}
 
     def metrics(self) -> dict[str, Any]:

@@ -12,9 +12,12 @@ from vae_lightning.latents.code_use import CodeMeter
 from vae_lightning.latents.units import UnitMeter, UnitStatistics
 from vae_lightning.likelihood.means import ExactMeans, Mean
 from vae_lightning.loggers.figures import log_metrics
+from vae_lightning.machine.world import World
 from vae_lightning.models.latent_model import VAEOutput, rates_per_dimension
 from vae_lightning.noise import Indexed, evaluation_seed
 from vae_lightning.objectives.terms import with_penalties, with_rates_of_groups
+from vae_lightning.runs.by_image import ByImage
+from vae_lightning.runs.tested_images import ImageRows
 from vae_lightning.training.stepper import float32
 
 log = logging.getLogger("vae_lightning")
@@ -34,9 +37,10 @@ class Evaluator:
         self._means = ExactMeans()
         self._units = UnitMeter()
         self._codes = CodeMeter()
+        self._by_image = ByImage()
 
     def add(self, batch: ImageBatch) -> None:
-        """Of a validation the units, too."""
+        """Of a validation the units, too, and of a test what is kept of each image."""
         labels = self._module.vae.told(batch.labels)
         with float32(self._module.device):  # so that metrics of different runs can be compared
             output = self._terms_of(batch, labels)
@@ -51,7 +55,10 @@ class Evaluator:
         )
         output = module.vae(batch.images, noise, labels)
         terms = module.objective(output, batch.images, module.epochs.progress())
-        self._means.update(with_rates_of_groups(with_penalties(terms, output), output).by_name())
+        found = with_rates_of_groups(with_penalties(terms, output), output).by_name()
+        self._means.update(found)
+        if self._split == "test" and "elbo" in found:
+            self._by_image.add(batch, found["elbo"])
         self._codes.update(output.groups)
         return output
 
@@ -74,6 +81,11 @@ class Evaluator:
         if self._split == "val" and not math.isfinite(value) and self._module.trainer.is_global_zero:
             epoch = self._module.current_epoch + 1
             log.warning("epoch %d: %s is %s; no checkpoint is the best for that", epoch, name, value)
+
+    def rows(self) -> ImageRows | None:
+        """What a test found of each image; None of a model without an ELBO. To be called on every rank."""
+        trainer = self._module.trainer
+        return self._by_image.together(World(trainer.global_rank, trainer.world_size).collect)
 
     def units(self) -> UnitStatistics | None:
         """None where nothing was validated. To be called on every rank."""

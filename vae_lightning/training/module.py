@@ -17,6 +17,7 @@ from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.likelihood.means import Mean
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.objectives.terms import Objective
+from vae_lightning.runs.tested_images import ImageRows
 from vae_lightning.training.checkpointing import complete, taken
 from vae_lightning.training.epochs import Epochs
 from vae_lightning.training.evaluating import Evaluator, share_buffers
@@ -60,6 +61,7 @@ class VAEModule(LightningModule):
         self.stepping, self.schedule = stepping, schedule
         self.results: dict[str, Mean] = {}  # of the last evaluation, by metric name
         self.units: UnitStatistics | None = None  # of the last validation
+        self.rows: ImageRows | None = None  # of the last test, where there is an ELBO
         self.epochs = Epochs(self, VAEModule)
         self._evaluator = Evaluator(self, "val")
 
@@ -148,6 +150,7 @@ class VAEModule(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         self.results = self._evaluator.results()
+        self.rows = self._evaluator.rows()
 
     # Checkpoints
 

@@ -27,6 +27,7 @@ from vae_lightning.checkpoints.writing import AtomicCheckpointIO
 from vae_lightning.config import checked, instantiate
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.disk.files import replacing
+from vae_lightning.disk.unwritten import spared
 from vae_lightning.drawing.captions import AVERAGED
 from vae_lightning.errors import UserError
 from vae_lightning.loggers.showing import show_start
@@ -46,6 +47,7 @@ from vae_lightning.runs.records import TRAINING_IMAGES, RunDir
 from vae_lightning.runs.resuming import resumed_checkpoint
 from vae_lightning.runs.seals import rewrite_config
 from vae_lightning.runs.tags import checked_tags
+from vae_lightning.runs.tested_images import TEST_IMAGES, write_test_images
 from vae_lightning.runs.usual import described
 from vae_lightning.training.averaging import averaging_of
 from vae_lightning.training.execution import Unprofiled, execute_together, lightning_options
@@ -214,6 +216,9 @@ def run(parts: Parts) -> dict[str, Any]:
             metrics["test/weights"] = AVERAGED
         if trainer.is_global_zero:
             run_dir.write_metrics(metrics, best.epoch)
+            if module.rows is not None:
+                with spared(TEST_IMAGES):
+                    write_test_images(run_dir, module.rows, best.epoch, module.seed)
             unused = told_of_units(best.units, parts.config["objective"], module.vae.num_classes)
             if unused:
                 log.warning(unused)
