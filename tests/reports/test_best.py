@@ -6,7 +6,7 @@ import pytest
 
 import vae_lightning
 from tests.conftest import TINY
-from tests.reports.runs_on_disk import DENSITY, figures, write_run, write_sweep
+from tests.reports.runs_on_disk import DENSITY, figures, write_run, write_seeds, write_sweep
 from vae_lightning.errors import UserError
 from vae_lightning.reports.best import best_run, named_best
 from vae_lightning.runs.records import RunDir
@@ -101,3 +101,8 @@ def test_python_and_a_new_training_take_it(sweep, command, tmp_path):
     run = RunDir(tmp_path / "new")
     assert run.config()["init_from"] == str(sweep / "7")
     assert run.origin()["checkpoint"] == str(sweep / "7/checkpoints/best.ckpt")
+
+
+def test_of_several_seeds_it_is_of_the_settings_with_the_best_mean(tmp_path):
+    sweep = write_seeds(tmp_path / "sweep", {2: [-100, -190, -190], 8: [-141, -140, -142]})
+    assert best_run(sweep) == sweep / "4"

@@ -73,7 +73,13 @@ def test_seeds_and_images_both_make_it_uncertain(tmp_path):
     assert found.over == "seeds and images"
     seeds_alone = difference(replace(other, runs=tuple(_bare(run) for run in other.runs)), first)
     assert seeds_alone.over == "seeds"
-    assert found.half_width > 0
+    images = difference(with_images(_single(second), [noise(-150)]), with_images(_single(best), [noise(-140)]))
+    assert images.over == "images"
+    assert found.half_width > seeds_alone.half_width
+
+
+def _single(entry: ReportEntry) -> ReportEntry:
+    return replace(entry, runs=entry.runs[:1])
 
 
 def _bare(run):

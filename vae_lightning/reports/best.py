@@ -6,8 +6,9 @@ from pathlib import Path
 
 from vae_lightning.errors import UserError
 from vae_lightning.machine.world import given_world
-from vae_lightning.reports.comparison import Comparison
-from vae_lightning.reports.runs import find_runs, is_run, read_runs
+from vae_lightning.reports.comparison import Comparison, Ranking
+from vae_lightning.reports.entries import best_entry, entries, views
+from vae_lightning.reports.runs import RunRecord, find_runs, is_run, read_runs
 from vae_lightning.reports.wording import nats, shortened
 from vae_lightning.runs.records import typed
 
@@ -42,6 +43,8 @@ def named_best(place: str, key: str) -> str:
 def best_run(sweep: Path, key: str = "run") -> Path:
     """The directory of a sweep's best run, as its report ranks them: of the highest validation ELBO among the finished.
 
+    Of several seeds it is the best run of the settings whose mean is the best: another's may be the luckiest.
+
     Args:
         sweep: the sweep's directory.
         key: the config key that asks for it, for the messages.
@@ -57,7 +60,8 @@ def best_run(sweep: Path, key: str = "run") -> Path:
     if not runs:
         is_one = f"this is a run, not a sweep; {typed(key, sweep)} names it"
         raise UserError(f"{told}: {is_one if is_run(sweep) else 'there is no run in it (a folder with a config.yaml)'}")
-    bests = [(ranking.kind, ranking.best) for ranking in Comparison(read_runs(runs)).rankings]
+    comparison = Comparison(read_runs(runs))
+    bests = [(ranking.kind, _best(comparison, ranking)) for ranking in comparison.rankings]
     found = [(kind, best) for kind, best in bests if best is not None]
     if not found:
         raise UserError(f"{told}: none of its {len(runs)} runs has finished with a validation ELBO")
@@ -69,3 +73,8 @@ def best_run(sweep: Path, key: str = "run") -> Path:
             f"images; name one, as in {typed(key, first.path)} (best of each: {sets})"
         )
     return first.path
+
+
+def _best(comparison: Comparison, ranking: Ranking) -> RunRecord | None:
+    best = best_entry(entries(comparison, ranking, views(comparison)[0]))
+    return None if best is None else max(best.counted, key=lambda run: run.metrics["val/elbo"])

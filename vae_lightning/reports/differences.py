@@ -68,21 +68,20 @@ def differences_from_best(comparison: Comparison, ranking: Ranking, listed: list
 def difference(one: ReportEntry, other: ReportEntry) -> Difference | None:
     """The test ELBO of one less that of the other; None where either has none.
 
-    Of seeds the variance is Welch's, sd^2 / n of either, with the same sd for one that has a single seed. Of images it
-    is that of the differences image by image, each a mean over seeds, over the number of images. Both are added (what
-    seeds and images do together is counted in both, so that the interval is rather too wide), and the degrees of
-    freedom are those of Welch and Satterthwaite.
+    Of seeds the interval is Welch's: of sd^2 / n of either, with the same sd for one that has a single seed. Of images it
+    is that of the differences image by image, each a mean over seeds. The squares of both half-widths are added: what
+    seeds and images do together is counted in both, so that the interval is rather too wide.
     """
     means = one.figure(ELBO), other.figure(ELBO)
     if means[0] is None or means[1] is None:
         return None
     numbers = len(one.counted), len(other.counted)
-    seeds, images = _of_seeds(one, other), _of_images(one, other)
-    parts, over = [*seeds, *images], " and ".join(["seeds"] * bool(seeds) + ["images"] * bool(images))
-    if not parts:
-        parts, over = _unpaired(one, other), "unpaired images"
-    half_width = _half_width(parts)
-    return Difference(means[0] - means[1], half_width, over if half_width is not None else "", numbers)
+    widths = {"seeds": _half_width(_of_seeds(one, other)), "images": _half_width(_of_images(one, other))}
+    known = {name: width for name, width in widths.items() if width is not None}
+    if not known and (unpaired := _unpaired(one, other)) is not None:
+        known = {"unpaired images": unpaired}
+    half_width = math.hypot(*known.values()) if known else None
+    return Difference(means[0] - means[1], half_width, " and ".join(known), numbers)
 
 
 def _of_seeds(one: ReportEntry, other: ReportEntry) -> list[_Part]:
@@ -115,16 +114,19 @@ def _image_means(entry: ReportEntry) -> tuple[np.ndarray, Float[np.ndarray, " N"
     return known[0].digest, np.mean([images.elbo.astype(np.float64) for images in known], axis=0)
 
 
-def _unpaired(one: ReportEntry, other: ReportEntry) -> list[_Part]:
+def _unpaired(one: ReportEntry, other: ReportEntry) -> float | None:
     errors = [entry.first.metrics.get(f"{ELBO}_stderr") for entry in (one, other)]
-    return [] if None in errors else [(error**2, math.inf) for error in errors if error is not None]
+    known = [error for error in errors if error is not None]
+    return quantile(math.inf) * math.hypot(*known) if len(known) == len(errors) else None
 
 
 def _half_width(parts: list[_Part]) -> float | None:
+    """Of the sum of the parts, with the degrees of freedom of Welch and Satterthwaite; None where there is no part."""
     variance = sum(part for part, _ in parts)
     if not parts or not math.isfinite(variance):
         return None
     if variance == 0:
         return 0.0
-    degrees = variance**2 / (sum(part**2 / degrees for part, degrees in parts) or math.ulp(0.0))
+    shares = [(part / variance, degrees) for part, degrees in parts]
+    degrees = 1 / sum(share**2 / degrees for share, degrees in shares)
     return quantile(max(degrees, 1.0)) * math.sqrt(variance)
