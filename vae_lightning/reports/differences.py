@@ -68,9 +68,9 @@ def differences_from_best(comparison: Comparison, ranking: Ranking, listed: list
 def difference(one: ReportEntry, other: ReportEntry) -> Difference | None:
     """The test ELBO of one less that of the other; None where either has none.
 
-    Of seeds the interval is Welch's: of sd^2 / n of either, with the same sd for one that has a single seed. Of images it
-    is that of the differences image by image, each a mean over seeds. The squares of both half-widths are added: what
-    seeds and images do together is counted in both, so that the interval is rather too wide.
+    Of seeds the interval is Welch's: of sd^2 / n of either, with the same sd for one that has a single seed. Of images
+    it is that of the differences image by image, each a mean over seeds. The squares of both half-widths are added:
+    what seeds and images do together is counted in both, so that the interval is rather too wide.
     """
     means = one.figure(ELBO), other.figure(ELBO)
     if means[0] is None or means[1] is None:
