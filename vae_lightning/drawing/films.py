@@ -1,10 +1,12 @@
 """Pictures in motion: a GIF and, where an encoder is installed, an MP4, of true colours and a fraction of the size."""
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 Frame = UInt8[np.ndarray, "H W 3"]
 
 _CODECS = ("libx264", "libopenh264")
-_OPTIONS = {"libx264": {"crf": "18", "preset": "medium", "threads": "1", "bf": "0"}, "libopenh264": {"b": "4M"}}
+_OPTIONS = {"libx264": {"crf": "18", "preset": "veryfast", "threads": "1", "bf": "0"}, "libopenh264": {"b": "4M"}}
 _MILLISECOND = Fraction(1, 1000)
 _BT709, _LIMITED = 1, 1  # colours as a browser takes them to be
 
@@ -82,17 +84,19 @@ def encode_mp4(frames: Iterable[Frame], frame_ms: int, hold_last_ms: int) -> byt
     """
     import av
 
-    buffer, step, held = io.BytesIO(), round(frame_ms / 10) * 10, round(hold_last_ms / 10) * 10
-    with av.open(buffer, "w", format="mp4", options={"movflags": "faststart"}) as container:
-        stream = None
-        for frame, at in _timed(frames, step, held):
-            if stream is None:
-                stream = _stream(container, frame, step)
-            container.mux(stream.encode(_yuv(frame, at)))
-        if stream is None:
-            raise ValueError("frames must be at least one")
-        container.mux(stream.encode())
-    return buffer.getvalue()
+    step, held = round(frame_ms / 10) * 10, round(hold_last_ms / 10) * 10
+    timed = _timed(frames, step, held)
+    first, at = next(timed, (None, 0))
+    if first is None:
+        raise ValueError("frames must be at least one")
+    with TemporaryDirectory() as folder:  # what is moved to the beginning is read again, and that from a file only
+        path = Path(folder, "film.mp4")
+        with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+            stream = _stream(container, first, step)
+            for frame, start in chain([(first, at)], timed):
+                container.mux(stream.encode(_yuv(frame, start)))
+            container.mux(stream.encode())
+        return path.read_bytes()
 
 
 def _timed(frames: Iterable[Frame], step: int, held: int) -> Iterator[tuple[Frame, int]]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 _NAMED_LABELS = 40
 _MOST_DOTS = 5000  # of a pdf or a svg that are drawn one by one; of more the cloud is an image
+_HIGHEST_BARS = 3.0  # inches on paper
 _MOST_BARS = 1000  # each a thing of its own for matplotlib
 
 
@@ -80,7 +81,7 @@ def rate_bars(
         below.set_xlabel("latent dimension, largest KL first")
         figure.align_ylabels()
 
-    return Plot(paint, title, context)
+    return Plot(paint, title, context, lambda look: min(look.height, _HIGHEST_BARS))
 
 
 def density_panels(
@@ -274,6 +275,8 @@ def _paint_rates(panel: "Axes", rates: Float[np.ndarray, " D"], active: Bool[np.
 def _paint_variances(
     panel: "Axes", variances: Float[np.ndarray, " D"], active: Bool[np.ndarray, " D"], threshold: float, look: Look
 ) -> None:
+    from matplotlib.ticker import FuncFormatter, LogFormatter
+
     size = float(np.clip(600 / len(variances), 3, 28)) * look.area
     colours = np.where(active, ACTIVE, INACTIVE)
     # A unit that does not move at all would have no place on a logarithmic axis.
@@ -292,6 +295,9 @@ def _paint_variances(
             path_effects=effects,
         )
     panel.set_yscale("log")
+    if look.on_paper:  # exponents would be smaller than what is read there
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        panel.yaxis.set_minor_formatter(LogFormatter())
     panel.set_ylabel("variance of the\nposterior mean")
     panel.grid(axis="x", visible=False)
 

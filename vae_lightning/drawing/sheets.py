@@ -63,17 +63,11 @@ class Layout(Sheet):
     """A picture of images and letters."""
 
     @abstractmethod
-    def block(self, width: float) -> Block:
-        """What is on paper of so many points in width."""
+    def block(self, width: float, tallest: float) -> Block:
+        """What is on paper of so many points in width, its images smaller where they would be taller than that."""
 
     def figure(self, width: float) -> "Figure":
-        page = width * POINTS
-        block = self.block(page)
-        for _ in range(5):  # letters do not shrink with the images
-            if block.height <= TALLEST * POINTS:
-                break
-            block = self.block(block.width * max(0.2, 0.98 * TALLEST * POINTS / block.height))
-        return figure_of(block, page)
+        return figure_of(self.block(width * POINTS, TALLEST * POINTS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +80,10 @@ class Raster(Layout):
     def pixels(self) -> Pixels:
         return self.shown
 
-    def block(self, width: float) -> Block:
-        return image_block(self.shown if self.printed is None else self.printed, width)
+    def block(self, width: float, tallest: float) -> Block:
+        pixels = self.shown if self.printed is None else self.printed
+        image = image_block(pixels, min(width, tallest * pixels.shape[1] / pixels.shape[0]))
+        return Block(width, image.height, image.moved((width - image.width) / 2, 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +97,11 @@ class Captioned(Layout):
     def pixels(self) -> Pixels:
         return with_caption(self.body.pixels(), self.title, self.context) if self.context else self.body.pixels()
 
-    def block(self, width: float) -> Block:
-        body = self.body.block(width)
-        return stacked([heading(self.title, self.context, width), body], _GAP) if self.context else body
+    def block(self, width: float, tallest: float) -> Block:
+        if not self.context:
+            return self.body.block(width, tallest)
+        head = heading(self.title, self.context, width)
+        return stacked([head, self.body.block(width, tallest - head.height - _GAP)], _GAP)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +114,9 @@ class Noted(Layout):
     def pixels(self) -> Pixels:
         return with_note(self.body.pixels(), self.note)
 
-    def block(self, width: float) -> Block:
-        return stacked([self.body.block(width), text_block(self.note, width, SMALLEST, FAINT_INK)], _GAP)
+    def block(self, width: float, tallest: float) -> Block:
+        note = text_block(self.note, width, SMALLEST, FAINT_INK)
+        return stacked([self.body.block(width, tallest - note.height - _GAP), note], _GAP)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +130,9 @@ class Named(Layout):
     def pixels(self) -> Pixels:
         return with_axes(self.body.pixels(), self.across, self.upwards)
 
-    def block(self, width: float) -> Block:
+    def block(self, width: float, tallest: float) -> Block:
         room = 1.4 * LABEL
-        body = self.body.block(width - room)
+        body = self.body.block(width - room, tallest - room)
         height = max(body.height, width_of(self.upwards, LABEL))
         names = (
             Writing(room + body.width / 2, baseline(room / 2, LABEL), self.across, LABEL, align="center"),
@@ -157,9 +156,10 @@ class SideBySide(Layout):
         ]
         return np.concatenate(padded, axis=1)[:, :-_APART]
 
-    def block(self, width: float) -> Block:
+    def block(self, width: float, tallest: float) -> Block:
+        count = len(self.parts)
         if width < _NARROW:
-            return stacked([part.block(width) for part in self.parts], _GAP)
+            return stacked([part.block(width, (tallest - _GAP * (count - 1)) / count) for part in self.parts], _GAP)
         gap = 4 * _GAP
-        share = (width - gap * (len(self.parts) - 1)) / len(self.parts)
-        return beside([part.block(share) for part in self.parts], gap)
+        share = (width - gap * (count - 1)) / count
+        return beside([part.block(share, tallest) for part in self.parts], gap)

@@ -65,30 +65,27 @@ class Table(Layout):
         rows, columns = ([self.padding + start for start in starts] for starts in (rows, columns))
         return _labelled(table, tiles.shape[1:3], rows, columns, self.labels)
 
-    def block(self, width: float) -> Block:
+    def block(self, width: float, tallest: float) -> Block:
         labels = Labels() if self.labels is None else self.labels
-        left, right = (
-            max((_width_on_paper(text, width) for text in texts or () if text), default=0.0)
-            for texts in (labels.left, labels.right)
-        )
-        before, after = (room + _BESIDE_ON_PAPER if room else 0.0 for room in (left, right))
+        before, after = (_room_on_paper(texts, width) for texts in (labels.left, labels.right))
+        top = 0.0 if labels.top is None else 1.4 * LABEL
+        _, high, wide, _ = self.tiles.shape
         room = width - before - after
-        _, height, width_of_tile, _ = self.tiles.shape
-        in_a_row = self._counts[1] * width_of_tile
-        padding = max(1, round(_APART_ON_PAPER * in_a_row / room)) if self.padding else 0
-        rows, columns = self._offsets((height, width_of_tile), padding, _WIDER * max(1, padding))
+        padding = max(1, round(_APART_ON_PAPER * self._counts[1] * wide / room)) if self.padding else 0
+        rows, columns = self._offsets((high, wide), padding, _WIDER * max(1, padding))
         picture = self._pasted(self.tiles, rows, columns, _PAPER)
-        body, pixel = image_block(picture, room), room / picture.shape[1]
-        middles = [(start + height / 2) * pixel for start in rows]
-        centres = [before + (start + width_of_tile / 2) * pixel for start in columns]
-        above = [] if labels.top is None else _over(labels.top, centres, width)
-        top = 1.4 * LABEL if above else 0.0
-        marks = [
+        pixel = min(room / picture.shape[1], (tallest - top) / picture.shape[0])  # in points
+        body = image_block(picture, pixel * picture.shape[1])
+        middles = [(start + high / 2) * pixel for start in rows]
+        centres = [before + (start + wide / 2) * pixel for start in columns]
+        right = before + body.width + _BESIDE_ON_PAPER
+        beside = [
             *_next_to(labels.left, middles, body.height, before - _BESIDE_ON_PAPER, width, at_left=True),
-            *_next_to(labels.right, middles, body.height, width - right, width, at_left=False),
+            *_next_to(labels.right, middles, body.height, right, width, at_left=False),
             *body.moved(before, 0),
         ]
-        return Block(width, top + body.height, (*above, *Block(width, body.height, tuple(marks)).moved(0, top)))
+        over = [] if labels.top is None else _over(labels.top, centres, before + body.width + after)
+        return Block(width, top + body.height, (*over, *Block(width, body.height, tuple(beside)).moved(0, top)))
 
     @property
     def _counts(self) -> tuple[int, int]:
@@ -121,8 +118,10 @@ class Table(Layout):
 # On paper
 
 
-def _width_on_paper(text: str, width: float) -> float:
-    return width_of(shortened(text, LABEL, _MOST_OF_LABELS * width), LABEL)
+def _room_on_paper(texts: Sequence[str] | None, width: float) -> float:
+    """What the labels of one side take of the paper's width."""
+    widths = [width_of(shortened(text, LABEL, _MOST_OF_LABELS * width), LABEL) for text in texts or () if text]
+    return max(widths) + _BESIDE_ON_PAPER if widths else 0.0
 
 
 def _next_to(

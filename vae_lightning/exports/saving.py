@@ -42,8 +42,9 @@ def save_image(path: Path, image: UInt8[Tensor, "C H W"]) -> None:
 
 def save_drawing(folder: Path, name: str, drawing: Drawing) -> None:
     """`<name>.png`, or what `printing_on` says; of what moves `<name>.gif`, and, where it can be encoded, `.mp4`."""
-    for file_format in _paper.get().formats:
-        (folder / f"{name}.{file_format}").write_bytes(_encoded(drawing, file_format, _paper.get()))
+    paper = _paper.get()
+    for file_format, content in _encoded(drawing, paper):
+        (folder / f"{name}.{file_format}").write_bytes(content)
     if drawing.animation is not None:
         (folder / f"{name}.gif").write_bytes(drawing.animation)
     video = None if drawing.film is None else drawing.film.mp4()
@@ -51,11 +52,15 @@ def save_drawing(folder: Path, name: str, drawing: Drawing) -> None:
         (folder / f"{name}.mp4").write_bytes(video)
 
 
-def _encoded(drawing: Drawing, file_format: Format, paper: Paper) -> bytes:
-    if file_format == "png" and paper.is_screen:
-        return encode_png(drawing.picture)
-    width = drawing.sheet.own_width if paper.columns is None else WIDTHS[paper.columns]
-    return encode_figure(drawing.sheet.figure(width), file_format, paper.dpi or DPI)
+def _encoded(drawing: Drawing, paper: Paper) -> Iterator[tuple[Format, bytes]]:
+    figure = None  # one for all formats: it may take a second
+    for file_format in paper.formats:
+        if file_format == "png" and paper.is_screen:
+            yield file_format, encode_png(drawing.picture)
+            continue
+        if figure is None:
+            figure = drawing.sheet.figure(WIDTHS[paper.columns] if paper.columns else drawing.sheet.own_width)
+        yield file_format, encode_figure(figure, file_format, paper.dpi or DPI)
 
 
 def save_picture(picture: Picture, source: Source, folder: Path, name: str) -> None:
