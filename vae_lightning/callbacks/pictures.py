@@ -30,6 +30,7 @@ from vae_lightning.checkpoints.expectations import (
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.disk.files import folder_in, write_atomically
 from vae_lightning.disk.unwritten import spared
+from vae_lightning.drawing.films import Film
 from vae_lightning.drawing.png import encode_png
 from vae_lightning.errors import UserError
 from vae_lightning.loggers.showing import show_picture
@@ -48,7 +49,8 @@ class PictureCallback(PeriodicCallback, ABC):
     """Draws every few epochs and after the last one.
 
     Rank zero writes `<run>/images/<name>/epoch_0001.png` and shows it to the loggers as `images/<name>`; of what moves
-    `epoch_0001.gif` as `animations/<name>`, too. The images that a picture looks at are chosen when training starts,
+    `epoch_0001.gif` as `animations/<name>`, too, and when training has ended the last of these as `.mp4` where it can
+    be encoded. The images that a picture looks at are chosen when training starts,
     and kept in the checkpoint; of samples it keeps number and seed.
 
     Args:
@@ -64,6 +66,7 @@ class PictureCallback(PeriodicCallback, ABC):
         self.picture = picture
         self.name = name
         self.kept: ImageBatch | None = None
+        self._newest: tuple[int, Film | None] = (0, None)
 
     @property
     def doing(self) -> str:
@@ -102,6 +105,7 @@ class PictureCallback(PeriodicCallback, ABC):
 
     def publish(self, trainer: Trainer, epoch: int, drawing: Drawing) -> None:
         """Write the drawing and show it."""
+        self._newest = (epoch, drawing.film)
         height, width, _ = drawing.picture.shape
         self._publish(trainer, epoch, "images", ".png", encode_png(drawing.picture), (width, height))
         if drawing.animation is not None:
@@ -127,6 +131,20 @@ class PictureCallback(PeriodicCallback, ABC):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         self.prepare(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
+        epoch, film = self._newest
+        self._newest = (0, None)
+        if film is not None:
+            with spared("pictures"):
+                self.write_video(trainer, epoch, film)
+
+    def write_video(self, trainer: Trainer, epoch: int, film: Film) -> None:
+        """Write the last animation of a training as a video, too, where one can be encoded."""
+        video = film.mp4()
+        if video is not None:
+            self.write(trainer, self.path(trainer, epoch).with_suffix(".mp4"), video)
 
     def prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the images, unless they are chosen; the trainer knows its data.
@@ -203,11 +221,18 @@ class DrawPicture(PictureCallback):
 
     def drawn(self, source: TrainingSource) -> Drawing | None:
         seen, trainer = self.picture.look(source), source.trainer
-        draw, elsewhere = partial(drawing_of, self.picture, seen, source.context), beside(trainer)
+        draw, elsewhere = partial(_drawn, self.picture, seen, source.context), beside(trainer)
         if elsewhere is not None and self.picture.takes_long(seen):
             is_begun = elsewhere.takes(self.doing, draw, partial(self.finish, trainer, source.epoch))
             return None if is_begun else draw()
         return draw()
+
+
+def _drawn(picture: Picture, seen: Any, context: str) -> Drawing:
+    """A drawing with its pixels: where it is drawn, and not where it is published, is the time for them."""
+    drawing = drawing_of(picture, seen, context)
+    drawing.picture  # noqa: B018  (which keeps them)
+    return drawing
 
 
 def as_callbacks(chosen: Mapping[str, Callback | Picture], vae: LatentModel) -> tuple[list[Callback], list[str]]:

@@ -3,9 +3,11 @@
 import logging
 import math
 import re
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 
@@ -14,7 +16,9 @@ from vae_lightning.callbacks.periodic import undisturbed
 from vae_lightning.callbacks.pictures import PictureCallback
 from vae_lightning.callbacks.source import TrainingSource
 from vae_lightning.disk.files import open_regular, write_atomically
+from vae_lightning.disk.unwritten import spared
 from vae_lightning.drawing.captions import AVERAGED, with_caption, with_note
+from vae_lightning.drawing.films import encode_mp4, has_encoder
 from vae_lightning.drawing.gifs import GifFrame, gif_frame, join_frames
 from vae_lightning.drawing.grids import sample_grid
 from vae_lightning.drawing.png import encode_png
@@ -33,7 +37,8 @@ class TrainingGif(PictureCallback):
 
     Each frame is also `<run>/images/training/epoch_0000.png`. The GIF is whole after every epoch, so that it
     plays when training is killed; a resumed run goes on from the frames up to its checkpoint. When training
-    ends, the GIF becomes the TensorBoard image `animations/training`, where it plays too.
+    ends, the GIF becomes the TensorBoard image `animations/training`, where it plays too, and the frames
+    `<run>/training.mp4`, where a video can be encoded.
 
     Args:
         every_n_epochs: a frame after every n-th epoch, counted from 1, and after the last.
@@ -87,6 +92,20 @@ class TrainingGif(PictureCallback):
         if self._frames:
             frame = self._frames[min(self._frames)]
             show_picture(trainer, "animations/training", self._gif(), (frame.width, frame.height))
+            with spared("pictures"):
+                self._write_video(trainer)
+
+    def _write_video(self, trainer: Trainer) -> None:
+        """From the files of the frames, which have their true colours, one after the other."""
+        if not has_encoder():
+            return
+        sizes = {epoch: (frame.height, frame.width, 3) for epoch, frame in self._frames.items()}
+        read = ((_read_picture(self.path(trainer, epoch)), size) for epoch, size in sorted(sizes.items()))
+        frames = (picture for picture, size in read if picture is not None and picture.shape == size)
+        first = next(frames, None)
+        if first is not None:
+            video = encode_mp4(chain([first], frames), self.frame_ms, self.hold_last_ms)
+            write_atomically(Path(trainer.default_root_dir) / "training.mp4", video)
 
     def _gif(self) -> bytes:
         frames = [self._frames[epoch] for epoch in sorted(self._frames)]
@@ -103,20 +122,21 @@ class TrainingGif(PictureCallback):
             if epoch > last_epoch:
                 path.unlink()
             else:
-                frames |= _read_frame(epoch, path)
+                picture = _read_picture(path)
+                frames |= {} if picture is None else {epoch: gif_frame(picture)}
         return _of_one_size(frames)
 
 
-def _read_frame(epoch: int, path: Path) -> dict[int, GifFrame]:
-    """The frame by its epoch; none, and a word of it, where the file is damaged, as a power failure leaves it."""
+def _read_picture(path: Path) -> UInt8[np.ndarray, "H W 3"] | None:
+    """The picture of a frame; None, and a word of it, where the file is damaged, as a power failure leaves it."""
     try:
         with open_regular(path, _MOST_BYTES, within=path.parent) as file, Image.open(file, formats=("PNG",)) as image:
             if math.prod(image.size) > _MOST_PIXELS:
                 raise ValueError(f"{image.size[0]} x {image.size[1]} pixels")
-            return {epoch: gif_frame(np.array(image.convert("RGB")))}
+            return np.array(image.convert("RGB"))
     except Exception as error:  # whatever a damaged file makes Pillow trip over
         log.warning("%s can't be read and is left out of training.gif (%s)", path, str(error) or type(error).__name__)
-        return {}
+        return None
 
 
 def _of_one_size(frames: dict[int, GifFrame]) -> dict[int, GifFrame]:

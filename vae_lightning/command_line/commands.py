@@ -21,6 +21,7 @@ from vae_lightning.command_line.console import quiet_when_unread, reporting_erro
 from vae_lightning.command_line.explanations import explanation, not_chosen
 from vae_lightning.command_line.options import options_first
 from vae_lightning.command_line.places import typed_with_home
+from vae_lightning.command_line.plain_keys import as_keys, as_values, with_values
 from vae_lightning.command_line.quoting import check_words
 from vae_lightning.command_line.schema import CONF_DIR, register
 from vae_lightning.command_line.stored_keys import for_hydra, unmarked
@@ -120,17 +121,18 @@ def _run(task: Callable[[DictConfig], Any], config_name: str) -> list[UserError]
 
         def as_typed(config: DictConfig) -> Any:
             sys.argv = typed  # which messages and records tell
-            return task(config)
+            return task(with_values(config, config_name))
 
         try:
-            sys.argv = [typed[0], *options_first(for_hydra(typed[1:]))]
+            sys.argv = [typed[0], *options_first(as_values(for_hydra(typed[1:]), config_name))]
             try:
                 hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(as_typed)()
             finally:
                 sys.argv = typed
         except (HydraException, OmegaConfBaseException) as error:
             forget_sweep()
-            raise UserError(unmarked(explanation(error, config_name), typed)) from error
+            told = as_keys(unmarked(explanation(error, config_name), typed), typed, config_name)
+            raise UserError(told) from error
         except RefusedSweep as refusal:
             raise refusal.error from None
         except UserError as error:

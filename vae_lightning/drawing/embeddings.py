@@ -7,6 +7,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from vae_lightning.drawing.plots import label_scatter
+from vae_lightning.drawing.sheets import Sheet
 from vae_lightning.drawing.thumbnails import thumbnail_map
 
 
@@ -18,7 +19,7 @@ def embedding_picture(
     title: str,
     context: str,
     class_names: Sequence[str] | None = None,
-) -> UInt8[np.ndarray, "height width 3"]:
+) -> Sheet:
     """A scatter plot with a legend, or all the images, each near its place.
 
     Args:

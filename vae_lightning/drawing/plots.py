@@ -1,50 +1,22 @@
 """Plots of the latent space: arrays in, picture out, without a display and whatever matplotlib's settings are."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from threading import Lock
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 
 from vae_lightning.drawing.captions import nats
+from vae_lightning.drawing.figures import TEXT, Look, Plot
 from vae_lightning.drawing.palette import ACTIVE, INACTIVE, MOST_MARKED, label_colours, label_shapes, scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.patheffects import AbstractPathEffect
-
-Picture = UInt8[np.ndarray, "height width 3"]
-
-_DPI = 150
-_WIDTH, _HEIGHT = 960, 800
-_LEFT = 18  # of titles, in pixels
-_TEXT, _FAINT, _GRID = "#222222", "#777777", "#e6e6e6"
-_GREY = "#b4b4b4"
-_STYLE = {
-    "font.family": "DejaVu Sans",  # that of lettering.py
-    "font.size": 8,
-    "text.color": _TEXT,
-    "axes.labelsize": 8.5,
-    "axes.edgecolor": _GREY,
-    "axes.labelcolor": _TEXT,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": _GRID,
-    "grid.linewidth": 0.6,
-    "xtick.color": _GREY,
-    "ytick.color": _GREY,
-    "xtick.labelcolor": _TEXT,
-    "ytick.labelcolor": _TEXT,
-    "legend.frameon": False,
-}
-_style_lock = Lock()
 _NAMED_LABELS = 40
+_MOST_DOTS = 5000  # of a pdf or a svg that are drawn one by one; of more the cloud is an image
+_HIGHEST_BARS = 3.0  # inches on paper
 _MOST_BARS = 1000  # each a thing of its own for matplotlib
 
 
@@ -55,7 +27,7 @@ def label_scatter(
     context: str,
     axes: tuple[str, str] | None,
     class_names: Sequence[str] | None = None,
-) -> Picture:
+) -> Plot:
     """Points marked by their labels in colour and shape, each label written at the median of its points.
 
     Args:
@@ -69,21 +41,21 @@ def label_scatter(
     finite = np.isfinite(points).all(axis=1)
     points, labels = points[finite], None if labels is None else labels[finite]
 
-    def paint(figure: "Figure") -> None:
+    def paint(figure: "Figure", look: Look) -> None:
         panel = figure.add_subplot()
         panel.set_aspect("equal", adjustable="datalim")
         _name_axes(panel, axes)
         if labels is None or not len(labels):
-            _scatter(panel, points, ACTIVE)
+            _scatter(panel, points, ACTIVE, look)
         else:
-            _scatter_by_label(panel, points, labels, class_names)
+            _scatter_by_label(panel, points, labels, class_names, look)
 
-    return _picture(paint, title, context)
+    return Plot(paint, title, context)
 
 
 def rate_bars(
     rates: Float[np.ndarray, " D"], variances: Float[np.ndarray, " D"], threshold: float, title: str, context: str
-) -> Picture:
+) -> Plot:
     """KL per dimension as sorted bars, and below, in the same order, how active each unit is.
 
     A unit is active if the variance over images of its posterior mean exceeds the threshold (Burda et al.,
@@ -99,17 +71,17 @@ def rate_bars(
     order = np.argsort(-rates, kind="stable")
     active = variances[order] > threshold
 
-    def paint(figure: "Figure") -> None:
+    def paint(figure: "Figure", look: Look) -> None:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-        _paint_rates(above, rates[order], active)
-        _paint_variances(below, variances[order], active, threshold)
-        step = math.ceil(len(order) / 20)
+        _paint_rates(above, rates[order], active, look)
+        _paint_variances(below, variances[order], active, threshold, look)
+        step = math.ceil(len(order) / look.most_ticks)
         below.set_xticks(range(0, len(order), step), [str(dim) for dim in order[::step]])
         below.set_xlim(-0.75, len(order) - 0.25)
         below.set_xlabel("latent dimension, largest KL first")
         figure.align_ylabels()
 
-    return _picture(paint, title, context)
+    return Plot(paint, title, context, lambda look: min(look.height, _HIGHEST_BARS))
 
 
 def density_panels(
@@ -120,7 +92,7 @@ def density_panels(
     rates: Sequence[float],
     title: str,
     context: str,
-) -> Picture:
+) -> Plot:
     """The aggregated posterior of each dimension, (1 / N) sum_n q(z | x_n), beside the prior.
 
     Args:
@@ -138,18 +110,22 @@ def density_panels(
     counts = [len(densities), len(priors), len(dims), len(rates)]
     if len(set(counts)) > 1 or not counts[0]:
         raise ValueError(f"densities, priors, dims and rates must match, got {counts}")
-    columns = math.ceil(math.sqrt(len(dims)))
-    rows = math.ceil(len(dims) / columns)
+    square = math.ceil(math.sqrt(len(dims)))
 
-    def paint(figure: "Figure") -> None:
+    def arranged(look: Look) -> tuple[int, int]:
+        columns = min(square, look.most_panels)
+        return math.ceil(len(dims) / columns), columns
+
+    def paint(figure: "Figure", look: Look) -> None:
+        rows, columns = arranged(look)
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for panel, density, prior, dim, rate in zip(panels, densities, priors, dims, rates, strict=False):
             _paint_density(panel, grid, density, prior)
-            panel.set_title(f"z {dim}  KL = {nats(rate)}", fontsize=8 if columns < 5 else 7, loc="left")
+            panel.set_title(f"z {dim}  KL = {nats(rate)}", fontsize=look.panel - (columns > 4), loc="left")
         for lowest in panels[: len(dims)][-columns:]:
             lowest.tick_params(labelbottom=True)
             lowest.set_xlabel("z")
-        figure.supylabel("density", fontsize=8.5)
+        figure.supylabel("density", fontsize=look.axis)
         for unused in panels[len(dims) :]:
             unused.set_visible(False)
         tick = _round_number(0.6 * float(grid[-1]))
@@ -157,7 +133,11 @@ def density_panels(
         panels[0].set(ylim=(0, 1.05 * max(densities.max(), priors.max())))
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
-    return _picture(paint, title, context)
+    def height(look: Look) -> float:
+        rows, columns = arranged(look)
+        return 0.4 + rows * max(0.55 * look.width / columns, 0.7)
+
+    return Plot(paint, title, context, height)
 
 
 def _round_number(most: float) -> float:
@@ -180,23 +160,24 @@ def _scatter_by_label(
     points: Float[np.ndarray, "N 2"],
     labels: Int[np.ndarray, " N"],
     class_names: Sequence[str] | None,
+    look: Look,
 ) -> None:
     names, ranks = np.unique(labels, return_inverse=True)
     texts = [str(name) if class_names is None else class_names[name] for name in names]
     colours, shapes = label_colours(names), label_shapes(names)
     # In random order, so that no class lies above all others.
     order = np.random.default_rng(0).permutation(len(points))
-    _scatter(panel, points[order], colours[ranks[order]], [shapes[rank] for rank in ranks[order]])
+    _scatter(panel, points[order], colours[ranks[order]], look, [shapes[rank] for rank in ranks[order]])
     if len(names) <= MOST_MARKED:
         _legend(panel, texts, colours, shapes)
     elif len(names) > _NAMED_LABELS:
         _colour_bar(panel, names)
     if len(names) <= _NAMED_LABELS:
         medians = np.stack([np.median(points[labels == name], axis=0) for name in names])
-        unit = max(np.ptp(points, axis=0) / (_WIDTH - 110, _HEIGHT - 90))  # of the plane, to a pixel
-        room = np.array([10 + 14 * max(len(text) for text in texts), 24])
+        unit = max(np.ptp(points, axis=0) / look.plane)  # to a point of the paper
+        room = look.name / 11 * np.array([4.8 + 6.72 * max(len(text) for text in texts), 11.52])
         for text, place in zip(texts, _set_apart(medians, unit * room), strict=True):
-            _haloed(panel, place, text)
+            _haloed(panel, place, text, look)
 
 
 def _set_apart(places: Float[np.ndarray, "M 2"], least: Float[np.ndarray, " 2"]) -> Float[np.ndarray, "M 2"]:
@@ -230,40 +211,37 @@ def _colour_bar(panel: "Axes", names: Int[np.ndarray, " M"]) -> None:
     panel.figure.colorbar(mapped, ax=panel, label="label", shrink=0.5, aspect=30)
 
 
-def _haloed(panel: "Axes", place: Float[np.ndarray, " 2"], text: str) -> None:
+def _haloed(panel: "Axes", place: Float[np.ndarray, " 2"], text: str, look: Look) -> None:
     x, y = place.tolist()
-    panel.text(
-        x,
-        y,
-        text,
-        fontsize=11,
-        weight="bold",
-        ha="center",
-        va="center",
-        path_effects=_halo(),
-        zorder=5,
-        parse_math=False,
-    )
-
-
-def _halo() -> list["AbstractPathEffect"]:
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=3, foreground="white")]
+    for effects in look.halo(3):
+        panel.text(
+            x,
+            y,
+            text,
+            fontsize=look.name,
+            weight="bold",
+            ha="center",
+            va="center",
+            path_effects=effects,
+            zorder=5,
+            parse_math=False,
+        )
 
 
 def _scatter(
     panel: "Axes",
     points: Float[np.ndarray, "N 2"],
     colours: Float[np.ndarray, "N 4"] | str,
+    look: Look,
     shapes: Sequence[str] = ("o",),
 ) -> None:
     from matplotlib.markers import MarkerStyle
     from matplotlib.transforms import Affine2D
 
-    size = float(np.clip(320 / math.sqrt(max(1, len(points))), 2, 30))
+    size = float(np.clip(320 / math.sqrt(max(1, len(points))), 2, 30)) * look.area
     alpha = 0.9 if len(points) < 1000 else 0.75
     drawn = panel.scatter(points[:, 0], points[:, 1], s=size, c=colours, alpha=alpha, linewidths=0)
+    drawn.set_rasterized(len(points) > _MOST_DOTS)
     styles = {shape: MarkerStyle(shape) for shape in shapes}
     scales = {shape: 1.4 if shape == "*" else 1.0 for shape in styles}  # a star is mostly empty
     paths = {
@@ -274,7 +252,7 @@ def _scatter(
     drawn.set_paths([paths[shape] for shape in shapes])
 
 
-def _paint_rates(panel: "Axes", rates: Float[np.ndarray, " D"], active: Bool[np.ndarray, " D"]) -> None:
+def _paint_rates(panel: "Axes", rates: Float[np.ndarray, " D"], active: Bool[np.ndarray, " D"], look: Look) -> None:
     from matplotlib.patches import Patch
 
     places = np.arange(len(rates))
@@ -289,31 +267,37 @@ def _paint_rates(panel: "Axes", rates: Float[np.ndarray, " D"], active: Bool[np.
             handles.append(Patch(color=colour, label=f"{name} ({members.sum()})"))
     panel.set_ylabel("KL (nats)")
     panel.grid(axis="x", visible=False)
-    panel.set_title(f"sum: {rates.sum():.2f} nats", fontsize=8, loc="left")
+    panel.set_title(f"sum: {rates.sum():.2f} nats", fontsize=look.panel, loc="left")
     # Above the bars, which would be hidden.
     panel.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=2)
 
 
 def _paint_variances(
-    panel: "Axes", variances: Float[np.ndarray, " D"], active: Bool[np.ndarray, " D"], threshold: float
+    panel: "Axes", variances: Float[np.ndarray, " D"], active: Bool[np.ndarray, " D"], threshold: float, look: Look
 ) -> None:
-    size = float(np.clip(600 / len(variances), 3, 28))
+    from matplotlib.ticker import FuncFormatter, LogFormatter
+
+    size = float(np.clip(600 / len(variances), 3, 28)) * look.area
     colours = np.where(active, ACTIVE, INACTIVE)
     # A unit that does not move at all would have no place on a logarithmic axis.
     shown = np.maximum(variances, 1e-6 * threshold)
     panel.scatter(np.arange(len(shown)), shown, s=size, c=colours.tolist(), linewidths=0)
-    panel.axhline(threshold, color=_TEXT, linewidth=0.9, linestyle=(0, (4, 3)))
-    panel.annotate(
-        f"active above {threshold:g}",
-        xy=(0.995, threshold),
-        xycoords=panel.get_yaxis_transform(),
-        xytext=(0, 3),
-        textcoords="offset points",
-        fontsize=7.5,
-        ha="right",
-        path_effects=_halo(),
-    )
+    panel.axhline(threshold, color=TEXT, linewidth=0.9, linestyle=(0, (4, 3)))
+    for effects in look.halo(3):
+        panel.annotate(
+            f"active above {threshold:g}",
+            xy=(0.995, threshold),
+            xycoords=panel.get_yaxis_transform(),
+            xytext=(0, 3),
+            textcoords="offset points",
+            fontsize=look.note,
+            ha="right",
+            path_effects=effects,
+        )
     panel.set_yscale("log")
+    if look.on_paper:  # exponents would be smaller than what is read there
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        panel.yaxis.set_minor_formatter(LogFormatter())
     panel.set_ylabel("variance of the\nposterior mean")
     panel.grid(axis="x", visible=False)
 
@@ -325,48 +309,4 @@ def _paint_density(
     prior: Float[np.ndarray, " G"],
 ) -> None:
     panel.fill_between(grid, density, color=ACTIVE, alpha=0.45, linewidth=0, label="aggregated posterior")
-    panel.plot(grid, prior, color=_TEXT, linewidth=1, label="prior")
-
-
-def _picture(paint: Callable[["Figure"], None], title: str, context: str) -> Picture:
-    """What is painted on a figure, under its title and context, as pixels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with _style():
-        figure = Figure(figsize=(_WIDTH / _DPI, _HEIGHT / _DPI), dpi=_DPI)
-        canvas = FigureCanvasAgg(figure)
-        head = _write_head(figure, title, context)
-        pad = 8 / _DPI
-        figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - head / _HEIGHT), w_pad=pad, h_pad=pad)
-        paint(figure)
-        canvas.draw()
-        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def _write_head(figure: "Figure", title: str, context: str) -> int:
-    """Title at the left; context in grey at the right where both fit, else below. Returns the height in pixels."""
-    room = _WIDTH - 2 * _LEFT
-    heading = figure.text(_LEFT / _WIDTH, 1 - 14 / _HEIGHT, title, weight="bold")
-    aside = figure.text(1 - _LEFT / _WIDTH, 1 - 17 / _HEIGHT, context, color=_FAINT, ha="right")
-    widths = []
-    for text, size in ((heading, 10), (aside, 9)):
-        text.set(verticalalignment="top", fontsize=size, in_layout=False)
-        text.set_parse_math(False)  # a run's name may hold dollar signs
-        width = text.get_window_extent().width
-        text.set_fontsize(size * min(1, 0.98 * room / max(1, width)))  # widths are not quite in proportion
-        widths.append(min(width, room))
-    if sum(widths) + 30 <= room:
-        return 44
-    aside.set(x=_LEFT / _WIDTH, y=1 - 44 / _HEIGHT, horizontalalignment="left")
-    return 72
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Our own settings of matplotlib, the user's being left as they were."""
-    import matplotlib.style
-
-    # The settings are global: two threads that draw must not restore each other's.
-    with _style_lock, matplotlib.style.context(["default", _STYLE]):
-        yield
+    panel.plot(grid, prior, color=TEXT, linewidth=1, label="prior")

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from vae_lightning.drawing.captions import BACKGROUND, with_axes, with_caption, with_note
+from vae_lightning.drawing.captions import BACKGROUND
+from vae_lightning.drawing.sheets import Captioned, Layout, Named, Noted, Raster
 from vae_lightning.drawing.shown import drawable
 
 _LARGEST, _SMALLEST = 96, 28  # sides of the thumbnails
@@ -17,6 +18,7 @@ _TAKEN = 0.5  # of the map, by thumbnails: the shape of the cloud is seen, and n
 _NARROWEST = 0.4  # of the map, in lengths of its longer side
 _GAP = 2
 _MARGIN = 8
+_PAPER = 255
 
 
 def thumbnail_map(
@@ -26,7 +28,7 @@ def thumbnail_map(
     context: str,
     axes: tuple[str, str] | None = None,
     side: int = 1200,
-) -> UInt8[np.ndarray, "height width 3"]:
+) -> Layout:
     """All images, each whole and as near to its point as a free place is: from the middle of the cloud outwards, so
     that what is crowded spreads and neighbours stay neighbours.
 
@@ -52,12 +54,13 @@ def thumbnail_map(
     step = np.array(size[::-1]) + _GAP
     area = max(side**2, len(shown) * step.prod() / _TAKEN)
     places = _places(points[shown], math.sqrt(area / narrowness), narrowness, step)
-    picture = _paste(_thumbnails(images[torch.from_numpy(shown)], size), places)
+    thumbnails = _thumbnails(images[torch.from_numpy(shown)], size)
+    picture: Layout = Raster(_paste(thumbnails, places, BACKGROUND), _paste(thumbnails, places, _PAPER))
     if axes is not None:
-        picture = with_axes(picture, f"{axes[0]} →", f"{axes[1]} →")
+        picture = Named(picture, f"{axes[0]} →", f"{axes[1]} →")
     which = "all images" if len(shown) == len(images) else f"{len(shown):,} of {len(images):,} images"
     note = f"{which}, each in the free place nearest to its point, from the middle outwards"
-    return with_caption(with_note(picture, note), title, context)
+    return Captioned(Noted(picture, note), title, context)
 
 
 def _narrowness(points: Float[np.ndarray, "N 2"]) -> float:
@@ -104,12 +107,12 @@ def _nearest_free(wanted: Float[np.ndarray, "N 2"], cells: Int[np.ndarray, " 2"]
 
 
 def _paste(
-    thumbnails: UInt8[np.ndarray, "N h w 3"], corners: Int[np.ndarray, "N 2"]
+    thumbnails: UInt8[np.ndarray, "N h w 3"], corners: Int[np.ndarray, "N 2"], ground: int
 ) -> UInt8[np.ndarray, "height width 3"]:
     _, height, width, _ = thumbnails.shape
     corners = corners - corners.min(axis=0) + _MARGIN
     right, bottom = (corners.max(axis=0) + np.array([width, height]) + _MARGIN).tolist()
-    picture = np.full((bottom, right, 3), BACKGROUND, dtype=np.uint8)
+    picture = np.full((bottom, right, 3), ground, dtype=np.uint8)
     for thumbnail, (x, y) in zip(thumbnails, corners.tolist(), strict=True):
         picture[y : y + height, x : x + width] = thumbnail
     return picture

@@ -9,17 +9,16 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from vae_lightning.drawing.captions import BACKGROUND, nats, with_axes, with_caption, with_note
-from vae_lightning.drawing.grids import image_table, named_grid
+from vae_lightning.drawing.captions import nats, with_caption
+from vae_lightning.drawing.grids import image_table, named_grid, table_of
+from vae_lightning.drawing.sheets import Captioned, Layout, Named, Noted, Pixels, SideBySide
 from vae_lightning.drawing.sliders import there_and_back, with_slider
-
-Picture = UInt8[np.ndarray, "height width 3"]
+from vae_lightning.drawing.tables import Labels, Table
 
 _SIDE, _LONGEST_SIDE = 96, 1400  # of an image and of a whole picture, where images need not be shrunk for it
 _MOVING_SIDE, _MOVING_LONGEST_SIDE = 128, 640  # of animations, which show fewer images
 _TICKS = 7
 _ROWS_OF_ONE_BLOCK = 6
-_BLOCKS_APART = 24
 
 
 def traversal_picture(
@@ -30,7 +29,7 @@ def traversal_picture(
     title: str,
     context: str,
     in_deviations: bool = False,
-) -> Picture:
+) -> Layout:
     """A row a latent dimension: images as that dimension alone takes the values above the columns.
 
     Args:
@@ -48,14 +47,12 @@ def traversal_picture(
     _require_labels(images, dims, rates, values)
     first, *others = _numbers(values)
     first = f"{first} s.d." if in_deviations else f"z = {first}"
-    table = image_table(
-        images,
+    labels = Labels(
         left=[f"z {dim}" for dim in dims],
         right=None if rates is None else [f"KL = {nats(rate)}" for rate in rates],
         top=[first, *others],
-        scale=_scale(images, *images.shape[:2]),
     )
-    return with_caption(table, title, context)
+    return Captioned(table_of(images, labels, scale=_scale(images, *images.shape[:2])), title, context)
 
 
 def traversal_frames(
@@ -66,7 +63,7 @@ def traversal_frames(
     title: str,
     context: str,
     in_deviations: bool = False,
-) -> list[Picture]:
+) -> list[Pixels]:
     """Frames there and back: all dimensions side by side, at one value after the other.
 
     Args, errors: those of `traversal_picture`.
@@ -81,7 +78,7 @@ def traversal_frames(
     tables = [
         named_grid(column, names, columns, _scale(images, 1, columns, moving=True)) for column in images.unbind(1)
     ]
-    pictures = [with_caption(table, title, context) for table in tables]
+    pictures = [_captioned(table, title, context) for table in tables]
     told = [f"{number} s.d." if in_deviations else f"z = {number}" for number in _numbers(values)]
     return _animation(pictures, told)
 
@@ -99,7 +96,7 @@ def transition_picture(
     ends: Float[Tensor, "P C H W"],
     title: str,
     context: str,
-) -> Picture:
+) -> Layout:
     """From one input image to another, a row a path: the input, the N images on the way, the other input.
 
     Args:
@@ -117,20 +114,22 @@ def transition_picture(
     _require("paths", paths, num_paths)
     inputs = [inputs[:, None, None].expand(-1, num_paths, -1, -1, -1, -1) for inputs in (starts, ends)]
     rows = torch.cat([inputs[0], images, inputs[1]], dim=2).flatten(0, 1)
-    table = image_table(
+    table = table_of(
         rows,
-        left=list(paths) * num_pairs,
-        top=["input", *(str(Fraction(step, max(1, num_steps - 1))) for step in range(num_steps)), "input"],
+        Labels(
+            left=list(paths) * num_pairs,
+            top=["input", *(str(Fraction(step, max(1, num_steps - 1))) for step in range(num_steps)), "input"],
+        ),
         gaps_after_columns=[0, num_steps],
         gaps_after_rows=range(num_paths - 1, num_pairs * num_paths - 1, num_paths),
         scale=_scale(rows, *rows.shape[:2]),
     )
-    return with_caption(table, title, context)
+    return Captioned(table, title, context)
 
 
 def transition_frames(
     images: Float[Tensor, "P L N C H W"], paths: Sequence[str], title: str, context: str
-) -> list[Picture]:
+) -> list[Pixels]:
     """Frames there and back along the paths: a column a pair, a row a path.
 
     Args, errors: those of `transition_picture`.
@@ -140,11 +139,11 @@ def transition_frames(
     """
     scale = _scale(images, len(paths), len(images), moving=True)
     tables = [image_table(step.transpose(0, 1), left=paths, scale=scale) for step in images.unbind(2)]
-    pictures = [with_caption(table, title, context) for table in tables]
+    pictures = [_captioned(table, title, context) for table in tables]
     return _animation(pictures, [""] * len(pictures))
 
 
-def manifold_picture(images: Float[Tensor, "n n C H W"], values: Sequence[float], title: str, context: str) -> Picture:
+def manifold_picture(images: Float[Tensor, "n n C H W"], values: Sequence[float], title: str, context: str) -> Layout:
     """The images that a two-dimensional latent space holds, as a map with z 0 to the right and z 1 upwards.
 
     Args:
@@ -160,11 +159,11 @@ def manifold_picture(images: Float[Tensor, "n n C H W"], values: Sequence[float]
     ticks = {round(index) for index in np.linspace(0, len(values) - 1, min(_TICKS, len(values)))}
     labels = [_number(value, 1) if index in ticks else "" for index, value in enumerate(values)]
     scale = _scale(images, *images.shape[:2])
-    table = image_table(images, left=labels[::-1], top=labels, padding=0, scale=scale)
-    return with_caption(with_axes(table, "z 0 →", "z 1 →"), title, context)
+    table = table_of(images, Labels(left=labels[::-1], top=labels), padding=0, scale=scale)
+    return Captioned(Named(table, "z 0 →", "z 1 →"), title, context)
 
 
-def history_picture(images: Float[Tensor, "R N C H W"], labels: Sequence[str], title: str, context: str) -> Picture:
+def history_picture(images: Float[Tensor, "R N C H W"], labels: Sequence[str], title: str, context: str) -> Layout:
     """The inputs in the first row, and below it what became of them, a row an epoch.
 
     Args:
@@ -176,8 +175,8 @@ def history_picture(images: Float[Tensor, "R N C H W"], labels: Sequence[str], t
     Raises:
         ValueError: the labels are not R.
     """
-    table = image_table(images, left=labels, gaps_after_rows=[0], scale=_scale(images, *images.shape[:2]))
-    return with_caption(table, title, context)
+    table = table_of(images, Labels(left=labels), gaps_after_rows=[0], scale=_scale(images, *images.shape[:2]))
+    return Captioned(table, title, context)
 
 
 def neighbours_picture(
@@ -187,7 +186,7 @@ def neighbours_picture(
     reference: float,
     title: str,
     context: str,
-) -> Picture:
+) -> Layout:
     """Whether a model has memorized: samples, each beside the training images nearest to it.
 
     Args:
@@ -210,29 +209,23 @@ def neighbours_picture(
         "root mean squared pixel difference to the nearest; "
         f"held-out images reconstructed at their posterior means: {reference:.3f} (median)"
     )
-    return with_caption(with_note(_side_by_side(tables), note), title, context)
+    return Captioned(Noted(SideBySide(tables), note), title, context)
 
 
-def _neighbours_table(rows: Float[Tensor, "N M C H W"], labels: Sequence[str]) -> Picture:
+def _neighbours_table(rows: Float[Tensor, "N M C H W"], labels: Sequence[str]) -> Table:
     num_neighbours = rows.shape[1] - 1
     heading, place = ("nearest training images", 1 + num_neighbours // 2) if num_neighbours > 2 else ("nearest", 1)
     top = {0: "sample", place: heading}
-    return image_table(
-        rows, right=labels, top=[top.get(column, "") for column in range(1 + num_neighbours)], gaps_after_columns=[0]
-    )
+    beside = Labels(right=labels, top=[top.get(column, "") for column in range(1 + num_neighbours)])
+    return table_of(rows, beside, gaps_after_columns=[0])
 
 
-def _side_by_side(pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Picture:
-    """Pictures of about the same height in a row, level at the top."""
-    height = max(len(picture) for picture in pictures)
-    padded = [
-        np.pad(picture, ((0, height - len(picture)), (0, _BLOCKS_APART), (0, 0)), constant_values=BACKGROUND)
-        for picture in pictures
-    ]
-    return np.concatenate(padded, axis=1)[:, :-_BLOCKS_APART]
+def _captioned(table: UInt8[np.ndarray, "H W 3"], title: str, context: str) -> Pixels:
+    """As `Captioned` is in pixels."""
+    return with_caption(table, title, context) if context else table
 
 
-def _animation(pictures: Sequence[UInt8[np.ndarray, "H W 3"]], texts: Sequence[str]) -> list[Picture]:
+def _animation(pictures: Sequence[UInt8[np.ndarray, "H W 3"]], texts: Sequence[str]) -> list[Pixels]:
     frames = with_slider(pictures, texts)
     return [frames[index] for index in there_and_back(len(frames))]
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vae_lightning.errors import UserError
-from vae_lightning.exports.saving import save_drawing
+from vae_lightning.exports.saving import context_of, save_drawing
 from vae_lightning.latents.embeddings import METHODS, Method
 from vae_lightning.pictures.embedding import Embedding
 from vae_lightning.runs.images import Files, NamedImages, Split
@@ -42,7 +42,7 @@ class WriteEmbedding:
         seen = next(iter(pictures.values())).look(run)
         embedded = {method: picture.embedded(seen) for method, picture in pictures.items()}
         for method, picture in pictures.items():
-            save_drawing(folder, method, picture.draw_at(embedded[method], seen, run.context))
+            save_drawing(folder, method, picture.draw_at(embedded[method], seen, context_of(run)))
         _save_table(folder / "embedding.csv", seen.chosen, {name: found.points for name, found in embedded.items()})
 
     def _picture(self, method: Method) -> Embedding:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vae_lightning.drawing.png import to_uint8
 from vae_lightning.errors import require_at_least
-from vae_lightning.exports.saving import save_drawing, save_image
+from vae_lightning.exports.saving import context_of, save_drawing, save_image
 from vae_lightning.latents.classes import labels_of_samples
 from vae_lightning.latents.samplers.sampler import Sampler
 from vae_lightning.models.latent_model import Temperature
@@ -73,7 +73,7 @@ class WriteSamples:
         if "grid" in self.save:
             picture = self._picture()
             seen = picture.seen(run, images.float() / 255, drawn_from(run.vae, self.sampler))
-            save_drawing(folder, "samples", picture.draw(seen, run.context))
+            save_drawing(folder, "samples", picture.draw(seen, context_of(run)))
         if "npz" in self.save:
             pixels = images.permute(0, 2, 3, 1).numpy()
             labels = run.told_to_make(labels_of_samples(run.vae, torch.arange(self.num_images)), self.num_images)

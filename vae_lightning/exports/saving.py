@@ -1,5 +1,8 @@
 """Pictures and images as files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from jaxtyping import UInt8
@@ -7,9 +10,28 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.drawing.png import encode_png
+from vae_lightning.drawing.printing import DPI, WIDTHS, Format, Paper, encode_figure
 from vae_lightning.drawing.shown import drawable
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, Picture, drawing_of
 from vae_lightning.runs.source import Source
+
+_USUAL = Paper()
+_paper: ContextVar[Paper] = ContextVar("paper", default=_USUAL)
+
+
+@contextmanager
+def printing_on(paper: Paper) -> Iterator[None]:
+    """Save what is drawn meanwhile in these formats, as wide as that, with or without captions."""
+    before = _paper.set(paper)
+    try:
+        yield
+    finally:
+        _paper.reset(before)
+
+
+def context_of(source: Source) -> str:
+    """What a picture that is to be saved says of where it comes from; empty where no captions are wanted."""
+    return source.context if _paper.get().caption else ""
 
 
 def save_image(path: Path, image: UInt8[Tensor, "C H W"]) -> None:
@@ -19,10 +41,26 @@ def save_image(path: Path, image: UInt8[Tensor, "C H W"]) -> None:
 
 
 def save_drawing(folder: Path, name: str, drawing: Drawing) -> None:
-    """`<name>.png`, and of what moves `<name>.gif`."""
-    (folder / f"{name}.png").write_bytes(encode_png(drawing.picture))
+    """`<name>.png`, or what `printing_on` says; of what moves `<name>.gif`, and, where it can be encoded, `.mp4`."""
+    paper = _paper.get()
+    for file_format, content in _encoded(drawing, paper):
+        (folder / f"{name}.{file_format}").write_bytes(content)
     if drawing.animation is not None:
         (folder / f"{name}.gif").write_bytes(drawing.animation)
+    video = None if drawing.film is None else drawing.film.mp4()
+    if video is not None:
+        (folder / f"{name}.mp4").write_bytes(video)
+
+
+def _encoded(drawing: Drawing, paper: Paper) -> Iterator[tuple[Format, bytes]]:
+    figure = None  # one for all formats: it may take a second
+    for file_format in paper.formats:
+        if file_format == "png" and paper.is_screen:
+            yield file_format, encode_png(drawing.picture)
+            continue
+        if figure is None:
+            figure = drawing.sheet.figure(WIDTHS[paper.columns] if paper.columns else drawing.sheet.own_width)
+        yield file_format, encode_figure(figure, file_format, paper.dpi or DPI)
 
 
 def save_picture(picture: Picture, source: Source, folder: Path, name: str) -> None:
@@ -36,6 +74,6 @@ def save_picture(picture: Picture, source: Source, folder: Path, name: str) -> N
         raise NothingToDrawError(f"mode={name} is {reason}")
     picture.check(source)
     seen = picture.look(source)
-    save_drawing(folder, name, drawing_of(picture, seen, source.context))
+    save_drawing(folder, name, drawing_of(picture, seen, context_of(source)))
     for number, image in enumerate(picture.single_images(seen)):
         save_image(folder / f"{picture.image_name}_{number:04d}.png", image)

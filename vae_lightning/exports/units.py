@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from vae_lightning.exports.saving import save_drawing, save_picture
+from vae_lightning.exports.saving import context_of, save_drawing, save_picture
 from vae_lightning.latents.units import ACTIVE, UnitStatistics
 from vae_lightning.pictures.aggregated_posterior import AggregatedPosterior
 from vae_lightning.pictures.latent_units import LatentUnits
@@ -41,7 +41,7 @@ class WriteUnits:
             raise NothingToDrawError(f"mode=units is {reason}")
         if reason is None:
             statistics = bars.look(run)
-            save_drawing(folder, "latent_units", bars.draw(statistics, run.context))
+            save_drawing(folder, "latent_units", bars.draw(statistics, context_of(run)))
         else:
             statistics = run.unit_statistics(self.num_images)
             log.info("latent_units.png is left out: it is %s", reason)

@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.drawing.captions import nats, with_caption
-from vae_lightning.drawing.grids import image_table
+from vae_lightning.drawing.captions import nats
+from vae_lightning.drawing.grids import table_of
+from vae_lightning.drawing.sheets import Captioned
+from vae_lightning.drawing.tables import Labels
 from vae_lightning.errors import require_at_least
 from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.pictures.picture import Drawing, PictureOfImages, PictureOfSamples
@@ -72,9 +74,8 @@ class GroupReconstructions(PictureOfImages):
         )
 
     def draw(self, seen: Levels, context: str) -> Drawing:
-        return Drawing(
-            with_caption(image_table(seen.images, top=seen.names, gaps_after_columns=[0]), seen.title, context)
-        )
+        table = table_of(seen.images, Labels(top=seen.names), gaps_after_columns=[0])
+        return Drawing(Captioned(table, seen.title, context))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,7 @@ class GroupSamples(PictureOfSamples):
         )
 
     def draw(self, seen: Levels, context: str) -> Drawing:
-        return Drawing(with_caption(image_table(seen.images, left=seen.names), seen.title, context))
+        return Drawing(Captioned(table_of(seen.images, Labels(left=seen.names)), seen.title, context))
 
 
 def _shown(count: int) -> list[int]:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from vae_lightning.data.class_names import Label
 from vae_lightning.data.loader import ImageBatch
+from vae_lightning.drawing.films import Film
+from vae_lightning.drawing.sheets import Raster, Sheet
 from vae_lightning.errors import UserError, require_at_least, require_at_most
 from vae_lightning.latents.classes import labels_of_samples
 from vae_lightning.models.latent_model import LatentModel, Latents, Temperature
@@ -32,23 +35,41 @@ def check_finite(latents: Latents) -> None:
         raise NothingToDrawError("the posteriors of the images are not finite: nothing is drawn of them")
 
 
-@dataclass(frozen=True)
 class Drawing:
-    """A picture, and where it moves too its animation as the bytes of a GIF.
+    """A picture, and where it moves too its animation.
+
+    Args:
+        picture: pixels; or a sheet of `vae_lightning.drawing`, of which print has letters and lines.
+        animation: a film; or the bytes of a GIF, of which there is no video.
+
+    Attributes:
+        sheet: the picture before it is drawn.
+        film: the animation before it is drawn; None where nothing moves, or the GIF is given.
 
     Raises:
         TypeError: another kind of picture.
     """
 
-    picture: UInt8[np.ndarray, "H W 3"]
-    animation: bytes | None = None
-
-    def __post_init__(self) -> None:
-        given: Any = self.picture
-        if not isinstance(given, np.ndarray) or given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3:
-            is_array = isinstance(given, np.ndarray)
+    def __init__(self, picture: UInt8[np.ndarray, "H W 3"] | Sheet, animation: bytes | Film | None = None) -> None:
+        given: Any = picture
+        is_array = isinstance(given, np.ndarray)
+        is_picture = is_array and given.dtype == np.uint8 and given.ndim == 3 and given.shape[2] == 3
+        if not is_picture and not isinstance(given, Sheet):
             told = f"{given.dtype} {list(given.shape)}" if is_array else type(given).__name__
             raise TypeError(f"the picture of a Drawing is a uint8 array [H, W, 3], got {told}")
+        self.sheet: Sheet = Raster(given) if is_picture else given
+        self.film = animation if isinstance(animation, Film) else None
+        self._gif = animation if isinstance(animation, bytes) else None
+
+    @cached_property
+    def picture(self) -> UInt8[np.ndarray, "H W 3"]:
+        """The picture in pixels."""
+        return self.sheet.pixels()
+
+    @cached_property
+    def animation(self) -> bytes | None:
+        """The animation as the bytes of a GIF."""
+        return self._gif if self.film is None else self.film.gif()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +125,10 @@ class Picture(ABC):
 
     @abstractmethod
     def draw(self, seen: Any, context: str) -> Drawing:
-        """The picture of what was seen; `context`, the run and the epoch, belongs into it."""
+        """The picture of what was seen; `context`, the run and the epoch, belongs into it.
+
+        Where the context is empty, no caption is wanted.
+        """
 
     def takes_long(self, seen: Any) -> bool:
         """Whether to draw this takes a second or more: after the last epoch it is then drawn while the model is tested.

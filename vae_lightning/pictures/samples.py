@@ -7,8 +7,8 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.drawing.captions import with_caption
 from vae_lightning.drawing.grids import sample_grid
+from vae_lightning.drawing.sheets import Captioned
 from vae_lightning.models.codes import check_temperature
 from vae_lightning.models.latent_model import Temperature, of_each_group
 from vae_lightning.pictures.picture import Drawing, PictureOfSamples
@@ -78,4 +78,4 @@ class Samples(PictureOfSamples):
         return Sampled(images, rows, title)
 
     def draw(self, seen: Sampled, context: str) -> Drawing:
-        return Drawing(with_caption(sample_grid(seen.images, seen.rows), seen.title, context))
+        return Drawing(Captioned(sample_grid(seen.images, seen.rows), seen.title, context))

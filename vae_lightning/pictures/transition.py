@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_lightning.data.loader import ImageBatch
-from vae_lightning.drawing.gifs import encode_gif
+from vae_lightning.drawing.films import Film
 from vae_lightning.drawing.walks import transition_frames, transition_picture
 from vae_lightning.errors import require_at_least, require_at_most, require_frame_duration
 from vae_lightning.latents.classes import labels_along
@@ -104,5 +105,5 @@ class Transition(PictureOfImages):
             title += f", of group{'' if len(self.groups) == 1 else 's'} {', '.join(map(str, self.groups))} alone"
         ends = seen.originals[:-1], seen.originals[1:]
         strip = transition_picture(seen.images, list(PATHS), *ends, title, context)
-        frames = transition_frames(seen.images, list(PATHS), title, context)
-        return Drawing(strip, encode_gif(frames, self.frame_ms, self.frame_ms))
+        frames = partial(transition_frames, seen.images, list(PATHS), title, context)
+        return Drawing(strip, Film(frames, self.frame_ms))

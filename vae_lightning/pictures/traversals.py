@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -10,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from vae_lightning.data.loader import ImageBatch
-from vae_lightning.drawing.gifs import encode_gif
+from vae_lightning.drawing.films import Film
 from vae_lightning.drawing.walks import traversal_frames, traversal_picture
 from vae_lightning.errors import UserError, require_at_least, require_at_most, require_frame_duration
 from vae_lightning.latents.classes import first_label
@@ -144,8 +145,7 @@ class Traversals(PictureOfImages):
 
     def draw(self, seen: Walk, context: str) -> Drawing:
         shown = seen.images, seen.dims, seen.rates, self._values.tolist(), seen.title, context, seen.in_deviations
-        frames, picture = traversal_frames(*shown), traversal_picture(*shown)
-        return Drawing(picture, encode_gif(frames, self.frame_ms, self.frame_ms))
+        return Drawing(traversal_picture(*shown), Film(partial(traversal_frames, *shown), self.frame_ms))
 
     @property
     def _values(self) -> Float[Tensor, " N"]:
