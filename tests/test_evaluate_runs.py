@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import refusal
 from tests.end_to_end.runs import run_command, started, wait_for
+from tests.trained import write_pictures
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.training_lock import locked
 
@@ -88,6 +89,22 @@ def test_figures_of_another_checkpoint_of_other_images_or_of_an_earlier_version_
         known = {name: value for name, value in changed.items() if value is not None}
         (run.path / "metrics.json").write_text(json.dumps(known))
         assert "computed now: units" in evaluate(f"runs=['{run.path}']", "metrics=units")
+
+
+def test_images_that_have_moved_are_known_again_and_others_are_not(evaluate, colour_run, tmp_path):
+    shutil.copytree(colour_run.path, tmp_path / "sweep/0")
+    for name, count in (("moved", 60), ("fewer", 50)):
+        write_pictures(tmp_path / name, count)
+    moved, fewer = (
+        [f"sweep={tmp_path}/sweep", "metrics=units", f"data.root={tmp_path}/{to}"] for to in ("moved", "fewer")
+    )
+    assert "computed now: units" in evaluate(*moved)
+    assert "computed now" not in evaluate(*moved)
+    assert "computed now" not in evaluate(*moved[:2])
+    assert "computed now: units" in evaluate(*fewer)
+    assert "computed now: units" in evaluate(*moved)
+    gone = refusal(evaluate, *moved[:2], f"data.root={tmp_path}/gone")
+    assert gone == "1 of 1 runs could not be evaluated: 0"
 
 
 def test_a_training_that_tests_again_does_not_pass_for_an_evaluation_with_other_settings(evaluate, sweep):
