@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import UInt8
 from PIL import Image
@@ -17,6 +18,17 @@ from vae_lightning.runs.source import Source
 
 _USUAL = Paper()
 _paper: ContextVar[Paper] = ContextVar("paper", default=_USUAL)
+_kept: ContextVar[dict[str, Drawing] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def collecting(drawings: dict[str, Drawing]) -> Iterator[None]:
+    """Keep what is drawn meanwhile by its name, without a caption, rather than save it."""
+    before = _kept.set(drawings)
+    try:
+        yield
+    finally:
+        _kept.reset(before)
 
 
 @contextmanager
@@ -31,7 +43,7 @@ def printing_on(paper: Paper) -> Iterator[None]:
 
 def context_of(source: Source) -> str:
     """What a picture that is to be saved says of where it comes from; empty where no captions are wanted."""
-    return source.context if _paper.get().caption else ""
+    return source.context if _paper.get().caption and _kept.get() is None else ""
 
 
 def save_image(path: Path, image: UInt8[Tensor, "C H W"]) -> None:
@@ -42,6 +54,9 @@ def save_image(path: Path, image: UInt8[Tensor, "C H W"]) -> None:
 
 def save_drawing(folder: Path, name: str, drawing: Drawing) -> None:
     """`<name>.png`, or what `printing_on` says; of what moves `<name>.gif`, and, where it can be encoded, `.mp4`."""
+    if (kept := _kept.get()) is not None:
+        kept[name] = drawing
+        return
     paper = _paper.get()
     for file_format, content in _encoded(drawing, paper):
         (folder / f"{name}.{file_format}").write_bytes(content)
@@ -61,6 +76,18 @@ def _encoded(drawing: Drawing, paper: Paper) -> Iterator[tuple[Format, bytes]]:
         if figure is None:
             figure = drawing.sheet.figure(WIDTHS[paper.columns] if paper.columns else drawing.sheet.own_width)
         yield file_format, encode_figure(figure, file_format, paper.dpi or DPI)
+
+
+def save_made(made: Any, source: Source, folder: Path, name: str) -> None:
+    """What a mode makes of a model: a picture by this name, or what an export writes.
+
+    Raises:
+        NothingToDrawError: there is no such picture of this model.
+    """
+    if isinstance(made, Picture):
+        save_picture(made, source, folder, name)
+    else:
+        made(source, folder)
 
 
 def save_picture(picture: Picture, source: Source, folder: Path, name: str) -> None:

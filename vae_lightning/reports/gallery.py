@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from vae_lightning.reports.comparison import Comparison, is_known, setting_of
+from vae_lightning.reports.entries import entries, views
 from vae_lightning.reports.runs import RunRecord
 from vae_lightning.reports.settings import Setting, setting_order, setting_text
 
 _MOST_CELLS = 3  # a run
+_MOST_ACROSS = 4  # on paper, where there is no grid
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,49 @@ def grid(comparison: Comparison) -> Grid | None:
         rows=[(setting_text(row), [cells[row, column] for column in columns]) for row in rows],
         rest=[run for run in comparison.records if not all(is_known(run, key) for key in (down, across))],
     )
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Where the runs of a comparison stand beside each other on paper, one of each setting.
+
+    Attributes:
+        rows: the runs of each row, None where there is none.
+        columns: what each column has in common, as in `beta = 4`; or what the run above which it stands is.
+        names: what each row has in common; empty texts where that is nothing.
+    """
+
+    rows: list[list[RunRecord | None]]
+    columns: list[str]
+    names: list[str]
+
+
+def arranged(comparison: Comparison) -> list[Arrangement]:
+    """The finished runs in the sweep's own grid where it has one, else those of one row after another.
+
+    Of several seeds that is the run of the smallest. Rows that are no grid's have their own texts above them, and are
+    an arrangement each.
+    """
+    view = views(comparison)[0]
+    listed = [entry for ranking in comparison.rankings for entry in entries(comparison, ranking, view)]
+    shown = {entry.counted[0].name for entry in listed if entry.counted and entry.counted[0].status == "finished"}
+    of_grid = grid(comparison)
+    if of_grid is not None:
+        rows = [[next((run for run in cell if run.name in shown), None) for cell in cells] for _, cells in of_grid.rows]
+        columns = [f"{of_grid.across} = {column}" for column in of_grid.columns]
+        return [Arrangement(rows, columns, [f"{of_grid.down} = {name}" for name, _ in of_grid.rows])]
+    runs: list[RunRecord | None] = [run for run in cards(comparison) if run.name in shown]
+    across = min(len(runs), _MOST_ACROSS)
+    runs += [None] * (-len(runs) % max(across, 1))
+    parts = [runs[start : start + across] for start in range(0, len(runs), across or 1)]
+    return [Arrangement([part], [_told(comparison, run) for run in part], [""]) for part in parts]
+
+
+def _told(comparison: Comparison, run: RunRecord | None) -> str:
+    if run is None:
+        return ""
+    settings = comparison.settings_text(run, with_seed=not comparison.has_seeds)
+    return settings.replace("=", " = ") if settings else run.name
 
 
 def cards(comparison: Comparison) -> list[RunRecord]:
