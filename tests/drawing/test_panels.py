@@ -56,7 +56,7 @@ def test_panels_under_one_another():
 
 
 def test_a_plot_is_drawn_for_the_width_that_it_has():
-    sheet = as_layout(rate_bars(np.array([1.0, 0.1]), np.array([True, False]), "units", ""))
+    sheet = as_layout(rate_bars(np.array([1.0, 0.1]), np.array([1.0, 0.0]), 0.01, "units", ""))
     assert isinstance(sheet, Rendered)
     (image,) = sheet.block(144.0, 1000.0).marks
     assert image.pixels.shape[1] == 600  # two inches

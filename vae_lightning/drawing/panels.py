@@ -8,10 +8,22 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from vae_lightning.drawing.blocks import LABEL, Block, Placed, Writing, baseline, image_block, shortened, stacked, width_of
+from vae_lightning.drawing.blocks import (
+    LABEL,
+    Block,
+    Placed,
+    Writing,
+    baseline,
+    image_block,
+    shortened,
+    stacked,
+    width_of,
+)
 from vae_lightning.drawing.captions import BACKGROUND, with_caption
 from vae_lightning.drawing.printing import DPI, POINTS, encode_figure
-from vae_lightning.drawing.sheets import Layout, Pixels, Sheet
+from vae_lightning.drawing.sheets import Layout, Sheet
+
+Pixels = UInt8[np.ndarray, "_ _ 3"]
 
 _GAP = 6.0  # points between cells
 _APART = 12  # pixels
@@ -120,5 +132,5 @@ def _padded(cell: Pixels, height: int, width: int) -> Pixels:
     return np.pad(cell, missing, constant_values=BACKGROUND)
 
 
-def _blank(height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
+def _blank(height: int, width: int) -> Pixels:
     return np.full((height, width, 3), BACKGROUND, np.uint8)
