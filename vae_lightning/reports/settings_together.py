@@ -5,7 +5,7 @@ import math
 import numpy as np
 import plotly.graph_objects as go
 
-from vae_lightning.reports.charts import FAINT, INK, RULE, Chart, empty_figure, escaped, hover_text, title_of
+from vae_lightning.reports.charts import INK, PAPER, RULE, Chart, empty_figure, escaped, hover_text, title_of
 from vae_lightning.reports.colours import scaled
 from vae_lightning.reports.comparison import SEED, Comparison, Ranking, setting_of
 from vae_lightning.reports.entries import SEEDS, ReportEntry, entries, views
@@ -132,7 +132,7 @@ def _draw_axes(figure: go.Figure, titles: list[str], labels: list[list[tuple[flo
         for height, text in ticks:
             figure.add_annotation(
                 x=place, y=height, text=escaped(text), showarrow=False, xanchor="right", xshift=-4,
-                font={"size": 10, "color": FAINT},
+                font={"size": 10, "color": INK}, bgcolor=PAPER, borderpad=1,
             )  # fmt: skip
     bare = {"visible": False, "showgrid": False}
     figure.update_xaxes({**bare, "range": [-0.35, len(titles) - 0.85]})
