@@ -64,7 +64,10 @@ def _watch(find: Callable[[], list[Path]], output: Path, title: str) -> None:
     for report in watched_reports(find, output, title):
         if not told:
             print(f"{one_line(report.page)}: written anew while the runs are trained; Ctrl-C ends this", flush=True)
-        now = {record.name: record.status for record in sorted(report.records, key=lambda record: record.name)}
+        now = {
+            record.name: record.status
+            for record in sorted(report.records, key=lambda record: (len(record.name), record.name))
+        }
         for name, status in now.items():
             if told.get(name) != status:
                 print(f"run {name}: {status}", flush=True)

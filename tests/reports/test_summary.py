@@ -1,7 +1,7 @@
 import csv
 import io
 
-from tests.reports.runs_on_disk import DENSITY, figures, write_run, write_sweep
+from tests.reports.runs_on_disk import DENSITY, figures, write_run, write_seeds, write_sweep
 from vae_lightning.reports.comparison import Comparison
 from vae_lightning.reports.csv_files import summary_csv
 from vae_lightning.reports.learning_curves import learning_curves
@@ -199,3 +199,34 @@ def test_a_short_reason_stands_beside_the_failure(tmp_path):
     lines = terminal_table(read_runs(find_runs(tmp_path))).splitlines()
     assert lines[3].endswith("  failed: why")
     assert len(lines) == 5
+
+
+def test_seeds_are_one_line_of_means_with_their_spread(tmp_path):
+    sweep = write_seeds(tmp_path, {2: [-150, -151, -152], 8: [-140.0, -141, -142]})
+    write_run(
+        sweep / "9",
+        {"model__latent_dim": 8, "seed": 9},
+        ["model.latent_dim=8", "seed=9"],
+        status="failed",
+        reason="why",
+    )
+    header, _, first, second, *notes = terminal_table(read_runs(find_runs(sweep))).splitlines()
+    assert header.split()[:3] == ["#", "latent_dim", "val"]
+    assert header.split()[-1] == "seeds"
+    assert first.split()[:8] == ["1", "8", "-142.00", "+-", "1.00", "-141.00", "+-", "1.00"]
+    assert first.endswith("  3 of 4")
+    assert second.split()[-1] == "3"
+    text = " ".join(notes)
+    assert "means +- standard deviations over seeds, best mean validation ELBO first" in text
+    assert "#2 from #1: test ELBO -10.00, 95%: -12.27 to -7.73 over seeds" in text
+    assert "9: failed: why" in text
+
+
+def test_of_means_no_setting_is_left_out_before_the_times(tmp_path):
+    for number, (a, seed) in enumerate([(a, seed) for a in (1, 2) for seed in (0, 1)]):
+        names = {f"model__a_long_name_{letter}": a for letter in "xy"}
+        typed = [*(f"{name.replace('__', '.')}={a}" for name in names), f"seed={seed}"]
+        write_run(tmp_path / str(number), names | {"seed": seed}, typed, figures(-100.0 - a - seed, seconds=4000.0))
+    table = terminal_table(read_runs(find_runs(tmp_path)))
+    assert "also varied" not in table
+    assert "no room for: images/s, time; see summary_seeds.csv" in table

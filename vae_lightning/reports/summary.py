@@ -26,6 +26,7 @@ class _Shown:
     keys: tuple[str, ...]
     figures: tuple[str, ...]
     widths: tuple[int, int, int]
+    are_means: bool  # which only the settings tell apart, so that these go last
 
     def less(self, width: int) -> "_Shown | None":
         """One step narrower, for lines of so many columns; None where there is none."""
@@ -33,7 +34,7 @@ class _Shown:
             return replace(self, widths=_WIDTHS[-1])
         further = [name for name in self.figures if name not in (*_FIRST, *_LAST)]
         spare = [name for name in _LEFT_OUT if name in self.figures] if width < _WIDTH else []
-        in_the_way = [name for name in _LAST if name in self.figures] if further else []
+        in_the_way = [name for name in _LAST if name in self.figures] if further or self.are_means else []
         for name in (*in_the_way, *reversed(further), *spare):
             return replace(self, figures=tuple(figure for figure in self.figures if figure != name))
         return replace(self, keys=self.keys[:-1]) if self.keys else None
@@ -107,7 +108,7 @@ def terminal_table(records: list[RunRecord], width: int = _WIDTH) -> str:
 
 
 def _text(table: _Table, width: int) -> str:
-    shown = _Shown(tuple(table.comparison.varied), table.figures, _WIDTHS[0])
+    shown = _Shown(tuple(table.comparison.varied), table.figures, _WIDTHS[0], table.are_means)
     while _width(text := table.drawn(shown)) > width and (less := shown.less(width)):
         shown = less
     reasons = [record for record in table.ranking.records if record.reason]

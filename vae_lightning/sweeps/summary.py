@@ -35,6 +35,8 @@ def tell_report(sweep: Path) -> list[RunRecord]:
         return []
     report = write_report(directories, sweep, f"Sweep {sweep.resolve().name}")
     print(f"\n{plain_lines(terminal_table(report.records, width_within(120)))}\n")
-    for name, path in {"sweep": sweep, "table": report.summary, "report": report.page}.items():
-        print(beside(name, str(path), 16))
+    files = {"sweep": sweep, "table": report.summary, "seeds": report.seeds, "report": report.page}
+    for name, path in files.items():
+        if path is not None:
+            print(beside(name, str(path), 16))
     return report.records
