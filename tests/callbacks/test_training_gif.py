@@ -106,6 +106,32 @@ def test_tensorboard_gets_the_gif(fit, tmp_path, tensorboard):
     assert event.step == trainer.global_step - 1
 
 
+def test_a_video_is_written_once_training_has_ended(fit, tmp_path, encoder, monkeypatch):
+    import av
+
+    there = []
+    publish = TrainingGif.publish
+    monkeypatch.setattr(
+        TrainingGif,
+        "publish",
+        lambda self, *given: publish(self, *given) or there.append((tmp_path / "training.mp4").exists()),
+    )
+    fit(TrainingGif(num_images=4, frame_ms=200, hold_last_ms=1000))
+    assert there == [False] * 4
+    with av.open(str(tmp_path / "training.mp4")) as video:
+        (stream,) = video.streams
+        assert float(stream.duration * stream.time_base) == pytest.approx(3 * 0.2 + 1)
+        shown = [frame.to_ndarray(format="rgb24") for frame in video.decode(stream)]
+    for frame, picture in zip(shown, frames_on_disk(tmp_path).values(), strict=False):
+        height, width, _ = picture.shape
+        assert np.abs(frame[:height, :width].astype(int) - picture).mean() < 12  # noise, with colours by halves
+
+
+def test_without_an_encoder_there_is_no_video(fit, tmp_path):
+    fit(TrainingGif())
+    assert not list(tmp_path.rglob("*.mp4"))
+
+
 @pytest.mark.parametrize(
     ("duration", "bound"), [(10, "at least 20"), (655_351, "at most 655350"), (10**18, "at most 655350")]
 )

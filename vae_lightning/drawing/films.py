@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-Frame = UInt8[np.ndarray, "H W 3"]
+Frame = UInt8[np.ndarray, "_ _ 3"]
 
 _CODECS = ("libx264", "libopenh264")
 _OPTIONS = {"libx264": {"crf": "18", "preset": "veryfast", "threads": "1", "bf": "0"}, "libopenh264": {"b": "4M"}}
@@ -54,7 +53,6 @@ class Film:
         return self.frame_ms if self.hold_last_ms is None else self.hold_last_ms
 
 
-@cache
 def has_encoder() -> bool:
     """Whether PyAV is installed, `pip install 'vae-lightning[video]'`, and encodes H.264 without a GPU."""
     return _codec() is not None
