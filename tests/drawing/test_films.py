@@ -66,6 +66,10 @@ def test_one_frame_is_a_video_and_none_are_refused(encoder):
         encode_mp4([], 100, 100)
 
 
+def test_frames_that_are_too_large_for_it_are_no_video(encoder):
+    assert Film(lambda: frames(1, height=2, width=17_000), 100).mp4() is None
+
+
 def test_a_library_that_can_not_be_loaded_is_no_encoder(encoder, monkeypatch):
     assert has_encoder()
     monkeypatch.setitem(sys.modules, "av", None)

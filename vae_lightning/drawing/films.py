@@ -1,6 +1,6 @@
 """Pictures in motion: a GIF and, where an encoder is installed, an MP4, of true colours and a fraction of the size."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -31,22 +31,29 @@ class Film:
     """Frames of one size.
 
     Attributes:
-        draw: them, each time anew: they are large, and not always wanted.
+        draw: them, each time anew, one at least: they are large, and not always wanted.
         frame_ms: how long each is seen.
         hold_last_ms: how long the last one is; None is as long as the others.
     """
 
-    draw: Callable[[], Sequence[Frame]]
+    draw: Callable[[], Iterable[Frame]]
     frame_ms: int
     hold_last_ms: int | None = None
 
     def gif(self) -> bytes:
         """Endless."""
-        return encode_gif(self.draw(), self.frame_ms, self._held)
+        return encode_gif(list(self.draw()), self.frame_ms, self._held)
 
     def mp4(self) -> bytes | None:
-        """Shown once, as long as the GIF is; None where there is no encoder."""
-        return encode_mp4(self.draw(), self.frame_ms, self._held) if has_encoder() else None
+        """Shown once, as long as the GIF is; None where there is no encoder, or these frames are too large for it."""
+        if not has_encoder():
+            return None
+        from av import FFmpegError
+
+        try:
+            return encode_mp4(self.draw(), self.frame_ms, self._held)
+        except FFmpegError:
+            return None
 
     @property
     def _held(self) -> int:
