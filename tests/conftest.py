@@ -105,8 +105,24 @@ def _state(tmp_path_factory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def _codec() -> Callable[[], str | None]:
+    from vae_lightning.drawing import films
+
+    return films._codec
+
+
+@pytest.fixture
+def encoder(monkeypatch, _codec) -> None:
+    """Videos can be encoded."""
+    if _codec() is None:
+        pytest.skip("PyAV is not installed, or has no encoder of H.264")
+    monkeypatch.setattr("vae_lightning.drawing.films._codec", _codec)
+
+
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch, _cache):
+def _plain_environment(monkeypatch, _cache, _codec):
+    monkeypatch.setattr("vae_lightning.drawing.films._codec", lambda: None)  # videos take their time
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", _cache)  # not where this machine's user has what was decoded before
     monkeypatch.setattr("vae_lightning.disk.unwritten._failing", set())  # what an earlier test had no room for

@@ -182,8 +182,8 @@ def test_a_checkpoint_can_be_chosen_and_its_epoch_stands_in_the_pictures(generat
     stored["state_dict"]["vae.decoder.layers.0.weight"].neg_()
     torch.save(stored, run.last)
     contexts = []
-    plain_caption = samples.with_caption
-    monkeypatch.setattr(samples, "with_caption", lambda *given: contexts.append(given[2]) or plain_caption(*given))
+    captioned = samples.Captioned
+    monkeypatch.setattr(samples, "Captioned", lambda *given: contexts.append(given[2]) or captioned(*given))
     for checkpoint in ("best", "last"):
         key = "++checkpoint" if checkpoint == "last" else "ckpt"  # two names of one key
         printed = generate(f"run={run.path}", f"{key}={checkpoint}", "num_images=1", f"out={checkpoint}")

@@ -28,8 +28,8 @@ def listing(*folders: Path) -> list[Path]:
 
 
 VALID = (
-    "batch_size, checkpoint, ckpt, data, device, invert, label, mode, num_images, out, overwrite, run, sampler, save, "
-    "seed, temperature, trust"
+    "batch_size, caption, checkpoint, ckpt, columns, data, device, dpi, format, invert, label, mode, num_images, out, "
+    "overwrite, run, sampler, save, seed, temperature, trust"
 )
 PLACES = "archive, cache_dir, labels, root, shown_channels, split_file"
 MODES = (
@@ -72,6 +72,20 @@ MODES = (
         (["checkpoint=a", "ckpt=b"], "checkpoint=a and ckpt=b: are two names of one key; give one"),
         (["overwrite=maybe"], "overwrite=maybe: expected true or false"),
         (["invert=1"], "invert=1: expected true or false"),
+        (["format=jpg"], "format='jpg': expected png, pdf, svg or a list of png, pdf, svg"),
+        (["format=[pdf,eps]"], "format=['pdf', 'eps']: expected png, pdf, svg or a list of png, pdf, svg"),
+        (["format=[]"], "format must be one or more of png, pdf, svg"),
+        (["format=7", "num_image=3"], f"num_image: no such key; did you mean num_images? valid here: {VALID}"),
+        (["columns=3"], "columns=3: expected 1, 2 or null"),
+        (["dpi=30"], "dpi must be from 36 to 2400, got 30"),
+        (["dpi=fine"], "dpi='fine': expected int or null"),
+        (["caption=1"], "caption=1: expected bool"),
+        (["mode=encode", "format=pdf"], "format=pdf: there is no picture with mode=encode"),
+        (["mode=encode", "caption=false"], "caption=false: there is no picture with mode=encode"),
+        (
+            ["columns=1", "save=[png,npz]"],
+            "columns=1: there is no picture with save=png,npz; with save=grid there is one",
+        ),
         (
             ["invert=true"],
             "invert=true: inverts images of your own, and none are given; give images=, with a mode that takes them",

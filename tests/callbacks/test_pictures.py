@@ -126,6 +126,12 @@ def test_tensorboard_has_the_files_at_the_steps_of_their_epochs(run_dir, name):
             assert pixels(on_disk).shape[:2] == (event.height, event.width)
 
 
+def test_of_what_moves_the_last_is_a_video_too(fit, tmp_path, encoder):
+    fit(Traversals(every_n_epochs=2, num_columns=3), Transition(every_n_epochs=1, num_images=2, num_frames=3))
+    videos = sorted(str(path.relative_to(tmp_path / "images")) for path in tmp_path.rglob("*.mp4"))
+    assert videos == ["transition/epoch_0003.mp4", "traversals/epoch_0003.mp4"]
+
+
 def test_only_what_moves_is_an_animation(run_dir):
     gifs = {path.parent.name for path in (run_dir / "images").rglob("*.gif")}
     tags = {tag for tag in events(run_dir).Tags()["images"] if tag.startswith("animations/")}
@@ -256,7 +262,7 @@ def test_pictures_show_what_the_model_makes_and_where_it_comes_from(fit, tmp_pat
         origin = f"fake · epoch {epoch}"
         expected = {
             "samples": with_caption(image_grid(samples, columns=3), "samples from the prior, seed 3", origin),
-            "reconstructions": comparison_grid(originals, reconstructions, columns=8, context=origin),
+            "reconstructions": comparison_grid(originals, reconstructions, columns=8, context=origin).pixels(),
         }
         for name, picture in expected.items():
             drawn = pixels(tmp_path / "images" / name / f"epoch_{epoch:04d}.png")
@@ -265,7 +271,7 @@ def test_pictures_show_what_the_model_makes_and_where_it_comes_from(fit, tmp_pat
 
 @pytest.mark.parametrize(("folder", "run"), [("run", "fake"), ("7", "fake, job 7")])
 def test_a_job_of_a_sweep_is_told_from_the_others(fit, tmp_path, monkeypatch, folder, run):
-    captions = captured(monkeypatch, "vae_lightning.pictures.samples.with_caption")
+    captions = captured(monkeypatch, "vae_lightning.pictures.samples.Captioned")
     fit(Samples(every_n_epochs=1), max_epochs=2, run_dir=tmp_path / folder)
     assert [context for _, _, context in captions] == [f"{run} · epoch 1", f"{run} · epoch 2"]
 

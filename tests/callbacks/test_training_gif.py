@@ -5,6 +5,7 @@ import pytest
 from lightning.pytorch import Callback
 
 from tests.callbacks.fakes import frames, pixels
+from vae_lightning.callbacks import training_gif
 from vae_lightning.callbacks.training_gif import TrainingGif
 from vae_lightning.pictures.picture import Drawing
 
@@ -104,6 +105,42 @@ def test_tensorboard_gets_the_gif(fit, tmp_path, tensorboard):
     assert event.encoded_image_string == (tmp_path / "training.gif").read_bytes()
     assert (event.height, event.width) == pixels(event.encoded_image_string).shape[:2]
     assert event.step == trainer.global_step - 1
+
+
+def test_a_video_is_written_once_training_has_ended(fit, tmp_path, encoder, monkeypatch):
+    import av
+
+    there = []
+    publish = TrainingGif.publish
+    monkeypatch.setattr(
+        TrainingGif,
+        "publish",
+        lambda self, *given: publish(self, *given) or there.append((tmp_path / "training.mp4").exists()),
+    )
+    fit(TrainingGif(num_images=4, frame_ms=200, hold_last_ms=1000))
+    assert there == [False] * 4
+    with av.open(str(tmp_path / "training.mp4")) as video:
+        (stream,) = video.streams
+        assert float(stream.duration * stream.time_base) == pytest.approx(3 * 0.2 + 1)
+        shown = [frame.to_ndarray(format="rgb24") for frame in video.decode(stream)]
+    for frame, picture in zip(shown, frames_on_disk(tmp_path).values(), strict=False):
+        height, width, _ = picture.shape
+        assert np.abs(frame[:height, :width].astype(int) - picture).mean() < 12  # noise, with colours by halves
+
+
+def test_a_frame_whose_file_is_damaged_is_in_the_video_as_in_the_gif(fit, tmp_path, encoder, monkeypatch):
+    import av
+
+    read = training_gif._read_picture
+    monkeypatch.setattr(training_gif, "_read_picture", lambda path: None if "0002" in path.name else read(path))
+    fit(TrainingGif(num_images=4))
+    with av.open(str(tmp_path / "training.mp4")) as video:
+        assert len(list(video.decode(video=0))) == 5  # the last twice
+
+
+def test_without_an_encoder_there_is_no_video(fit, tmp_path):
+    fit(TrainingGif())
+    assert not list(tmp_path.rglob("*.mp4"))
 
 
 @pytest.mark.parametrize(

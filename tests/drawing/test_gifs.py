@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageSequence
 
 from vae_lightning.drawing import gifs
-from vae_lightning.drawing.gifs import encode_gif, gif_frame, join_frames
+from vae_lightning.drawing.gifs import encode_gif, gif_frame, join_frames, pixels_of
 from vae_lightning.drawing.grids import image_grid
 
 
@@ -31,6 +31,11 @@ def decode(gif: bytes):
         image.seek(index)
         durations.append(image.info["duration"])
     return image, frames, durations
+
+
+def test_a_frame_is_a_picture_again():
+    picture = np.random.default_rng(0).integers(0, 256, (7, 9, 1), dtype=np.uint8).repeat(3, axis=2)
+    assert np.array_equal(pixels_of(gif_frame(picture)), picture)
 
 
 def test_grey_frames_are_exact():

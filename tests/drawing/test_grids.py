@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.drawing.tiles import boxes, coloured, is_whole, letters
+from tests.drawing.tiles import boxes, coloured, in_pixels, is_whole, letters
+from vae_lightning.drawing import grids
 from vae_lightning.drawing.captions import BACKGROUND
-from vae_lightning.drawing.grids import comparison_grid, image_grid, image_table, named_grid, sample_grid
+from vae_lightning.drawing.grids import image_grid, image_table, named_grid
+
+comparison_grid, sample_grid = map(in_pixels, (grids.comparison_grid, grids.sample_grid))
 
 
 def solid(value: float, num_images: int = 1, channels: int = 1, side: int = 28):
@@ -122,7 +125,7 @@ def test_pairs_stand_apart_more_than_the_images_of_a_pair():
 
 def test_comparison_shows_its_context():
     images = solid(1.0, 8)
-    plain, told = (comparison_grid(images, images, 8, context=context) for context in ("", "mnist · epoch 3"))
+    plain, told = (comparison_grid(images, images, 8, context=context) for context in (" ", "mnist · epoch 3"))
     assert plain.shape == told.shape
     assert letters(told)[:24].sum() > letters(plain)[:24].sum()
     assert np.array_equal(plain[24:], told[24:])

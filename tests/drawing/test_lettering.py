@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from matplotlib.font_manager import FontProperties, findfont
 
+from vae_lightning.drawing.figures import _STYLE
 from vae_lightning.drawing.lettering import _font, fitting_size, spread, text_width
-from vae_lightning.drawing.plots import _style
+from vae_lightning.drawing.printing import settings
 
 
 def places(texts, pitch):
@@ -59,5 +60,5 @@ def test_text_is_set_as_large_as_fits():
 
 
 def test_pictures_and_plots_are_set_in_one_typeface():
-    with _style():
+    with settings(_STYLE):
         assert Path(findfont(FontProperties())).samefile(_font(12).path)

@@ -8,8 +8,11 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import ImageColor
 
+from tests.drawing.tiles import in_pixels
+from vae_lightning.drawing import plots
 from vae_lightning.drawing.palette import LABELS
-from vae_lightning.drawing.plots import density_panels, label_scatter, rate_bars
+
+density_panels, label_scatter, rate_bars = map(in_pixels, (plots.density_panels, plots.label_scatter, plots.rate_bars))
 
 TITLE, CONTEXT = "posterior means", "mnist_conv · epoch 15"
 BLUE, RED = (68, 119, 170), (238, 102, 119)
@@ -236,9 +239,9 @@ import numpy as np
 import vae_lightning.drawing.walks
 from vae_lightning.drawing.plots import density_panels, label_scatter, rate_bars
 assert "matplotlib" not in sys.modules  # it takes its time
-label_scatter(np.random.rand(50, 2), np.arange(50) % 3, "t", "c", None)
-rate_bars(np.ones(5), np.ones(5), 0.01, "t", "c")
-density_panels(np.ones((2, 9)), np.ones((2, 9)), np.linspace(-1, 1, 9), [0, 1], [1.0, 1.0], "t", "c")
+label_scatter(np.random.rand(50, 2), np.arange(50) % 3, "t", "c", None).pixels()
+rate_bars(np.ones(5), np.ones(5), 0.01, "t", "c").pixels()
+density_panels(np.ones((2, 9)), np.ones((2, 9)), np.linspace(-1, 1, 9), [0, 1], [1.0, 1.0], "t", "c").figure(3.25)
 assert "matplotlib.pyplot" not in sys.modules
 assert "tkinter" not in sys.modules
 """

@@ -4,9 +4,10 @@ import torch
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
-from tests.drawing.tiles import boxes, coloured, is_whole, letters, visible
-from vae_lightning.drawing import thumbnails
-from vae_lightning.drawing.thumbnails import thumbnail_map
+from tests.drawing.tiles import boxes, coloured, in_pixels, is_whole, letters, visible
+from vae_lightning.drawing import sheets, thumbnails
+
+thumbnail_map = in_pixels(thumbnails.thumbnail_map)
 
 
 def levels(*shape, **options):
@@ -56,7 +57,7 @@ def test_equal_points_lie_side_by_side():
 def test_of_very_many_images_some_are_left_out_and_the_note_says_so(monkeypatch):
     monkeypatch.setattr(thumbnails, "_MOST", 20)
     noted = []
-    monkeypatch.setattr(thumbnails, "with_note", lambda picture, text: noted.append(text) or picture)
+    monkeypatch.setattr(sheets, "with_note", lambda picture, text: noted.append(text) or picture)
     picture = thumbnail_map(np.random.default_rng(0).normal(size=(50, 2)), levels(50), "map", "run", side=300)
     assert np.flatnonzero(visible(picture, 50)).tolist() == list(range(0, 50, 3))
     assert noted[0].startswith("17 of 50 images, ")

@@ -4,17 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.drawing.tiles import boxes, coloured, colours, is_whole, letters, visible
-from vae_lightning.drawing import grids, walks
-from vae_lightning.drawing.walks import (
-    history_picture,
-    manifold_picture,
-    neighbours_picture,
-    transition_frames,
-    transition_picture,
-    traversal_frames,
-    traversal_picture,
-)
+from tests.drawing.tiles import boxes, coloured, colours, in_pixels, is_whole, letters, visible
+from vae_lightning.drawing import grids, sheets, walks
+from vae_lightning.drawing.walks import transition_frames, traversal_frames
+
+history_picture = in_pixels(walks.history_picture)
+manifold_picture = in_pixels(walks.manifold_picture)
+neighbours_picture = in_pixels(walks.neighbours_picture)
+transition_picture = in_pixels(walks.transition_picture)
+traversal_picture = in_pixels(walks.traversal_picture)
 
 TITLE, CONTEXT = "a walk through the latent space", "mnist_conv · epoch 15"
 
@@ -226,12 +224,13 @@ def test_each_sample_is_beside_its_neighbours(count, neighbours, side):
 
 def test_what_is_reconstructed_is_a_posterior_mean_and_says_so(monkeypatch):
     texts = []
-    for module, name in ((grids, "with_caption"), (walks, "with_note")):
-        monkeypatch.setattr(module, name, lambda picture, text, *others: texts.append(text) or picture)
-    grids.comparison_grid(coloured(2), coloured(2), columns=2)
+    for name in ("with_caption", "with_note"):
+        monkeypatch.setattr(sheets, name, lambda picture, text, *others: texts.append(text) or picture)
+    in_pixels(grids.comparison_grid)(coloured(2), coloured(2), columns=2, context="run")
     neighbours_picture(coloured(2), coloured(2, 3), torch.zeros(2, 3), 0.1, "samples", "run")
     assert texts == [
         "input above, reconstruction at its posterior mean below",
         "root mean squared pixel difference to the nearest; held-out images reconstructed at their posterior means: "
         "0.100 (median)",
+        "samples",
     ]

@@ -1,9 +1,13 @@
 """Images that are found again in a picture: each of one colour, which no other has, nor any text or ground."""
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
 from vae_lightning.drawing.captions import BACKGROUND
+from vae_lightning.drawing.sheets import Sheet
 
 
 def colours(count: int) -> torch.Tensor:
@@ -17,6 +21,16 @@ def coloured(*shape: int, side: int = 28) -> torch.Tensor:
     count = int(np.prod(shape))
     flat = (colours(count).float() / 255)[:, :, None, None].expand(count, 3, side, side)
     return flat.reshape(*shape, 3, side, side)
+
+
+def in_pixels(function: Callable[..., Sheet]) -> Callable[..., np.ndarray]:
+    """A function that makes a sheet, as one that draws it for the screen."""
+
+    @functools.wraps(function)
+    def draw(*args: object, **kwargs: object) -> np.ndarray:
+        return function(*args, **kwargs).pixels()
+
+    return draw
 
 
 def boxes(picture: np.ndarray, count: int) -> list[tuple[int, int, int, int]]:

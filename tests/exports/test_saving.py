@@ -5,9 +5,13 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.drawing.pdfs import read_pdf
+from vae_lightning.drawing.films import Film
 from vae_lightning.drawing.gifs import encode_gif
-from vae_lightning.drawing.png import to_uint8
-from vae_lightning.exports.saving import save_drawing, save_image
+from vae_lightning.drawing.png import encode_png, to_uint8
+from vae_lightning.drawing.printing import Paper
+from vae_lightning.drawing.sheets import Captioned, Raster
+from vae_lightning.exports.saving import context_of, printing_on, save_drawing, save_image
 from vae_lightning.pictures.picture import Drawing
 
 
@@ -40,3 +44,41 @@ def test_figures_and_animations_are_what_they_are_made_of(tmp_path):
         gif.seek(index)
         assert gif.info["duration"] == 130
         assert np.array_equal(np.asarray(gif.convert("RGB")), frame)
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+
+
+def test_pictures_are_saved_as_is_asked_for_and_only_meanwhile(tmp_path):
+    drawing = Drawing(Captioned(Raster(NOISE), "noise", "run · epoch 1"))
+    with printing_on(Paper(format=["pdf", "png"], columns=2)):
+        save_drawing(tmp_path, "figure", drawing)
+    assert {path.name for path in tmp_path.iterdir()} == {"figure.pdf", "figure.png"}
+    found = read_pdf((tmp_path / "figure.pdf").read_bytes())
+    assert found.width == pytest.approx(486)
+    assert np.array_equal(found.images[0], NOISE)
+    assert set(found.texts) == {"noise", "run · epoch 1"}
+    assert Image.open(tmp_path / "figure.png").width == round(6.75 * 300)
+    save_drawing(tmp_path, "usual", drawing)
+    assert (tmp_path / "usual.png").read_bytes() == encode_png(drawing.picture)
+
+
+def test_a_png_for_print_has_the_resolution_that_is_asked_for(tmp_path):
+    with printing_on(Paper(dpi=450)):
+        save_drawing(tmp_path, "figure", Drawing(NOISE))
+    assert Image.open(tmp_path / "figure.png").size == (120, 90)  # 150 of its pixels an inch
+
+
+def test_without_captions_there_is_no_context(digits):
+    assert context_of(digits) == digits.context
+    with printing_on(Paper(caption=False)):
+        assert context_of(digits) == ""
+
+
+def test_a_film_is_a_gif_and_where_it_can_be_encoded_a_video(tmp_path, encoder):
+    film = Film(lambda: [NOISE, NOISE[::-1]], 100)
+    save_drawing(tmp_path, "walk", Drawing(NOISE, film))
+    assert (tmp_path / "walk.gif").read_bytes() == film.gif()
+    assert (tmp_path / "walk.mp4").read_bytes() == film.mp4()
+    save_drawing(tmp_path, "own", Drawing(NOISE, film.gif()))
+    assert not (tmp_path / "own.mp4").exists()

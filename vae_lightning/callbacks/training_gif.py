@@ -3,7 +3,8 @@
 import logging
 import math
 import re
-from itertools import chain
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from vae_lightning.callbacks.source import TrainingSource
 from vae_lightning.disk.files import open_regular, write_atomically
 from vae_lightning.disk.unwritten import spared
 from vae_lightning.drawing.captions import AVERAGED, with_caption, with_note
-from vae_lightning.drawing.films import encode_mp4, has_encoder
-from vae_lightning.drawing.gifs import GifFrame, gif_frame, join_frames
+from vae_lightning.drawing.films import Film
+from vae_lightning.drawing.gifs import GifFrame, gif_frame, join_frames, pixels_of
 from vae_lightning.drawing.grids import sample_grid
 from vae_lightning.drawing.png import encode_png
 from vae_lightning.errors import require_frame_duration
@@ -96,16 +97,16 @@ class TrainingGif(PictureCallback):
                 self._write_video(trainer)
 
     def _write_video(self, trainer: Trainer) -> None:
-        """From the files of the frames, which have their true colours, one after the other."""
-        if not has_encoder():
-            return
-        sizes = {epoch: (frame.height, frame.width, 3) for epoch, frame in self._frames.items()}
-        read = ((_read_picture(self.path(trainer, epoch)), size) for epoch, size in sorted(sizes.items()))
-        frames = (picture for picture, size in read if picture is not None and picture.shape == size)
-        first = next(frames, None)
-        if first is not None:
-            video = encode_mp4(chain([first], frames), self.frame_ms, self.hold_last_ms)
+        video = Film(partial(self._read_frames, trainer), self.frame_ms, self.hold_last_ms).mp4()
+        if video is not None:
             write_atomically(Path(trainer.default_root_dir) / "training.mp4", video)
+
+    def _read_frames(self, trainer: Trainer) -> Iterator[UInt8[np.ndarray, "_ _ 3"]]:
+        """One after the other from their files, which have their true colours; from the GIF where one is damaged."""
+        for epoch, frame in sorted(self._frames.items()):
+            picture = _read_picture(self.path(trainer, epoch))
+            is_whole = picture is not None and picture.shape == (frame.height, frame.width, 3)
+            yield picture if picture is not None and is_whole else pixels_of(frame)
 
     def _gif(self) -> bytes:
         frames = [self._frames[epoch] for epoch in sorted(self._frames)]

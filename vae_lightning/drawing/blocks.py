@@ -40,7 +40,7 @@ class Writing:
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class PlacedImage:
     """An image on paper, from its upper left."""
 
     x: float
@@ -56,9 +56,9 @@ class Block:
 
     width: float
     height: float
-    marks: tuple[Writing | Placed, ...] = ()
+    marks: tuple[Writing | PlacedImage, ...] = ()
 
-    def moved(self, x: float, y: float) -> tuple[Writing | Placed, ...]:
+    def moved(self, x: float, y: float) -> tuple[Writing | PlacedImage, ...]:
         """What is on it, so far to the right and down."""
         return tuple(replace(mark, x=mark.x + x, y=mark.y + y) for mark in self.marks)
 
@@ -76,7 +76,7 @@ def baseline(middle: float, size: float) -> float:
 def image_block(pixels: UInt8[np.ndarray, "H W 3"], width: float) -> Block:
     """An image as wide as that, its pixels square."""
     height = width * pixels.shape[0] / pixels.shape[1]
-    return Block(width, height, (Placed(0, 0, width, height, pixels),))
+    return Block(width, height, (PlacedImage(0, 0, width, height, pixels),))
 
 
 def text_block(text: str, width: float, size: float = LABEL, colour: str = INK) -> Block:
@@ -157,11 +157,11 @@ def figure_of(block: Block, width: float | None = None) -> "Figure":
     return figure
 
 
-def put_on(figure: "Figure", marks: Sequence[Writing | Placed]) -> None:
+def put_on(figure: "Figure", marks: Sequence[Writing | PlacedImage]) -> None:
     """Put what has its place on a page there."""
     width, height = figure.get_size_inches() * POINTS
     for mark in marks:
-        if isinstance(mark, Placed):
+        if isinstance(mark, PlacedImage):
             bottom = 1 - (mark.y + mark.height) / height
             panel = figure.add_axes((mark.x / width, bottom, mark.width / width, mark.height / height))
             panel.imshow(mark.pixels, interpolation="none", aspect="auto")

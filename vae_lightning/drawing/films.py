@@ -1,9 +1,8 @@
 """Pictures in motion: a GIF and, where an encoder is installed, an MP4, of true colours and a fraction of the size."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-Frame = UInt8[np.ndarray, "H W 3"]
+Frame = UInt8[np.ndarray, "_ _ 3"]
 
 _CODECS = ("libx264", "libopenh264")
 _OPTIONS = {"libx264": {"crf": "18", "preset": "veryfast", "threads": "1", "bf": "0"}, "libopenh264": {"b": "4M"}}
@@ -32,29 +31,35 @@ class Film:
     """Frames of one size.
 
     Attributes:
-        draw: them, each time anew: they are large, and not always wanted.
+        draw: them, each time anew, one at least: they are large, and not always wanted.
         frame_ms: how long each is seen.
         hold_last_ms: how long the last one is; None is as long as the others.
     """
 
-    draw: Callable[[], Sequence[Frame]]
+    draw: Callable[[], Iterable[Frame]]
     frame_ms: int
     hold_last_ms: int | None = None
 
     def gif(self) -> bytes:
         """Endless."""
-        return encode_gif(self.draw(), self.frame_ms, self._held)
+        return encode_gif(list(self.draw()), self.frame_ms, self._held)
 
     def mp4(self) -> bytes | None:
-        """Shown once, as long as the GIF is; None where there is no encoder."""
-        return encode_mp4(self.draw(), self.frame_ms, self._held) if has_encoder() else None
+        """Shown once, as long as the GIF is; None where there is no encoder, or these frames are too large for it."""
+        if not has_encoder():
+            return None
+        from av import FFmpegError
+
+        try:
+            return encode_mp4(self.draw(), self.frame_ms, self._held)
+        except FFmpegError:
+            return None
 
     @property
     def _held(self) -> int:
         return self.frame_ms if self.hold_last_ms is None else self.hold_last_ms
 
 
-@cache
 def has_encoder() -> bool:
     """Whether PyAV is installed, `pip install 'vae-lightning[video]'`, and encodes H.264 without a GPU."""
     return _codec() is not None

@@ -70,6 +70,12 @@ def gif_frame(picture: UInt8[np.ndarray, "H W 3"]) -> GifFrame:
     return GifFrame(image.width, image.height, palette.tobytes(), pixels)
 
 
+def pixels_of(frame: GifFrame) -> UInt8[np.ndarray, "H W 3"]:
+    """A picture as its frame shows it."""
+    with Image.open(io.BytesIO(join_frames([frame], 20, 20))) as image:
+        return np.array(image.convert("RGB"))
+
+
 def _block(frame: GifFrame, milliseconds: int) -> bytes:
     control = b"\x21\xf9\x04\x04" + struct.pack("<H", round(milliseconds / 10)) + b"\x00\x00"
     descriptor = b"," + struct.pack("<HHHHB", 0, 0, frame.width, frame.height, 0x87)

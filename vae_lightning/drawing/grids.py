@@ -12,7 +12,7 @@ from vae_lightning.drawing.captions import BACKGROUND
 from vae_lightning.drawing.lettering import text_width
 from vae_lightning.drawing.sheets import Captioned, Layout
 from vae_lightning.drawing.shown import drawable
-from vae_lightning.drawing.tables import Labels, Table, above
+from vae_lightning.drawing.tables import ImageTable, Labels, above
 
 _COMFORTABLE_SIDE = 96  # smaller images are enlarged by the largest integer that stays within it
 _EDGE = 3
@@ -36,14 +36,14 @@ def image_grid(
     return grid_of(images, columns, scale, padding).pixels()
 
 
-def grid_of(images: Float[Tensor, "N C H W"], columns: int, scale: int | None = None, padding: int = 2) -> Table:
+def grid_of(images: Float[Tensor, "N C H W"], columns: int, scale: int | None = None, padding: int = 2) -> ImageTable:
     """`image_grid` before it is drawn."""
     tiles, scale = _tiles(images, scale)
     columns = _at_most(len(tiles), columns)
-    return Table(tiles, [divmod(index, columns) for index in range(len(tiles))], scale, padding)
+    return ImageTable(tiles, [divmod(index, columns) for index in range(len(tiles))], scale, padding)
 
 
-def sample_grid(images: Float[Tensor, "N C H W"], labels: Sequence[str] | None = None) -> Table:
+def sample_grid(images: Float[Tensor, "N C H W"], labels: Sequence[str] | None = None) -> ImageTable:
     """Images in a picture that is nearly a square; or with image n in the row of label n modulo their number.
 
     A row that would be far longer than the picture is high is broken into several, of which the first one is labelled.
@@ -63,7 +63,7 @@ def sample_grid(images: Float[Tensor, "N C H W"], labels: Sequence[str] | None =
     cells = [(label * num_lines + number // columns, number % columns) for number, label in places]
     named = [name for label in labels for name in (label, *[""] * (num_lines - 1))]
     ends = range(num_lines - 1, len(named) - 1, num_lines) if num_lines > 1 else ()
-    return Table(tiles, cells, scale, gaps_after_rows=ends, labels=Labels(left=named))
+    return ImageTable(tiles, cells, scale, gaps_after_rows=ends, labels=Labels(left=named))
 
 
 def comparison_grid(
@@ -83,7 +83,7 @@ def comparison_grid(
     places = [divmod(index, columns) for index in range(len(originals))]
     cells = [(2 * row + lower, column) for lower in (0, 1) for row, column in places]
     pairs = range(1, 2 * places[-1][0], 2)
-    grid = Table(np.concatenate([above, below]), cells, scale, padding, gaps_after_rows=pairs)
+    grid = ImageTable(np.concatenate([above, below]), cells, scale, padding, gaps_after_rows=pairs)
     return Captioned(grid, "input above, reconstruction at its posterior mean below", context)
 
 
@@ -111,7 +111,7 @@ def named_grid(
     sides = ((0, 0), (0, 0), (before, width - tiles.shape[2] - before), (0, 0))
     heads = np.concatenate([above([name], [width / 2], width, [_NAME_SIZE])[None] for name in names])
     cells = np.concatenate([heads, np.pad(tiles, sides, constant_values=BACKGROUND)], axis=1)
-    return Table(cells, [divmod(index, columns) for index in range(len(cells))], padding=4).pixels()
+    return ImageTable(cells, [divmod(index, columns) for index in range(len(cells))], padding=4).pixels()
 
 
 def image_table(
@@ -156,7 +156,7 @@ def table_of(
     gaps_after_rows: Sequence[int] = (),
     scale: int | None = None,
     padding: int = 2,
-) -> Table:
+) -> ImageTable:
     """`image_table` before it is drawn."""
     num_rows, num_columns = images.shape[:2]
     for (name, texts), count in zip(labels._asdict().items(), (num_rows, num_rows, num_columns), strict=True):
@@ -166,7 +166,7 @@ def table_of(
     _check_gaps("gaps_after_rows", gaps_after_rows, num_rows)
     _check_gaps("gaps_after_columns", gaps_after_columns, num_columns)
     cells = [divmod(index, num_columns) for index in range(len(tiles))]
-    return Table(tiles, cells, scale, padding, gaps_after_rows, gaps_after_columns, labels)
+    return ImageTable(tiles, cells, scale, padding, gaps_after_rows, gaps_after_columns, labels)
 
 
 def _check_gaps(name: str, gaps_after: Sequence[int], count: int) -> None:

@@ -34,7 +34,7 @@ from vae_lightning.drawing.printing import POINTS, TALLEST
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Pixels = UInt8[np.ndarray, "height width 3"]
+Pixels = UInt8[np.ndarray, "_ _ 3"]
 
 PER_INCH = 150  # pixels of a screen's picture, where it is printed at its own size
 _APART = 24  # of pictures side by side, in pixels

@@ -35,7 +35,7 @@ class Labels(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Table(Layout):
+class ImageTable(Layout):
     """Images in cells.
 
     Attributes:

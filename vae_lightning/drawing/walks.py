@@ -13,7 +13,7 @@ from vae_lightning.drawing.captions import nats, with_caption
 from vae_lightning.drawing.grids import image_table, named_grid, table_of
 from vae_lightning.drawing.sheets import Captioned, Layout, Named, Noted, Pixels, SideBySide
 from vae_lightning.drawing.sliders import there_and_back, with_slider
-from vae_lightning.drawing.tables import Labels, Table
+from vae_lightning.drawing.tables import ImageTable, Labels
 
 _SIDE, _LONGEST_SIDE = 96, 1400  # of an image and of a whole picture, where images need not be shrunk for it
 _MOVING_SIDE, _MOVING_LONGEST_SIDE = 128, 640  # of animations, which show fewer images
@@ -212,7 +212,7 @@ def neighbours_picture(
     return Captioned(Noted(SideBySide(tables), note), title, context)
 
 
-def _neighbours_table(rows: Float[Tensor, "N M C H W"], labels: Sequence[str]) -> Table:
+def _neighbours_table(rows: Float[Tensor, "N M C H W"], labels: Sequence[str]) -> ImageTable:
     num_neighbours = rows.shape[1] - 1
     heading, place = ("nearest training images", 1 + num_neighbours // 2) if num_neighbours > 2 else ("nearest", 1)
     top = {0: "sample", place: heading}
