@@ -29,7 +29,7 @@ def listing(*folders: Path) -> list[Path]:
 
 VALID = (
     "batch_size, caption, checkpoint, ckpt, columns, data, device, dpi, format, invert, label, mode, num_images, out, "
-    "overwrite, run, sampler, save, seed, temperature, trust"
+    "overwrite, run, runs, sampler, save, seed, sweep, temperature, trust"
 )
 PLACES = "archive, cache_dir, labels, root, shown_channels, split_file"
 MODES = (

@@ -83,7 +83,7 @@ class _Wanted:
         told = ({} if self.label is None else {"label": self.label}) | ({"invert": True} if self.invert else {})
         return {"mode": self.mode} | told | _asked(self.paper) | {"settings": self.settings}
 
-    def open(self, run: str) -> "TrainedRun":
+    def open(self, run: Any) -> "TrainedRun":
         """A run as it is to be seen."""
         from vae_lightning.runs.trained import open_trained
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from vae_lightning.drawing.blocks import Placed, Writing
+from vae_lightning.drawing.blocks import PlacedImage, Writing
 from vae_lightning.drawing.panels import Panel, Rendered, Stacked, as_layout
 from vae_lightning.drawing.plots import rate_bars
 from vae_lightning.drawing.sheets import Raster
@@ -17,7 +17,7 @@ def panel() -> Panel:
 
 def test_cells_stand_in_their_rows_and_columns_in_their_own_pixels():
     block = panel().block(200.0, 1000.0)
-    images = [mark for mark in block.marks if isinstance(mark, Placed)]
+    images = [mark for mark in block.marks if isinstance(mark, PlacedImage)]
     assert [int(image.pixels[0, 0, 0]) for image in images] == [1, 2, 3]
     assert images[0].y == images[1].y < images[2].y
     assert images[0].x == images[2].x < images[1].x
@@ -50,7 +50,7 @@ def test_on_the_screen_each_cell_says_what_it_is_of():
 
 def test_panels_under_one_another():
     both = Stacked([Panel([[raster(1)]], ["a"], [""]), Panel([[raster(2)]], ["b"], [""])])
-    images = [mark for mark in both.block(100.0, 1000.0).marks if isinstance(mark, Placed)]
+    images = [mark for mark in both.block(100.0, 1000.0).marks if isinstance(mark, PlacedImage)]
     assert images[0].y + images[0].height < images[1].y
     assert len(both.pixels()) > 40
 

@@ -229,4 +229,4 @@ def test_of_means_no_setting_is_left_out_before_the_times(tmp_path):
         write_run(tmp_path / str(number), names | {"seed": seed}, typed, figures(-100.0 - a - seed, seconds=4000.0))
     table = terminal_table(read_runs(find_runs(tmp_path)))
     assert "also varied" not in table
-    assert "no room for: images/s, time; see summary_seeds.csv" in table
+    assert "no room for: images/s; see summary_seeds.csv" in table

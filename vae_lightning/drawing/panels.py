@@ -11,7 +11,7 @@ from PIL import Image
 from vae_lightning.drawing.blocks import (
     LABEL,
     Block,
-    Placed,
+    PlacedImage,
     Writing,
     baseline,
     image_block,
@@ -76,7 +76,7 @@ class Panel(Layout):
         share = (width - room - _GAP * (count - 1)) / count
         height = (tallest - top - _GAP * (len(self.rows) - 1)) / len(self.rows)
         lefts = [room + (share + _GAP) * place for place in range(count)]
-        marks: list[Writing | Placed] = [
+        marks: list[Writing | PlacedImage] = [
             Writing(left + share / 2, baseline(top / 2, LABEL), shortened(text, LABEL, share), LABEL, align="center")
             for left, text in zip(lefts, self.columns, strict=True)
             if text
