@@ -36,6 +36,11 @@ class OpenedReport(Opened):
         point.hover(force=True)
         return self.page.locator("#plane-1 .hoverlayer")
 
+    def see(self, chart: str) -> None:
+        """Go to a chart: it is drawn when it comes near."""
+        self.page.locator(f"#{chart}").scroll_into_view_if_needed()
+        self.page.wait_for_selector(f"#{chart} .main-svg")
+
     def sort(self, column: str) -> None:
         self.page.locator(f"#table thead tr:first-child th:nth-child({self._place(column)})").click()
 
@@ -109,6 +114,7 @@ def test_pointing_at_a_point_tells_its_run_and_a_click_in_the_legend_hides_a_cur
     playwright.expect(label).to_contain_text("run 2")
     assert "latent_dim = 8" in (label.text_content() or "")
     assert "-160.52" in (label.text_content() or "")
+    one.see("curve-1")
     curves = one.page.locator("#curve-1 .scatterlayer .trace")
     assert curves.count() == 4
     one.page.locator("#curve-1 .legendtoggle").first.click()
@@ -239,6 +245,7 @@ def test_the_page_and_its_charts_are_light_or_dark_in_one_typeface_and_light_on_
     one = opened(write_sweep(tmp_path, [2, 8], [1, 4]))
     light = ["rgb(255, 255, 255)", "rgb(255, 255, 255)", "rgb(31, 41, 51)"]
     dark = ["rgb(20, 24, 29)", "rgb(20, 24, 29)", "rgb(227, 232, 238)"]
+    one.see("curve-1")
     assert one.page.evaluate(SHOWN) == light
     assert set(one.page.evaluate(FAMILIES)) == {'"DejaVu Sans", Verdana, Geneva, sans-serif'}
     one.page.locator("#curve-1 .legendtoggle").first.click()
@@ -255,6 +262,7 @@ def test_the_page_and_its_charts_are_light_or_dark_in_one_typeface_and_light_on_
 
 def test_a_narrow_page_has_the_legend_of_the_curves_below_them(opened, tmp_path):
     one = opened(write_sweep(tmp_path, [2, 8], [1, 4]), width=400)
+    one.see("curve-1")
     plot, legend = (
         one.page.locator(f"#curve-1 {name}").first.bounding_box() for name in (".xaxislayer-above", ".legend")
     )
@@ -274,6 +282,7 @@ def test_five_hundred_runs_stay_usable(opened, tmp_path):
     assert len(one.rows("run")) == 50
     assert one.rows("run")[0] == "250"
     assert one.page.locator("#panel-reconstructions .card img").count() == 500
+    one.see("curve-1")
     assert one.page.locator("#curve-1 .scatterlayer .trace").count() == 500
     one.page.get_by_label("Search:").fill("0.000316228")
     playwright.expect(one.page.locator("#table tbody tr")).to_have_count(1)
@@ -301,6 +310,8 @@ def test_a_filter_acts_on_charts_and_pictures(opened, tmp_path):
     points = one.page.locator("#plane-1 .scatterlayer .trace path.point")
     cards = one.page.locator("#panel-reconstructions .card:visible")
     assert (points.count(), cards.count()) == (5, 4)
+    one.see("heat-1-1")
+    one.see("curve-1")
     one.filter("latent_dim").locator("input").fill("8")
     playwright.expect(points).to_have_count(3)  # the best is among them
     playwright.expect(cards).to_have_count(2)

@@ -51,7 +51,7 @@ def test_image_by_image_it_is_the_paired_test(tmp_path):
     found = difference(with_images(one, [first]), with_images(other, [second]))
     expected = ttest_rel(first.astype(np.float32), second.astype(np.float32)).confidence_interval(0.95)
     assert found.interval == pytest.approx((expected.low, expected.high), abs=1e-4)
-    assert found.over == "images"
+    assert found.over == "images of one seed each"
     assert found.half_width < 0.2  # of a standard error of 1.5 for either mean
 
 
@@ -59,7 +59,7 @@ def test_other_images_are_not_paired(tmp_path):
     one, other = two(tmp_path, RUNS, dims={2: [-150], 8: [-140]})
     elbo = np.linspace(-120, -80, 50)
     apart = difference(with_images(one, [elbo]), with_images(other, [elbo], np.arange(1, 51, dtype=np.uint32)))
-    assert apart.over == "unpaired images"
+    assert apart.over == "unpaired images of one seed each"
     assert apart.half_width == pytest.approx(1.959964 * math.hypot(0.25, 0.25))
 
 
@@ -74,7 +74,7 @@ def test_seeds_and_images_both_make_it_uncertain(tmp_path):
     seeds_alone = difference(replace(other, runs=tuple(_bare(run) for run in other.runs)), first)
     assert seeds_alone.over == "seeds"
     images = difference(with_images(_single(second), [noise(-150)]), with_images(_single(best), [noise(-140)]))
-    assert images.over == "images"
+    assert images.over == "images of one seed each"
     assert found.half_width > seeds_alone.half_width
 
 

@@ -27,8 +27,8 @@ class Difference:
     Attributes:
         value: the difference.
         half_width: of its 95% interval; None where nothing is known of its error.
-        over: what the interval is over: "seeds and images", "seeds", "images" where each has one seed, or "unpaired
-            images" where the images' own figures are not recorded; empty without an interval.
+        over: what the interval is over: "seeds and images", or "seeds" where the images' own figures are not recorded;
+            "images of one seed each", or "unpaired images of one seed each" likewise; empty without an interval.
         num_seeds: of either.
     """
 
@@ -81,7 +81,8 @@ def difference(one: ReportEntry, other: ReportEntry) -> Difference | None:
     if not known and (unpaired := _unpaired(one, other)) is not None:
         known = {"unpaired images": unpaired}
     half_width = math.hypot(*known.values()) if known else None
-    return Difference(means[0] - means[1], half_width, " and ".join(known), numbers)
+    over = " and ".join(known) if "seeds" in known else f"{''.join(known)} of one seed each"
+    return Difference(means[0] - means[1], half_width, over if known else "", numbers)
 
 
 def _of_seeds(one: ReportEntry, other: ReportEntry) -> list[_Part]:

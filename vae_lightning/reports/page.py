@@ -121,7 +121,7 @@ def _entries(comparison: Comparison) -> dict[str, Any]:
         for view, each in listed.items()
     }
     group, first_view = entry_of_run(comparison), listed[shown[0]]
-    over = dict.fromkeys(each.over for of_ranking in apart[shown[0]] for each in of_ranking.values() if each.over)
+    over = {view: dict.fromkeys(_overs(of_rankings)) for view, of_rankings in apart.items()}
     return {
         "views": shown,
         "listed": listed,
@@ -129,11 +129,14 @@ def _entries(comparison: Comparison) -> dict[str, Any]:
         "bests": [(ranking, best_entry(each)) for ranking, each in zip(comparison.rankings, first_view, strict=True)],
         "seconds": [_second(comparison, *pair) for pair in zip(first_view, apart[shown[0]], strict=True)],
         "apart": apart,
-        "is_compared": bool(over),
-        "compared_over": ", or over ".join(over),
+        "compared_over": {view: ", or over ".join(found) for view, found in over.items()},
         "group_of": lambda run: group.get(run.name, ""),
         "firsts": {entry.first.name for of_ranking in first_view for entry in of_ranking},
     }
+
+
+def _overs(of_rankings: list[dict[str, Difference]]) -> list[str]:
+    return [each.over for of_ranking in of_rankings for each in of_ranking.values() if each.over]
 
 
 def _second(comparison: Comparison, listed: list[ReportEntry], apart: dict[str, Difference]) -> tuple[str, str] | None:
