@@ -146,12 +146,15 @@ def test_jobs_of_a_cluster_get_what_they_are_to_have():
 
 @pytest.mark.parametrize("text", [line for line in LINES if "vae_lightning.report" in line])
 def test_reports(monkeypatch, tmp_path, text):
-    sweep = re.search(r"outputs/sweeps/[^,\]/]+/[^,\]/]+", text)[0]
+    sweep = re.search(r"outputs/sweeps/[^,\]/]+/[^,\]/\s]+", text)[0]
     write_sweep(tmp_path / sweep, [2, 8, 32], [0.5, 1, 4])
     write_run(tmp_path / "outputs/2026-11-20/single", {}, [], figures(-100))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", shlex.split(text)[2:])
     report.main()
+    if "table=latex" in text:
+        assert r"\toprule" in (tmp_path / sweep / "table.tex").read_text()
+        return
     (page,) = tmp_path.rglob("index.html")
     assert "The rate-distortion plane" in page.read_text()
 
@@ -190,11 +193,16 @@ def test_evaluating_commands(monkeypatch, generated_from, tmp_path, text):
     monkeypatch.chdir(generated_from)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))  # no weights, and no way to them
     monkeypatch.setattr("torch_fidelity.feature_extractor_inceptionv3.URL_INCEPTION_V3", "http://127.0.0.1:9/none.pth")
-    words = shlex.split(text)[2:]
+    # One after another, in this process: tests/test_evaluate_runs.py has joblib's.
+    words = [word for word in shlex.split(text)[2:] if not word.startswith("hydra")]
+    chosen = dict(word.split("=", 1) for word in words[1:])
+    if "sweep" in chosen:
+        shutil.copytree("outputs/2026-11-20/14-03-27_mnist_conv", f"{chosen['sweep']}/0")
     monkeypatch.setattr(sys, "argv", [*words, "nll.num_images=3"])
     evaluate.main()
-    chosen = dict(word.split("=", 1) for word in words[1:])
-    figures = Path(chosen["run"]) / ("metrics_last.json" if "ckpt" in chosen else "metrics.json")
+    figures = Path(chosen.get("run") or f"{chosen['sweep']}/0") / (
+        "metrics_last.json" if "ckpt" in chosen else "metrics.json"
+    )
     wanted = ["elbo", "active_units"] if "[" in text else ["nll"]
     assert all(f'"{chosen.get("split", "test")}/{name}"' in figures.read_text() for name in wanted)
 
