@@ -115,3 +115,10 @@ def test_all_are_compared_with_the_best(tmp_path):
     apart = differences_from_best(comparison, comparison.rankings[0], listed)
     assert list(apart) == [entry.id for entry in listed[1:]]
     assert [round(each.value, 6) for each in apart.values()] == [-139.0, -149.0]
+
+
+def test_figures_beyond_all_measure_have_no_interval(tmp_path):
+    best, second = two(tmp_path, dims={2: [-1e299, 1e299], 8: [9e299, 9e299]})
+    found = difference(second, best)
+    assert (found.interval, found.may_be_noise) == (None, True)
+    assert found.in_words().endswith("and nothing tells how far to trust it")

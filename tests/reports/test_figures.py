@@ -43,3 +43,12 @@ def test_figures_have_the_decimals_that_are_usual():
     assert error_text("test/elbo", 40775.0, 1.5) == "2"
     assert error_text("test/elbo", -100.0, 0.25) == "0.25"
     assert error_text("test/elbo", -100.0, None) == ""
+
+
+def test_a_strangers_names_make_no_columns_without_end(tmp_path):
+    odd = {f"test/{name}": 1.0 for name in ("<b>", "a\nb", "x" * 61, "\x1b[2J", "a b")}
+    many = {f"test/own_{number}": 1.0 for number in range(1000)}
+    runs = read_runs([write_run(tmp_path / "0", {}, [], figures(-100, **odd, **many))])
+    found = further_figures(runs)
+    assert len(found) == 40
+    assert all(name.startswith("test/own_") for name in found)

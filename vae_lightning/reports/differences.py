@@ -78,6 +78,8 @@ def difference(one: ReportEntry, other: ReportEntry) -> Difference | None:
     numbers = len(one.counted), len(other.counted)
     widths = {"seeds": _half_width(_of_seeds(one, other)), "images": _half_width(_of_images(one, other))}
     known = {name: width for name, width in widths.items() if width is not None}
+    if max(numbers) > 1 and "seeds" not in known:  # whose spread is beyond all measure
+        return Difference(means[0] - means[1], None, "", numbers)
     if not known and (unpaired := _unpaired(one, other)) is not None:
         known = {"unpaired images": unpaired}
     half_width = math.hypot(*known.values()) if known else None
@@ -88,7 +90,7 @@ def difference(one: ReportEntry, other: ReportEntry) -> Difference | None:
 def _of_seeds(one: ReportEntry, other: ReportEntry) -> list[_Part]:
     """Nothing where neither has several seeds."""
     spreads = [spread for entry in (one, other) if (spread := entry.spread(ELBO)) is not None]
-    known = [(spread.sd**2, spread.num) for spread in spreads if spread.sd is not None]
+    known = [(spread.sd * spread.sd, spread.num) for spread in spreads if spread.sd is not None]
     if len(known) == 1:
         ((variance, num),) = known
         return [(variance * sum(1 / spread.num for spread in spreads), num - 1)]

@@ -23,6 +23,8 @@ ALWAYS = (
 _TEST = "test/"
 # What an evaluation records of how it was made, after the name of its metric: no figures of the model.
 _FACTS = re.compile(r"seconds|seed|epoch|num_\w+|max_\w+|feature_accuracy|settings|batch_size")
+_NAME = re.compile(r"[\w.@:+-]{1,60}", re.ASCII)  # of a metric of the user's own; a stranger's may be anything
+_MOST_OWN = 40
 _NONE = ("loss", "kind", "num_images")  # besides: of a loss, with another beta, is another quantity
 
 
@@ -98,7 +100,8 @@ def further_figures(runs: Iterable[RunRecord]) -> list[str]:
     """
     found = dict.fromkeys(name for run in runs for name in _figures_of(run))
     known = [name for name in _READINGS if name in found]
-    return [name for name in (*known, *(name for name in found if name not in _READINGS)) if name not in ALWAYS]
+    own = [name for name in found if name not in _READINGS and _NAME.fullmatch(name.removeprefix(_TEST))]
+    return [name for name in (*known, *own[:_MOST_OWN]) if name not in ALWAYS]
 
 
 def figure_text(figure: str, value: float | None) -> str:
