@@ -84,3 +84,12 @@ def test_mistakes_are_told_in_one_line(generate, sweep, monkeypatch, capsys):
     assert "mode=group_samples is" in error_of(f"sweep={sweep}", "mode=group_samples")
     assert not (sweep / "generated").exists()
     assert error_of("mode=samples").startswith("run: give a run directory")
+
+
+def test_a_run_without_such_a_picture_is_left_out_wherever_it_stands(generate, sweep, digits_run, tmp_path):
+    for number in range(4):  # a whole line of them, before those that have one
+        shutil.copytree(digits_run.path, tmp_path / f"mixed/{number}")
+    shutil.copytree(sweep / "0", tmp_path / "mixed/9")
+    printed = generate(f"runs=[{tmp_path}/mixed/*]", "mode=manifold", "num_points=2", "out=mixed")
+    assert Path("mixed/manifold.png").is_file()
+    assert printed.count(" is left out: mode=manifold is for two latent dimensions") == 4

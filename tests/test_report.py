@@ -112,6 +112,7 @@ def test_a_table_for_a_paper_is_printed_and_written_and_nothing_else(report, err
     assert error_of(f"sweep={sweep}", "table=word") == "table=word: choose latex or markdown"
     assert error_of(f"sweep={sweep}", "fields=elbo").startswith("fields: are those of a table")
     assert error_of(f"sweep={sweep}", "table=latex", "fields=[]").startswith("fields=[]: give names")
+    assert "a table is written once" in error_of(f"sweep={sweep}", "table=latex", "watch=true")
     assert error_of(f"sweep={sweep}", "watch=maybe") == "watch=maybe: expected true or false"
 
 

@@ -49,10 +49,11 @@ def _generate(config: DictConfig) -> None:
         )
     _hand_on(settings, mode)
     check_early(settings)
-    _check_drawn(settings, mode, paper, are_several=named is not None)
+    _check_drawn(settings, mode, paper, {key: value for key, value in several.items() if value})
     if all(settings.get(name) is None for name in ("indices", "labels")):  # of two ways neither is the one
         check_given(settings.get("images"))
-    check_plane(settings, mode, recorded_config(opening).get("model"))
+    if named is None:  # of several, those that have no such picture are left out
+        check_plane(settings, mode, recorded_config(opening).get("model"))
     _draw(_Wanted(mode, settings, opening, paper, **own), named)
 
 
@@ -174,11 +175,9 @@ def _asked(paper: Paper) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value != getattr(usual, name)}
 
 
-def _check_drawn(settings: dict[str, Any], mode: str, paper: Paper, *, are_several: bool) -> None:
+def _check_drawn(settings: dict[str, Any], mode: str, paper: Paper, several: dict[str, Any]) -> None:
     """Raise a UserError if something is asked of pictures, as of several runs it is, and the mode draws none."""
-    kind, asked = str(settings.get("_target_")).rpartition(".")[2], _asked(paper)
-    if are_several:
-        asked |= {"sweep": "..."}
+    kind, asked = str(settings.get("_target_")).rpartition(".")[2], several | _asked(paper)
     saved = settings.get("save") if kind == _SAMPLES else None
     if asked and (kind == _TABLES or (saved is not None and "grid" not in saved)):
         name, value = next(iter(asked.items()))

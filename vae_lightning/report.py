@@ -33,6 +33,8 @@ def _report(config: DictConfig) -> None:
     # Imported here: `--help` must answer without plotly.
     settings = with_home(plain(config))
     find, output, title = _wanted(settings)
+    if settings["table"] is not None and settings["watch"]:
+        raise UserError(f"table={settings['table']} and watch=true: a table is written once; give one of them")
     if settings["table"] is not None:
         _write_table(find(), output, str(settings["table"]), settings["fields"])
     elif settings["fields"] is not None:

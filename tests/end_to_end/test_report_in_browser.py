@@ -56,7 +56,9 @@ class OpenedReport(Opened):
 def opened(browser):  # noqa: F811
     """Write the report on a sweep and open it."""
     with opening(browser, OpenedReport) as open_page:
-        yield lambda sweep, **size: open_page(write_report(find_runs(sweep), sweep, "Sweep").page, **size)
+        yield lambda sweep, reload_s=None, **size: open_page(
+            write_report(find_runs(sweep), sweep, "Sweep", reload_s).page, **size
+        )
 
 
 def sweep_of(path: Path, *elbos: float) -> Path:
@@ -143,7 +145,10 @@ def test_each_cell_of_the_grid_has_its_own_picture(opened, tmp_path):
         assert shown == [ImageColor.getrgb(colour) for colour in COLOURS]
     for width in (500, 1366):
         one.page.set_viewport_size({"width": width, "height": 768})
-        one.page.wait_for_timeout(200)
+        for _ in range(50):  # charts follow a moment later
+            if one.page.evaluate("document.documentElement.scrollWidth") <= width:
+                break
+            one.page.wait_for_timeout(100)
         assert one.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -323,3 +328,18 @@ def test_a_filter_acts_on_charts_and_pictures(opened, tmp_path):
     one.filter("latent_dim").locator("input").fill("")
     playwright.expect(points).to_have_count(5)
     playwright.expect(cards).to_have_count(4)
+
+
+def test_what_was_chosen_and_filtered_stays_when_a_live_page_loads_itself_anew(opened, tmp_path):
+    one = opened(write_seeds(tmp_path, {2: [-150, -151], 8: [-140, -141]}), reload_s=600)
+    assert "live: it loads itself anew every 600 s" in one.page.inner_text("header")
+    one.page.get_by_text("single runs", exact=True).click()
+    one.page.locator("label[for=show-samples]").click()
+    one.page.get_by_label("Search:").locator("visible=true").fill("-152")
+    playwright.expect(one.page.locator("#table tbody tr")).to_have_count(1)
+    one.requests.clear()  # it is loaded once more
+    one.page.evaluate("dispatchEvent(new Event('reload-now'))")
+    one.page.wait_for_selector("html[data-ready]")
+    playwright.expect(one.page.locator("#table tbody tr")).to_have_count(1)
+    assert one.page.locator("#panel-samples").is_visible()
+    assert one.page.locator("#panel-samples .card:visible").count() == 1

@@ -11,7 +11,8 @@ from vae_lightning.drawing.gifs import encode_gif
 from vae_lightning.drawing.png import encode_png, to_uint8
 from vae_lightning.drawing.printing import Paper
 from vae_lightning.drawing.sheets import Captioned, Raster
-from vae_lightning.exports.saving import context_of, printing_on, save_drawing, save_image
+from vae_lightning.errors import UserError
+from vae_lightning.exports.saving import check_room, context_of, printing_on, save_drawing, save_image
 from vae_lightning.pictures.picture import Drawing
 
 
@@ -82,3 +83,11 @@ def test_a_film_is_a_gif_and_where_it_can_be_encoded_a_video(tmp_path, encoder):
     assert (tmp_path / "walk.mp4").read_bytes() == film.mp4()
     save_drawing(tmp_path, "own", Drawing(NOISE, film.gif()))
     assert not (tmp_path / "own.mp4").exists()
+
+
+def test_more_pictures_than_a_papers_columns_have_room_for_are_refused():
+    with printing_on(Paper(columns=1)):
+        check_room(8, 22)
+        with pytest.raises(UserError, match=r"^columns=1: 9 x 3 pictures have no room there; 8 x 22 have"):
+            check_room(9, 3)
+    check_room(100, 100)  # on the screen there is

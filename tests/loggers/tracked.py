@@ -32,6 +32,8 @@ def picture_files(run: RunDir) -> dict[str, list[bytes]]:
     """What the pictures are that a run has drawn, by the name that loggers know them by."""
     found: dict[str, list[bytes]] = {}
     for file in sorted((run.path / "images").glob("*/*")):
+        if file.suffix == ".mp4":  # which no logger is told of
+            continue
         kind = "animations" if file.suffix == ".gif" else "images"
         found.setdefault(f"{kind}/{file.parent.name}", []).append(file.read_bytes())
     return found

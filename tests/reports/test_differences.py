@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.reports.runs_on_disk import write_seeds
+from tests.reports.runs_on_disk import write_run, write_seeds
 from vae_lightning.reports.comparison import Comparison
 from vae_lightning.reports.differences import difference, differences_from_best
 from vae_lightning.reports.entries import RUNS, SEEDS, ReportEntry, entries
@@ -122,3 +122,18 @@ def test_figures_beyond_all_measure_have_no_interval(tmp_path):
     found = difference(second, best)
     assert (found.interval, found.may_be_noise) == (None, True)
     assert found.in_words().endswith("and nothing tells how far to trust it")
+
+
+def test_without_the_images_figures_the_errors_are_those_of_the_runs_that_count(tmp_path):
+    write_seeds(tmp_path, {2: [-150.0, -151], 8: [-140.0, -141]})
+    for number in (0, 2):  # the first of each setting
+        write_run(tmp_path / str(number), status="failed", metrics={})
+    comparison = Comparison(read_runs(find_runs(tmp_path)))
+    best, second = entries(comparison, comparison.rankings[0], SEEDS)
+    assert difference(second, best).over == "unpaired images of one seed each"
+
+
+def test_any_figure_has_a_difference_over_its_seeds(tmp_path):
+    best, second = two(tmp_path, dims={2: [-150, -151, -155], 8: [-140, -141, -142]})
+    assert difference(second, best, "test/distortion").value == pytest.approx(11)
+    assert difference(second, best, "test/fid") is None

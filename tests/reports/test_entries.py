@@ -47,7 +47,7 @@ def test_a_seed_that_is_there_twice_counts_once(tmp_path):
         tmp_path / "9", {"model__latent_dim": 2, "seed": 1}, ["model.latent_dim=2", "seed=1"], figures(-152)
     )  # fmt: skip
     (entry,) = entries(compare(tmp_path), compare(tmp_path).rankings[0], SEEDS)
-    assert (entry.spread("test/elbo").num, entry.figure("test/elbo")) == (2, -151)
+    assert (entry.spread("test/elbo").num, entry.figure("test/elbo"), entry.missing) == (2, -151, 0)
 
 
 def test_seeds_of_figures_that_do_not_compare_are_no_mean(tmp_path):
@@ -74,3 +74,33 @@ def test_every_run_belongs_to_an_entry(tmp_path):
     expected = {run.name: entry.id for entry in listed for run in entry.runs}
     assert entry_of_run(comparison) == expected
     assert len(expected) == 4
+
+
+def test_seeds_on_other_images_are_other_settings(tmp_path):
+    for number, (root, seed) in enumerate([("cats", 0), ("cats", 1), ("dogs", 0), ("dogs", 1)]):
+        typed = [f"data.root={root}", f"seed={seed}"]
+        write_run(tmp_path / str(number), {"seed": seed}, typed, figures(-100.0 - number))
+    comparison = compare(tmp_path)
+    assert comparison.varied == ["data.root"]
+    listed = entries(comparison, comparison.rankings[0], SEEDS)
+    assert [(entry.setting("data.root"), entry.figure("test/elbo")) for entry in listed] == [
+        ("cats", -100.5),
+        ("dogs", -102.5),
+    ]
+
+
+def test_what_differs_though_it_was_not_typed_is_told_apart(tmp_path):
+    for seed, rate in enumerate([0.001, 0.001, 0.5]):  # of another version, say
+        write_run(tmp_path / str(seed), {"seed": seed, "optimizer__lr": rate}, [f"seed={seed}"], figures(-100.0 - seed))
+    comparison = compare(tmp_path)
+    assert comparison.varied == ["optimizer.lr"]
+    assert [len(entry.runs) for entry in entries(comparison, comparison.rankings[0], SEEDS)] == [2, 1]
+
+
+def test_what_follows_the_seed_and_what_one_does_not_know_is_no_difference(tmp_path):
+    for seed in (0, 1):
+        changes = {"seed": seed, "data__seed": seed} | ({"model__new_key": 3} if seed else {})
+        write_run(tmp_path / str(seed), changes, [f"seed={seed}"], figures(-100.0 - seed))
+    comparison = compare(tmp_path)
+    assert comparison.varied == []
+    assert [len(entry.runs) for entry in entries(comparison, comparison.rankings[0], SEEDS)] == [2]

@@ -35,7 +35,7 @@ def test_above_thirty_runs_the_legend_gives_way_to_colours(tmp_path):
 @pytest.mark.parametrize(("num_epochs", "num_points"), [(1000, 501), (999, 500)])
 def test_long_curves_are_thinned_and_keep_their_ends(tmp_path, num_epochs, num_points):
     for n in range(60):
-        write_run(tmp_path / str(n), {"seed": n}, [f"seed={n}"], curve=[-5000.0 + epoch for epoch in range(num_epochs)])
+        write_run(tmp_path / str(n), {"a": n}, [f"+a={n}"], curve=[-5000.0 + epoch for epoch in range(num_epochs)])
     (validation, _) = curves(tmp_path)
     xs = validation.figure.data[0].x
     assert len(xs) == num_points

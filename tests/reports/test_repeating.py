@@ -50,3 +50,18 @@ def test_an_environment_of_odd_content_is_no_hindrance(tmp_path):
     for content in ("[1]", '{"versions": 3, "device": {"a": 1}, "num_cpus": [2], "num_ranks": "x", "started": 5}', "{"):
         (run / "environment.json").write_text(content)
         assert "data" in card(tmp_path)
+
+
+def test_signs_that_were_typed_stay_and_a_grid_that_was_never_run_is_not_told(tmp_path):
+    for number, (dim, seed) in enumerate([(2, 0), (2, 0), (2, 1), (8, 1)]):
+        typed = [
+            "+trainer.max_time=00:01:00",
+            "~schedule",
+            f"model.latent_dim={dim}",
+            f"seed={seed}",
+            "init_from=/secret",
+        ]
+        write_run(tmp_path / str(number), {"model__latent_dim": dim, "seed": seed}, typed, figures(-100.0 - number))
+    assert card(tmp_path)["command"] == (
+        "vae-train +trainer.max_time=00:01:00 '~schedule' model.latent_dim=2 seed=0 # run 0"
+    )

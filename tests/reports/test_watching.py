@@ -1,6 +1,7 @@
 import pytest
 
 from tests.reports.runs_on_disk import figures, write_run
+from vae_lightning.errors import UserError
 from vae_lightning.reports import watching
 from vae_lightning.reports.runs import find_runs
 from vae_lightning.reports.watching import watched_reports
@@ -62,3 +63,11 @@ def test_a_sweep_without_a_job_yet_is_waited_for(tmp_path, training):
     reports = watched_reports(find, tmp_path, "Sweep", look_s=0.001)
     assert len(next(reports).records) == 1
     reports.close()
+
+
+def test_a_sweep_that_is_gone_is_told_in_a_line(tmp_path, training):
+    def gone():
+        raise FileNotFoundError(2, "No such file or directory")
+
+    with pytest.raises(UserError, match="its runs can't be looked for any more"):
+        next(watched_reports(gone, tmp_path, "Sweep", look_s=0.001))

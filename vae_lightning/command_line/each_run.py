@@ -70,9 +70,9 @@ class EachRun(Sweeper):
         words = [word for word in arguments if word.partition("=")[0] not in _KEYS]
         results = self._launched(named.place, ready, words) if ready else []
         failed = {run: reason for run, result in zip(ready, results, strict=True) if (reason := _reason(result))}
-        named.tell()
         if len(failed) == len(ready) > 1 and len(set(failed.values())) == 1:  # which is no run's fault
             raise UserError(failed[ready[0]])
+        named.tell()
         named.raise_failed(failed if named.sweep else left_out | failed)
         return [results]
 

@@ -11,12 +11,14 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lightning.drawing.png import encode_png
-from vae_lightning.drawing.printing import DPI, WIDTHS, Format, Paper, encode_figure
+from vae_lightning.drawing.printing import DPI, TALLEST, WIDTHS, Format, Paper, encode_figure
 from vae_lightning.drawing.shown import drawable
+from vae_lightning.errors import UserError
 from vae_lightning.pictures.picture import Drawing, NothingToDrawError, Picture, drawing_of
 from vae_lightning.runs.source import Source
 
 _USUAL = Paper()
+_LEAST = 0.4  # inches that a picture among others takes
 _paper: ContextVar[Paper] = ContextVar("paper", default=_USUAL)
 _kept: ContextVar[dict[str, Drawing] | None] = ContextVar("kept", default=None)
 
@@ -44,6 +46,17 @@ def printing_on(paper: Paper) -> Iterator[None]:
 def context_of(source: Source) -> str:
     """What a picture that is to be saved says of where it comes from; empty where no captions are wanted."""
     return source.context if _paper.get().caption and _kept.get() is None else ""
+
+
+def check_room(across: int, down: int) -> None:
+    """Raise a UserError where so many pictures across and down have no room on the paper, if one was asked for."""
+    columns = _paper.get().columns
+    if columns and (across > WIDTHS[columns] / _LEAST or down > TALLEST / _LEAST):
+        most = int(WIDTHS[columns] / _LEAST), int(TALLEST / _LEAST)
+        raise UserError(
+            f"columns={columns}: {across} x {down} pictures have no room there; {most[0]} x {most[1]} have. Give "
+            "some of the runs, as in runs=[...], or leave columns out"
+        )
 
 
 def save_image(path: Path, image: UInt8[Tensor, "C H W"]) -> None:

@@ -63,7 +63,26 @@ class Comparison:
         """
         typed = dict.fromkeys(key for run in self.runs for key in run.typed or {})
         keys = dict.fromkeys(key for run in self.runs for key in run.settings)
-        return self._differing(typed) or sorted(self._differing(keys), key=_importance)
+        found = self._differing(typed) or sorted(self._differing(keys), key=_importance)
+        return [*found, *(key for key in self._unexplained(found) if key not in found)]
+
+    def _unexplained(self, keys: list[str]) -> list[str]:
+        """The settings in which runs differ that were typed alike but for the seed: by another version's defaults, say.
+
+        What one of them doesn't know is no difference, nor is what follows the seed.
+        """
+        alike: dict[tuple[Setting | None, ...], list[RunRecord]] = {}
+        for run in self.runs:
+            if run.settings:
+                alike.setdefault(tuple(setting_of(run, key) for key in keys if key != SEED), []).append(run)
+        pairs = [(runs[0], other) for runs in alike.values() for other in runs[1:]]
+        differing = {
+            key
+            for one, other in pairs
+            for key in one.settings.keys() & other.settings.keys()
+            if one.settings[key] != other.settings[key] and not key.endswith(SEED)
+        }
+        return sorted(differing, key=_importance)
 
     @cached_property
     def varied(self) -> list[str]:

@@ -99,6 +99,6 @@ def _cell(value: Setting | None) -> Setting:
     if isinstance(value, str):
         text = visible(value)
         return f"'{text}" if text.startswith(_FORMULA) else text
-    if isinstance(value, float) and value.is_integer():  # 40 epochs, not 40.0
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:  # 40 epochs, not 40.0
         return int(value)
     return "" if value is None else value

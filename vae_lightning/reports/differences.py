@@ -65,31 +65,33 @@ def differences_from_best(comparison: Comparison, ranking: Ranking, listed: list
     return {name: apart for name, apart in found.items() if apart is not None}
 
 
-def difference(one: ReportEntry, other: ReportEntry) -> Difference | None:
-    """The test ELBO of one less that of the other; None where either has none.
+def difference(one: ReportEntry, other: ReportEntry, figure: str = ELBO) -> Difference | None:
+    """A figure of one, as the test ELBO, less that of the other; None where either has none.
 
     Of seeds the interval is Welch's: of sd^2 / n of either, with the same sd for one that has a single seed. Of images
     it is that of the differences image by image, each a mean over seeds. The squares of both half-widths are added:
     what seeds and images do together is counted in both, so that the interval is rather too wide.
     """
-    means = one.figure(ELBO), other.figure(ELBO)
+    means = one.figure(figure), other.figure(figure)
     if means[0] is None or means[1] is None:
         return None
     numbers = len(one.counted), len(other.counted)
-    widths = {"seeds": _half_width(_of_seeds(one, other)), "images": _half_width(_of_images(one, other))}
+    widths = {"seeds": _half_width(_of_seeds(one, other, figure))}
+    if figure == ELBO:  # which alone is recorded of each image
+        widths["images"] = _half_width(_of_images(one, other))
     known = {name: width for name, width in widths.items() if width is not None}
     if max(numbers) > 1 and "seeds" not in known:  # whose spread is beyond all measure
         return Difference(means[0] - means[1], None, "", numbers)
-    if not known and (unpaired := _unpaired(one, other)) is not None:
+    if not known and (unpaired := _unpaired(one, other, figure)) is not None:
         known = {"unpaired images": unpaired}
     half_width = math.hypot(*known.values()) if known else None
     over = " and ".join(known) if "seeds" in known else f"{''.join(known)} of one seed each"
     return Difference(means[0] - means[1], half_width, over if known else "", numbers)
 
 
-def _of_seeds(one: ReportEntry, other: ReportEntry) -> list[_Part]:
+def _of_seeds(one: ReportEntry, other: ReportEntry, figure: str) -> list[_Part]:
     """Nothing where neither has several seeds."""
-    spreads = [spread for entry in (one, other) if (spread := entry.spread(ELBO)) is not None]
+    spreads = [spread for entry in (one, other) if (spread := entry.spread(figure)) is not None]
     known = [(spread.sd * spread.sd, spread.num) for spread in spreads if spread.sd is not None]
     if len(known) == 1:
         ((variance, num),) = known
@@ -117,8 +119,8 @@ def _image_means(entry: ReportEntry) -> tuple[np.ndarray, Float[np.ndarray, " N"
     return known[0].digest, np.mean([images.elbo.astype(np.float64) for images in known], axis=0)
 
 
-def _unpaired(one: ReportEntry, other: ReportEntry) -> float | None:
-    errors = [entry.first.metrics.get(f"{ELBO}_stderr") for entry in (one, other)]
+def _unpaired(one: ReportEntry, other: ReportEntry, figure: str) -> float | None:
+    errors = [entry.counted[0].metrics.get(f"{figure}_stderr") for entry in (one, other)]
     known = [error for error in errors if error is not None]
     return quantile(math.inf) * math.hypot(*known) if len(known) == len(errors) else None
 

@@ -73,8 +73,8 @@ class ReportEntry:
 
     @property
     def missing(self) -> int:
-        """How many of its runs don't count."""
-        return len(self.runs) - len(self.counted)
+        """How many of its runs don't count because they have not finished, or not with a validation ELBO."""
+        return sum(run.status != "finished" or "val/elbo" not in run.metrics for run in self.runs)
 
 
 def value_of(run: RunRecord, figure: str) -> float | None:

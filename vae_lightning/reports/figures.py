@@ -47,7 +47,7 @@ _READINGS = {
     "val/elbo": FigureReading("val ELBO", 2, "higher"),
     "test/elbo": FigureReading("test ELBO", 2, "higher"),
     "test/rate": FigureReading("rate"),
-    "test/distortion": FigureReading("distortion", 2, "lower"),
+    "test/distortion": FigureReading("distortion"),
     "test/bits_per_dim": FigureReading("bits/dim", 4, "lower"),
     "test/nll": FigureReading("NLL", 2, "lower"),
     "test/nll_bits_per_dim": FigureReading("NLL bits/dim", 4, "lower"),

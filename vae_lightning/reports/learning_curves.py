@@ -50,8 +50,8 @@ def _chart(comparison: Comparison, ranking: Ranking, runs: list[RunRecord], name
 
 
 def _curve(entry: ReportEntry, name: str) -> _Curve:
-    """Of several seeds their mean in the epochs that all have; empty where there is none."""
-    curves = [dict(run.curves.get(name, [])) for run in entry.counted]
+    """Of several seeds, finished or not, their mean in the epochs that all have; empty where there is none."""
+    curves = [dict(run.curves[name]) for run in entry.runs if run.curves.get(name)]
     shared = sorted(set.intersection(*map(set, curves))) if curves else []
     return [(epoch, fmean(curve[epoch] for curve in curves)) for epoch in shared]
 

@@ -89,6 +89,8 @@ function asTable(element, rowsAre) {
   const rows = element.querySelectorAll("tbody tr").length;
   return new DataTable(element, {
     order: [], // as it came: best first
+    stateSave: Boolean(root.dataset.reload), // of a page that loads itself anew, while the window is open
+    stateDuration: -1,
     autoWidth: false,
     paging: rows > 50,
     pageLength: 50,
@@ -144,11 +146,13 @@ for (const choice of document.querySelectorAll("input[name=view]")) {
 const kept = JSON.parse((root.dataset.reload && sessionStorage.getItem(location.pathname)) || "{}");
 for (const id of kept.chosen ?? []) document.getElementById(id)?.click();
 if (root.dataset.reload) {
-  setTimeout(() => {
+  const again = () => {
     const chosen = [...document.querySelectorAll(".switch input:checked, .tabs input:checked")].map(choice => choice.id);
     sessionStorage.setItem(location.pathname, JSON.stringify({chosen, top: scrollY}));
     location.reload();
-  }, 1000 * root.dataset.reload);
+  };
+  setTimeout(again, 1000 * root.dataset.reload);
+  addEventListener("reload-now", again);
 }
 
 body.dataset.view = document.querySelector("input[name=view]:checked")?.value ?? body.dataset.view;
@@ -156,8 +160,12 @@ follow();
 drawAll();
 for (const chart of charts) observer.observe(chart);
 
+const lengths = new Map(); // of the tables' pages before they were printed
 addEventListener("beforeprint", () => {
-  for (const table of tables.values()) table.page.len(-1).draw();
+  for (const table of tables.values()) {
+    lengths.set(table, table.page.len());
+    table.page.len(-1).draw();
+  }
   root.classList.add("paper"); // which is white
   for (const chart of charts) if (!chart.closest("details:not([open])")) near.add(chart);
   drawAll();
@@ -168,7 +176,7 @@ addEventListener("beforeprint", () => {
   }
 });
 addEventListener("afterprint", () => {
-  for (const table of tables.values()) table.page.len(50).draw();
+  for (const table of tables.values()) table.page.len(lengths.get(table)).draw();
   root.classList.remove("paper");
   drawAll();
   for (const chart of charts.filter(chart => chart.dataset.height)) {

@@ -5,9 +5,9 @@ from typing import Any
 
 from vae_lightning.reports.comparison import Comparison
 from vae_lightning.reports.runs import RunRecord
-from vae_lightning.reports.settings import Setting
+from vae_lightning.reports.settings import is_place
 from vae_lightning.reports.wording import shortened, visible
-from vae_lightning.runs.records import RunDir, as_word, for_shell
+from vae_lightning.runs.records import RunDir, for_shell
 
 _LONGEST = 400  # letters of a line
 _MOST = 4  # values that are told one by one
@@ -15,7 +15,10 @@ _DATA = ("data._target_", "data.image_size", "data.channels", "data.binarize", "
 
 
 def repeating(comparison: Comparison) -> dict[str, Any]:
-    """`card`: what is told of it, by name; without what no run tells. Places on this machine's disk are left out."""
+    """`card`: what is told of it, by name; without what no run tells.
+
+    Where something lies on this machine's disk is left out, and with it `init_from`.
+    """
     recorded = [RunDir(run.path).environment() for run in comparison.runs]
     lines = {
         "command": _command(comparison),
@@ -31,28 +34,34 @@ def repeating(comparison: Comparison) -> dict[str, Any]:
 
 def _command(comparison: Comparison) -> str:
     """The sweep's, where the runs are all that it would train; else that of the best run."""
-    known = [run for run in comparison.runs if run.typed]
-    if not known:
+    typed = [words for run in comparison.runs if (words := _typed(run))]
+    if not typed:
         return ""
-    keys = dict.fromkeys(key for run in known for key in run.typed or {})
-    values = {key: dict.fromkeys(run.typed.get(key) for run in known if run.typed is not None) for key in keys}
-    is_whole = math.prod(map(len, values.values())) == len(known) == len(comparison.runs)
-    if len(known) == 1 or not is_whole or any(None in found for found in values.values()):
-        best = next((run for run in comparison.records if run.typed), known[0])
-        words = [f"{key}={_word(value)}" for key, value in (best.typed or {}).items()]
-        told = "" if len(known) == 1 else f"  # run {best.name}"
-        return _joined("vae-train", words) + told
-    return _joined("vae-train -m", [f"{key}={','.join(map(_word, found))}" for key, found in values.items()])
+    keys = dict.fromkeys(key for words in typed for key in words)
+    values = {key: list(dict.fromkeys(words.get(key) for words in typed)) for key in keys}
+    different = {tuple(words.get(key) for key in keys) for words in typed}
+    is_whole = len(typed) == len(comparison.runs) == len(different) == math.prod(map(len, values.values()))
+    if len(typed) > 1 and is_whole and not any(None in found for found in values.values()):
+        swept = [f"{key}={','.join(map(str, found))}" if any(found) else key for key, found in values.items()]
+        return _joined("vae-train -m", swept)
+    best = next((run for run in comparison.records if _typed(run)), comparison.runs[0])
+    of_best = [f"{key}={value}" if value else key for key, value in _typed(best).items()]
+    return _joined("vae-train", of_best) + ("" if len(comparison.runs) == 1 else f"  # run {best.name}")
+
+
+def _typed(run: RunRecord) -> dict[str, str]:
+    """Key, with any sign before it, -> value, of what was typed last; without places on this machine's disk."""
+    found: dict[str, str] = {}
+    for word in run.overrides:
+        key, _, value = word.partition("=")
+        name = key.lstrip("+~")
+        if not is_place(name) and name != "init_from" and (value or key.startswith("~")):
+            found[key] = value
+    return found
 
 
 def _joined(command: str, words: list[str]) -> str:
-    return " ".join([command, *(for_shell(visible(word)) for word in words)])
-
-
-def _word(value: Setting | None) -> str:
-    if not isinstance(value, str):
-        return repr(value)
-    return value if value in ("true", "false", "null") or value.startswith("[") else as_word(value)
+    return " ".join([command, *map(for_shell, words)])
 
 
 def _versions(versions: Any) -> str:

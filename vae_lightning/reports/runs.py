@@ -41,6 +41,7 @@ class RunRecord:
         curves: metric -> (epoch, value) of what was logged while training, in order of the epochs.
         pictures: kind, as traversals, samples or training -> the newest file of it.
         tags: words by which the run is to be found.
+        overrides: what was typed, word by word as it was.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class RunRecord:
     curves: Mapping[str, Curve]
     pictures: Mapping[str, Path]
     tags: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
 
     @cached_property
     def groups(self) -> frozenset[str]:
@@ -166,6 +168,7 @@ def _read(path: Path, name: str) -> RunRecord:
         curves=curves,
         pictures=_pictures(path),
         tags=_tags((config or {}).get("tags")),
+        overrides=tuple(visible(str(override)) for override in overrides or []),
     )
 
 

@@ -10,6 +10,7 @@ _NO_SETTINGS = (
     *("callbacks", "logger", "checkpoint"),
 )
 _HUGE = 1e300
+_IMAGES = ("data.root", "data.archive")
 _PLACES = ("root", "archive", "cache", "cache_dir", "dirpath", "download")
 
 
@@ -23,11 +24,12 @@ def flatten(config: dict[str, Any]) -> dict[str, Setting]:
 def typed_settings(overrides: list[str]) -> dict[str, Setting]:
     """What was typed: `["model=conv", "+objective.beta=4"]` is {"model": "conv", "objective.beta": 4}.
 
-    The last one counts where a key was typed twice, as in a run that was resumed.
+    The last one counts where a key was typed twice, as in a run that was resumed. Which images there were counts, too:
+    two folders that were typed are two data sets, while a config's may have moved.
     """
     pairs = (override.lstrip("+~").partition("=") for override in overrides)
     typed = {key.partition("@")[0]: as_setting(_unquoted(value)) for key, equals, value in pairs if equals}
-    return {key: value for key, value in typed.items() if not is_place(key)}
+    return {key: value for key, value in typed.items() if key in _IMAGES or not is_place(key)}
 
 
 def is_place(key: str) -> bool:

@@ -116,6 +116,8 @@ def _text(table: _Table, width: int) -> str:
     notes = textwrap.wrap(_kind(table), width)
     if reasons and not table.are_means and _width(beside) <= width:
         text, reasons = beside, []
+    if table.are_means:  # whose lines don't name them
+        reasons = [record for record in table.ranking.records if record.status != "finished"]
     for record in reasons:
         told = f"{shortened(record.name, shown.widths[0])}: {_status(record, with_reason=True)}"
         notes.append(shortened(told, width))
@@ -163,7 +165,8 @@ def _figure(entry: ReportEntry, figure: str) -> str:
 
 
 def _seeds(entry: ReportEntry) -> str:
-    return f"{len(entry.counted)} of {len(entry.runs)}" if entry.missing else str(len(entry.counted))
+    count = len(entry.counted)
+    return f"{count} of {count + entry.missing}" if entry.missing else str(count)
 
 
 def _status(record: RunRecord, *, with_reason: bool) -> str:

@@ -4,27 +4,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vae_lightning.errors import UserError
-from vae_lightning.reports.comparison import Comparison, Ranking
+from vae_lightning.reports.comparison import SEED, Comparison, Ranking
+from vae_lightning.reports.differences import difference
 from vae_lightning.reports.entries import ReportEntry, entries, views
-from vae_lightning.reports.figures import bare, further_figures, reading, with_error
+from vae_lightning.reports.figures import further_figures, reading, with_error
 from vae_lightning.reports.settings import setting_text
 from vae_lightning.reports.wording import visible
 
 FORMATS = ("latex", "markdown")
 _USUAL = ("test/elbo", "test/rate", "test/distortion")
-_OTHERS = ("val/elbo", "epochs", "steps", "seconds", "train/images_per_s")
+_OTHERS = ("val/elbo", "epochs", "steps", "seconds", "train/images_per_s", "peak_memory_mb")
 _SEEDS, _RUN = "seeds", "run"
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    **{letter: f"{{{letter}}}" for letter in "[]*"},  # which the end of a line would take for its own
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "\u00b1": r"$\pm$",
 }
-_MARKDOWN = {letter: f"\\{letter}" for letter in "\\|*_<>`"}
+_MARKDOWN = {letter: f"\\{letter}" for letter in "\\|*_<>`[]!&"}
+_LATIN = 0x17F  # the last letter that LaTeX knows without further packages
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def paper_table(comparison: Comparison, form: str, fields: Sequence[str] | None 
     """The table as text, a block for each set of runs that may be compared, settings first, in their order.
 
     Figures of several seeds are mean and standard deviation, of a single run value and standard error. The best of a
-    column whose figure has a better end is bold, and so is what can't be told from it by the decimals that are shown.
+    column whose figure has a better end is bold, and so is all whose difference to it may be noise.
 
     Args:
         comparison: of the runs.
@@ -54,6 +57,8 @@ def paper_table(comparison: Comparison, form: str, fields: Sequence[str] | None 
     """
     if form not in FORMATS:
         raise UserError(f"table={form}: choose {' or '.join(FORMATS)}")
+    if not any(run.status == "finished" for run in comparison.runs):
+        raise UserError(f"table={form}: none of these {len(comparison.runs)} runs has finished")
     chosen = [_column(comparison, name) for name in (_default(comparison) if fields is None else fields)]
     write = _latex if form == "latex" else _markdown
     return "\n\n".join(write(comparison, ranking, chosen) for ranking in comparison.rankings)
@@ -71,6 +76,8 @@ def _column(comparison: Comparison, name: str) -> _Column:
     if name == _RUN:
         return _Column("run", lambda entry: ", ".join(run.name for run in entry.runs))
     settings = {label: key for key, label in comparison.labels.items()} | {key: key for key in comparison.told_apart}
+    if comparison.has_seeds and settings.get(name) == SEED:
+        return _Column(SEED, lambda entry: entry.seeds)
     if name in settings:
         key = settings[name]
         return _Column(comparison.labels[key], lambda entry: setting_text(entry.setting(key)))
@@ -98,7 +105,7 @@ def _markdown(comparison: Comparison, ranking: Ranking, columns: list[_Column]) 
     rows = _rows(comparison, ranking, columns, lambda text: f"**{text}**", _mark)
     marks = ["--:" if column.figure or _is_numeric(comparison, column) else ":--" for column in columns]
     table = [[_mark(column.heading) for column in columns], marks, *rows]
-    return "\n".join([*("| " + " | ".join(row) + " |" for row in table), "", *_notes(comparison, ranking)])
+    return "\n".join([*("| " + " | ".join(row) + " |" for row in table), "", *map(_mark, _notes(comparison, ranking))])
 
 
 def _rows(
@@ -109,12 +116,12 @@ def _rows(
     escape: Callable[[str], str],
 ) -> list[list[str]]:
     listed = entries(comparison, ranking, views(comparison)[0])
-    ordered = [entry for entry in _in_order(comparison, listed) if entry.counted]
-    best = [_best_text(ordered, column.figure) for column in columns]
+    ordered = _in_order(comparison, listed)
+    best = [_best(ordered, column.figure) for column in columns]
 
-    def cell(entry: ReportEntry, column: _Column, wins: str) -> str:
+    def cell(entry: ReportEntry, column: _Column, winners: set[str]) -> str:
         text = escape(column.text(entry))
-        return bold(text) if wins and bare(entry, column.figure) == wins else text
+        return bold(text) if entry.id in winners else text
 
     return [[cell(entry, *each) for each in zip(columns, best, strict=True)] for entry in ordered]
 
@@ -129,14 +136,17 @@ def _in_order(comparison: Comparison, listed: list[ReportEntry]) -> list[ReportE
     return sorted(listed, key=order)
 
 
-def _best_text(listed: list[ReportEntry], figure: str) -> str:
-    """How the best value of a figure reads; empty where none is better than another."""
-    values = [value for entry in listed if figure and (value := entry.figure(figure)) is not None]
+def _best(listed: list[ReportEntry], figure: str) -> set[str]:
+    """The ids of the best by a figure, and of those whose difference to it may be noise; none where none is better."""
+    values = {entry.id: value for entry in listed if figure and (value := entry.figure(figure)) is not None}
     end = reading(figure).is_better if figure else ""
     if not end or len(values) < 2:
-        return ""
-    best = max(values) if end == "higher" else min(values)
-    return next(bare(entry, figure) for entry in listed if entry.figure(figure) == best)
+        return set()
+    best = max(values.values()) if end == "higher" else min(values.values())
+    first = next(entry for entry in listed if values.get(entry.id) == best)
+    apart = {entry.id: difference(entry, first, figure) for entry in listed if entry is not first}
+    near = {name for name, each in apart.items() if each is not None and each.interval and each.may_be_noise}
+    return {first.id} | near
 
 
 def _is_numeric(comparison: Comparison, column: _Column) -> bool:
@@ -150,11 +160,15 @@ def _notes(comparison: Comparison, ranking: Ranking) -> list[str]:
     tested = next((run.metrics["test/num_images"] for run in ranking.records if "test/num_images" in run.metrics), None)
     images = f", {tested:,.0f} test images" if tested else ""
     errors = "mean +- standard deviation over seeds" if comparison.has_seeds else "+- the standard error over images"
-    return [f"ELBO, rate and distortion: {ranking.unit}; {ranking.kind or 'no test figures'}{images}; {errors}."]
+    bold = "bold: the best, and what may as well be (95%)"
+    return [
+        f"ELBO, rate and distortion: {ranking.unit}; {ranking.kind or 'no test figures'}{images}; {errors}; {bold}."
+    ]
 
 
 def _tex(text: str) -> str:
-    told = "".join(_LATEX.get(letter, letter) for letter in visible(text))
+    known = [letter if ord(letter) <= _LATIN else f"U+{ord(letter):04X}" for letter in visible(text)]
+    told = "".join(_LATEX.get(letter, letter) for letter in known)
     return f"$-${told[1:]}" if told[:1] == "-" and told[1:2].isdigit() else told  # a minus, and no hyphen
 
 

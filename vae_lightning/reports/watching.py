@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from vae_lightning.errors import UserError
 from vae_lightning.reports.report import Report, write_report
 from vae_lightning.runs.records import RunDir
 
@@ -28,12 +29,12 @@ def watched_reports(
         what was written, each time. The last page, which is also written when it is interrupted, does not load itself
         anew any more.
     """
-    directories = find()
+    directories = _found(find, output)
     try:
         before, quiet = None, 0
         while quiet < _PATIENCE:
             started = time.monotonic()
-            directories = find()
+            directories = _found(find, output)
             quiet = 0 if any(RunDir(path).is_training() for path in directories) else quiet + 1
             state = _state(directories)
             if directories and state != before:
@@ -46,6 +47,13 @@ def watched_reports(
         raise
     if directories:
         yield write_report(directories, output, title)
+
+
+def _found(find: Callable[[], list[Path]], output: Path) -> list[Path]:
+    try:
+        return find()
+    except OSError as error:
+        raise UserError(f"{output}: its runs can't be looked for any more ({error.strerror or error})") from error
 
 
 def _state(directories: list[Path]) -> list[tuple[str, int, int]]:
