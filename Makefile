@@ -6,11 +6,12 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train test check lint tensorboard bench bench-gpu reproduce-gpu record-gpu soak clean
+.PHONY: help install demo train test check slow-tests lint tensorboard bench bench-gpu reproduce-gpu record-gpu soak clean
 
 # What `make check` leaves to `make test`: what trains for a while, waits for processes, or opens hostile files.
 SLOW := $(patsubst %,tests/%,end_to_end checkpoints metrics) \
-        $(patsubst %,tests/%.py,test_evaluate test_generate test_generate_mistakes test_report test_soak \
+        $(patsubst %,tests/%.py,test_evaluate test_evaluate_runs test_generate test_generate_mistakes test_generate_print \
+        test_generate_several test_report test_soak \
         callbacks/test_checkpoints callbacks/test_killed callbacks/test_pruning callbacks/test_same_pictures \
         callbacks/test_training_gif callbacks/test_within_epoch data/test_archive data/test_decoded_folder \
         data/test_download data/test_hostile_archives data/test_limits data/test_pixel_cache disk/test_locks \
@@ -49,6 +50,9 @@ test: install  ## run every test
 
 check: lint  ## check style and types and run the quick tests, in two minutes at most
 	$(BIN)/python -m pytest -n auto --dist worksteal $(SLOW:%=--ignore=%) $(ARGS)
+
+slow-tests:  # the options that leave out what `make check` leaves out
+	@echo $(SLOW:%=--ignore=%)
 
 lint: install  ## check style and types
 	$(BIN)/ruff check .
