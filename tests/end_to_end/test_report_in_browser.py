@@ -300,6 +300,7 @@ def test_seeds_are_shown_as_means_and_as_single_runs_when_asked(opened, tmp_path
     playwright.expect(table).to_have_count(2)
     assert "-141.00 ± 1.00" in table.first.inner_text()
     assert "-10.00 (-12.27 to -7.73)" in table.nth(1).inner_text()
+    assert one.page.get_by_title("95% interval of the mean: -143.48 to -138.52 (3 seeds)").count() == 1
     points = one.page.locator("#plane-1 .scatterlayer .trace path.point")
     assert points.count() == 3  # two means and the ring
     assert one.page.locator("#panel-traversals .card:visible").count() == 2

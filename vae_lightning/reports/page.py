@@ -149,10 +149,18 @@ def _second(comparison: Comparison, listed: list[ReportEntry], apart: dict[str, 
 
 
 def _figure_cell(entry: ReportEntry, figure: str) -> Markup:
-    """A figure with its error where that says something: of means always, of a run where it has been evaluated."""
+    """A figure with its error where that says something: of means always, of a run where it has been evaluated.
+
+    The interval of a mean, and of how many seeds it is, are told to who points at it.
+    """
     is_bare = not entry.is_mean and figure in ("val/elbo", "test/rate", "test/distortion")
     text = bare(entry, figure) if is_bare else with_error(entry, figure)
-    return _number_cell(entry.figure(figure), text, bare(entry, figure))
+    spread = entry.spread(figure)
+    if not entry.is_mean or spread is None or spread.interval is None:
+        return _number_cell(entry.figure(figure), text, bare(entry, figure))
+    low, high = (figure_text(figure, end) for end in spread.interval)
+    told = f"95% interval of the mean: {low} to {high} ({spread.num} seeds)"
+    return _number_cell(entry.figure(figure), text, bare(entry, figure), told)
 
 
 def _apart_cell(difference: Difference | None) -> Markup:
@@ -165,11 +173,12 @@ def _apart_cell(difference: Difference | None) -> Markup:
     return Markup(template).format(noise, repr(difference.value), nats(difference.value), difference.in_words(), told)
 
 
-def _number_cell(value: int | float | None, text: str, number: str | None = None) -> Markup:
+def _number_cell(value: int | float | None, text: str, number: str | None = None, told: str = "") -> Markup:
     """A cell that is sorted as a number and filtered by one: by `number` where there is more in its text."""
     order = "" if value is None else repr(value)
     filtered = text if number is None else number
-    return Markup('<td class="number" data-order="{}" data-filter="{}">{}</td>').format(order, filtered, text)
+    title = Markup(' title="{}"').format(told) if told else ""
+    return Markup('<td class="number" data-order="{}" data-filter="{}"{}>{}</td>').format(order, filtered, title, text)
 
 
 def _is_numeric(comparison: Comparison, key: str) -> bool:
