@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,22 +9,6 @@ import yaml
 from PIL import Image
 
 from tests.conftest import refusal
-
-
-@pytest.fixture
-def generate(monkeypatch, tmp_path, capsys) -> Callable[..., str]:
-    """Call the generate command in an empty folder, `here`, and return what it printed."""
-    from vae_lightning.generate import main
-
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-
-    def call(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["vae-generate", "device=cpu", *arguments])
-        main()
-        return capsys.readouterr().out
-
-    return call
 
 
 @pytest.fixture
@@ -93,3 +75,12 @@ def test_a_run_without_such_a_picture_is_left_out_wherever_it_stands(generate, s
     printed = generate(f"runs=[{tmp_path}/mixed/*]", "mode=manifold", "num_points=2", "out=mixed")
     assert Path("mixed/manifold.png").is_file()
     assert printed.count(" is left out: mode=manifold is for two latent dimensions") == 4
+
+
+def test_a_sweep_that_leads_elsewhere_is_not_written_to(generate, sweep, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (sweep / "generated").symlink_to(tmp_path / "outside")
+    assert "a link leads out of" in refusal(generate, f"sweep={sweep}", "mode=manifold", "num_points=2")
+    assert list((tmp_path / "outside").iterdir()) == []
+    generate(f"sweep={sweep}", "mode=manifold", "num_points=2", "out=there")
+    assert Path("there/manifold.png").is_file()

@@ -13,6 +13,7 @@ from vae_lightning.command_line.commands import recorded_config, refusing_sweeps
 from vae_lightning.command_line.places import with_home
 from vae_lightning.config import checked, instantiate, plain, takes
 from vae_lightning.data.picture_files import check_given
+from vae_lightning.disk.files import check_within
 from vae_lightning.drawing.printing import Paper
 from vae_lightning.errors import UserError, one_line
 from vae_lightning.machine.interruption import undivided
@@ -76,7 +77,12 @@ class _Wanted:
 
         if self.out is not None:
             return Path(str(self.out)).expanduser()
-        return own_folder(beside / "generated" / self.mode, self.overwrite)
+        folder = own_folder(beside / "generated" / self.mode, self.overwrite)
+        try:
+            check_within(folder, beside)  # a sweep may come from a stranger, as a run may
+        except ValueError as error:
+            raise UserError(f"out={folder}: {error}; remove it, or give another out") from error
+        return folder
 
     @property
     def facts(self) -> dict[str, Any]:
