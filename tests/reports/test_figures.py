@@ -43,6 +43,8 @@ def test_figures_have_the_decimals_that_are_usual():
     assert error_text("test/elbo", 40775.0, 1.5) == "2"
     assert error_text("test/elbo", -100.0, 0.25) == "0.25"
     assert error_text("test/elbo", -100.0, None) == ""
+    assert figure_text("test/elbo", -1.0722e34) == "-1.07e+34"
+    assert error_text("test/elbo", -1.0722e34, 2.5e33) == "2.5e+33"
 
 
 def test_a_strangers_names_make_no_columns_without_end(tmp_path):

@@ -56,7 +56,7 @@ def test_each_run_is_a_line_through_its_settings_to_its_elbo(tmp_path):
     assert len(chart.figure.data) == 12
     best = chart.figure.data[-1]  # on top
     assert list(best.y) == [0.0, 0.0, 0.0, 1.0]
-    assert best.meta["id"] == f"r{comparison.runs.index(comparison.rankings[0].best)}"
+    assert best.meta["id"] == f"r{comparison.runs.index(comparison.rankings[0].records[0])}"
     texts = [annotation.text for annotation in chart.figure.layout.annotations]
     assert [text for text in texts if text.startswith("<b>")] == ["<b>a</b>", "<b>b</b>", "<b>c</b>", "<b>val ELBO</b>"]
 

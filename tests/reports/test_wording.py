@@ -1,6 +1,6 @@
 import pytest
 
-from vae_lightning.reports.wording import duration, nats, share, shortened, whole, with_stderr
+from vae_lightning.reports.wording import duration, nats, shortened, whole
 
 
 def test_nats_have_two_decimals_below_ten_thousand():
@@ -13,20 +13,8 @@ def test_nats_have_two_decimals_below_ten_thousand():
     ]
 
 
-def test_the_standard_error_has_the_decimals_of_its_figure():
-    assert with_stderr(-97.149, 0.25) == "-97.15 ± 0.25"
-    assert with_stderr(40775.2, 413.77, "+-") == "40,775 +- 414"
-    assert with_stderr(-97.149, None) == "-97.15"
-    assert with_stderr(None, 0.25) == "-"
-
-
-def test_shares_have_three_decimals():
-    assert [share(value) for value in (0.08164, 1.0, -0.25, 31.5, None)] == ["0.082", "1.000", "-0.250", "31.50", "-"]
-
-
 def test_of_huge_figures_the_size_is_told():
     assert nats(-1.0722e34) == "-1.07e+34"
-    assert with_stderr(-1.0722e34, 2.5e33) == "-1.07e+34 ± 2.5e+33"
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,6 @@ class Ranking:
         """Name -> place, from 1, of the runs that ended with a validation ELBO."""
         return {record.name: place for place, record in enumerate(filter(_is_ranked, self.records), start=1)}
 
-    @property
-    def best(self) -> RunRecord | None:
-        """The first of the ranked runs."""
-        return next(filter(_is_ranked, self.records), None)
-
 
 @dataclass(frozen=True)
 class Comparison:

@@ -44,7 +44,7 @@ class ReportEntry:
         for run in self.runs:
             if run.status == "finished" and "val/elbo" in run.metrics:
                 seeds.setdefault(setting_of(run, SEED), run)
-        return tuple(seeds.values()) or self.runs[:0]
+        return tuple(seeds.values())
 
     def spread(self, figure: str) -> SeedSpread | None:
         """The figure's values; None where no run that counts has it."""

@@ -31,7 +31,7 @@ from vae_lightning.reports.repeating import repeating
 from vae_lightning.reports.runs import FIRST_PICTURES, RunRecord
 from vae_lightning.reports.settings import setting_order, setting_text
 from vae_lightning.reports.settings_together import heat_maps, importance, parallel_axes
-from vae_lightning.reports.wording import duration, nats, shortened, whole, with_stderr
+from vae_lightning.reports.wording import duration, nats, shortened, whole
 from vae_lightning.runs.records import NATS
 
 _HERE = Path(__file__).parent
@@ -263,7 +263,6 @@ def _script(source: str) -> Markup:
 _WORDING = {
     "nats_per_image": NATS,
     "nats": nats,
-    "with_stderr": with_stderr,
     "whole": whole,
     "duration": duration,
     "shortened": shortened,

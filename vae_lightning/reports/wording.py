@@ -11,18 +11,6 @@ def nats(value: float | None, missing: str = "-") -> str:
     return _written(value, 2 if abs(value) < _LARGE else 0)
 
 
-def with_stderr(value: float | None, stderr: float | None, sign: str = "±") -> str:
-    """A figure with its standard error, as in `-97.15 ± 0.25`."""
-    if value is None or stderr is None:
-        return nats(value)
-    return f"{nats(value)} {sign} {_written(stderr, 0 if abs(value) >= _LARGE else 2)}"
-
-
-def share(value: float | None) -> str:
-    """A figure from 0 to 1 with three decimals; a larger one as nats are written."""
-    return f"{value:.3f}" if value is not None and abs(value) <= 1 else nats(value)
-
-
 def _written(value: float, decimals: int) -> str:
     return f"{value:,.{decimals}f}" if abs(value) < _HUGE else f"{value:.3g}"
 
