@@ -181,6 +181,7 @@ def test_only_config_instantiates():
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if room_of(name) == "reports"))
 def test_reports_know_the_records_of_runs_only_and_no_torch(module):
     assert {name for name in own_imports(module) if room_of(name) == "runs"} <= {
+        "vae_lightning.runs.latest",
         "vae_lightning.runs.records",
         "vae_lightning.runs.tested_images",
     }

@@ -92,6 +92,7 @@ def _write_table(directories: list[Path], output: Path, form: str, fields: Any) 
 def _wanted(config: dict[str, Any]) -> tuple[Callable[[], list[Path]], Path, str]:
     """What finds the run directories, where the report goes, and its title."""
     from vae_lightning.reports.runs import find_runs, given_runs, runs_of_sweep
+    from vae_lightning.runs.latest import named_sweep
 
     unknown = config.keys() - _KEYS
     if unknown:  # Hydra lets a plus sign add any key
@@ -105,10 +106,10 @@ def _wanted(config: dict[str, Any]) -> tuple[Callable[[], list[Path]], Path, str
         raise UserError(f"watch={config['watch']}: expected true or false")
     if sweep is None:
         return (lambda: given_runs(runs)), Path(output or "outputs/report"), "Comparison of runs"
-    place = Path(sweep)
+    place = Path(named_sweep(str(sweep)))
     is_to_begin = config["watch"] and place.is_dir() and not (place / "config.yaml").is_file()
     find = (lambda: find_runs(place)) if is_to_begin else (lambda: runs_of_sweep(place))
-    return find, Path(output or sweep), f"Sweep {place.resolve().name}"
+    return find, Path(output or place), f"Sweep {place.resolve().name}"
 
 
 if __name__ == "__main__":

@@ -1,39 +1,14 @@
 """A run is named by its directory, by a checkpoint in it, or as the latest one."""
 
-import os
 from pathlib import Path
 
 import pytest
 
+from tests.runs.test_latest import begun
 from vae_lightning.errors import UserError
-from vae_lightning.runs.opening import latest_run, named_run
+from vae_lightning.runs.opening import named_run
 from vae_lightning.runs.resuming import run_to_resume
 from vae_lightning.runs.trained import open_trained
-
-
-def begun(folder: Path, time: float, config: bool = True, checkpoint: bool = True) -> Path:
-    folder.mkdir(parents=True)
-    (folder / "status.json").write_text("{}")
-    os.utime(folder / "status.json", (time, time))
-    if checkpoint:
-        (folder / "checkpoints").mkdir()
-        (folder / "checkpoints/last.ckpt").touch()
-    if config:
-        (folder / "config.yaml").write_text("name: x")
-    return folder
-
-
-def test_the_latest_is_the_one_whose_status_has_changed_last(tmp_path):
-    assert latest_run(tmp_path / "none") is None
-    begun(tmp_path / "2026-01-01/10_a", 100)
-    job = begun(tmp_path / "sweeps/2026-01-01/09_b/3", 300)
-    begun(tmp_path / "2026-01-02/11_c", 200)
-    begun(tmp_path / "2026-01-02/12_d", 400, config=False)  # still being checked
-    begun(tmp_path / "2026-01-02/12_f", 400, checkpoint=False)  # nothing of it can be opened
-    (tmp_path / "2026-01-03/13_e").mkdir(parents=True)
-    assert latest_run(tmp_path) == job
-    mine = begun(tmp_path / "mine", 500)  # as run_dir=outputs/mine puts it
-    assert latest_run(tmp_path) == mine
 
 
 def test_latest_stands_for_a_run_unless_there_is_such_a_folder(tmp_path, monkeypatch, told):

@@ -31,7 +31,8 @@ from vae_lightning.machine.environment import environment
 from vae_lightning.machine.interruption import Interrupted, interruptible, number_of
 from vae_lightning.machine.terminal import outlasting_readers
 from vae_lightning.reports.best import named_best
-from vae_lightning.runs.opening import LATEST, named_run, open_run
+from vae_lightning.runs.latest import LATEST
+from vae_lightning.runs.opening import named_run, open_run
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.shared import find_shared
 from vae_lightning.sweeps.preparing import PrepareSweep, RefusedSweep, forget_sweep, go_on

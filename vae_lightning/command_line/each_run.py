@@ -28,6 +28,7 @@ from vae_lightning.machine.terminal import beside, width_within
 from vae_lightning.machine.world import given_world
 from vae_lightning.reports.runs import find_runs, given_runs, is_run, read_runs, runs_of_sweep
 from vae_lightning.reports.wording import shortened
+from vae_lightning.runs.latest import named_sweep
 from vae_lightning.runs.records import RunDir, as_word, for_shell, typed
 from vae_lightning.sweeps.summary import tell_report
 
@@ -168,7 +169,7 @@ def _named(settings: dict[str, Any]) -> _Named:
     if settings["sweep"] is None:
         sweep, runs = None, given_runs(patterns)
     else:
-        sweep = Path(settings["sweep"])
+        sweep = Path(named_sweep(str(settings["sweep"])))
         if sweep.is_dir() and is_run(sweep) and not find_runs(sweep):
             raise UserError(f"sweep={sweep}: this is a run, not a sweep; {typed('run', sweep)} names it")
         runs = runs_of_sweep(sweep)

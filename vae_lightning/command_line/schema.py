@@ -12,6 +12,7 @@ from omegaconf import MISSING, ListConfig, OmegaConf
 from vae_lightning.building.table import MOVED_CALLBACKS
 from vae_lightning.config import CONF_DIR
 from vae_lightning.errors import UserError
+from vae_lightning.runs.latest import named_sweep
 from vae_lightning.search.sweeper import register as register_sweeper
 from vae_lightning.sweeps import preparing
 
@@ -84,7 +85,7 @@ def _run_mode(sweep: Any, runs: Any) -> str:
 
 def _sweep_place(sweep: str | None, sweep_dir: str) -> str:
     """Where the jobs of `-m` go: into the sweep that is gone on with, else into a new one."""
-    sweep, sweep_dir = sweep and os.path.expanduser(sweep), os.path.expanduser(sweep_dir)
+    sweep, sweep_dir = sweep and named_sweep(os.path.expanduser(sweep)), os.path.expanduser(sweep_dir)
     if sweep is not None and not Path(sweep).is_dir():
         raise UserError(f"sweep={sweep}: no such directory; sweep_dir= names the place of a new sweep")
     if sweep is not None and not (Path(sweep) / "multirun.yaml").is_file():

@@ -10,6 +10,7 @@ from vae_lightning.reports.comparison import Comparison, Ranking
 from vae_lightning.reports.entries import best_entry, entries, views
 from vae_lightning.reports.runs import RunRecord, find_runs, is_run, read_runs
 from vae_lightning.reports.wording import nats, shortened
+from vae_lightning.runs.latest import named_sweep
 from vae_lightning.runs.records import typed
 
 log = logging.getLogger("vae_lightning")
@@ -35,7 +36,7 @@ def named_best(place: str, key: str) -> str:
     if not sweep:
         example = f"{key}={BEST}outputs/sweeps/<date>/<time>_<name>"
         raise UserError(f"{key}={place}: give a sweep's directory, as in {example}")
-    best = best_run(Path(os.path.expanduser(sweep)), key)
+    best = best_run(Path(named_sweep(os.path.expanduser(sweep), f"{key}={BEST}")), key)
     log.info("%s=%s: %s", key, place, best)
     return str(best)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from vae_lightning.reports.comparison import Comparison
 from vae_lightning.reports.runs import given_runs, read_runs, runs_of_sweep
+from vae_lightning.runs.latest import named_sweep
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def named_runs(sweep: str | None, runs: Any) -> NamedRuns:
         UserError: no such directory, or none with a run.
     """
     if sweep is not None:
-        place = Path(sweep)
+        place = Path(named_sweep(sweep))
         return NamedRuns(runs_of_sweep(place), place, f"sweep {place.resolve().name}")
     patterns = [str(run) for run in (runs if isinstance(runs, list) else [runs])]
     found = given_runs(patterns)

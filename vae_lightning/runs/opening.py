@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,12 @@ from typing import Any
 from vae_lightning.disk.files import check_contents
 from vae_lightning.errors import UserError
 from vae_lightning.machine.world import given_world
+from vae_lightning.runs.latest import LATEST, latest_run
 from vae_lightning.runs.records import CHECKPOINTS, RunDir
 from vae_lightning.runs.training_lock import naming, trainer_of
 
 log = logging.getLogger("vae_lightning")
-LATEST = "latest"
 EXAMPLES = Path(__file__).parent.parent / "examples"  # models that come with the package
-_RUNS = ("*/status.json", "*/*/status.json", "sweeps/*/*/*/status.json")
 
 
 def examples() -> list[str]:
@@ -80,20 +78,6 @@ def named_run(path: str, key: str, output_dir: str = "outputs") -> tuple[str, st
     if not is_own or not os.path.lexists(file.parent.parent / "config.yaml"):
         return path, None
     return str(file.parent.parent), file.stem if file.stem in ("best", "last") else path
-
-
-def latest_run(output_dir: Path) -> Path | None:
-    """The run directory below the folder of all runs, a sweep's job among them, whose status has changed last.
-
-    One without a checkpoint, which can be neither opened nor gone on with, does not count.
-    """
-    with_times = []
-    for status in (file for pattern in _RUNS for file in output_dir.glob(pattern)):
-        with suppress(OSError):  # a run that was refused is removed again
-            has_checkpoint = any((status.parent / CHECKPOINTS).glob("*.ckpt"))
-            if has_checkpoint and (status.parent / "config.yaml").is_file():
-                with_times.append((status.stat().st_mtime, status.parent))
-    return max(with_times)[1] if with_times else None
 
 
 def _no_directory(path: Path) -> str:

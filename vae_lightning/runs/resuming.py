@@ -12,7 +12,8 @@ from vae_lightning.building.table import MOVED, TABLE
 from vae_lightning.building.trust import Trust, trusting
 from vae_lightning.config import takes
 from vae_lightning.errors import UserError, first_line
-from vae_lightning.runs.opening import LATEST, named_run, open_run
+from vae_lightning.runs.latest import LATEST
+from vae_lightning.runs.opening import named_run, open_run
 from vae_lightning.runs.records import CHECKPOINTS, RunDir, typed
 from vae_lightning.runs.seals import own_services
 from vae_lightning.runs.shared import is_given_away
