@@ -4,9 +4,11 @@ STAMP := .venv/.installed
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # An index that torch and torchvision are taken from, as https://download.pytorch.org/whl/cpu; else PyPI, with CUDA.
 TORCH_INDEX ?=
+# What is installed beside the package: what its tests and style need; `docs` is what the site needs.
+EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train test check slow-tests lint tensorboard bench bench-gpu reproduce-gpu record-gpu soak clean
+.PHONY: help install demo train test check slow-tests lint docs tensorboard bench bench-gpu reproduce-gpu record-gpu soak clean
 
 # What `make check` leaves to `make test`: what trains for a while, waits for processes, or opens hostile files.
 SLOW := $(patsubst %,tests/%,end_to_end checkpoints metrics) \
@@ -33,7 +35,7 @@ ifneq ($(TORCH_INDEX),)
 	@$(PIP) --retries 1 --no-deps --index-url '$(TORCH_INDEX)' torch torchvision 2>/dev/null || \
 	  { echo "TORCH_INDEX=$(TORCH_INDEX): does not answer, or has no$$(sed -n 's/^torch\(vision\)\{0,1\}==/ &/p' constraints.txt | tr -d '\n') for this Python" >&2; exit 1; }
 endif
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[$(EXTRAS)]'
 	@touch $@
 
 demo: install  ## train on scikit-learn's digits, in about a minute, without network
@@ -59,6 +61,11 @@ lint: install  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: install  ## build the pages of docs/ into a site, docs/_site/index.html
+	$(PIP) --editable '.[docs]'
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env docs docs/_site
+	@echo docs/_site/index.html
+
 tensorboard: install  ## look at all runs in outputs/
 	$(BIN)/vae-tensorboard --logdir outputs --samples_per_plugin images=500
 
@@ -82,5 +89,5 @@ soak: install  ## kill runs and open hostile files for an hour at most, and reco
 	$(BIN)/python -m soak --jobs 2 $(ARGS); held=$$?; $(BIN)/python -m soak report; exit $$held
 
 clean:  ## remove .venv and all caches; outputs/ stays
-	rm -rf .venv .bench-gpu .pytest_cache .mypy_cache .ruff_cache dist build
+	rm -rf .venv .bench-gpu .pytest_cache .mypy_cache .ruff_cache dist build docs/_site docs/_beside
 	find vae_lightning tests -name __pycache__ -type d -prune -exec rm -rf {} +

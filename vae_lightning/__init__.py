@@ -5,7 +5,7 @@ The names below are the package's public face; each is imported when it is first
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from vae_lightning.errors import UserError

@@ -1,4 +1,4 @@
-"""What the README tells a user to type works as typed."""
+"""What README and the pages behind its first commands tell a user to type works as typed."""
 
 import itertools
 import re
@@ -16,23 +16,27 @@ from PIL import Image
 from tests.conftest import TINY
 from tests.end_to_end.runs import TORCHRUN, run_command, started
 from tests.end_to_end.test_search import assert_trials_are_jobs
-from tests.reports.runs_on_disk import figures, write_run, write_sweep
+from tests.pages import ROOT, page
+from tests.reports.runs_on_disk import write_sweep
 from tests.test_config import composed
 from vae_lightning import evaluate, generate, report
 from vae_lightning.command_line.schema import CONF_DIR, register
+from vae_lightning.runs.latest import latest_run
 from vae_lightning.runs.records import RunDir
 from vae_lightning.sweeps import jobs as sweeps
 from vae_lightning.sweeps.jobs import Job
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-LINES = [line.split("#")[0].strip() for language, text in BLOCKS if language == "bash" for line in text.splitlines()]
+README = page("README.md")
+BEHIND = ("start", "train", "latent_space", "loggers", "cluster", "speed", "metrics", "reproductions", "search")
+PAGES = [README, *(page(f"docs/{name}.md") for name in BEHIND)]
+LINES = list(dict.fromkeys(command for one in PAGES for command in one.commands))
 TRAIN, GENERATE = "python -m vae_lightning.train", "python -m vae_lightning.generate"
-EVALUATE = "python -m vae_lightning.evaluate"
+EVALUATE, EXPLORE = "python -m vae_lightning.evaluate", "python -m vae_lightning.explore"
+REPORT = "python -m vae_lightning.report"
 TRAINING = [line.removeprefix(TRAIN).strip() for line in LINES if line.startswith(TRAIN)]
 KINDS = {
-    "own": "archive|folder",
+    "network": "--config-dir",
+    "own": "archive|data=folder",
     "resume": "resume",
     "init_from": "init_from",
     "sweep": "^-m (?!.*(hparams_search|submitit))",
@@ -45,8 +49,18 @@ KINDS = {
 }
 OF_KIND = {kind: [text for text in TRAINING if re.search(pattern, text)] for kind, pattern in KINDS.items()}
 PLAIN = [text for text in TRAINING if not any(text in texts for texts in OF_KIND.values())]
-# Small enough for a test, and never a download; all else is as the README has it.
-SMALL = ["debug=fast", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "data.eval_batch_size=8"]
+# What is no command of this project, and is looked at by itself or not at all, being another's.
+OTHERS = ("make ", "torchrun ", "srun ", "mlflow ui", "tensorboard ", 'eval "$(vae-train', "vae-train -sc")
+OTHERS += ("python -m venv .venv", "pip install -e . -c constraints.txt")
+# Small enough for a test, and never a download; all else is as the pages have it.
+SMALL = ["trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "data.eval_batch_size=8"]
+
+
+def test_every_command_has_a_test():
+    commands = (TRAIN, GENERATE, EVALUATE, EXPLORE, REPORT)
+    assert [line for line in LINES if not line.startswith((*commands, *OTHERS))] == []
+    assert len(PLAIN) >= 4
+    assert all(OF_KIND.values())
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +84,8 @@ def data(place, monkeypatch) -> Path:
 
 
 def options(text: str) -> list[str]:
-    sizes = ["data.batch_size=8"] if "ddp" not in text else ["data.batch_size=4"]
-    return shlex.split(text) + SMALL + sizes
+    few = ["trainer.max_epochs=1"] if "debug=" in text else ["debug=fast"]
+    return [*shlex.split(text), *few, *SMALL, f"data.batch_size={4 if 'ddp' in text else 8}"]
 
 
 @pytest.mark.parametrize("text", PLAIN)
@@ -92,35 +106,31 @@ def test_commands_on_ones_own_images(command, data, tmp_path, text):
 def test_resuming_commands(command, tmp_path, text):
     path, *more = re.search(r"resume=(\S+)\s*(.*)", text).groups()
     first = ["data=digits", "model=mlp", "trainer=cpu", "callbacks=none", "trainer.limit_train_batches=1"]
-    command(*first, "trainer.max_epochs=1", f"run_dir={tmp_path / path}")
+    run = tmp_path / "outputs/2026-11-20/14-03-27_mnist_conv"
+    command(*first, "trainer.max_epochs=1", f"run_dir={run}")
     more = more if more != [""] else ["trainer.max_epochs=2"]
     command(f"resume={path}", *more)
-    assert RunDir(tmp_path / path).metrics()["epochs"] == int(more[0].rpartition("=")[2])
+    assert RunDir(run).metrics()["epochs"] == int(more[0].rpartition("=")[2])
 
 
 @pytest.mark.parametrize("text", OF_KIND["init_from"])
 def test_beginning_from_another_runs_weights(command, data, tmp_path, text):
-    other = re.search(r"init_from=(\S+)", text)[1]
-    command(*options(""), "callbacks=none", f"run_dir={tmp_path / other}")
+    other = tmp_path / "outputs/other"
+    command(*options(""), "callbacks=none", f"run_dir={other}")
     command(*options(text), "callbacks=none", f"run_dir={tmp_path / 'run'}")
-    assert RunDir(tmp_path / "run").origin()["checkpoint"] == str(tmp_path / other / "checkpoints/best.ckpt")
+    assert RunDir(tmp_path / "run").origin()["checkpoint"] == str(other / "checkpoints/best.ckpt")
 
 
 @pytest.mark.parametrize("text", OF_KIND["sweep"])
 def test_sweeps_are_these_jobs(command, monkeypatch, tmp_path, text):
     # One after another, in this process: tests/end_to_end/test_sweeps.py has joblib's.
     words = [word for word in shlex.split(text) if not word.startswith("hydra")]
-    for word in words:
-        if word.startswith("sweep="):
-            (tmp_path / word.removeprefix("sweep=")).mkdir(parents=True)
-            (tmp_path / word.removeprefix("sweep=") / "multirun.yaml").touch()
     jobs: list[Job] = []
     monkeypatch.setattr(sweeps, "run_job", jobs.append)
     command(*words)
     swept = [word.partition("=") for word in words if "," in word]
     expected = itertools.product(*([f"{key}={value}" for value in values.split(",")] for key, _, values in swept))
-    typed = [[word for word in job.overrides if not word.startswith("sweep=")] for job in jobs]
-    assert sorted(typed) == sorted(map(list, expected))
+    assert sorted(job.overrides for job in jobs) == sorted(map(list, expected))
     # One directory, though it is named for the model, which may be swept.
     assert len({job.sweep for job in jobs}) == 1
 
@@ -144,30 +154,24 @@ def test_jobs_of_a_cluster_get_what_they_are_to_have():
     assert launcher.additional_parameters.requeue
 
 
-@pytest.mark.parametrize("text", [line for line in LINES if "vae_lightning.report" in line])
+@pytest.mark.parametrize("text", [line for line in LINES if line.startswith(REPORT)])
 def test_reports(monkeypatch, tmp_path, text):
-    sweep = re.search(r"outputs/sweeps/[^,\]/]+/[^,\]/\s]+", text)[0]
-    write_sweep(tmp_path / sweep, [2, 8, 32], [0.5, 1, 4])
-    write_run(tmp_path / "outputs/2026-11-20/single", {}, [], figures(-100))
+    sweep = tmp_path / "outputs/sweeps/2026-11-20/14-03-27_mnist_conv"
+    write_sweep(sweep, [2, 8, 32], [0.5, 1, 4])
+    (sweep / "multirun.yaml").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", shlex.split(text)[2:])
     report.main()
-    if "table=latex" in text:
-        assert r"\toprule" in (tmp_path / sweep / "table.tex").read_text()
-        return
-    (page,) = tmp_path.rglob("index.html")
-    assert "The rate-distortion plane" in page.read_text()
+    assert "The rate-distortion plane" in (sweep / "index.html").read_text()
 
 
 @pytest.fixture(scope="module")
 def generated_from(tmp_path_factory) -> Path:
-    """A folder with trained runs of digits and some pictures, each where the README has it."""
+    """A folder with runs of digits, the last of them in no way special, and with some pictures."""
     folder = tmp_path_factory.mktemp("generate")
-    runs = {re.search(r"run=(\S+)", line)[1] for line in LINES if line.startswith(GENERATE)}
-    assert len(runs) == 2  # a conditional one among them
-    for run in runs:
-        settings = ["model.latent_dim=8", *(["model.num_classes=10"] if run.endswith("_conditional") else [])]
-        done = run_command(*TINY[:5], *settings, "callbacks=none", "debug=fast", f"run_dir={run}", cwd=folder)
+    for run, settings in {"conditional": ["model.num_classes=10"], "2026-11-20/14-03-27_mnist_conv": []}.items():
+        small = [*TINY[:5], "model.latent_dim=8", "callbacks=none", "debug=fast"]
+        done = run_command(*small, *settings, f"run_dir=outputs/{run}", cwd=folder)
         assert done.returncode == 0, done.stderr
     (folder / "holiday/photos").mkdir(parents=True)
     for name in ("first.png", "second.jpg", "holiday/photos/beach.jpg"):
@@ -182,7 +186,8 @@ def test_generating_commands(monkeypatch, generated_from, text):
     monkeypatch.setattr(sys, "argv", [*words, "overwrite=true"])
     generate.main()
     chosen = dict(word.split("=", 1) for word in words[1:])
-    folder = Path(chosen.get("out", f"{chosen['run']}/generated/{chosen['mode']}"))
+    run = latest_run(Path("outputs")) if chosen["run"] == "latest" else chosen["run"]
+    folder = Path(chosen.get("out", f"{run}/generated/{chosen['mode']}"))
     assert len(list(folder.iterdir())) >= 3
     if "num_images" in chosen:
         assert len(list(folder.glob("sample_*.png"))) == int(chosen["num_images"])
@@ -196,23 +201,22 @@ def test_evaluating_commands(monkeypatch, generated_from, tmp_path, text):
     # One after another, in this process: tests/test_evaluate_runs.py has joblib's.
     words = [word for word in shlex.split(text)[2:] if not word.startswith("hydra")]
     chosen = dict(word.split("=", 1) for word in words[1:])
+    run = latest_run(Path("outputs"))
+    assert run is not None
     if "sweep" in chosen:
-        shutil.copytree("outputs/2026-11-20/14-03-27_mnist_conv", f"{chosen['sweep']}/0")
+        sweep = Path("outputs/sweeps/2026-11-20/15-00-00_mnist_conv")
+        run = shutil.copytree(run, sweep / "0")
+        (sweep / "multirun.yaml").touch()
     monkeypatch.setattr(sys, "argv", [*words, "nll.num_images=3"])
     evaluate.main()
-    figures = Path(chosen.get("run") or f"{chosen['sweep']}/0") / (
-        "metrics_last.json" if "ckpt" in chosen else "metrics.json"
-    )
+    figures = run / ("metrics_last.json" if "ckpt" in chosen else "metrics.json")
     wanted = ["elbo", "active_units"] if "[" in text else ["nll"]
     assert all(f'"{chosen.get("split", "test")}/{name}"' in figures.read_text() for name in wanted)
 
 
-def test_exporting_commands():
-    """They are run by tests/end_to_end/test_sharing_page.py."""
-    page = (ROOT / "docs/sharing.md").read_text() + (ROOT / "docs/explorer.md").read_text()
-    exporting = [line for line in LINES if line.startswith("python -m vae_lightning.exp")]
-    assert len(exporting) == 3
-    assert [line for line in exporting if f"\n{line}\n" not in page] == []
+def test_the_explorer_is_written_by_the_command_of_its_page():
+    """It is run by tests/end_to_end/test_sharing_page.py."""
+    assert {line for line in LINES if line.startswith(EXPLORE)} <= set(page("docs/explorer.md").commands)
 
 
 def free_port() -> int:
@@ -283,16 +287,10 @@ def test_four_gpus_are_asked_for():
     assert (trainer["accelerator"], trainer["devices"], trainer["strategy"]) == ("gpu", 4, "ddp")
 
 
-def test_every_kind_of_command_is_there():
-    assert len(PLAIN) >= 4
-    assert all(OF_KIND.values())
-
-
 def test_make_targets_exist():
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    named = re.findall(r"`make ([a-z]+)`|^make ([a-z]+) ", README, re.MULTILINE)
-    assert named
-    assert {one or other for one, other in named} <= set(targets)
+    named = {word for one in PAGES for word in re.findall(r"`make ([a-z-]+)|^make ([a-z-]+) ", one.text, re.MULTILINE)}
+    assert {"demo", "test", "docs"} <= {one or other for one, other in named} <= set(targets)
 
 
 def test_what_the_quick_tests_leave_out_is_there():
@@ -303,29 +301,39 @@ def test_what_the_quick_tests_leave_out_is_there():
 
 
 def test_an_own_network_is_one_file_and_one_yaml(command, tmp_path, monkeypatch):
-    (source,) = [text for language, text in BLOCKS if language == "python" and "class LinearEncoder" in text]
-    (config,) = [text for language, text in BLOCKS if language == "yaml"]
+    (source,) = [text for text in README.of("python") if "class LinearEncoder" in text]
+    (config,) = README.of("yaml")
+    (text,) = OF_KIND["network"]
     (tmp_path / "my_networks.py").write_text(source)
     (tmp_path / "my_conf/model").mkdir(parents=True)
-    config = config.replace("vae_lightning.models.networks.linear", "my_networks")
     (tmp_path / "my_conf/model/linear.yaml").write_text(config)
     monkeypatch.syspath_prepend(tmp_path)
     run = tmp_path / "run"
     small = ["data=digits", "trainer=cpu", "trainer.max_epochs=1", "callbacks=none"]
-    command(
-        "--config-dir", str(tmp_path / "my_conf"), *small, "model=linear", "model.encoder.width=32", f"run_dir={run}"
-    )
-    assert RunDir(run).config()["model"]["encoder"]["width"] == 32
+    monkeypatch.chdir(tmp_path)
+    command(*shlex.split(text), *small, f"run_dir={run}")
+    assert RunDir(run).config()["model"]["encoder"]["width"] == 128
     with pytest.raises(SystemExit, match=r"trust=\[my_networks\]"):
         command(f"resume={run}", "trainer.max_epochs=2")
     command(f"resume={run}", "trainer.max_epochs=2", "trust=[my_networks]")
     assert RunDir(run).metrics()["epochs"] == 2
 
 
+def test_it_is_one_page():
+    assert len(README.text.encode()) <= 9_000
+
+
+@pytest.mark.parametrize("group", ["data", "objective", "model", "logger", "trainer", "optimizer", "schedule"])
+def test_every_option_of_a_group_is_told(group):
+    told = page("docs/train.md").part("What can be chosen").text + page("docs/datasets.md").text
+    options = {file.stem for file in (CONF_DIR / group).glob("*.yaml")} - {"base"}
+    assert {name for name in options if f"`{name}`" not in told} == set()
+
+
 def test_pictures_are_there_and_small():
-    pictures = [ROOT / path for path in re.findall(r"!\[.*?\]\((.*?)\)", README)]
+    pictures = [ROOT / path for path in README.links if path.endswith((".png", ".jpg", ".gif"))]
     assert len(pictures) >= 6
     for picture in pictures:
         with Image.open(picture) as image:
             image.verify()
-    assert sum(picture.stat().st_size for picture in (ROOT / "docs").iterdir()) < 4_000_000
+    assert sum(picture.stat().st_size for picture in (ROOT / "docs/images").iterdir()) < 4_000_000
