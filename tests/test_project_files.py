@@ -1,16 +1,13 @@
 """What stands beside the package for people: licence, citation, changes, rules."""
 
-import re
 import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
 
 from vae_lightning import __version__
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 
 
 def test_the_licence_is_the_one_that_is_named():
@@ -23,12 +20,6 @@ def test_it_is_cited_by_its_version():
     assert (citation["cff-version"], citation["version"], citation["license"]) == ("1.2.0", __version__, "MIT")
     assert citation["authors"]
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_link_leads_somewhere(page):
-    for address in re.findall(r"\]\(([^)#]+)(?:#[\w-]*)?\)", (ROOT / page).read_text()):
-        assert address.startswith("https://") or (ROOT / address).exists(), address
 
 
 def test_the_workflow_does_what_make_check_does():

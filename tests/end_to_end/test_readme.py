@@ -27,7 +27,7 @@ from vae_lightning.sweeps import jobs as sweeps
 from vae_lightning.sweeps.jobs import Job
 
 README = page("README.md")
-BEHIND = ("start", "train", "latent_space", "loggers", "cluster", "speed", "metrics", "reproductions", "search")
+BEHIND = ("start", "train", "latent_space", "loggers", "cluster", "speed", "metrics", "reproductions", "optuna")
 PAGES = [README, *(page(f"docs/{name}.md") for name in BEHIND)]
 LINES = list(dict.fromkeys(command for one in PAGES for command in one.commands))
 TRAIN, GENERATE = "python -m vae_lightning.train", "python -m vae_lightning.generate"

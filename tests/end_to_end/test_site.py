@@ -1,4 +1,4 @@
-"""The site that `make docs` builds: without a warning, with every page in its contents and no link that leads nowhere."""
+"""The site that `make docs` builds: no warning, every page in its contents, and no link that leads nowhere."""
 
 import subprocess
 import sys
