@@ -106,3 +106,9 @@ def test_python_and_a_new_training_take_it(sweep, command, tmp_path):
 def test_of_several_seeds_it_is_of_the_settings_with_the_best_mean(tmp_path):
     sweep = write_seeds(tmp_path / "sweep", {2: [-100, -190, -190], 8: [-141, -140, -142]})
     assert best_run(sweep) == sweep / "4"
+
+
+@pytest.mark.parametrize("origin", ["latest", "best@latest"])
+def test_jobs_of_a_sweep_would_each_begin_from_another(error_of, origin):
+    told = f"init_from={origin}: each job of a sweep would find another; name the run"
+    assert told in error_of("-m", *TINY, "seed=0,1", f"init_from={origin}")

@@ -16,7 +16,7 @@ from vae_lightning.face.surroundings import undisturbed
 from vae_lightning.launch.output import configure_logging
 from vae_lightning.launch.start import resume, start
 from vae_lightning.machine.world import given_world
-from vae_lightning.reports.best import named_best
+from vae_lightning.reports.best import named_origin
 from vae_lightning.runs.directories import check_name
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.resuming import resumed_config, run_to_resume
@@ -66,7 +66,7 @@ def fit(
         configure_logging()
         config, typed = composed("train", overrides, config_dir)
         if config["init_from"] is not None:
-            config["init_from"] = named_best(config["init_from"], "init_from")
+            config["init_from"] = named_origin(config["init_from"], config["output_dir"])
         with typed_as("vae-train", overrides):
             run_dir, own = _trained(config, typed)
         return Run(open_trained(str(run_dir.path), device=place, trust=own.packages, typed=sorted(own.typed)))

@@ -10,7 +10,7 @@ from vae_lightning.reports.comparison import Comparison, Ranking
 from vae_lightning.reports.entries import best_entry, entries, views
 from vae_lightning.reports.runs import RunRecord, find_runs, is_run, read_runs
 from vae_lightning.reports.wording import nats, shortened
-from vae_lightning.runs.latest import named_sweep
+from vae_lightning.runs.latest import named_latest, named_sweep
 from vae_lightning.runs.records import typed
 
 log = logging.getLogger("vae_lightning")
@@ -39,6 +39,15 @@ def named_best(place: str, key: str) -> str:
     best = best_run(Path(named_sweep(os.path.expanduser(sweep), f"{key}={BEST}")), key)
     log.info("%s=%s: %s", key, place, best)
     return str(best)
+
+
+def named_origin(place: str, output_dir: str) -> str:
+    """What `init_from` names: the best of a sweep and the latest run by their directories, anything else as it is.
+
+    Raises:
+        UserError: as `named_best`; or there is no run yet.
+    """
+    return named_latest(named_best(place, "init_from"), "init_from", output_dir)
 
 
 def best_run(sweep: Path, key: str = "run") -> Path:

@@ -29,6 +29,28 @@ def latest_run(output_dir: Path) -> Path | None:
     return max(with_times)[1] if with_times else None
 
 
+def named_latest(path: str, key: str, output_dir: str = "outputs") -> str:
+    """The directory of the newest run where a run is called `latest`, else the path as it is.
+
+    Args:
+        path: either of these; a directory that is called latest is one.
+        key: the config key that named it, for the messages.
+        output_dir: the folder of all runs.
+
+    Raises:
+        UserError: there is no run with a checkpoint yet, or there are several ranks.
+    """
+    if path != LATEST or os.path.lexists(path):
+        return path
+    if given_world().size > 1:
+        raise UserError(f"{key}={LATEST}: ranks might find different ones; name the run's directory")
+    latest = latest_run(Path(output_dir))
+    if latest is None:
+        raise UserError(f"{key}={LATEST}: no run in {output_dir} has a checkpoint; name a run's directory")
+    log.info("%s=%s: %s", key, LATEST, latest)
+    return str(latest)
+
+
 def named_sweep(path: str, said: str = "sweep=", output_dir: str = "outputs") -> str:
     """What a sweep is called by: its directory, or `latest` for the one of which a job's status has changed last.
 

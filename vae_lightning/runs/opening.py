@@ -1,6 +1,5 @@
 """How a run directory is opened: what is looked at before anything of it is believed."""
 
-import logging
 import os
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -9,12 +8,10 @@ from typing import Any
 
 from vae_lightning.disk.files import check_contents
 from vae_lightning.errors import UserError
-from vae_lightning.machine.world import given_world
-from vae_lightning.runs.latest import LATEST, latest_run
+from vae_lightning.runs.latest import named_latest
 from vae_lightning.runs.records import CHECKPOINTS, RunDir
 from vae_lightning.runs.training_lock import naming, trainer_of
 
-log = logging.getLogger("vae_lightning")
 EXAMPLES = Path(__file__).parent.parent / "examples"  # models that come with the package
 
 
@@ -63,16 +60,11 @@ def named_run(path: str, key: str, output_dir: str = "outputs") -> tuple[str, st
         the run directory; and the name or the path of the checkpoint, None where none was named.
 
     Raises:
-        UserError: there is no run yet.
+        UserError: as `named_latest`.
     """
-    if path == LATEST and not os.path.lexists(path):
-        if given_world().size > 1:
-            raise UserError(f"{key}={LATEST}: ranks might find different ones; name the run's directory")
-        latest = latest_run(Path(output_dir))
-        if latest is None:
-            raise UserError(f"{key}={LATEST}: no run in {output_dir} has a checkpoint; name a run's directory")
-        log.info("%s=%s: %s", key, LATEST, latest)
-        return str(latest), None
+    latest = named_latest(path, key, output_dir)
+    if latest != path:
+        return latest, None
     file = Path(path)
     is_own = file.suffix == ".ckpt" and file.is_file() and file.parent.name == CHECKPOINTS
     if not is_own or not os.path.lexists(file.parent.parent / "config.yaml"):
