@@ -11,6 +11,9 @@ PAGES = sorted(
     for folder in (".", "docs", "docs/notebooks", "benchmarks")
     for file in (ROOT / folder).glob("*.md")
 )
+DOCS = [name for name in PAGES if Path(name).parts[0] == "docs"]
+LARGEST = 13_000  # bytes of a page that is read at once
+LARGER = {"docs/architecture.md": 20_000}  # a plan of the whole house, in which one looks things up
 WIDEST = 88  # letters of a line of code that GitHub shows beside its sidebar, and the site in its column
 
 
@@ -44,3 +47,23 @@ def test_commands_are_read_as_a_shell_does():
 def test_no_line_of_code_is_cut_off(name):
     wide = [line for _, text in page(name).blocks for line in text.splitlines() if len(line) > WIDEST]
     assert wide == []
+
+
+@pytest.mark.parametrize("name", DOCS)
+def test_a_page_is_short(name):
+    assert (ROOT / name).stat().st_size <= LARGER.get(name, LARGEST)
+
+
+def test_every_page_is_reached_from_readme():
+    beginnings = {name for name in ("README.md", "docs/index.md") if name in PAGES}
+    assert reached_from(beginnings) >= set(DOCS)
+
+
+def reached_from(beginnings: set[str]) -> set[str]:
+    """The pages to which links lead, from one to the next."""
+    reached, new = set(beginnings), set(beginnings)
+    while new:
+        paths = {((ROOT / name).parent / link.partition("#")[0]).resolve() for name in new for link in page(name).links}
+        new = {name for name in PAGES if ROOT / name in paths} - reached
+        reached |= new
+    return reached

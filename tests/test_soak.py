@@ -11,8 +11,10 @@ from soak.forks import forked
 from soak.moments import Operations
 from soak.parts import FULL, SMALL
 from soak.records import Log, Outcome
-from soak.table import table
+from soak.table import _BEGIN, _END, PAGE, table
 from soak.watch import violations
+from tests.pages import page
+from tests.test_config import composed
 from tests.warm import Warm
 
 ROOT = Path(__file__).parent.parent
@@ -111,3 +113,10 @@ def test_the_log_knows_what_was_done_and_the_table_tells_it(tmp_path):
     assert "| bf16 | 3 | 1 | 1 | 0 | 0 | 0 | 0 |" in told
     assert "| SIGKILLs of training runs | 2 | 1 | 1 | 0 | 0 | 1 | 0 |" in told.partition("tried again")[2]
     assert "tried again" not in table(list(log.entries())[:2])
+
+
+def test_the_page_has_a_place_for_the_table_and_a_command_that_composes():
+    told = page(str(PAGE.relative_to(ROOT)))
+    assert 0 < told.text.index(_BEGIN) < told.text.index(_END)
+    (command,) = told.commands
+    assert composed(*command.removeprefix("python -m vae_lightning.train ").split())["resume"] == "latest"

@@ -1,17 +1,13 @@
-"""The commands of what docs/data.md says of large folders and the cache do what it says."""
+"""The commands of docs/cache.md do what it says."""
 
-import re
 import shlex
 import sys
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from tests.end_to_end.runs import run_command
-
-PAGE = (Path(__file__).parents[2] / "docs/data.md").read_text().partition("\n## Large folders, and the cache\n")[2]
-COMMANDS = re.findall(r"^python .*$", PAGE.partition("\n## ")[0], re.MULTILINE)
+from tests.pages import page
 
 
 def test_the_commands_of_the_page_tell_of_the_images_and_clear_the_cache(tmp_path, monkeypatch):
@@ -20,7 +16,7 @@ def test_the_commands_of_the_page_tell_of_the_images_and_clear_the_cache(tmp_pat
     for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 12, 12, 3), dtype=np.uint8)):
         Image.fromarray(pixels).save(tmp_path / f"photos/{number}.png")
     told = []
-    for line in COMMANDS:
+    for line in page("docs/cache.md").commands:
         _, _, module, *words = shlex.split(line)
         small = ["data.val_fraction=0.2", "data.test_fraction=0.2"] if words[0] == "info" else []
         program = [sys.executable, "-m", module]

@@ -1,4 +1,4 @@
-"""What docs/data.md tells a user to type works as typed; the part on sizes has tests of its own."""
+"""What docs/data.md and docs/datasets.md tell a user to type works as typed."""
 
 import re
 import shlex
@@ -11,16 +11,15 @@ from PIL import Image
 
 from tests.conftest import refusal
 from tests.data.sets import idx, idx_files, written
+from tests.pages import page
+from tests.test_config import composed
+from vae_lightning.command_line.schema import CONF_DIR
 from vae_lightning.data.fashion_mnist import FashionMNIST
 from vae_lightning.runs.records import RunDir
 from vae_lightning.runs.trained import open_trained
 
-PAGE = (Path(__file__).parents[2] / "docs/data.md").read_text().partition("\n## Sizes\n")[0]
-TRAIN = "python -m vae_lightning.train"
-OWN = "data.(root=(pets|photos|clips|frames))"
-LINES = [
-    line.removeprefix(TRAIN).strip() for line in PAGE.splitlines() if line.startswith(TRAIN) and re.search(OWN, line)
-]
+TRAIN = "python -m vae_lightning.train "
+LINES = [line.removeprefix(TRAIN) for line in page("docs/data.md").commands]
 SMALL = ["debug=fast", "data.image_size=8", "data.batch_size=8", "trainer=cpu", "model.encoder.hidden=[4]"]
 COUNTS = {
     "data.root=pets": "train 80 / val 10 / test 10: by the folders train, val, test",
@@ -73,6 +72,16 @@ def test_each_command_trains_and_tells_where_its_splits_are_from(line, train, ca
 
 def test_the_page_has_them_all():
     assert {key for key in COUNTS if any(key in shlex.split(line) for line in LINES)} == set(COUNTS)
+
+
+@pytest.mark.parametrize("line", page("docs/datasets.md").commands)
+def test_a_set_is_called_by_its_name(line):
+    assert composed(*shlex.split(line.removeprefix(TRAIN)))["data"]["_target_"].startswith("vae_lightning.data.")
+
+
+def test_every_set_has_a_row():
+    rows = re.findall(r"^\|[^|]*\| `data=(\w+)", page("docs/datasets.md").text, re.MULTILINE)
+    assert sorted(rows) == sorted({file.stem for file in (CONF_DIR / "data").glob("*.yaml")} - {"folder"})
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(train, command, tmp_path):

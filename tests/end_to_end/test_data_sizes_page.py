@@ -1,19 +1,18 @@
-"""The commands of what docs/data.md says of sizes do what it says."""
+"""The commands of what docs/images.md says of sizes do what it says."""
 
-import re
 import shlex
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.end_to_end.runs import run_command
+from tests.pages import page
 from vae_lightning.runs.records import RunDir
 
-PAGE = (Path(__file__).parents[2] / "docs/data.md").read_text().partition("\n## Sizes\n")[2].partition("\n## ")[0]
-COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+PAGE = page("docs/images.md")
+COMMANDS = [*PAGE.part("Sizes").commands, *PAGE.part("What a model is given to see").commands]
 
 
 def test_the_page_has_commands():

@@ -1,31 +1,29 @@
-"""What docs/data.md says at its top can be typed, and the commands of its parts on values and augmentations run."""
+"""What docs/data.md says at its top can be typed, and what the pages say of values and augmentations runs."""
 
 import re
 import shlex
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.end_to_end.runs import run_command
+from tests.pages import page
 from vae_lightning.building.early import check_early
 from vae_lightning.command_line.composing import composed
 from vae_lightning.data.augmenting import ALL, Colour, Crop, Shift
 from vae_lightning.runs.records import RunDir
 
-PAGE = (Path(__file__).parents[2] / "docs/data.md").read_text()
-PARTS = [PAGE.partition(f"\n## {name}\n")[2].partition("\n## ")[0] for name in ("Values", "Augmentations")]
-COMMANDS = [
-    line for part in PARTS for block in re.findall(r"```bash\n(.*?)```", part, re.DOTALL) for line in block.splitlines()
-]
-TABLE = [line for line in PAGE.partition("\n## ")[0].splitlines() if line.startswith("|")][2:]
+AUGMENTATIONS = page("docs/images.md").part("Augmentations")
+COMMANDS = [*page("docs/values.md").commands, *AUGMENTATIONS.commands]
+TOP = page("docs/data.md").text.partition("\n## ")[0]
+TABLE = [line for line in TOP.splitlines() if line.startswith("|")][2:]
 CELLS = [words for row in TABLE for words in re.findall(r"`(data=[^`]+)`", row.split("|")[2])]
 KEYS = {key for row in TABLE for key in re.findall(r"`(data\.\w+=[\w.]*)`", row.split("|")[2])}
 
 
-def test_the_page_has_commands():
+def test_the_pages_have_commands():
     assert len(COMMANDS) == 7
     assert len(CELLS) == 18
     assert "data.own_splits=false" in KEYS
@@ -43,14 +41,8 @@ def test_a_key_of_the_table_is_one(key):
     check_early(config["data"], "data")
 
 
-def test_each_part_that_the_table_leads_to_is_there():
-    anchors = set(re.findall(r"\]\(#([\w-]+)\)", PAGE))
-    headings = {re.sub(r"[^\w -]", "", line.lstrip("# ")).lower().replace(" ", "-") for line in PAGE.splitlines()}
-    assert anchors <= headings
-
-
 def test_the_settings_of_augmentations_are_the_tables():
-    rows = {row.split("|")[1].strip(" `"): row for row in PARTS[1].splitlines() if row.startswith("| `")}
+    rows = {row.split("|")[1].strip(" `"): row for row in AUGMENTATIONS.text.splitlines() if row.startswith("| `")}
     assert rows.pop("data.augmentations")
     assert rows.keys() == ALL.keys()
     assert f"`pixels: {Shift().pixels}`" in rows["shift"]

@@ -4,20 +4,19 @@ import inspect
 import re
 import shlex
 import sys
-from pathlib import Path
 
 import pytest
 
 import vae_lightning.latents
+from tests.pages import page
 from tests.test_config import composed
 from tests.trained import train_once
 from vae_lightning.metrics.disentanglement import Disentanglement
 
-PAGE = (Path(__file__).parents[2] / "docs/disentanglement.md").read_text()
-BLOCKS = dict(re.findall(r"```(bash|python)\n(.*?)```", PAGE, re.DOTALL))
-TRAIN, *EVALUATE = BLOCKS["bash"].splitlines()
+PAGE = page("docs/disentanglement.md")
+TRAIN, *EVALUATE = PAGE.commands
 SMALL = ["data.num_scales=2", "data.num_orientations=2", "data.num_positions=4", "data.test_fraction=0.3"]
-RUN = "run=outputs/2026-11-20/14-03-27_sprites_mlp"
+RUN = "run=latest"
 
 
 def words(line: str) -> list[str]:
@@ -48,7 +47,8 @@ def test_its_commands_run(tmp_path, monkeypatch, capsys):
 
 def test_its_python_runs(capsys):
     names: dict = {}
-    exec(compile(BLOCKS["python"], "docs/disentanglement.md", "exec"), names)
+    (block,) = PAGE.of("python")
+    exec(compile(block, "docs/disentanglement.md", "exec"), names)
     assert 0.4 < names["found"].low < names["found"].value < 0.7  # two of three factors have a latent of their own
     told, scores = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"0\.\d{3} \+- 0\.\d{3}, from 0\.\d{3} to 0\.\d{3}", told)
@@ -56,8 +56,7 @@ def test_its_python_runs(capsys):
 
 
 def test_every_score_has_a_row_and_its_number_of_resamples():
-    table = PAGE.partition("\n## The scores\n")[2].partition("\n## ")[0]
-    told = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    told = re.findall(r"^\| `(\w+)` \|", PAGE.part("The scores").text, re.MULTILINE)
     assert sorted(told) == sorted(
         [
             *("beta_vae_score", "factor_vae_score", "mig", "sap", "modularity", "explicitness"),
@@ -73,4 +72,4 @@ def test_every_score_has_a_row_and_its_number_of_resamples():
 @pytest.mark.parametrize("key", ["factors", "num_images", "num_resamples"])
 def test_every_setting_is_told(key):
     assert hasattr(Disentanglement(), key)
-    assert f"`disentanglement.{key}" in PAGE
+    assert f"`disentanglement.{key}" in PAGE.text

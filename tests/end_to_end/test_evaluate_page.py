@@ -5,29 +5,26 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.pages import ROOT, commands_of, page
 from tests.test_config import composed
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/evaluate.md").read_text()
-ALL_BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", PAGE, re.DOTALL)
-BLOCKS = dict(ALL_BLOCKS)  # the last ones, of BatchNorm
-OF_A_SWEEP = [
-    line for kind, block in ALL_BLOCKS if kind == "bash" and block != BLOCKS["bash"] for line in block.splitlines()
-]
+PAGE = page("docs/evaluate.md")
+COMPARED, OF_BATCHNORM = PAGE.of("python")
+*_, TRAINED = PAGE.of("bash")  # the models with BatchNorm
+OF_A_SWEEP = PAGE.commands[: -len(commands_of(TRAINED))]
 TRAIN = "python -m vae_lightning.train "
 
 
 @pytest.fixture
 def elbo_of() -> Callable[..., Tensor]:
     names: dict[str, Any] = {}
-    exec(BLOCKS["python"], names)
+    exec(OF_BATCHNORM, names)
     return names["elbo_of"]
 
 
@@ -51,13 +48,13 @@ def test_in_training_mode_the_figure_is_the_batchs(colour, elbo_of, images):
     assert ((whole - stored).abs() > 0.1).all()
 
 
-@pytest.mark.parametrize("line", BLOCKS["bash"].splitlines())
+@pytest.mark.parametrize("line", commands_of(TRAINED))
 def test_its_commands_compose(line):
     assert composed(*shlex.split(line.removeprefix(TRAIN)))["model"]["encoder"]
 
 
 def test_the_tests_that_it_names_are_there():
-    named = re.findall(r"`((?:tests|vae_lightning)/[\w/.]+)`", PAGE)
+    named = re.findall(r"`((?:tests|vae_lightning)/[\w/.]+)`", PAGE.text)
     assert len(named) >= 5
     assert [path for path in named if not (ROOT / path).exists()] == []
 
@@ -89,6 +86,5 @@ def test_its_commands_on_a_sweep_do_it(monkeypatch, tmp_path, capsys, digits_run
     assert printed.count("recorded already: units;") == 3
     assert re.findall(r"(run|init_from)=best@outputs/dims: outputs/dims/0", printed) == ["run", "run", "init_from"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outputs"]
-    (code,) = (block for kind, block in ALL_BLOCKS if kind == "python" and block != BLOCKS["python"])
-    exec(code, {})
+    exec(COMPARED, {})
     assert capsys.readouterr().out == "0.00 +- 0.00 nats\n"

@@ -10,13 +10,12 @@ import pytest
 from PIL import Image
 
 from tests.loggers.tracked import command
+from tests.pages import page
 from vae_lightning import generate
 
-PAGE = (Path(__file__).parents[2] / "docs/extending.md").read_text()
-FILES = dict(re.findall(r"```(?:python|yaml)\n# (my_\S+)\n(.*?)```", PAGE, re.DOTALL))
-COMMANDS = [
-    shlex.split(line) for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
-]
+PAGE = page("docs/extending.md")
+FILES = dict(re.findall(r"```(?:python|yaml)\n# (my_\S+)\n(.*?)```", PAGE.text, re.DOTALL))
+COMMANDS = [shlex.split(line) for line in PAGE.commands]
 SMALL = ["trainer.max_epochs=1", "trainer=cpu", "model.encoder.hidden=[16]", "model.decoder.hidden=[16]"]
 
 
@@ -60,7 +59,7 @@ def test_a_picture_is_drawn_in_training_by_generate_and_by_a_resumed_run(place, 
 
 def test_a_callback_is_called_from_the_command_line_and_from_python(place):
     train(place, COMMANDS[3], *SMALL, "callbacks=none", "run_dir=typed")
-    (block,) = [block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "fit(" in block]
+    (block,) = [block for block in PAGE.of("python") if "fit(" in block]
     names: dict = {}
     more = ", ".join(map(repr, [*SMALL, "callbacks=none", "run_dir=fitted"]))
     exec(compile(block.replace('"model=mlp",', f'"model=mlp", {more},'), "docs/extending.md", "exec"), names)

@@ -1,27 +1,30 @@
-"""docs/objectives.md names each choice in a command, and what it has one type composes."""
+"""The pages on what a model is made of name each choice in a command, and what they have one type composes."""
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 
+from tests.pages import commands_of, page
 from vae_lightning.command_line.schema import CONF_DIR, register
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/objectives.md").read_text()
+NAMES = ("choices", "objectives", "likelihoods", "priors", "models", "hierarchies", "samplers")
+PAGES = {name: page(f"docs/{name}.md") for name in NAMES}
+ALL = "\n".join(one.text for one in PAGES.values())
 MODULE = "python -m vae_lightning."
 ENTRIES = ("train", "generate", "evaluate")
-BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
-TYPED = [shlex.split(line.removeprefix(MODULE)) for block in BLOCKS for line in block.splitlines()]
-# What the rows of a table add to the command above it.
-TABLES = re.findall(r"```bash\n([^`]*?)\n[^`]*```\n\n\| added .*\n\|[-|]+\n((?:\| .*\n)+)", PAGE)
+TYPED = [shlex.split(line.removeprefix(MODULE)) for one in PAGES.values() for line in one.commands]
+# What the rows of a table add to the first command of the block above it.
+TABLES = re.findall(r"```bash\n([^`]*)```\n(?:(?!```|\|).*\n)*\| added .*\n\|[-|]+\n((?:\| .*\n)+)", ALL)
 ROWS = [
-    [shlex.split(command.removeprefix(MODULE)), shlex.split(words)]
-    for command, rows in TABLES
+    [shlex.split(commands_of(block)[0].removeprefix(MODULE)), shlex.split(words)]
+    for block, rows in TABLES
     for words in re.findall(r"^\| `(.*?)`", rows, re.MULTILINE)
 ]
+# What is to be typed for a purpose, in place of words of the page's command or beside them.
+_, _, _PURPOSES = PAGES["choices"].part("Which to take").text.partition("\n|---|")
+PURPOSES = [shlex.split(words) for words in re.findall(r"^\|[^|`]*\| `(.*?)` \|", _PURPOSES, re.MULTILINE)]
 CHOICES = {word for words in [*TYPED, *(added for _, added in ROWS)] for word in words}
 GROUPS = ("objective", "model/likelihood", "model/prior", "model/posterior")
 OPTIONS = [f"{group}={file.stem}" for group in GROUPS for file in sorted((CONF_DIR / group).glob("*.yaml"))]
@@ -51,8 +54,12 @@ def together(rows: list[list[str]]) -> list[list[str]]:
     return [sorted(command.values(), key=lambda word: group_of(word) is None) for command in commands]
 
 
-TRAINING = [words[1:] for words in TYPED if words[0] == "train"]
-COMPOSED = together([*TRAINING, *([*command[1:], *added] for command, added in ROWS)])
+def without_place(words: list[str]) -> list[str]:
+    return [word for word in words if not word.startswith("run_dir=")]
+
+
+TRAINING = [without_place(words[1:]) for words in TYPED if words[0] == "train"]
+COMPOSED = together([*TRAINING, *PURPOSES, *([*command[1:], *added] for command, added in ROWS)])
 
 
 def compose_as(entry: str, *words: str) -> None:
@@ -61,15 +68,21 @@ def compose_as(entry: str, *words: str) -> None:
         assert compose(entry, overrides=[*words])
 
 
-def test_the_page_has_its_commands_and_tables():
+def test_the_pages_have_their_commands_and_tables():
     assert {words[0] for words in TYPED} == set(ENTRIES)
-    assert len(TABLES) == PAGE.count("\n| added ") == 7
+    assert len(TABLES) == ALL.count("\n| added ") == 7
     assert len(ROWS) >= 45
+    assert len(PURPOSES) >= 8
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_each_choice_is_named_in_a_command(option):
     assert option in CHOICES
+
+
+def test_every_model_has_a_row():
+    told = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*)\|", PAGES["models"].text, re.MULTILINE)))
+    assert {file.stem for file in (CONF_DIR / "model").glob("*.yaml")} - {"base"} <= set(told)
 
 
 def test_each_sampler_is_named_in_a_command():
@@ -87,11 +100,3 @@ def test_what_is_typed_to_train_composes(words):
 @pytest.mark.parametrize("words", [words for words in TYPED if words[0] != "train"], ids=" ".join)
 def test_what_is_typed_of_a_run_composes(words):
     compose_as(*words)
-
-
-def test_its_pictures_and_the_pages_that_it_leads_to_are_there():
-    leads = [target for target in re.findall(r"\]\(([^)#]+)", PAGE) if not target.startswith("http")]
-    assert len(leads) >= 3
-    assert [target for target in leads if not (ROOT / "docs" / target).is_file()] == []
-    headings = {heading.lower().replace(" ", "-") for heading in re.findall(r"^## (.*)", PAGE, re.MULTILINE)}
-    assert set(re.findall(r"\]\(#([^)]+)\)", PAGE)) <= headings

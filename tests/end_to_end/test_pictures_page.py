@@ -3,7 +3,6 @@
 import re
 import shlex
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -12,11 +11,12 @@ from PIL import Image
 from tests.conftest import TINY
 from tests.drawing.pdfs import read_pdf
 from tests.end_to_end.runs import run_command
+from tests.pages import page
 from vae_lightning.config import CONF_DIR
 from vae_lightning.drawing.printing import Paper
 
-PAGE = (Path(__file__).parents[2] / "docs/pictures.md").read_text()
-COMMANDS = [line for text in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in text.splitlines()]
+PAGE = page("docs/pictures.md")
+COMMANDS = PAGE.commands
 RUN = "outputs/2026-11-20/14-03-27_mnist_conv"
 
 
@@ -39,7 +39,7 @@ def test_the_page(tmp_path):
 
 
 def test_every_key_is_told_and_its_default_is_that_of_the_class():
-    told = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    told = re.findall(r"^\| `(\w+)` \|", PAGE.text, re.MULTILINE)
     config = yaml.safe_load((CONF_DIR / "generate.yaml").read_text())
     assert Paper(**{name: config[name] for name in told}) == Paper()
     assert len(told) == 4

@@ -1,29 +1,29 @@
 """Every block of docs/python.md runs, one after another, as a reader would run them, and so does the one in README."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/python.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+from tests.pages import page
+
+BLOCKS = page("docs/python.md").of("python")
 PLAIN = next(block for block in BLOCKS if "build_vae(" in block)
 
 
 def test_the_blocks_run_in_their_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    printed = []
+    printed, told = [], []
     for block in BLOCKS:
         quick = block.replace('epochs=3"]', 'epochs=3", "callbacks=none"]')  # the pictures are not what is looked at
         exec(compile(quick, "docs/python.md", "exec"), names)
         printed.append(capsys.readouterr().out)
-        told = re.findall(r"print\(\w+(?:\.name)?\)   # (.+?)(?:\.\.\.)?>?$", block, re.MULTILINE)
-        assert all(text in printed[-1] for text in told), block
+        told += (said := re.findall(r"print\(\w+(?:\.name)?\) +# (.+?)(?:\.\.\.)?>?$", block, re.MULTILINE))
+        assert all(text in printed[-1] for text in said), block
     assert len(BLOCKS) >= 10
+    assert len(told) >= 4
     assert names["samples"].shape == (64, 1, 28, 28)
     assert names["sevens"].shape == (10, 1, 28, 28)
     assert (names["again"] == names["run"].reconstruct(names["pictures"])).all()
@@ -53,8 +53,7 @@ def test_other_objectives_take_its_place(objective, capsys):
 
 
 def test_the_block_in_readme_runs(tmp_path, monkeypatch):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (block,) = [block for block in blocks if "import vae_lightning\n" in block]
+    (block,) = [block for block in page("README.md").of("python") if "import vae_lightning\n" in block]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "holiday/photos").mkdir(parents=True)
     Image.effect_noise((40, 30), 60).save(tmp_path / "holiday/photos/beach.jpg")

@@ -10,9 +10,10 @@ from PIL import Image
 
 from tests.conftest import TINY
 from tests.end_to_end.runs import run_command
+from tests.pages import page
 from vae_lightning.config import CONF_DIR
 
-PAGE = (Path(__file__).parents[2] / "docs/scores.md").read_text()
+PAGE = page("docs/scores.md")
 RUN = "outputs/2026-11-20/14-03-27_mnist_conv"
 
 
@@ -29,20 +30,19 @@ def test_the_page(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     for folder in ("photos", "fine", "broken", "parts/good", "parts/dent"):
         write(folder, 2)
-    commands = [line for text in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in text.splitlines()]
-    assert len(commands) == 5
-    for line in commands:
+    assert len(PAGE.commands) == 5
+    for line in PAGE.commands:
         program, *words = shlex.split(line)
         assert program == "python"
         done = run_command(*words[2:], cwd=tmp_path, program=[sys.executable, *words[:2]])
         assert done.returncode == 0, done.stderr
-    told = set(re.findall(r"^\| `([\w.]+)` \| [\w ]*[a-z]", PAGE.partition("## The scores")[0], re.MULTILINE))
+    told = set(re.findall(r"^\| `([\w.]+)` \| [\w ]*[a-z]", PAGE.text.partition("## The scores")[0], re.MULTILINE))
     assert {file.name for file in Path("flagged").iterdir()} == told - {"unreadable.txt"}
     assert Path(RUN, "thresholds.json").is_file()
 
 
 def test_every_score_is_told():
-    _, _, table = PAGE.partition("## The scores")
+    _, _, table = PAGE.text.partition("## The scores")
     told = re.findall(r"^\| `(\w+)` \| (high|low) \|", table, re.MULTILINE)
     assert {name for name, _ in told} == {file.stem for file in (CONF_DIR / "score").glob("*.yaml")}
     assert [name for name, worse in told if worse == "low"] == ["elbo"]

@@ -10,11 +10,11 @@ import pytest
 
 from tests.conftest import TINY
 from tests.end_to_end.runs import run_command
+from tests.pages import commands_of, page
 from vae_lightning.explorer.page import WriteExplorer, vendor_versions
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGE, EXPLORER = ((DOCS / name).read_text() for name in ("sharing.md", "explorer.md"))
-BLOCKS, OF_EXPLORER = (re.findall(r"```(bash|python)\n(.*?)```", page, re.DOTALL) for page in (PAGE, EXPLORER))
+PAGE, EXPLORER = page("docs/sharing.md"), page("docs/explorer.md")
+BLOCKS, OF_EXPLORER = ([block for block in one.blocks if block[0] != "text"] for one in (PAGE, EXPLORER))
 RUN = "outputs/2026-11-20/14-03-27_mnist_conv"
 
 
@@ -28,7 +28,7 @@ def test_the_pages(tmp_path, monkeypatch):
     for kind, text in BLOCKS + OF_EXPLORER:
         if kind == "python":
             exec(text, names)
-        for line in text.splitlines() if kind == "bash" else ():
+        for line in commands_of(text) if kind == "bash" else ():
             program, *words = shlex.split(line)
             assert program == "python"
             done = run_command(*words[2:], cwd=tmp_path, program=[sys.executable, *words[:2]])
@@ -36,15 +36,16 @@ def test_the_pages(tmp_path, monkeypatch):
     assert names["samples"].shape == (4, 1, 28, 28)
     assert names["images"].shape == (5, 1, 28, 28)
     assert {file.name for file in Path().glob("*.html")} == {"explorer.html", "digits.html"}
-    told = set(re.findall(r"^\| `([\w.]+)` \|", PAGE, re.MULTILINE))
+    told = set(re.findall(r"^\| `([\w.]+)` \|", PAGE.part("A folder to give away").text, re.MULTILINE))
     assert told == {file.name for file in Path("half").iterdir()}
     assert Path("half/model.safetensors").stat().st_size < Path("model/model.safetensors").stat().st_size
 
 
 def test_all_that_the_explorer_takes_is_told():
+    text = EXPLORER.text
     settings = {field.name for field in fields(WriteExplorer)} | {"overwrite"}
-    _, _, table = EXPLORER.partition("| key | default |")
+    _, _, table = text.partition("| key | default |")
     assert set(re.findall(r"^\| `(\w+)` \|", table.partition("\n## ")[0], re.MULTILINE)) == settings
     assert all(
-        part.strip() in EXPLORER.replace(" and ", ", ") for part in vendor_versions().replace(" (MIT)", "").split(",")
+        part.strip() in text.replace(" and ", ", ") for part in vendor_versions().replace(" (MIT)", "").split(",")
     )

@@ -1,6 +1,5 @@
 """What docs/sweeps.md says holds: its commands, one after another, on a sweep of digits."""
 
-import re
 import shlex
 import shutil
 import sys
@@ -11,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.pages import page
 from tests.trained import DIGITS, train_once
 from vae_lightning.reports import watching
 from vae_lightning.sweeps import jobs as sweeps
 from vae_lightning.sweeps.jobs import Job
 
-PAGE = (Path(__file__).parents[2] / "docs/sweeps.md").read_text()
-LINES = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+LINES = page("docs/sweeps.md").commands
 FEW = "trainer.max_epochs=1"
 TRAIN = "python -m vae_lightning.train "
 
