@@ -1,5 +1,6 @@
 """What README and the pages behind its first commands tell a user to type works as typed."""
 
+import functools
 import itertools
 import re
 import shlex
@@ -17,17 +18,29 @@ from tests.conftest import TINY
 from tests.end_to_end.runs import TORCHRUN, run_command, started
 from tests.end_to_end.test_search import assert_trials_are_jobs
 from tests.pages import ROOT, page
-from tests.reports.runs_on_disk import write_sweep
+from tests.reports.runs_on_disk import figures, write_run, write_sweep
 from tests.test_config import composed
 from vae_lightning import evaluate, generate, report
 from vae_lightning.command_line.schema import CONF_DIR, register
+from vae_lightning.reports import watching
 from vae_lightning.runs.latest import latest_run
 from vae_lightning.runs.records import RunDir
 from vae_lightning.sweeps import jobs as sweeps
 from vae_lightning.sweeps.jobs import Job
 
 README = page("README.md")
-BEHIND = ("start", "train", "latent_space", "loggers", "cluster", "speed", "metrics", "reproductions", "optuna")
+BEHIND = (
+    "start",
+    "train",
+    "latent_space",
+    "loggers",
+    "cluster",
+    "speed",
+    "metrics",
+    "reproductions",
+    "optuna",
+    "sweeps",
+)
 PAGES = [README, *(page(f"docs/{name}.md") for name in BEHIND)]
 LINES = list(dict.fromkeys(command for one in PAGES for command in one.commands))
 TRAIN, GENERATE = "python -m vae_lightning.train", "python -m vae_lightning.generate"
@@ -126,12 +139,17 @@ def test_beginning_from_another_runs_weights(command, data, tmp_path, text):
 def test_sweeps_are_these_jobs(command, monkeypatch, tmp_path, text):
     # One after another, in this process: tests/end_to_end/test_sweeps.py has joblib's.
     words = [word for word in shlex.split(text) if not word.startswith("hydra")]
+    going = tmp_path / "outputs/sweeps/2026-11-20/14-03-27_mnist_conv"
+    going.mkdir(parents=True)
+    (going / "multirun.yaml").touch()
     jobs: list[Job] = []
     monkeypatch.setattr(sweeps, "run_job", jobs.append)
     command(*words)
     swept = [word.partition("=") for word in words if "," in word]
     expected = itertools.product(*([f"{key}={value}" for value in values.split(",")] for key, _, values in swept))
-    assert sorted(job.overrides for job in jobs) == sorted(map(list, expected))
+    typed = [[word for word in job.overrides if not word.startswith("sweep=")] for job in jobs]
+    assert sorted(typed) == sorted(map(list, expected))
+    assert ("sweep=latest" in words) == (jobs[0].sweep.resolve() == going)
     # One directory, though it is named for the model, which may be swept.
     assert len({job.sweep for job in jobs}) == 1
 
@@ -160,10 +178,17 @@ def test_reports(monkeypatch, tmp_path, text):
     sweep = tmp_path / "outputs/sweeps/2026-11-20/14-03-27_mnist_conv"
     write_sweep(sweep, [2, 8, 32], [0.5, 1, 4])
     (sweep / "multirun.yaml").touch()
+    write_run(tmp_path / "outputs/2026-11-20/single", {}, [], figures(-100))
+    shutil.copytree(sweep / "4", tmp_path / "outputs/paper/4")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(watching, "watched_reports", functools.partial(watching.watched_reports, look_s=0.001))
     monkeypatch.setattr(sys, "argv", shlex.split(text)[2:])
     report.main()
-    assert "The rate-distortion plane" in (sweep / "index.html").read_text()
+    if "table=latex" in text:
+        assert r"\toprule" in (sweep / "table.tex").read_text()
+        return
+    (page,) = tmp_path.rglob("index.html")
+    assert "The rate-distortion plane" in page.read_text()
 
 
 @pytest.fixture(scope="module")

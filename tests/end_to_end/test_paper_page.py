@@ -1,4 +1,4 @@
-"""What docs/sweeps.md says holds: its commands, one after another, on a sweep of digits."""
+"""What docs/paper.md says holds: its commands, one after another, on a sweep of digits."""
 
 import shlex
 import shutil
@@ -16,7 +16,7 @@ from vae_lightning.reports import watching
 from vae_lightning.sweeps import jobs as sweeps
 from vae_lightning.sweeps.jobs import Job
 
-LINES = page("docs/sweeps.md").commands
+LINES = page("docs/paper.md").commands
 FEW = "trainer.max_epochs=1"
 TRAIN = "python -m vae_lightning.train "
 
