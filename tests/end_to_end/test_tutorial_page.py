@@ -168,8 +168,9 @@ def test_the_glossary_is_in_alphabetical_order():
 
 def test_what_an_entry_sends_to_is_there():
     known = {word.lower() for term in TERMS for word in term.split(", ")}
-    sent = [word.replace("\n", " ") for word in re.findall(r"[Ss]ee \*([^*]+)\*", GLOSSARY.text)]
-    assert len(sent) > 4
+    lists = re.findall(r"\b[Ss]ee ((?:\*[^*]+\*,?\s*)+)", " ".join(GLOSSARY.text.split()))
+    sent = [word for some in lists for word in re.findall(r"\*([^*]+)\*", some)]
+    assert len(sent) > 6
     assert [word for word in sent if word not in known] == []
 
 
