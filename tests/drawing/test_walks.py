@@ -171,6 +171,17 @@ def test_plane_has_ticks_at_both_ends_of_both_axes():
     assert not ink[top : bottom + height, left:].any()
 
 
+@pytest.mark.parametrize("count", [8, 10, 12])
+def test_all_rows_and_columns_of_a_small_plane_are_named(count):
+    picture = manifold_picture(coloured(count, count), np.linspace(-2, 2, count).tolist(), TITLE, CONTEXT)
+    places, ink = boxes(picture, count * count), letters(picture)
+    top, left, *_ = places[0]
+    for row, _, height, _ in places[::count]:
+        assert ink[row : row + height, left - 35 : left].any()
+    for _, column, _, width in places[:count]:
+        assert ink[top - 18 : top, column : column + width].any()
+
+
 def test_values_grow_upwards_and_to_the_right():
     picture = manifold_picture(coloured(3, 3), [0.0, 1.0, 1000.0], TITLE, CONTEXT)
     (top, left, side, _), *_, (bottom, right, *_) = boxes(picture, 9)

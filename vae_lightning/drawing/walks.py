@@ -17,7 +17,8 @@ from vae_lightning.drawing.tables import ImageTable, Labels
 
 _SIDE, _LONGEST_SIDE = 96, 1400  # of an image and of a whole picture, where images need not be shrunk for it
 _MOVING_SIDE, _MOVING_LONGEST_SIDE = 128, 640  # of animations, which show fewer images
-_TICKS = 7
+_TICKS = 7  # of a plane of more rows than are all named
+_ALL_NAMED = 12
 _ROWS_OF_ONE_BLOCK = 6
 
 
@@ -156,7 +157,8 @@ def manifold_picture(images: Float[Tensor, "n n C H W"], values: Sequence[float]
         ValueError: the values are not n.
     """
     _require("values", values, len(images))
-    ticks = {round(index) for index in np.linspace(0, len(values) - 1, min(_TICKS, len(values)))}
+    count = len(values) if len(values) <= _ALL_NAMED else _TICKS
+    ticks = {round(index) for index in np.linspace(0, len(values) - 1, count)}
     labels = [_number(value, 1) if index in ticks else "" for index, value in enumerate(values)]
     scale = _scale(images, *images.shape[:2])
     table = table_of(images, Labels(left=labels[::-1], top=labels), padding=0, scale=scale)
