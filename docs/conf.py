@@ -39,10 +39,10 @@ autodoc_use_type_comments = False
 COPIES = HERE / "_beside"
 # Pages beside this folder, by what they are called in the site; what else lies out there is offered as a file.
 BESIDE = {
-    "README.md": HERE / "index.md",  # in its place
+    "README.md": COPIES / "readme.md",
     "CHANGELOG.md": COPIES / "changelog.md",
     "CONTRIBUTING.md": COPIES / "contributing.md",
-    "SECURITY.md": HERE / "security.md",  # likewise
+    "SECURITY.md": HERE / "security.md",  # in its place
     "LICENSE": None,
     **{f"benchmarks/{file.name}": COPIES / f"measured_{file.name}" for file in (ROOT / "benchmarks").glob("*.md")},
 }
