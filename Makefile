@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train test check slow-tests lint tensorboard bench bench-gpu reproduce-gpu record-gpu soak clean
+.PHONY: help install demo train test check slow-tests lint tensorboard notebooks bench bench-gpu reproduce-gpu record-gpu soak clean
 
 # What `make check` leaves to `make test`: what trains for a while, waits for processes, or opens hostile files.
 SLOW := $(patsubst %,tests/%,end_to_end checkpoints metrics) \
@@ -58,6 +58,9 @@ lint: install  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+notebooks: install  ## run the notebooks in docs/notebooks, and keep what came out in them
+	$(BIN)/python docs/notebooks/execute.py $(ARGS)
 
 tensorboard: install  ## look at all runs in outputs/
 	$(BIN)/vae-tensorboard --logdir outputs --samples_per_plugin images=500
