@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train test check slow-tests lint docs tensorboard bench bench-gpu reproduce-gpu record-gpu soak clean
+.PHONY: help install demo train test check slow-tests lint docs notebooks tensorboard bench bench-gpu reproduce-gpu record-gpu soak clean
 
 # What `make check` leaves to `make test`: what trains for a while, waits for processes, or opens hostile files.
 SLOW := $(patsubst %,tests/%,end_to_end checkpoints metrics) \
@@ -65,6 +65,10 @@ docs: install  ## build the pages of docs/ into a site, docs/_site/index.html
 	$(PIP) --editable '.[docs]'
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env docs docs/_site
 	@echo docs/_site/index.html
+
+notebooks: install  ## run the notebooks in docs/notebooks, and keep what came out in them
+	$(PIP) --editable '.[docs]'
+	$(BIN)/python docs/notebooks/execute.py $(ARGS)
 
 tensorboard: install  ## look at all runs in outputs/
 	$(BIN)/vae-tensorboard --logdir outputs --samples_per_plugin images=500

@@ -22,7 +22,7 @@ version = release = __version__
 copyright = "2026, the vae_lightning maintainers, under the MIT licence"
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
-exclude_patterns = ["_site"]
+exclude_patterns = ["_site", "notebooks/execute.py"]
 html_theme = "furo"
 html_title = "vae_lightning"
 html_static_path = ["_static"]

@@ -156,6 +156,17 @@ def test_a_folder_of_yaml_that_is_not_there_and_a_device_that_is_none_are_value_
         inspect.unwrap(fit)(QUICK, device="tpu")
 
 
+def test_it_can_be_quiet(tmp_path, capsys):
+    run = fit([*QUICK, f"run_dir={tmp_path / 'run'}"], device="cpu", quiet=True)
+    printed = capsys.readouterr()
+    assert printed.out.startswith("none of the 4 latent units is active")  # which is a warning
+    assert (printed.out.count("\n"), printed.err) == (1, "")
+    assert "epoch 1/1" in (run.path / "train.log").read_text()
+    assert "VAE_LIGHTNING_QUIET" not in os.environ
+    with pytest.raises(ValueError, match=r"^quiet: expected True or False, got 1$"):
+        inspect.unwrap(fit)(QUICK, quiet=1)
+
+
 def test_a_rank_of_torchrun_is_refused(monkeypatch):
     world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "TORCHELASTIC_RUN_ID": "1"}
     for name, value in world.items():

@@ -90,6 +90,21 @@ def test_files_and_folders_are_read_in_order_and_prepared(tmp_path):
     assert (batch_of([tmp_path, LEVELS[0]]) == np.concatenate([folder, FIRST])).all()
 
 
+def test_what_is_to_be_told_of_a_list_of_files_is_told_once(tmp_path, told):
+    files = [tmp_path / f"{number}.png" for number in range(3)]
+    for file in files:
+        Image.effect_noise((40, 30), 60).save(file)
+    data = Digits()
+    listed = as_batch([*files, Image.open(files[0]), np.zeros((2, 28, 28), np.uint8), *files[1:]], data)
+    assert told() == [
+        f"images: {number} pictures, the first one of 40 x 30 pixels is no square: the middle 30 x 30 is taken"
+        for number in ("4 of 4", "2 of 2")
+    ]
+    assert torch.equal(listed[[0, 1, 2, 6, 7]], torch.cat([as_batch(file, data) for file in [*files, *files[1:]]]))
+    assert torch.equal(listed[3], listed[0])
+    assert not listed[4:6].any()
+
+
 def test_a_pil_image_is_prepared_as_its_file_would_be(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned

@@ -7,12 +7,21 @@ import sys
 from tests.command_line.test_console import DRIVING, SHOWN
 from tests.disk.full import failing
 from vae_lightning.launch.output import _Terminal, configure_logging, labelled_output
+from vae_lightning.machine.terminal import quietly
 
 
 def test_the_log_drives_no_terminal(capsys):
     configure_logging()
     logging.getLogger("vae_lightning.building.stored").info("key=%s: is not taken", DRIVING)
     assert capsys.readouterr().out == f"key={SHOWN}: is not taken\n"
+
+
+def test_where_it_is_quiet_only_warnings_are_printed(capsys):
+    with quietly():
+        configure_logging()
+        logging.getLogger("vae_lightning").info("epoch 1/2")
+        logging.getLogger("vae_lightning").warning("no room")
+    assert capsys.readouterr().out == "no room\n"
 
 
 def test_a_label_stands_before_every_line_and_no_line_is_torn(monkeypatch, tmp_path):

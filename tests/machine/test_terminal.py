@@ -9,7 +9,9 @@ import pytest
 from vae_lightning.machine.terminal import (
     beside,
     can_be_drawn_on,
+    is_quiet,
     outlasting_readers,
+    quietly,
     start_of_line,
     width_within,
     wrapped,
@@ -26,6 +28,23 @@ def test_a_bar_needs_a_terminal_that_writes_over_lines(monkeypatch, term, can):
     monkeypatch.setenv("TERM", term)
     assert can_be_drawn_on(Terminal()) is can
     assert not can_be_drawn_on(io.StringIO())
+
+
+def test_a_cell_of_a_notebook_keeps_no_bar(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-color")  # as IPython's kernel has it for a line that begins with `!`
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
+    assert can_be_drawn_on(Terminal())
+    monkeypatch.setenv("JPY_PARENT_PID", "7")
+    assert not can_be_drawn_on(Terminal())
+
+
+def test_what_is_to_be_quiet_draws_no_bar(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    with quietly():
+        assert is_quiet()
+        assert not can_be_drawn_on(Terminal())
+    assert not is_quiet()
+    assert can_be_drawn_on(Terminal())
 
 
 def test_lines_for_a_terminal_break_no_word(monkeypatch):

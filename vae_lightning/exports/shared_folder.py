@@ -23,6 +23,7 @@ from vae_lightning.runs.trained import TrainedRun
 _GROUPS = ("name", "seed", "data", "model", "objective", "optimizer", "schedule", "averaging")
 _DRAWN = {"samples": "Samples", "reconstructions": "Images and their reconstructions"}
 Drawn = Literal["samples", "reconstructions"]
+Precision = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class WriteSharedFolder:
             type can't hold.
     """
 
-    dtype: Literal["float32", "float16"] = "float32"
+    dtype: Precision = "float32"
     pictures: Sequence[Drawn] = ("samples",)
     license: str | None = None
     push: str | None = None

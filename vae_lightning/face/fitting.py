@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from vae_lightning.face.run import Run
 from vae_lightning.face.surroundings import undisturbed
 from vae_lightning.launch.output import configure_logging
 from vae_lightning.launch.start import resume, start
+from vae_lightning.machine.terminal import quietly
 from vae_lightning.machine.world import given_world
 from vae_lightning.reports.best import named_origin
 from vae_lightning.runs.directories import check_name
@@ -28,6 +30,7 @@ def fit(
     *,
     config_dir: str | os.PathLike[str] | None = None,
     device: Device | torch.device = "auto",
+    quiet: bool = False,
 ) -> Run:
     """Train a run as `python -m vae_lightning.train` does with these overrides, and open it.
 
@@ -39,6 +42,7 @@ def fit(
         overrides: such as ["data=digits", "model=mlp", "trainer.max_epochs=3"].
         config_dir: a folder with YAML of one's own, as `--config-dir` names it.
         device: where the opened run computes.
+        quiet: print nothing but warnings; the run's train.log has every line.
 
     Raises:
         UserError: an override that can't work, or a run that failed, on one line; a ValueError, too, of an argument
@@ -57,12 +61,14 @@ def fit(
         raise ArgumentError(f"config_dir: expected a path, got {config_dir!r}")
     if config_dir is not None and not os.path.isdir(config_dir := os.path.expanduser(config_dir)):
         raise ArgumentError(f"config_dir: {config_dir}: no such folder")
+    if not isinstance(quiet, bool):
+        raise ArgumentError(f"quiet: expected True or False, got {quiet!r}")
     place, world = named_device(device), given_world()
     if world.size > 1:
         raise UserError(
             f"fit: {world.launcher} has started {world.size} processes; python -m vae_lightning.train trains in them"
         )
-    with undisturbed():
+    with undisturbed(), quietly() if quiet else nullcontext():
         configure_logging()
         config, typed = composed("train", overrides, config_dir)
         if config["init_from"] is not None:

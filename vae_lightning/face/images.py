@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -46,20 +46,27 @@ def as_batch(images: Images, data: ImageDataModule) -> Float32[Tensor, "N C H W"
             are no pixels.
     """
     parts: list[Tensor] = []
-    for given in images if isinstance(images, list | tuple) else [images]:
-        parts.append(_part(given, data, sum(map(len, parts))))
+    each = images if isinstance(images, list | tuple) else [images]
+    for are_pictures, given in groupby(each, lambda one: isinstance(one, str | os.PathLike | Image.Image)):
+        if are_pictures:  # together, so that what is to be told of them is told once
+            pictures = [picture for one in given for picture in _pictures(one, data)]
+            parts.append(_prepared(pictures, data, sum(map(len, parts))))
+        else:
+            parts += [_taken(one, data) for one in given]
     if not parts:
         raise ArgumentError(f"images: is empty; give {_KINDS}")
     return torch.cat(parts)
 
 
-def _part(given: Images, data: ImageDataModule, first_index: int) -> Float32[Tensor, "N C H W"]:
-    if isinstance(given, str | os.PathLike):
-        if not os.fspath(given):  # which would be the current folder
-            raise ArgumentError("images: a path is empty")
-        return _prepared(_files(given, data), data, first_index)
+def _pictures(given: str | os.PathLike[str] | Image.Image, data: ImageDataModule) -> Sequence[Any]:
     if isinstance(given, Image.Image):
-        return _prepared([given], data, first_index)
+        return [given]
+    if not os.fspath(given):  # which would be the current folder
+        raise ArgumentError("images: a path is empty")
+    return _files(given, data)
+
+
+def _taken(given: Images, data: ImageDataModule) -> Float32[Tensor, "N C H W"]:
     array = _tensor(given, data.scale())
     return _pixels(_laid_out(array, data.image_shape), str(array.dtype).removeprefix("torch."))
 

@@ -2,9 +2,9 @@
 
 import copy
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ from torch import Tensor
 from vae_lightning.config import named_option
 from vae_lightning.data.loader import ImageBatch
 from vae_lightning.errors import ArgumentError, UserError
+from vae_lightning.face.checks import given_temperature, whole_number
+from vae_lightning.face.given_away import give_away
 from vae_lightning.face.images import Images, as_batch
 from vae_lightning.face.labels import Labels, as_labels
+from vae_lightning.face.own_images import own_images
 from vae_lightning.latents.aggregated import NO_DENSITY
 from vae_lightning.likelihood.kind import is_in_nats
 from vae_lightning.metrics.bounds import elbo_terms, samples_in_training
@@ -36,7 +39,6 @@ log = logging.getLogger("vae_lightning")
 _BATCH = 500  # images at a time; no figure depends on it
 _SCORED = 100  # which likelihood regret holds much of
 _MOST_USUAL = 10_000  # validation images that say what is usual
-_HOTTEST = 1e30  # a temperature; float32 has no latents of more
 _NONE = torch.empty(0, dtype=torch.float64)
 
 
@@ -115,6 +117,14 @@ class Run:
         """The resolved config as plain data, a copy."""
         return copy.deepcopy(self._opened.config)
 
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Its metrics.json, the best checkpoint's figures: "test/elbo", "test/elbo_stderr"; {} where it has none."""
+        try:
+            return copy.deepcopy((self._opened.shared or self._opened.run_dir).metrics())
+        except (OSError, ValueError):  # not there yet, or cut short
+            return {}
+
     @cached_property
     def model(self) -> LatentModel:
         """The plain `nn.Module`, in evaluation mode, for a loop of one's own.
@@ -122,6 +132,44 @@ class Run:
         It is a copy: to train it on changes nothing that this run answers.
         """
         return copy.deepcopy(self._opened.vae)
+
+    def images(
+        self, split: str = "test", num_images: int | None = None
+    ) -> tuple[Float32[np.ndarray, "N C H W"], Int64[np.ndarray, " N"] | None]:
+        """Images of the run's own data in [0, 1], as it was trained and tested with them, and their labels or None.
+
+        They are what the calls below take: `run.elbo(run.images()[0])` has the run's `test/elbo` for its mean.
+
+        Args:
+            split: `train`, `val` or `test`.
+            num_images: so many, chosen by the seed and spread evenly over the labels; None is all in their order.
+
+        Raises:
+            UserError: they are not where the run has had them (`open_run(..., data={"root": ...})` says where they
+                are); a ValueError, too, of no such split or a num_images below 1.
+        """
+        return own_images(self._opened, split, num_images)
+
+    def export(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        dtype: str = "float32",
+        license: str | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write what `vae-export` writes, a folder to give away, which `open_run` opens anywhere; see docs/sharing.md.
+
+        Args:
+            folder: a new one, an empty one, or that of an earlier export.
+            dtype: of the weights: `float32`, or `float16`, half as large.
+            license: of the weights, such as mit; None leaves it to be filled in.
+            overwrite: whether what was exported there before may be replaced.
+
+        Raises:
+            UserError: the folder is not empty or can't be written to; a ValueError, too, of no such dtype or licence.
+        """
+        return give_away(self._opened, folder, dtype, license, overwrite)
 
     def encode(self, images: Images, *, labels: Labels = None) -> Float32[np.ndarray, "N D"]:
         """The posterior means of images, an array [N, D]; computed in float64, the same in any batch.
@@ -174,8 +222,8 @@ class Run:
             ValueError: a number that is too small, labels that can't be taken, no such sampler, no training images to
                 fit it on, or a temperature of discrete codes, which have none.
         """
-        count, noise_seed = _whole("num_images", num_images, 1), _whole("seed", seed, 0)
-        spread = _temperature(temperature)
+        count, noise_seed = whole_number("num_images", num_images, 1), whole_number("seed", seed, 0)
+        spread = given_temperature(temperature)
         told = self._labels(labels, count)
         try:
             draw = drawing_by(self._opened, named_option("sampler", str(sampler), "sampler"))
@@ -202,7 +250,9 @@ class Run:
             ValueError: images or labels that can't be taken, a num_samples below 1, or a model without an ELBO.
         """
         self._require_density()
-        count = samples_in_training(self._opened) if num_samples is None else _whole("num_samples", num_samples, 1)
+        count = (
+            samples_in_training(self._opened) if num_samples is None else whole_number("num_samples", num_samples, 1)
+        )
         noise_seed = evaluation_seed(self._seed(seed), "test")
         terms = [
             self._elbo(batch, count, noise_seed) for batch in self._batches(images, labels, max(1, _BATCH // count))
@@ -241,7 +291,7 @@ class Run:
         if self._opened.vae.is_discrete:
             raise ArgumentError(f"log_likelihood: {OF_CODES}; use elbo")
         self._require_density()
-        count = _whole("num_samples", num_samples, 1)
+        count = whole_number("num_samples", num_samples, 1)
         sampled = LogLikelihood().sampler(self._opened.vae, self.image_shape, self._seed(seed), "test", count)
         with torch.no_grad():
             bounds = [
@@ -305,7 +355,7 @@ class Run:
         return as_labels(labels, count, self.num_classes, self.class_names)
 
     def _seed(self, seed: Any) -> int:
-        return self._opened.config["seed"] if seed is None else _whole("seed", seed, 0)
+        return self._opened.config["seed"] if seed is None else whole_number("seed", seed, 0)
 
     def _batches(self, images: Images, labels: Labels, batch_size: int) -> Iterator[ImageBatch]:
         """The images on the model's device, so many at a time, with their places for indices."""
@@ -329,22 +379,3 @@ class Run:
         if not bool(latents.float().isfinite().all()):
             raise ArgumentError("z: has values that are not finite, as float32")
         return latents.float()
-
-
-def _temperature(given: Temperature) -> Temperature:
-    """One number of at least 0, or a list of them.
-
-    Raises:
-        ArgumentError: it is neither.
-    """
-    each = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-    are_numbers = all(isinstance(one, Real) and not isinstance(one, bool) for one in each)
-    if not are_numbers or not all(0 <= one < _HOTTEST for one in each):
-        raise ArgumentError(f"temperature: expected a number of at least 0, got {given!r}")
-    return float(each[0]) if isinstance(given, Real) else [float(one) for one in each]
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise ArgumentError(f"{name}: expected a whole number of at least {least}, got {value!r}")
-    return int(value)

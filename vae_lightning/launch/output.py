@@ -10,7 +10,7 @@ from typing import TextIO
 
 from vae_lightning.disk.unwritten import spared
 from vae_lightning.errors import plain_lines
-from vae_lightning.machine.terminal import write_line
+from vae_lightning.machine.terminal import is_quiet, write_line
 
 _NO_NEWS = (  # Lightning's warnings of what is so on purpose, or its own affair
     "LeafSpec",
@@ -33,8 +33,12 @@ class _Terminal(logging.Handler):
 
 
 def configure_logging() -> None:
-    """Send this project's log to the terminal as plain lines, and of the libraries' only warnings."""
+    """Send this project's log to the terminal as plain lines, and of the libraries' only warnings.
+
+    Where it is to be quiet, of this project too; a run's train.log has all lines.
+    """
     terminal = _Terminal()
+    terminal.setLevel(logging.WARNING if is_quiet() else logging.NOTSET)
     terminal.setFormatter(logging.Formatter("%(message)s"))
     for name, level in {"vae_lightning": logging.INFO, "py.warnings": logging.WARNING}.items():
         logger = logging.getLogger(name)

@@ -10,7 +10,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from vae_lightning.machine.environment import environment
+
 _NO_CURSOR = ("dumb", "unknown")  # what TERM says where a line can't be written over: an editor's shell, say
+_OF_KERNELS = "JPY_PARENT_PID"  # what Jupyter gives its kernels, and they the commands of a cell that begin with `!`
+_QUIET = "VAE_LIGHTNING_QUIET"  # in the environment, so that processes that are started hear of it, too
 
 
 class _Bottom:
@@ -23,8 +27,24 @@ _bottom = _Bottom()
 
 
 def can_be_drawn_on(stream: Any) -> bool:
-    """Whether a stream is a terminal in which a line can be written over; a file and a pipe are none."""
-    return bool(stream.isatty()) and os.environ.get("TERM", "").lower() not in _NO_CURSOR
+    """Whether a stream is a terminal in which a line can be written over; a file and a pipe are none.
+
+    Neither is a cell of a notebook, though it calls itself one: it keeps all that was ever written.
+    """
+    is_kept = _OF_KERNELS in os.environ or os.environ.get("TERM", "").lower() in _NO_CURSOR
+    return bool(stream.isatty()) and not is_kept and not is_quiet()
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Print nothing but warnings meanwhile, neither here nor in processes that are started."""
+    with environment(**{_QUIET: "1"}):
+        yield
+
+
+def is_quiet() -> bool:
+    """Whether nothing but warnings is to be printed."""
+    return bool(os.environ.get(_QUIET))
 
 
 def stand_at_bottom(write_above: Callable[[str], None] | None) -> None:

@@ -1,0 +1,36 @@
+"""Writes a model as a folder to give away, for Python code."""
+
+import os
+from pathlib import Path
+from typing import Any, get_args
+
+from vae_lightning.errors import ArgumentError
+from vae_lightning.exports.shared_folder import Precision, WriteSharedFolder
+from vae_lightning.runs.generated import output_folder
+from vae_lightning.runs.trained import TrainedRun
+
+
+def give_away(run: TrainedRun, folder: Any, dtype: Any, license: Any, overwrite: Any) -> Path:
+    """The folder, written.
+
+    Raises:
+        ArgumentError: no path, no such dtype, no name of a licence, or no yes or no.
+        UserError: the folder is not empty, or can't be written to.
+    """
+    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+        raise ArgumentError(f"folder: expected a path, got {folder!r}")
+    if dtype not in get_args(Precision):
+        raise ArgumentError(f"dtype: expected one of {', '.join(get_args(Precision))}, got {dtype!r}")
+    if not isinstance(license, str | None):
+        raise ArgumentError(f"license: expected a name, such as mit, got {license!r}")
+    if not isinstance(overwrite, bool):
+        raise ArgumentError(f"overwrite: expected True or False, got {overwrite!r}")
+    try:
+        write = WriteSharedFolder(dtype=dtype, license=license)
+    except ValueError as error:
+        raise ArgumentError(str(error)) from error
+    out = Path(os.path.expanduser(folder))
+    facts: dict[str, Any] = {"format": "safetensors"}
+    with output_folder(out, overwrite, facts, write.manifest) as staging:
+        facts |= write(run, staging)
+    return out
