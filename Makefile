@@ -93,5 +93,5 @@ soak: install  ## kill runs and open hostile files for an hour at most, and reco
 	$(BIN)/python -m soak --jobs 2 $(ARGS); held=$$?; $(BIN)/python -m soak report; exit $$held
 
 clean:  ## remove .venv and all caches; outputs/ stays
-	rm -rf .venv .bench-gpu .pytest_cache .mypy_cache .ruff_cache dist build docs/_site docs/_beside
+	rm -rf .venv .bench-gpu .pytest_cache .mypy_cache .ruff_cache dist build docs/_site docs/_beside docs/jupyter_execute
 	find vae_lightning tests -name __pycache__ -type d -prune -exec rm -rf {} +

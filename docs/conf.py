@@ -22,7 +22,7 @@ version = release = __version__
 copyright = "2026, the vae_lightning maintainers, under the MIT licence"
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
-exclude_patterns = ["_site", "notebooks/execute.py"]
+exclude_patterns = ["_site", "jupyter_execute"]
 html_theme = "furo"
 html_title = "vae_lightning"
 html_static_path = ["_static"]
@@ -31,6 +31,8 @@ html_show_sourcelink = False
 html_copy_source = False
 default_role = "literal"  # single backticks of docstrings
 highlight_language = "text"
+suppress_warnings = ["misc.highlighting_failure"]  # of a shell's line within a notebook's Python
+nb_render_markdown_format = "gfm"  # what a cell gives as Markdown
 nb_execution_mode = "off"  # the notebooks lie there with what they gave
 myst_heading_anchors = 4  # as GitHub has them
 autodoc_member_order = "bysource"
@@ -68,13 +70,13 @@ def leading_within(text: str, page: Path, place: Path) -> str:
 
 
 def copy_pages_beside(app: Any) -> None:
+    """Their badges, which are pictures of other servers, are left out."""
     del app
     COPIES.mkdir(exist_ok=True)
     for name, place in BESIDE.items():
         if place is not None and place.parent == COPIES:
-            place.write_text(
-                leading_within((ROOT / name).read_text(encoding="utf-8"), ROOT / name, place), encoding="utf-8"
-            )
+            text = re.sub(r"^\[!\[.*\n", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
+            place.write_text(leading_within(text, ROOT / name, place), encoding="utf-8")
 
 
 def complete(app: Any, name: str, source: list[str]) -> None:
