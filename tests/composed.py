@@ -37,6 +37,15 @@ def remember() -> None:
     ConfigLoaderImpl._compose_config_from_defaults_list = _merging_once(merge)  # type: ignore[method-assign]
 
 
+def forget() -> None:
+    """Have Hydra compose as ever, as where its plug-ins are looked for anew and their classes are others then."""
+    ConfigLoaderImpl.load_configuration = ConfigLoaderImpl.load_configuration.__wrapped__  # type: ignore[method-assign]
+    config_loader_impl.create_defaults_list = config_loader_impl.create_defaults_list.__wrapped__
+    ConfigRepository.load_config = ConfigRepository.load_config.__wrapped__  # type: ignore[method-assign]
+    merge = ConfigLoaderImpl._compose_config_from_defaults_list.__wrapped__
+    ConfigLoaderImpl._compose_config_from_defaults_list = merge  # type: ignore[method-assign]
+
+
 def _remembering(compose: Any) -> Any:
     known: dict[tuple[Any, ...], bytes | HydraException] = {}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import tests.typecheck  # noqa: F401  (before the package: jaxtyping's import hook looks it up)
-from tests import composed
+from tests import composed, found_once
 from tests.trained import (  # noqa: F401
     colour,
     colour_run,
@@ -219,6 +219,7 @@ def pytest_collection_finish(session):
 
     And looks are fewer: they were an eighth of these tests' time.
     """
+    found_once.remember()
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)

@@ -36,3 +36,30 @@ def test_what_is_returned_has_the_shape_of_the_parameters():
 
     with pytest.raises(TypeError, match="return"):
         sparing(doubled)(torch.zeros(3))
+
+
+def test_what_is_defined_within_a_function_is_checked_at_each_definition():
+    def definition(number):
+        def add(value: int) -> int:
+            return value + number
+
+        return sparing(add)
+
+    by_one, by_two = definition(1), definition(2)
+    assert (by_one(1), by_two(1), by_one(1)) == (2, 3, 2)
+    for each in (by_one, by_two):
+        with pytest.raises(TypeError, match="value"):
+            each("1")
+    assert by_two.__wrapped__.__closure__[0].cell_contents == 2
+
+
+def test_what_is_annotated_otherwise_at_each_definition_is_checked_so():
+    def definition(kind):
+        def same(value: kind) -> object:
+            return value
+
+        return sparing(same)
+
+    assert (definition(int)(1), definition(str)("1")) == (1, "1")
+    with pytest.raises(TypeError, match="value"):
+        definition(int)("1")

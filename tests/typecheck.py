@@ -8,7 +8,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any, ForwardRef, get_args
 from unittest import mock
 
@@ -40,8 +40,26 @@ def sparing(fn: Any = None, *, typechecker: Callable | None = None) -> Any:
     if unresolved or inspect.isgeneratorfunction(fn):  # which runs, and is checked, after it was called
         return _with_shapes(fn, typechecker=checked)
     if any(inspect.isclass(part) and issubclass(part, jaxtyping.AbstractArray) for part in parts):
-        return _with_axes_of_its_own(checked(fn))
-    return checked(fn)
+        return _with_axes_of_its_own(_checked(fn))
+    return _checked(fn)
+
+
+_of_inner: dict[CodeType, Any] = {}
+
+
+def _checked(fn: Any) -> Any:
+    """As beartype decorates it; what a function defines anew at each call has its checks compiled once."""
+    if "<locals>" not in fn.__qualname__:
+        return checked(fn)
+    known = _of_inner.get(fn.__code__)
+    if known is None or known.__wrapped__.__annotations__ != fn.__annotations__:
+        known = checked(fn)
+        if known is not fn:
+            _of_inner[fn.__code__] = known
+        return known
+    again = FunctionType(known.__code__, known.__globals__, fn.__name__, known.__defaults__, known.__closure__)
+    again.__kwdefaults__ = known.__kwdefaults__ | {"__beartype_func": fn}
+    return functools.update_wrapper(again, fn)
 
 
 def _with_axes_of_its_own(fn: Callable) -> Callable:

@@ -5,7 +5,8 @@ default signal handlers, its own command line in /proc; and it ends as the inter
 process: the objects of the imports are frozen for the garbage collector, and all forks hash strings alike. What a
 sweep starts beside itself to fork its jobs from (`vae_lightning/launch/warm.py`) is a fork as well, of a command that
 has not begun. Ranks, which users' commands and torchrun start anew, are forked from it, too. Jobs and ranks are told of
-PYTHONSAFEPATH by their path of imports and not by `sys.flags`, and print line by line under `-u`.
+PYTHONSAFEPATH by their path of imports and not by `sys.flags`, and print line by line under `-u`. Of joblib's workers
+see tests/loky_workers.py.
 """
 
 import array
@@ -41,7 +42,7 @@ LAZY = [  # what commands import only where it is used, and a training doesn't
     "sklearn.pipeline",
     "torch.distributed.launcher.api",
 ]
-COMPOSING = os.path.join(os.path.dirname(__file__), "composed.py")  # the tests' folder is no place to import from
+HERE = os.path.dirname(__file__)  # the tests' folder, which is no place to import from
 _TINY = ["data=digits", "model=mlp", "trainer=cpu"]
 COMPOSED = [
     ("train", [*_TINY, "callbacks=basic"]),
@@ -77,15 +78,21 @@ def compose_once() -> None:
 
     from vae_lightning.command_line import schema
 
-    spec = importlib.util.spec_from_file_location("composed", COMPOSING)
-    composing = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(composing)
     schema.register()
-    composing.remember()
+    for name in ("composed", "found_once"):
+        of_tests(name).remember()
     with initialize_config_dir(str(schema.CONF_DIR), version_base="1.3"):
         for config, choices in COMPOSED:
             compose(config, overrides=choices, return_hydra_config=True)
     GlobalHydra.instance().clear()
+
+
+def of_tests(name: str) -> types.ModuleType:
+    """A module that lies beside this one."""
+    spec = importlib.util.spec_from_file_location(name, os.path.join(HERE, f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def serve(requests: socket.socket) -> dict:
@@ -192,6 +199,8 @@ def forking(request: dict[str, Any], path: list[str], variables: dict[str, str])
     asking.close()
     end_at_once_with(command)
     os.setsid()
+    for file in request.get("spare", []):  # a worker's, whose end its command sees when all have closed them
+        os.close(file)
     become(request | {"env": environment}, path, variables)
     show([sys.executable, "-m", warm.__name__], ARGUMENTS)
     job = warm.serve(theirs, command)
@@ -246,7 +255,15 @@ def main() -> None:
     asked.send(b"ready")
     command = serve(asked)
     become(command, base, variables)
+    workers = of_tests("loky_workers")
+    if worker := workers.offer_workers(command["arguments"]):
+        command = worker
+        become(command, base, variables)
     program = forking(command, base, variables)
+    if program is worker:
+        workers.take_files(worker)
+        of_tests("composed").forget()  # Hydra looks for its plug-ins anew, and their classes are others then
+        os.environ.update(worker["hydras"])
     from vae_lightning.launch.forked import WarmProcess, children_forked
 
     with children_forked() if WarmProcess.current else nullcontext():  # ranks, too, of commands and of torchrun

@@ -1,7 +1,5 @@
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.warm import Warm
 from vae_lightning.data.cache import cache_key
 from vae_lightning.data.decode import decode_image
 from vae_lightning.data.decoded_folder import DecodedFolder, FolderDecoder, find_pictures
@@ -193,7 +192,7 @@ def test_too_little_disk_space_is_told_before_decoding(pictures, cache_dir, monk
     decode(pictures, cache_dir, image_size=100)  # 1.8 MB
 
 
-def start(pictures: Path, cache_dir: Path, seconds_per_image: float) -> subprocess.Popen:
+def start(pictures: Path, cache_dir: Path, seconds_per_image: float) -> Warm:
     """A process that decodes slowly, and says how many pictures it decoded."""
     program = f"""
 import time
@@ -209,8 +208,7 @@ decoded_blocks.decode_image = slow
 folder = decoded_folder.FolderDecoder(Path({str(pictures)!r}), Path({str(cache_dir)!r}), 8, 3, 0.01, "root")()
 print(count, int(folder.pixels.sum(dtype=int)))
 """
-    command = [sys.executable, "-c", program]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    return Warm("tests.script", program, cwd=REPOSITORY)
 
 
 def wait_for_build(cache_dir: Path) -> None:

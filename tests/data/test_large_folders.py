@@ -2,13 +2,12 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.warm import run
 from vae_lightning.data import waiting
 from vae_lightning.data.cache import cache_key
 from vae_lightning.data.decoded_folder import FolderDecoder
@@ -64,7 +63,8 @@ def test_some_hundred_bytes_of_memory_are_taken_for_each_file(large, tmp_path):
     """Some 200 for its name and facts, with what sorts them and makes their key, and 100 while the splits are dealt."""
     # In a process of its own: what other threads of this one ask for would be counted, too.
     program = MEMORY.format(large=str(large), cache=str(tmp_path / "cache"))
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = run("tests.script", program, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     scanned, dealt, count, last = done.stdout.split()
     assert float(scanned) < 260
     assert float(dealt) < 325

@@ -1,14 +1,13 @@
 """vae-data: what it tells and draws of images before anything is trained, and what it answers to mistakes."""
 
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.conftest import refusal
+from tests.warm import run
 from vae_lightning.data.__main__ import main
 
 PICTURES = ["data=folder", "data.root=pictures", "data.image_size=[8,16]", "data.val_fraction=0.2"]
@@ -102,7 +101,7 @@ def test_its_help_names_its_keys(vae_data):
 
 
 def test_it_is_started_as_a_module(tmp_path):
-    command = [sys.executable, "-m", "vae_lightning.data", "preview", "data=digits", f"out={tmp_path / 'seen.png'}"]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    done = run("vae_lightning.data", "preview", "data=digits", f"out={tmp_path / 'seen.png'}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("images    1,797: ")
     assert (tmp_path / "seen.png").is_file()

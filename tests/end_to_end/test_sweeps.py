@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests import warm
+from tests import loky_workers, warm
 from tests.conftest import TINY
 from tests.end_to_end.runs import (
     TRAIN,
@@ -40,6 +40,7 @@ def statuses(tmp_path) -> list[str]:
 
 def test_jobs_train_as_they_would_alone_and_one_that_fails_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # else it would depend on how many cores a job is given
+    monkeypatch.setenv(loky_workers.ANEW, "1")  # as everywhere but in the other tests
     one_by_one, beside, alone = (RunDir(tmp_path / place) for place in ("one_by_one/1", "beside/0", "alone"))
     for run, launcher, values in ((one_by_one, [], "0,5"), (beside, JOBLIB, "5,0")):
         done = sweep(tmp_path, *QUICK, *launcher, f"model.latent_dim={values}")

@@ -278,7 +278,7 @@ def test_a_compiled_run_draws_the_same_noise_and_keeps_plain_checkpoint_keys(com
     assert "trainer.compile=true" in options
     command(*options, "trainer.compile=false", f"run_dir={tmp_path / 'plain'}")
     # In a process of its own, where nothing was computed before; and type checks that tests run can't be compiled.
-    done = run_command(*options, f"run_dir={tmp_path / 'compiled'}", cwd=tmp_path, fresh=True)
+    done = run_command(*options, f"run_dir={tmp_path / 'compiled'}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     plain, compiled = RunDir(tmp_path / "plain"), RunDir(tmp_path / "compiled")
     assert weights(compiled).keys() == weights(plain).keys()

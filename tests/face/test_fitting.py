@@ -5,10 +5,10 @@ import logging
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import warnings
+from pathlib import Path
 
 import hydra
 import numpy as np
@@ -16,6 +16,7 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
+from tests import warm
 from tests.conftest import TINY
 from tests.end_to_end.runs import assert_equal_weights
 from vae_lightning.building.trust import trusting
@@ -195,8 +196,8 @@ print("goes on")
 
 
 def test_ctrl_c_is_a_keyboard_interrupt_and_the_notebook_goes_on(tmp_path):
-    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "run"), *QUICK[:-1]]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    code = [f"import os; os.chdir({str(tmp_path)!r})\n{INTERRUPTED}", str(tmp_path / "run"), *QUICK[:-1]]
+    done = warm.run("tests.script", *code, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr
     assert "interrupted: Ctrl-C; go on with resume=" in done.stdout
     assert done.stdout.endswith("goes on\n")

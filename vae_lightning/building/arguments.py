@@ -116,18 +116,18 @@ def _check_required(parameters: Any, node: dict[str, Any], key: str, given: froz
 
 
 def _fits(value: Any, hint: Any) -> bool:
+    if not isinstance(value, list):
+        return _bears(value, hint)
+    # Beartype looks at one item of a sequence, drawn at random: a list of one item repeated leaves it no choice.
+    lists = [value, *([item] * len(value) for item in value)]
+    return all(_bears(items, hint) or _bears(tuple(items), hint) for items in lists)  # YAML has no tuples
+
+
+def _bears(value: Any, hint: Any) -> bool:
     from beartype import BeartypeConf
     from beartype.door import is_bearable
 
-    def bears(candidate: Any) -> bool:
-        # The tower lets an int stand for a float.
-        return is_bearable(candidate, hint, conf=BeartypeConf(is_pep484_tower=True))
-
-    if not isinstance(value, list):
-        return bears(value)
-    # Beartype looks at one item of a sequence, drawn at random: a list of one item repeated leaves it no choice.
-    lists = [value, *([item] * len(value) for item in value)]
-    return all(bears(items) or bears(tuple(items)) for items in lists)  # YAML has no tuples
+    return is_bearable(value, hint, conf=BeartypeConf(is_pep484_tower=True))  # the tower lets an int stand for a float
 
 
 def _describe(hint: Any) -> str:

@@ -1,11 +1,12 @@
 """scikit-learn's handwritten digits: 1,797 grey images that need no download."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -58,11 +59,7 @@ class Digits(ImageDataModule):
 
     def load_splits(self) -> dict[str, ImageSet]:
         """The three splits, with labels 0 to 9."""
-        from sklearn.datasets import load_digits  # takes a second
-
-        digits = load_digits()
-        grey = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8)
-        labels = torch.from_numpy(digits.target).long()
+        grey, labels = _read()
         pixels = grey_pixels(grey, self.frame, self.channels, self.fit)
         order = torch.randperm(len(labels), generator=seeded_generator("digits", self.seed))
         shares = zip(_SPLIT_SIZES, order.split(list(_SPLIT_SIZES.values())), strict=True)
@@ -72,3 +69,12 @@ class Digits(ImageDataModule):
         """One picture in grey, cropped and resized as this dataset's images are."""
         grey = torch.from_numpy(decode_grey(path).copy())
         return grey_pixels(grey.unsqueeze(0), self.frame, self.channels, self.fit)[0]
+
+
+@functools.cache
+def _read() -> tuple[UInt8[Tensor, "N 8 8"], Int64[Tensor, " N"]]:
+    """Images and labels, which nobody is to change."""
+    from sklearn.datasets import load_digits  # takes a second
+
+    digits = load_digits()
+    return torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8), torch.from_numpy(digits.target).long()
