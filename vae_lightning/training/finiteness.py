@@ -20,6 +20,7 @@ _FEW = 4096  # numbers of a gradient that are looked at in each step at no cost 
 
 
 _SLOWER, _CLIPPED = "a smaller optimizer.lr", "trainer.gradient_clip_val=1"
+SMALLER_STEPS = f"{_SLOWER} or {_CLIPPED}"
 
 
 class DivergedError(Exception):
@@ -29,7 +30,7 @@ class DivergedError(Exception):
         cure: what may be tried.
     """
 
-    def __init__(self, message: str, cure: str = f"{_SLOWER} or {_CLIPPED}"):
+    def __init__(self, message: str, cure: str = SMALLER_STEPS):
         super().__init__(message)
         self.cure = cure
 
