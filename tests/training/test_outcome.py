@@ -53,7 +53,7 @@ def composed_objective(option: str) -> dict:
     return yaml.safe_load((CONF_DIR / f"objective/{option}.yaml").read_text())
 
 
-TRY = "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+TRY = "try a smaller optimizer.lr"  # clipping was tried: it cures neither
 TRIED = {"beta", "warmup_steps", "tolerance", "max_capacity", "free_nats"}
 
 

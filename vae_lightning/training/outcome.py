@@ -24,7 +24,7 @@ from vae_lightning.machine.interruption import Interrupted, number_of
 from vae_lightning.machine.memory import peak_bytes, peak_gpu_bytes
 from vae_lightning.runs.records import GONE, RunDir
 from vae_lightning.runs.status import record_status
-from vae_lightning.training.finiteness import SMALLER_STEPS
+from vae_lightning.training.finiteness import SLOWER
 from vae_lightning.training.module import VAEModule
 
 log = logging.getLogger("vae_lightning")
@@ -167,12 +167,12 @@ def told_of_units(
     if not rate <= _FAR_ABOVE * num_values * _OF_A_BYTE:
         return (
             f"the rate is {rate:.4g} nats per image, where the bytes of an image are {num_values * _OF_A_BYTE:,.0f}: "
-            f"the training has diverged; try {SMALLER_STEPS}"
+            f"the training has diverged; try {SLOWER}"
         )
     if rate >= _SAYS_LITTLE and not (units.variance > _ALL_THE_SAME).any():
         return (
             f"all images have the same code, at a rate of {rate:.2f} nats that tells nothing: the encoder no longer "
-            f"depends on its image, as after a step that was too large; try {SMALLER_STEPS}"
+            f"depends on its image, as after a step that was too large; try {SLOWER}"
         )
     if units.active().any() or rate >= _SAYS_LITTLE:
         return None
