@@ -19,7 +19,7 @@ from vae_lightning.training.stepping import Stepping
 _FEW = 4096  # numbers of a gradient that are looked at in each step at no cost that shows
 
 
-_SLOWER, _CLIPPED = "a smaller optimizer.lr", "trainer.gradient_clip_val=1"
+SLOWER, _CLIPPED = "a smaller optimizer.lr", "trainer.gradient_clip_val=1"
 
 
 class DivergedError(Exception):
@@ -29,7 +29,7 @@ class DivergedError(Exception):
         cure: what may be tried.
     """
 
-    def __init__(self, message: str, cure: str = f"{_SLOWER} or {_CLIPPED}"):
+    def __init__(self, message: str, cure: str = f"{SLOWER} or {_CLIPPED}"):
         super().__init__(message)
         self.cure = cure
 
@@ -243,7 +243,7 @@ class Skip(Watch):
                 raise DivergedError(
                     f"{longest} updates in a row were skipped up to step {step}, as {self._reason} "
                     f"(trainer.max_skipped={self._max_skipped})",
-                    f"{_SLOWER} or {_CLIPPED if self._limit is None else 'a larger trainer.skip_gradient_norm'}",
+                    f"{SLOWER} or {_CLIPPED if self._limit is None else 'a larger trainer.skip_gradient_norm'}",
                 )
 
     @property

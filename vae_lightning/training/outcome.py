@@ -1,6 +1,7 @@
 """How a run ended: its final figures, and what its status file and its user are told."""
 
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from vae_lightning.machine.interruption import Interrupted, number_of
 from vae_lightning.machine.memory import peak_bytes, peak_gpu_bytes
 from vae_lightning.runs.records import GONE, RunDir
 from vae_lightning.runs.status import record_status
+from vae_lightning.training.finiteness import SLOWER
 from vae_lightning.training.module import VAEModule
 
 log = logging.getLogger("vae_lightning")
@@ -140,24 +142,44 @@ _LESS_COLLAPSED = {  # what to try, by the key of the objective that it takes
 }
 _SAYS_LITTLE = 1.0  # nats per image in all: a unit that tells images apart has more
 _SAYS_NOTHING = 0.1
+_ALL_THE_SAME = 1e-9  # a variance of posterior means that float32 has of one and the same code
+_OF_A_BYTE = math.log(256)  # nats: what a value of an image costs that is not encoded at all
+_FAR_ABOVE = 10  # times that is no code's rate: a density of narrow scale may ask for somewhat more than the bytes
 
 
-def told_of_units(units: UnitStatistics | None, objective: dict[str, Any], num_classes: int | None) -> str | None:
+def told_of_units(
+    units: UnitStatistics | None, objective: dict[str, Any], num_classes: int | None, num_values: int
+) -> str | None:
     """One line on a model whose code is not used, and what to try; None where there is nothing to say.
 
     Few active units need not be a collapse: under a narrow prior small moves of the means tell images apart, at a rate
-    that says so.
+    that says so. If nothing moves, such a rate says nothing; and one far above an image's own bytes is no code's.
 
     Args:
         units: the validation images' statistics of the weights that were tested.
         objective: its config, whose keys say what can be tried.
         num_classes: how many labels the model is told; None for none.
+        num_values: of an image: pixels times channels.
     """
-    if units is None or units.rate is None or units.active().any():
+    if units is None or units.rate is None:
         return None
     rate = float(units.rate.sum())
-    if rate >= _SAYS_LITTLE:
+    if not rate <= _FAR_ABOVE * num_values * _OF_A_BYTE:
+        return (
+            f"the rate is {rate:.4g} nats per image, where the bytes of an image are {num_values * _OF_A_BYTE:,.0f}: "
+            f"the training has diverged; try {SLOWER}"
+        )
+    if rate >= _SAYS_LITTLE and not (units.variance > _ALL_THE_SAME).any():
+        return (
+            f"all images have the same code, at a rate of {rate:.2f} nats that tells nothing: the encoder no longer "
+            f"depends on its image, as after a step that was too large; try {SLOWER}"
+        )
+    if units.active().any() or rate >= _SAYS_LITTLE:
         return None
+    return _told_of_collapse(len(units.rate), rate, objective, num_classes)
+
+
+def _told_of_collapse(num_units: int, rate: float, objective: dict[str, Any], num_classes: int | None) -> str:
     images = "every image" if num_classes is None else "every image of a label"
     if rate < _SAYS_NOTHING:
         found = f"the posterior has collapsed, the code is not used, and {images} gets the same reconstruction"
@@ -166,6 +188,6 @@ def told_of_units(units: UnitStatistics | None, objective: dict[str, Any], num_c
     tries = [advice.format(objective[key]) for key, advice in _LESS_COLLAPSED.items() if key in objective]
     longer = "a longer training (trainer.max_epochs) if this was a short one"
     return (
-        f"none of the {len(units.rate)} latent units is active, at a rate of {rate:.2f} nats: {found}; "
+        f"none of the {num_units} latent units is active, at a rate of {rate:.2f} nats: {found}; "
         f"try {', '.join([*tries, f'or {longer}'] if tries else [longer])}"
     )

@@ -1,6 +1,7 @@
 """One run, from its resolved config: build the parts, fit, test the best checkpoint, write the figures."""
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -219,7 +220,9 @@ def run(parts: Parts) -> dict[str, Any]:
             if module.rows is not None:
                 with spared(TEST_IMAGES):
                     write_test_images(run_dir, module.rows, best.epoch, module.seed)
-            unused = told_of_units(best.units, parts.config["objective"], module.vae.num_classes)
+            unused = told_of_units(
+                best.units, parts.config["objective"], module.vae.num_classes, math.prod(parts.data.image_shape)
+            )
             if unused:
                 log.warning(unused)
         return metrics
