@@ -63,8 +63,8 @@ KINDS = {
 OF_KIND = {kind: [text for text in TRAINING if re.search(pattern, text)] for kind, pattern in KINDS.items()}
 PLAIN = [text for text in TRAINING if not any(text in texts for texts in OF_KIND.values())]
 # What is no command of this project, and is looked at by itself or not at all, being another's.
-OTHERS = ("make ", "source .venv/bin/activate", "torchrun ", "srun ", "mlflow ui", "tensorboard ", 'eval "$(vae-train', "vae-train -sc")
-OTHERS += ("python -m venv .venv", "pip install -e . -c constraints.txt")
+OTHERS = ("make ", "source .venv/bin/activate", "torchrun ", "srun ", "mlflow ui", "tensorboard ")
+OTHERS += ('eval "$(vae-train', "vae-train -sc", "python -m venv .venv", "pip install -e . -c constraints.txt")
 # Small enough for a test, and never a download; all else is as the pages have it.
 SMALL = ["trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "data.eval_batch_size=8"]
 
