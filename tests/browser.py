@@ -23,20 +23,24 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
+def browser() -> Iterator["playwright.BrowserContext"]:
+    """Its one window, which an empty page keeps open: each further window would take as long as half a page does."""
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
+        window = browser.new_context(offline=True)
+        window.new_page()
+        yield window
         browser.close()
 
 
 @contextmanager
-def opening(browser: "playwright.Browser", kind: type[Opened] = Opened) -> Iterator[Callable[..., Opened]]:
-    """What opens a file, in a window so wide; at the end each page must have been content, and to itself."""
+def opening(browser: "playwright.BrowserContext", kind: type[Opened] = Opened) -> Iterator[Callable[..., Opened]]:
+    """What opens a file, in a tab so wide; at the end each page must have been content, and to itself."""
     pages = []
 
     def call(file: Path, width: int = 1366, fragment: str = "") -> Opened:
-        page = browser.new_context(offline=True, viewport={"width": width, "height": 768}).new_page()
+        page = browser.new_page()
+        page.set_viewport_size({"width": width, "height": 768})
         one = kind(page)
         pages.append(one)
         page.on("request", lambda request: one.requests.append(request.url))
@@ -48,7 +52,7 @@ def opening(browser: "playwright.Browser", kind: type[Opened] = Opened) -> Itera
 
     yield call
     for one in pages:
-        one.page.context.close()
+        one.page.close()
         assert not one.complaints, one.complaints
         assert len([url for url in one.requests if url.startswith("file:")]) == 1
         assert [url for url in one.requests if not url.startswith(("file:", "data:", "blob:"))] == []

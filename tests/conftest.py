@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import tests.typecheck  # noqa: F401  (before the package: jaxtyping's import hook looks it up)
-from tests import composed, found_once
+from tests import composed, found_once, warm
 from tests.trained import (  # noqa: F401
     colour,
     colour_run,
@@ -30,6 +30,7 @@ from tests.trained import (  # noqa: F401
     plane_run,
     stateful_run,
 )
+from vae_lightning.launch.forked import WarmProcess
 from vae_lightning.runs.records import RunDir
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core slow each other down
@@ -128,6 +129,16 @@ def _plain_environment(monkeypatch, _cache, _codec):
     monkeypatch.setattr("vae_lightning.disk.unwritten._failing", set())  # what an earlier test had no room for
     logger = logging.getLogger("vae_lightning")  # as it is before a command has set it up for the terminal
     logger.propagate, logger.level = True, logging.NOTSET
+
+
+@pytest.fixture(autouse=True)
+def _jobs_forked(monkeypatch) -> Iterator[None]:
+    """The jobs of a command in this process are forked from one that has the imports."""
+    monkeypatch.setattr(WarmProcess, "begin", staticmethod(warm.begin_beside))
+    monkeypatch.setattr(WarmProcess, "current", None)
+    yield
+    if WarmProcess.current is not None:
+        WarmProcess.current._asking.close()
 
 
 @pytest.fixture(autouse=True)

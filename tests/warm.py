@@ -19,6 +19,9 @@ import threading
 import time
 from pathlib import Path
 
+from vae_lightning.launch.forked import WarmProcess
+
+_BEGIN_ANEW = WarmProcess.begin
 _ENVIRONMENT = dict(os.environ)  # before any test has changed it
 # What is read at the start of a process or at an import, so that a fork can't have it otherwise.
 _READ_EARLY = ("OMP_", "MKL_", "OPENBLAS_", "PYTHON", "LD_", "MALLOC_", "GLIBC_")
@@ -71,6 +74,18 @@ def can_start(environment: dict[str, str]) -> bool:
 def _read_early(environment: dict[str, str]) -> dict[str, str]:
     early = {name: value for name, value in environment.items() if name.startswith(_READ_EARLY)}
     return {name: value for name, value in early.items() if name not in _TAKEN_ON}
+
+
+def begin_beside() -> WarmProcess:
+    """As `WarmProcess.begin`, for commands that run in this process: what forks their jobs is a fork itself."""
+    environment = dict(os.environ)
+    if not can_start(environment):
+        return _BEGIN_ANEW()
+    asking, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    request = {"module": "", "arguments": [], "cwd": os.getcwd(), "env": environment, "of": os.getpid()}
+    with theirs, open(os.devnull, "r+b", buffering=0) as nothing:  # nobody waits for its end
+        zygote().start(request, [nothing.fileno()] * 3 + [theirs.fileno()])
+    return WarmProcess(asking, environment, is_ready=True)
 
 
 class Warm:

@@ -111,22 +111,22 @@ def serve(requests: socket.socket) -> dict:
             for pid, _ in running.values():
                 os.killpg(pid, signal.SIGKILL)
             os._exit(0)
-        out, err, told = files
+        out, err, told, *asked = files
         pid = os.fork()
         if not pid:
             for process, (_, others) in running.items():
                 os.close(process)
                 os.close(others)
             _take_place(requests, out, err, told)
-            return json.loads(message)
-        os.close(out)
-        os.close(err)
+            return json.loads(message) | {"asked": asked}
+        for file in (out, err, *asked):
+            os.close(file)
         running[os.pidfd_open(pid)] = (pid, told)
         requests.send(str(pid).encode())
 
 
 def _received(requests: socket.socket) -> tuple[bytes, list[int]]:
-    message, files, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 3)
+    message, files, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 4)
     return message, files
 
 
@@ -183,10 +183,9 @@ def _draw_seeds() -> None:
 
 def forking(request: dict[str, Any], path: list[str], variables: dict[str, str]) -> dict[str, Any]:
     """Give this command the process that its jobs are forked from, and return the request; or a job's, in each job."""
-    from vae_lightning.launch import warm
     from vae_lightning.launch.children import _same_imports
     from vae_lightning.launch.forked import WarmProcess
-    from vae_lightning.machine.forks import ARGUMENTS, end_at_once_with, show
+    from vae_lightning.machine.forks import end_at_once_with
 
     command, environment = os.getpid(), dict(request["env"])
     if request["module"] != TORCHRUN:
@@ -202,8 +201,16 @@ def forking(request: dict[str, Any], path: list[str], variables: dict[str, str])
     for file in request.get("spare", []):  # a worker's, whose end its command sees when all have closed them
         os.close(file)
     become(request | {"env": environment}, path, variables)
+    return job_of(command, theirs, variables)
+
+
+def job_of(command: int, asked: socket.socket, variables: dict[str, str]) -> dict[str, Any]:
+    """Fork whatever the command asks for, and return each job in its own process."""
+    from vae_lightning.launch import warm
+    from vae_lightning.machine.forks import ARGUMENTS, show
+
     show([sys.executable, "-m", warm.__name__], ARGUMENTS)
-    job = warm.serve(theirs, command)
+    job = warm.serve(asked, command)
     warm.become(job, variables)
     if "-u" in job["options"]:
         sys.stdout.reconfigure(line_buffering=True)
@@ -255,6 +262,9 @@ def main() -> None:
     asked.send(b"ready")
     command = serve(asked)
     become(command, base, variables)
+    if command["asked"]:  # by a command in the process of the tests
+        program = job_of(command["of"], socket.socket(fileno=command["asked"][0]), variables)
+        end(lambda: runpy._run_module_as_main(program["module"]))
     workers = of_tests("loky_workers")
     if worker := workers.offer_workers(command["arguments"]):
         command = worker
