@@ -1,11 +1,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/.installed
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # An index that torch and torchvision are taken from, as https://download.pytorch.org/whl/cpu; else PyPI, with CUDA.
 TORCH_INDEX ?=
 # What is installed beside the package: what its tests and style need; `docs` is what the site needs.
 EXTRAS ?= dev
+STAMP := .venv/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo train test check slow-tests lint docs notebooks tensorboard bench bench-gpu reproduce-gpu record-gpu soak clean

@@ -32,15 +32,12 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
     from vae_lightning.command_line.stored_keys import as_typed
     from vae_lightning.command_line.unread import tell_unread
     from vae_lightning.config import plain
-    from vae_lightning.reports.best import BEST, named_origin
+    from vae_lightning.reports.best import named_origin
     from vae_lightning.runs.directories import check_name
-    from vae_lightning.runs.latest import LATEST
     from vae_lightning.runs.tags import checked_tags
 
     typed, overrides = with_home(plain(config)), as_typed(HydraConfig.get().overrides.task, sys.argv)
-    if typed["init_from"] is not None:
-        if is_sweep() and typed["init_from"] in (LATEST, f"{BEST}{LATEST}"):
-            raise UserError(f"init_from={typed['init_from']}: each job of a sweep would find another; name the run")
+    if typed["init_from"] is not None and typed["resume"] is None:
         typed["init_from"] = named_origin(typed["init_from"], typed["output_dir"])
     check_name(typed["name"])
     typed["tags"] = checked_tags(typed["tags"])

@@ -91,7 +91,7 @@ def test_a_run_is_written_resumed_generated_evaluated_and_reported_by_its_place_
 def test_the_jobs_of_a_sweep_are_placed_at_home(home, error_of):
     from vae_lightning.command_line.schema import _sweep_place
 
-    assert _sweep_place(None, "~/sweeps/x") == f"{home}/sweeps/x"
+    assert _sweep_place(None, "~/sweeps/x", "outputs") == f"{home}/sweeps/x"
     assert "no such directory" in error_of("-m", "seed=1,2", "sweep=~/none")
     (home / "none").mkdir()
     assert f"sweep={home}/none: not a sweep's directory" in error_of("-m", "seed=1,2", "sweep=~/none")

@@ -133,6 +133,9 @@ def test_beginning_from_another_runs_weights(command, data, tmp_path, text):
     command(*options(""), "callbacks=none", f"run_dir={other}")
     command(*options(text), "callbacks=none", f"run_dir={tmp_path / 'run'}")
     assert RunDir(tmp_path / "run").origin()["checkpoint"] == str(other / "checkpoints/best.ckpt")
+    # `latest` is this run by now.
+    command(*options(text), "callbacks=none", f"resume={tmp_path / 'run'}", "trainer.max_epochs=2")
+    assert RunDir(tmp_path / "run").metrics()["epochs"] == 2
 
 
 @pytest.mark.parametrize("text", OF_KIND["sweep"])

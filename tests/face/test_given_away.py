@@ -27,7 +27,7 @@ def test_it_is_what_the_command_writes(export, digits_run):
 def test_it_is_replaced_only_if_that_is_said(digits_run, tmp_path):
     run = open_run(digits_run.path, device="cpu")
     folder = run.export(tmp_path / "model")
-    with pytest.raises(UserError, match=r"is not empty; overwrite=true replaces"):
+    with pytest.raises(UserError, match=r"is not empty; overwrite=True replaces"):
         run.export(folder)
     run.export(folder, dtype="float16", overwrite=True)
     assert json.loads((folder / "config.json").read_text())["dtype"] == "float16"
@@ -49,3 +49,9 @@ def test_a_mistake_is_a_value_error(given, message, digits_run, tmp_path):
     with pytest.raises(ValueError, match=f"^{message}"):
         inspect.unwrap(Run.export)(run, **({"folder": tmp_path / "model"} | given))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_not_written_into(digits_run):
+    run = open_run(digits_run.path, device="cpu")
+    with pytest.raises(ValueError, match=r"^folder: .* is a run's directory; give a folder of its own$"):
+        run.export(digits_run.path, overwrite=True)

@@ -8,7 +8,7 @@ import vae_lightning
 from tests.conftest import TINY
 from tests.reports.runs_on_disk import DENSITY, figures, write_run, write_seeds, write_sweep
 from vae_lightning.errors import UserError
-from vae_lightning.reports.best import best_run, named_best
+from vae_lightning.reports.best import best_run, named_best, named_origin
 from vae_lightning.runs.records import RunDir
 
 
@@ -108,7 +108,16 @@ def test_of_several_seeds_it_is_of_the_settings_with_the_best_mean(tmp_path):
     assert best_run(sweep) == sweep / "4"
 
 
-@pytest.mark.parametrize("origin", ["latest", "best@latest"])
-def test_jobs_of_a_sweep_would_each_begin_from_another(error_of, origin):
+@pytest.mark.parametrize("origin", ["latest", "best@latest", "mine,latest"])
+def test_jobs_of_a_sweep_would_each_begin_from_another(error_of, tmp_path, origin):
     told = f"init_from={origin}: each job of a sweep would find another; name the run"
-    assert told in error_of("-m", *TINY, "seed=0,1", f"init_from={origin}")
+    assert error_of("-m", *TINY, "seed=0,1", f"init_from={origin}") == told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_newest_sweep_is_looked_for_where_the_runs_are(tmp_path, monkeypatch, told):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("outputs/a", "mine/b"):
+        (write_sweep(tmp_path / folder, [2, 8], [1]) / "multirun.yaml").touch()
+    assert named_origin("best@latest", "mine") == "mine/b/1"
+    assert told() == ["init_from=best@latest: mine/b", "init_from=best@latest: mine/b/1"]

@@ -43,8 +43,22 @@ def test_latest_stands_for_a_sweep(tmp_path, monkeypatch, told):
         (Path("outputs") / folder / "multirun.yaml").touch()
         os.utime(Path("outputs") / folder / "multirun.yaml", (1, 1))
     begun(Path("outputs/2026-01-02/10_a"), 400)  # a run
+    Path("outputs/sweeps/2026-01-02/refused/0").mkdir(parents=True)  # a sweep of which no job has begun
+    Path("outputs/sweeps/2026-01-02/refused/multirun.yaml").touch()
     assert named_sweep("latest") == "outputs/sweeps/2026-01-01/09_b"
     assert told() == ["sweep=latest: outputs/sweeps/2026-01-01/09_b"]
     begun(Path("outputs/paper/1"), 500)
     assert named_sweep("latest") == "outputs/paper"
     assert named_sweep("outputs/2026-01-01/mine") == "outputs/2026-01-01/mine"
+    with pytest.raises(UserError, match="there is no sweep in mine"):
+        named_sweep("latest", output_dir="mine")
+    (tmp_path / "latest").mkdir()
+    assert named_sweep("latest") == "latest"
+
+
+def test_ranks_of_a_launcher_name_the_sweep(monkeypatch):
+    world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "TORCHELASTIC_RUN_ID": "1"}
+    for name, value in world.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"^sweep=latest: ranks might find different ones"):
+        named_sweep("latest")

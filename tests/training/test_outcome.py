@@ -60,7 +60,7 @@ TRIED = {"beta", "warmup_steps", "tolerance", "max_capacity", "free_nats"}
 @pytest.mark.parametrize("option", sorted(file.stem for file in (CONF_DIR / "objective").glob("*.yaml")))
 def test_a_code_that_is_not_used_is_told_with_keys_that_the_objective_has(option):
     objective = composed_objective(option)
-    told = told_of_units(units(0.01, 0.0), objective, None, 784)
+    told = told_of_units(units(0.01, 0.0), objective, None, 784, 100)
     assert told is not None
     assert told.startswith("none of the 4 latent units is active, at a rate of 0.04 nats: the posterior has")
     assert ("; try a longer training" in told) is (not set(objective) & TRIED)
@@ -68,11 +68,11 @@ def test_a_code_that_is_not_used_is_told_with_keys_that_the_objective_has(option
     assert set(keys) == set(objective) & TRIED
     assert "trainer.max_epochs" in told
     assert "every image gets the same reconstruction" in told
-    assert "every image of a label gets" in str(told_of_units(units(0.01, 0.0), objective, 10, 784))
+    assert "every image of a label gets" in str(told_of_units(units(0.01, 0.0), objective, 10, 784, 100))
 
 
 def test_a_code_that_tells_a_little_is_not_told_to_be_none():
-    told = str(told_of_units(units(0.13, 0.001), composed_objective("elbo"), None, 784))
+    told = str(told_of_units(units(0.13, 0.001), composed_objective("elbo"), None, 784, 100))
     assert "at a rate of 0.52 nats: the code is hardly used, and every image gets nearly the same" in told
     assert "collapsed" not in told
 
@@ -81,19 +81,24 @@ def test_a_code_that_tells_a_little_is_not_told_to_be_none():
     "found", [units(0.01, 0.02), units(3.0, 0.001), None], ids=["active", "narrow", "no validation"]
 )
 def test_a_code_that_is_used_is_not_told_to_be_none(found):
-    assert told_of_units(found, composed_objective("elbo"), None, 784) is None
+    assert told_of_units(found, composed_objective("elbo"), None, 784, 100) is None
 
 
 @pytest.mark.parametrize(("rate", "is_told"), [(10_000.0, False), (11_000.0, True), (math.inf, True), (math.nan, True)])
 def test_a_rate_above_an_images_own_bytes_by_far_is_told(rate, is_told):
-    told = told_of_units(units(rate, 1.0), composed_objective("elbo"), None, 784)
+    told = told_of_units(units(rate, 1.0), composed_objective("elbo"), None, 784, 100)
     assert (told is not None) is is_told
     where = "nats per image, where the bytes of an image are 4,347: the training has diverged"
     assert told in (None, *(f"the rate is {each} {where}; {TRY}" for each in ("4.4e+04", "inf", "nan")))
 
 
+@pytest.mark.parametrize("num_images", [0, 1, 9])
+def test_a_few_images_may_be_alike(num_images):
+    assert told_of_units(units(3.0, 0.0), composed_objective("elbo"), None, 784, num_images) is None
+
+
 def test_one_code_of_all_images_is_told_whatever_its_rate():
-    told = str(told_of_units(units(3.0, 0.0), composed_objective("elbo"), None, 784))
+    told = str(told_of_units(units(3.0, 0.0), composed_objective("elbo"), None, 784, 100))
     assert told.startswith("all images have the same code, at a rate of 12.00 nats that tells nothing: the encoder no ")
     assert told.endswith(f"; {TRY}")
 

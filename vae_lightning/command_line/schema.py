@@ -69,7 +69,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("fused_optimizer", _fused_optimizer, replace=True)
     OmegaConf.register_new_resolver("image_shape", _image_shape, replace=True)
     OmegaConf.register_new_resolver("choice", _choice, replace=True)
-    OmegaConf.register_new_resolver("sweep_place", _sweep_place, replace=True)
+    OmegaConf.register_new_resolver("sweep_place", _sweep_place, replace=True, use_cache=True)  # it may be `latest`
     OmegaConf.register_new_resolver("run_mode", _run_mode, replace=True)
 
 
@@ -83,9 +83,11 @@ def _run_mode(sweep: Any, runs: Any) -> str:
     return "RUN" if sweep is None and not runs else "MULTIRUN"
 
 
-def _sweep_place(sweep: str | None, sweep_dir: str) -> str:
+def _sweep_place(sweep: str | None, sweep_dir: str, output_dir: str) -> str:
     """Where the jobs of `-m` go: into the sweep that is gone on with, else into a new one."""
-    sweep, sweep_dir = sweep and named_sweep(os.path.expanduser(sweep)), os.path.expanduser(sweep_dir)
+    sweep, sweep_dir = sweep and os.path.expanduser(sweep), os.path.expanduser(sweep_dir)
+    if sweep is not None:
+        sweep = named_sweep(sweep, output_dir=os.path.expanduser(output_dir))
     if sweep is not None and not Path(sweep).is_dir():
         raise UserError(f"sweep={sweep}: no such directory; sweep_dir= names the place of a new sweep")
     if sweep is not None and not (Path(sweep) / "multirun.yaml").is_file():

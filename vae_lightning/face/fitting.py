@@ -71,7 +71,7 @@ def fit(
     with undisturbed(), quietly() if quiet else nullcontext():
         configure_logging()
         config, typed = composed("train", overrides, config_dir)
-        if config["init_from"] is not None:
+        if config["init_from"] is not None and config["resume"] is None:
             config["init_from"] = named_origin(config["init_from"], config["output_dir"])
         with typed_as("vae-train", overrides):
             run_dir, own = _trained(config, typed)

@@ -23,7 +23,7 @@ def own_images(
         ArgumentError: no such split, or a number below 1.
         UserError: the images are not there.
     """
-    if split not in SPLIT_NAMES:
+    if not isinstance(split, str) or split not in SPLIT_NAMES:
         raise ArgumentError(f"split: expected one of {', '.join(SPLIT_NAMES)}, got {split!r}")
     count = None if num_images is None else whole_number("num_images", num_images, 1)
     data = run.data

@@ -138,7 +138,8 @@ class Run:
     ) -> tuple[Float32[np.ndarray, "N C H W"], Int64[np.ndarray, " N"] | None]:
         """Images of the run's own data in [0, 1], as it was trained and tested with them, and their labels or None.
 
-        They are what the calls below take: `run.elbo(run.images()[0])` has the run's `test/elbo` for its mean.
+        They are what the calls below take: after `images, labels = run.images()` the mean of `run.elbo(images)`, of a
+        conditional model `run.elbo(images, labels=labels)`, is the run's `test/elbo`.
 
         Args:
             split: `train`, `val` or `test`.

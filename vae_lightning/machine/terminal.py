@@ -44,7 +44,7 @@ def quietly() -> Iterator[None]:
 
 def is_quiet() -> bool:
     """Whether nothing but warnings is to be printed."""
-    return bool(os.environ.get(_QUIET))
+    return os.environ.get(_QUIET) == "1"
 
 
 def stand_at_bottom(write_above: Callable[[str], None] | None) -> None:

@@ -18,12 +18,13 @@ BEST = "best@"
 _LONGEST = 300  # letters of what the sets of runs are
 
 
-def named_best(place: str, key: str) -> str:
+def named_best(place: str, key: str, output_dir: str = "outputs") -> str:
     """What a run is called by: its directory where it is called the best of a sweep, else the name as it is.
 
     Args:
         place: as it was typed; a directory that is called best@something is one.
         key: the config key that has it, for the messages.
+        output_dir: the folder of all runs, for `best@latest`.
 
     Raises:
         UserError: as `best_run`; or there are several ranks.
@@ -36,7 +37,7 @@ def named_best(place: str, key: str) -> str:
     if not sweep:
         example = f"{key}={BEST}outputs/sweeps/<date>/<time>_<name>"
         raise UserError(f"{key}={place}: give a sweep's directory, as in {example}")
-    best = best_run(Path(named_sweep(os.path.expanduser(sweep), f"{key}={BEST}")), key)
+    best = best_run(Path(named_sweep(os.path.expanduser(sweep), f"{key}={BEST}", output_dir)), key)
     log.info("%s=%s: %s", key, place, best)
     return str(best)
 
@@ -47,7 +48,7 @@ def named_origin(place: str, output_dir: str) -> str:
     Raises:
         UserError: as `named_best`; or there is no run yet.
     """
-    return named_latest(named_best(place, "init_from"), "init_from", output_dir)
+    return named_latest(named_best(place, "init_from", output_dir), "init_from", output_dir)
 
 
 def best_run(sweep: Path, key: str = "run") -> Path:

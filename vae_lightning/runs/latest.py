@@ -54,6 +54,8 @@ def named_latest(path: str, key: str, output_dir: str = "outputs") -> str:
 def named_sweep(path: str, said: str = "sweep=", output_dir: str = "outputs") -> str:
     """What a sweep is called by: its directory, or `latest` for the one of which a job's status has changed last.
 
+    One of which no job has begun does not count.
+
     Args:
         path: either of these; a directory that is called latest is one.
         said: what was typed before it, for the messages.
@@ -69,8 +71,8 @@ def named_sweep(path: str, said: str = "sweep=", output_dir: str = "outputs") ->
     with_times = []
     for file in (file for pattern in _SWEEPS for file in Path(output_dir).glob(pattern)):
         with suppress(OSError):
-            changes = [job.stat().st_mtime for job in [file, *file.parent.glob("*/status.json")]]
-            with_times.append((max(changes), file.parent))
+            changes = [job.stat().st_mtime for job in file.parent.glob("*/status.json")]
+            with_times += [(max(changes), file.parent)] if changes else []
     if not with_times:
         raise UserError(f"{said}{LATEST}: there is no sweep in {output_dir}; name a sweep's directory")
     latest = max(with_times)[1]

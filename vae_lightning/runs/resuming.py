@@ -119,8 +119,8 @@ def _put_in(
             continue
         path = key.replace("/", ".")
         value = _get(composed, path)
-        if path == NUM_CLASSES and value == AUTO and override in known:
-            continue
+        if override in known and (path == "init_from" or (path == NUM_CLASSES and value == AUTO)):
+            continue  # `latest` was another run then
         # A choice that the run began with stands for all that it is made of, which may have been changed since.
         if override not in known or not _is_choice(path, stored):
             if path.startswith(tuple(f"{group}." for group in OPTIONAL_KEYS)) and override[0] not in "+~":

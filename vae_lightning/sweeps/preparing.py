@@ -15,7 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vae_lightning.disk.files import check_entries
 from vae_lightning.errors import UserError
+from vae_lightning.reports.best import BEST
 from vae_lightning.runs.directories import check_name, check_new_place
+from vae_lightning.runs.latest import LATEST
 from vae_lightning.runs.records import typed
 from vae_lightning.runs.resuming import PLACES
 
@@ -23,6 +25,9 @@ _OF_ONE_RUN = {
     "resume": "a sweep trains runs of its own; sweep=<its directory> goes on with one",
     "run_dir": "the jobs of a sweep lie in its directory, sweep_dir",
 }
+
+
+_NEWEST = {LATEST, f"{BEST}{LATEST}"}
 
 
 class RefusedSweep(BaseException):
@@ -75,10 +80,17 @@ def _check(overrides: list[Override]) -> None:
         key = override.get_key_element()
         if key in _OF_ONE_RUN:
             raise UserError(f"{override.input_line}: {_OF_ONE_RUN[key]}")
+        if key == "init_from" and not _NEWEST.isdisjoint(_typed(override)):
+            raise UserError(f"{override.input_line}: each job of a sweep would find another; name the run")
         if override.is_sweep_override() and key in PLACES:
             raise UserError(f"{override.input_line}: {key} can't be swept, for it changes nothing that is trained")
         if override.is_choice_sweep() and len(set(_values(override))) < len(_values(override)):
             raise UserError(f"{override.input_line}: a value is given twice")
+
+
+def _typed(override: Override) -> list[str]:
+    """All values that it may take, as text."""
+    return _values(override) if override.is_choice_sweep() else [str(override.value())]
 
 
 def _values(override: Override) -> list[str]:

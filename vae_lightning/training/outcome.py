@@ -143,12 +143,13 @@ _LESS_COLLAPSED = {  # what to try, by the key of the objective that it takes
 _SAYS_LITTLE = 1.0  # nats per image in all: a unit that tells images apart has more
 _SAYS_NOTHING = 0.1
 _ALL_THE_SAME = 1e-9  # a variance of posterior means that float32 has of one and the same code
+_ENOUGH = 10  # images, that they should differ
 _OF_A_BYTE = math.log(256)  # nats: what a value of an image costs that is not encoded at all
 _FAR_ABOVE = 10  # times that is no code's rate: a density of narrow scale may ask for somewhat more than the bytes
 
 
 def told_of_units(
-    units: UnitStatistics | None, objective: dict[str, Any], num_classes: int | None, num_values: int
+    units: UnitStatistics | None, objective: dict[str, Any], num_classes: int | None, num_values: int, num_images: int
 ) -> str | None:
     """One line on a model whose code is not used, and what to try; None where there is nothing to say.
 
@@ -160,6 +161,7 @@ def told_of_units(
         objective: its config, whose keys say what can be tried.
         num_classes: how many labels the model is told; None for none.
         num_values: of an image: pixels times channels.
+        num_images: that were validated: a few may be alike, and one is always like itself.
     """
     if units is None or units.rate is None:
         return None
@@ -169,7 +171,7 @@ def told_of_units(
             f"the rate is {rate:.4g} nats per image, where the bytes of an image are {num_values * _OF_A_BYTE:,.0f}: "
             f"the training has diverged; try {SLOWER}"
         )
-    if rate >= _SAYS_LITTLE and not (units.variance > _ALL_THE_SAME).any():
+    if rate >= _SAYS_LITTLE and num_images >= _ENOUGH and not (units.variance > _ALL_THE_SAME).any():
         return (
             f"all images have the same code, at a rate of {rate:.2f} nats that tells nothing: the encoder no longer "
             f"depends on its image, as after a step that was too large; try {SLOWER}"

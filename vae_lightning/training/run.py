@@ -221,11 +221,23 @@ def run(parts: Parts) -> dict[str, Any]:
                 with spared(TEST_IMAGES):
                     write_test_images(run_dir, module.rows, best.epoch, module.seed)
             unused = told_of_units(
-                best.units, parts.config["objective"], module.vae.num_classes, math.prod(parts.data.image_shape)
+                best.units,
+                parts.config["objective"],
+                module.vae.num_classes,
+                math.prod(parts.data.image_shape),
+                _num_validated(parts),
             )
             if unused:
                 log.warning(unused)
         return metrics
+
+
+def _num_validated(parts: Parts) -> int:
+    """How many images a validation looks at."""
+    count, limit = len(parts.data.splits["val"]), parts.config["trainer"].get("limit_val_batches")
+    if isinstance(limit, float):
+        return int(count * limit)
+    return count if limit is None else min(count, limit * parts.config["data"]["eval_batch_size"])
 
 
 def _checkpoint_of(parts: Parts) -> Path | None:
