@@ -60,3 +60,15 @@ def test_files_of_ones_own_are_read_each_time(tmp_path):
         (tmp_path / "train.yaml").write_text(f"seed: {value}\n")
         with hydra.initialize_config_dir(str(tmp_path), version_base="1.3"):
             assert hydra.compose("train").seed == int(value)
+
+
+def test_a_choice_that_follows_another_is_made(tmp_path):
+    for file in ("model/small", "model/large", "data/small", "data/large"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{file}.yaml").write_text(f"name: {file}\n")
+    (tmp_path / "train.yaml").write_text("defaults:\n- data: small\n- model: ${data}\n")
+    with hydra.initialize_config_dir(str(tmp_path), version_base="1.3"):
+        names = [hydra.compose("train", overrides=choice).model.name for choice in ([], ["data=large"])]
+        assert names == ["model/small", "model/large"]
+        with pytest.raises(ConfigCompositionException, match="Could not find 'model/none'"):
+            hydra.compose("train", overrides=["data=small", "model=none"])

@@ -54,7 +54,7 @@ def assert_trials_are_jobs(sweep: Path, num_trials: int, printed: str) -> None:
 
 
 def test_an_interrupted_search_goes_on_in_a_directory_that_was_moved(tmp_path):
-    settings = [*TINY, "trainer.max_epochs=60", "hydra.sweeper.n_trials=1"]
+    settings = [*TINY, "trainer.max_epochs=30", "hydra.sweeper.n_trials=1"]
     process = started("-m", *SEARCH, *settings, f"sweep_dir={tmp_path / 'sweep'}", cwd=tmp_path)
     wait_for(RunDir(tmp_path / "sweep/0").last.is_file)
     process.send_signal(signal.SIGINT)
@@ -67,8 +67,8 @@ def test_an_interrupted_search_goes_on_in_a_directory_that_was_moved(tmp_path):
     assert done.returncode == 0, done.stderr
     (after,) = trials_in(tmp_path / "moved")
     assert (after.state.name, after.params) == ("COMPLETE", before.params)
-    assert list(after.intermediate_values) == list(range(60))
-    assert json.loads((tmp_path / "moved/0/metrics.json").read_text())["epochs"] == 60
+    assert list(after.intermediate_values) == list(range(30))
+    assert json.loads((tmp_path / "moved/0/metrics.json").read_text())["epochs"] == 30
     assert not (tmp_path / "sweep").exists()
 
 
