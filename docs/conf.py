@@ -92,7 +92,8 @@ def contents(page: str) -> str:
     """Sphinx's table of contents, of the pages that the lists below each heading lead to."""
     tables = []
     for part in page.split("\n## ")[1:]:
-        pages = re.findall(r"^- \[[^]]+\]\(([^)]+)\.(?:md|ipynb)\)", part, re.MULTILINE)
+        listed = re.findall(r"^- \[([^]]+)\]\(([^)]+)\.(?:md|ipynb)\)", part, re.MULTILINE)
+        pages = [f"{title} <{path}>" for title, path in listed]
         tables.append("\n".join(["```{toctree}", ":hidden:", f":caption: {part.splitlines()[0]}", "", *pages, "```"]))
     return "\n\n" + "\n\n".join(tables) + "\n"
 

@@ -1,5 +1,6 @@
 """Entry point: `python -m vae_lightning.train data=anime model=conv5`, or `vae-train`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,14 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
 def _train_run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None:
     from vae_lightning.command_line.console import print_run
     from vae_lightning.launch.start import resume, start
+    from vae_lightning.reports.best import BEST
     from vae_lightning.runs.resuming import resumed_config, run_to_resume
 
     if config["sweep"] is not None:
         raise UserError(f"sweep={config['sweep']}: a sweep is gone on with by -m and what was typed to start it")
     if config["resume"] is not None:
+        if config["resume"].startswith(BEST) and not os.path.lexists(config["resume"]):
+            raise UserError(f"resume={config['resume']}: name its directory, or begin a new run from it by init_from=")
         run, checkpoint = run_to_resume(config["resume"], config["output_dir"])
         stored, trusted = resumed_config(run, config, overrides)
         _print(config, stored)

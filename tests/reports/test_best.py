@@ -115,6 +115,11 @@ def test_jobs_of_a_sweep_would_each_begin_from_another(error_of, tmp_path, origi
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_best_run_is_not_resumed(error_of):
+    told = "resume=best@latest: name its directory, or begin a new run from it by init_from="
+    assert error_of("resume=best@latest") == told
+
+
 def test_the_newest_sweep_is_looked_for_where_the_runs_are(tmp_path, monkeypatch, told):
     monkeypatch.chdir(tmp_path)
     for folder in ("outputs/a", "mine/b"):

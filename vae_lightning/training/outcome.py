@@ -135,7 +135,7 @@ def peak_memory(trainer: Trainer) -> dict[str, int]:
 
 _LESS_COLLAPSED = {  # what to try, by the key of the objective that it takes
     "beta": "a smaller objective.beta (it is {})",
-    "warmup_steps": "objective.warmup_steps of some epochs (it is {})",
+    "warmup_steps": "objective.warmup_steps, as many optimizer steps as some epochs have (it is {})",
     "tolerance": "a smaller objective.tolerance (it is {})",
     "max_capacity": "a larger objective.max_capacity (it is {})",
     "free_nats": "a larger objective.free_nats (it is {})",
