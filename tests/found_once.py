@@ -1,12 +1,14 @@
 """What libraries look for anew each time, though nothing of it changes, is found once in a test process.
 
 For each trainer Lightning reads what all installed packages plug in; at each `instantiate` Hydra computes a checksum of
-its own list of what it refuses to build; and torch's launcher reads the source of all frames, twice, to name one of
-them in a record that nobody reads.
+its own list of what it refuses to build; torch's launcher reads the source of all frames, twice, to name one of them in
+a record that nobody reads; and for each graph in ONNX torch goes through all operators, in half a second.
 """
 
 import functools
 import sys
+from collections.abc import Callable
+from typing import Any
 
 _LOOKS = {
     "lightning.fabric.utilities.registry": "entry_points",
@@ -22,3 +24,19 @@ def remember() -> None:
         look = getattr(sys.modules.get(module), name, None)
         if look and not hasattr(look, "cache_info"):
             setattr(sys.modules[module], name, functools.cache(look))
+    onnx: Any = sys.modules.get("torch.onnx")
+    if onnx and not hasattr(onnx.export, "__wrapped__"):
+        onnx.export = _finding_operators_once(onnx.export)
+
+
+def _finding_operators_once(export: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(export)
+    def exported(*arguments: Any, **options: Any) -> Any:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry  # takes seconds
+
+        find: Any = ONNXRegistry.from_torchlib
+        if not hasattr(find, "cache_info"):
+            ONNXRegistry.from_torchlib = staticmethod(functools.cache(find))  # type: ignore[method-assign]
+        return export(*arguments, **options)
+
+    return exported
