@@ -153,16 +153,14 @@ def tell_of_lost(pictures: Sequence[Path | Image.Image], channels: int) -> None:
         pictures: of which the first ones are looked at; what is no file has been decoded by who gives it.
         channels: of the run's images.
     """
+    looked_at = [picture for picture in pictures[:_LOOKED_AT] if not isinstance(picture, Image.Image)]
     files: dict[str, list[str]] = {}
-    for picture in pictures[:_LOOKED_AT]:
+    for picture in looked_at:
         with suppress(Exception):  # one that can't be read is told by who reads it
-            lost = "" if isinstance(picture, Image.Image) else lost_of(picture, channels)
-            files.setdefault(lost, []).append(str(picture))
+            files.setdefault(lost_of(picture, channels), []).append(str(picture))
     for lost, names in files.items():
         if lost:
-            count = (
-                f"{len(names)} of {len(pictures[:_LOOKED_AT])} files, the first" if len(pictures) > 1 else "the file"
-            )
+            count = f"{len(names)} of {len(looked_at)} files, the first" if len(looked_at) > 1 else "the file"
             log.warning("%s", one_line(f"images: {count} {names[0]!r}: {lost}"))
 
 
