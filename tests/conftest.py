@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core slow each other down
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before `warm` looks at what its forks begin with
+
 import tests.typecheck  # noqa: F401  (before the package: jaxtyping's import hook looks it up)
 from tests import composed, found_once, warm
 from tests.trained import (  # noqa: F401
@@ -32,9 +35,6 @@ from tests.trained import (  # noqa: F401
 )
 from vae_lightning.launch.forked import WarmProcess
 from vae_lightning.runs.records import RunDir
-
-if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core slow each other down
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 composed.remember()
 os.fsync = lambda file: None  # no power is cut here, and waiting for the disk is a part of many tests' time

@@ -168,3 +168,7 @@ def test_a_training_is_a_process_like_any_other(tmp_path):
     assert process.returncode == 130
     assert errors.startswith("interrupted: Ctrl-C; ")
     assert processes_of(tmp_path) == {}
+
+
+def test_the_tests_themselves_can_have_forks():
+    assert warm.can_start(dict(os.environ))
