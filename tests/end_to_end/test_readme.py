@@ -143,8 +143,7 @@ def test_sweeps_are_these_jobs(command, monkeypatch, tmp_path, text):
     # One after another, in this process: tests/end_to_end/test_sweeps.py has joblib's.
     words = [word for word in shlex.split(text) if not word.startswith("hydra")]
     going = tmp_path / "outputs/sweeps/2026-11-20/14-03-27_mnist_conv"
-    going.mkdir(parents=True)
-    (going / "multirun.yaml").touch()
+    (write_sweep(going, [2], [1]) / "multirun.yaml").touch()
     jobs: list[Job] = []
     monkeypatch.setattr(sweeps, "run_job", jobs.append)
     command(*words)
