@@ -16,6 +16,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository, IConfigRepository
 from hydra._internal.defaults_list import DefaultsList
 from hydra.core.default_element import InputDefault, ResultDefault
+from hydra.core.override_parser import overrides_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime
@@ -35,6 +36,8 @@ def remember() -> None:
     ConfigRepository.load_config = _reading_once(ConfigRepository.load_config)  # type: ignore[method-assign]
     merge = ConfigLoaderImpl._compose_config_from_defaults_list
     ConfigLoaderImpl._compose_config_from_defaults_list = _merging_once(merge)  # type: ignore[method-assign]
+    OverridesParser.parse_rule = _parsing_once(OverridesParser.parse_rule)  # type: ignore[method-assign]
+    overrides_parser.create_functions = functools.cache(overrides_parser.create_functions)
     defaults_list._create_interpolation_map = functools.partial(_Later, defaults_list._create_interpolation_map)
     InputDefault._resolve_interpolation_impl = _resolving(InputDefault._resolve_interpolation_impl)
 
@@ -46,6 +49,21 @@ def forget() -> None:
     ConfigRepository.load_config = ConfigRepository.load_config.__wrapped__  # type: ignore[method-assign]
     merge = ConfigLoaderImpl._compose_config_from_defaults_list.__wrapped__
     ConfigLoaderImpl._compose_config_from_defaults_list = merge  # type: ignore[method-assign]
+
+
+def _parsing_once(parse: Any) -> Any:
+    """Words of a command line; what calls a function, as shuffle(...), may be another each time."""
+    known: dict[tuple[str, str], Any] = {}
+
+    @functools.wraps(parse)
+    def parsed(parser: OverridesParser, word: str, rule: str) -> Any:
+        if "(" in word:
+            return parse(parser, word, rule)
+        if (word, rule) not in known:
+            known[word, rule] = parse(parser, word, rule)
+        return copy.deepcopy(known[word, rule])
+
+    return parsed
 
 
 class _Later:

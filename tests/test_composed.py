@@ -4,6 +4,7 @@ import hydra
 import pytest
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
@@ -72,3 +73,10 @@ def test_a_choice_that_follows_another_is_made(tmp_path):
         assert names == ["model/small", "model/large"]
         with pytest.raises(ConfigCompositionException, match="Could not find 'model/none'"):
             hydra.compose("train", overrides=["data=small", "model=none"])
+
+
+def test_what_is_done_to_a_word_is_done_to_no_other():
+    for _ in range(2):
+        (word,) = OverridesParser.create().parse_overrides(["+new={a:[1,2]}"])
+        assert word.value() == {"a": [1, 2]}
+        word.value()["a"].append(3)

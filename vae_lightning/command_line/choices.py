@@ -1,6 +1,7 @@
 """The config groups that a command chooses from, and the options of each, those in the user's own folder among them."""
 
 import argparse
+import functools
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,9 +16,16 @@ _MISSING = object()
 _BASES = {"model": ("base",)}  # what other options are built on, and is no choice itself
 
 
+@functools.cache
+def file_of(config_name: str) -> dict[str, Any]:
+    """What a command's own file says; nobody is to change it."""
+    content: dict[str, Any] = yaml.safe_load((CONF_DIR / f"{config_name}.yaml").read_text())
+    return content
+
+
 def groups(config_name: str) -> set[str]:
     """Those that a command chooses from."""
-    defaults = yaml.safe_load((CONF_DIR / f"{config_name}.yaml").read_text())["defaults"]
+    defaults = file_of(config_name)["defaults"]
     named = {name for entry in defaults if isinstance(entry, dict) for name in entry}
     return {name for name in named if (CONF_DIR / name).is_dir()} - {"hydra"}
 

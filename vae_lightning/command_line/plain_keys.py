@@ -6,10 +6,9 @@ it takes for a value: the word is made one of a single entry for Hydra to read, 
 
 from collections.abc import Iterator, Sequence
 
-import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vae_lightning.command_line.choices import groups
+from vae_lightning.command_line.choices import file_of, groups
 from vae_lightning.command_line.schema import CONF_DIR
 
 _VALUE = "_value_"
@@ -17,11 +16,10 @@ _VALUE = "_value_"
 
 def plain_keys(config_name: str) -> list[str]:
     """Those of a command."""
-    known = yaml.safe_load((CONF_DIR / f"{config_name}.yaml").read_text())
     are_groups = groups(config_name)
     return [
         key
-        for key, value in known.items()
+        for key, value in file_of(config_name).items()
         if key != "defaults" and not isinstance(value, dict) and key not in are_groups and (CONF_DIR / key).is_dir()
     ]
 
