@@ -83,6 +83,7 @@ def test_where_what_is_beside_has_ended_nothing_is_forked_and_that_is_told_once(
     ("differs", "forked"),
     [
         ("start('tell', CUDA_VISIBLE_DEVICES='1', TORCHELASTIC_RUN_ID='x', ROLE_RANK='0')", True),
+        ("start('tell', PL_GLOBAL_SEED='7', PL_SEED_WORKERS='0')", True),
         ("start('tell', OMP_NUM_THREADS='7')", False),
         ("start('tell', PYTHONPATH='elsewhere')", False),
         ("start('tell', MINE='x')", False),

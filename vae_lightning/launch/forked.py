@@ -25,6 +25,7 @@ _ROOM = {"VAE_LIGHTNING_ROOM": "." * 2048}
 _LENGTH_OF_A_COMMAND_LINE = 4096
 _OWN = ("CUDA_VISIBLE_DEVICES", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _OF_ELASTIC = ("GROUP_", "ROLE_", "TORCHELASTIC_", "TORCH_NCCL_ASYNC_ERROR_HANDLING")
+_OF_LIGHTNING = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")  # which it sets, and reads when it seeds
 _POLL_S = 0.005
 
 
@@ -78,7 +79,7 @@ class WarmProcess:
 
     def _could_have(self, args: tuple[str, ...], env: dict[str, str]) -> bool:
         differ = {name for name, _ in self._environment.items() ^ env.items()}
-        own = all(name in _OWN or name.startswith(_OF_ELASTIC) for name in differ)
+        own = all(name in _OWN + _OF_LIGHTNING or name.startswith(_OF_ELASTIC) for name in differ)
         return own and args[:1] == (sys.executable,) and "-m" in args and os.getcwd() == self._folder
 
     def _ready(self) -> bool:
