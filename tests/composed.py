@@ -34,6 +34,8 @@ def remember() -> None:
     ConfigLoaderImpl.load_configuration = _remembering(ConfigLoaderImpl.load_configuration)  # type: ignore[method-assign]
     config_loader_impl.create_defaults_list = _choosing_once(config_loader_impl.create_defaults_list)
     ConfigRepository.load_config = _reading_once(ConfigRepository.load_config)  # type: ignore[method-assign]
+    ConfigRepository.__deepcopy__ = lambda repo, memo: copy.copy(repo)  # its sources are replaced, and never changed
+    DictConfig.__deepcopy__ = _copying_by_pickle(DictConfig.__deepcopy__)  # type: ignore[method-assign]
     merge = ConfigLoaderImpl._compose_config_from_defaults_list
     ConfigLoaderImpl._compose_config_from_defaults_list = _merging_once(merge)  # type: ignore[method-assign]
     OverridesParser.parse_rule = _parsing_once(OverridesParser.parse_rule)  # type: ignore[method-assign]
@@ -64,6 +66,21 @@ def _parsing_once(parse: Any) -> Any:
         return copy.deepcopy(known[word, rule])
 
     return parsed
+
+
+def _copying_by_pickle(copied: Any) -> Any:
+    """A whole config; what is a part of one keeps the parent that it has, which pickle would copy, too."""
+
+    @functools.wraps(copied)
+    def deepcopy(config: DictConfig, memo: dict[int, Any]) -> DictConfig:
+        if config._get_parent() is not None or memo:
+            return copied(config, memo)
+        try:
+            return pickle.loads(pickle.dumps(config))
+        except (pickle.PicklingError, TypeError, AttributeError):  # of an object that was made by what a key names
+            return copied(config, memo)
+
+    return deepcopy
 
 
 class _Later:

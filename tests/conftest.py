@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import atexit
 import functools
 import gc
 import importlib
@@ -13,9 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from _pytest.unraisableexception import gc_collect_iterations_key
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core slow each other down
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before `warm` looks at what its forks begin with
+    # As the last that is done: to take all apart would take seconds. A fork ends as it would.
+    atexit.register(lambda worker: os.getpid() == worker and os._exit(0), os.getpid())
 
 import tests.typecheck  # noqa: F401  (before the package: jaxtyping's import hook looks it up)
 from tests import composed, found_once, warm
@@ -222,7 +226,7 @@ def real_data() -> Path:
 
 def pytest_collection_modifyitems(items):
     """Long tests come first, so that at the end no worker is left with one while the others have none."""
-    items.sort(key=lambda item: item.path.parent.name != "end_to_end" and item.path.name != "test_soak.py")
+    items.sort(key=lambda item: (item.path.name != "test_soak.py", item.path.parent.name != "end_to_end"))
 
 
 def pytest_collection_finish(session):
@@ -231,10 +235,12 @@ def pytest_collection_finish(session):
     And looks are fewer: they were an eighth of these tests' time.
     """
     found_once.remember()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
 
 
 def pytest_unconfigure(config):
-    gc.unfreeze()  # else a library tells at the end what it takes for leaks
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        config.stash[gc_collect_iterations_key] = 0  # what is left goes with the process
+    else:
+        gc.unfreeze()  # else a library tells at the end what it takes for leaks

@@ -2,7 +2,8 @@
 
 For each trainer Lightning reads what all installed packages plug in; at each `instantiate` Hydra computes a checksum of
 its own list of what it refuses to build; torch's launcher reads the source of all frames, twice, to name one of them in
-a record that nobody reads; and for each graph in ONNX torch goes through all operators, in half a second.
+a record that nobody reads; for each graph in ONNX torch goes through all operators, in half a second; and each time
+that its generators are seeded it formats the whole stack, three times, for the case that a GPU is found later.
 """
 
 import functools
@@ -24,9 +25,18 @@ def remember() -> None:
         look = getattr(sys.modules.get(module), name, None)
         if look and not hasattr(look, "cache_info"):
             setattr(sys.modules[module], name, functools.cache(look))
+    for module in ("torch.cuda", "torch.mtia", "torch.xpu"):
+        if module in sys.modules:
+            sys.modules[module].traceback = _NoStack  # type: ignore[attr-defined]
     onnx: Any = sys.modules.get("torch.onnx")
     if onnx and not hasattr(onnx.export, "__wrapped__"):
         onnx.export = _finding_operators_once(onnx.export)
+
+
+class _NoStack:
+    @staticmethod
+    def format_stack() -> list[str]:
+        return []
 
 
 def _finding_operators_once(export: Callable[..., Any]) -> Callable[..., Any]:

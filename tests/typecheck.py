@@ -8,8 +8,8 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
-from types import CodeType, FunctionType
-from typing import Any, ForwardRef, get_args
+from types import CodeType, FunctionType, SimpleNamespace
+from typing import Any, ForwardRef, Literal, get_args, get_origin, get_type_hints
 from unittest import mock
 
 import jaxtyping
@@ -35,13 +35,29 @@ def sparing(fn: Any = None, *, typechecker: Callable | None = None) -> Any:
         return type(fn)(sparing(fn.__func__))
     if isinstance(fn, property):
         return property(*(each and sparing(each) for each in (fn.fget, fn.fset, fn.fdel)))
-    parts = [part for each in getattr(fn, "__annotations__", {}).values() for part in _parts(each)]
-    unresolved = any(isinstance(part, str | ForwardRef) for part in parts)  # which a type checker may find, none else
-    if unresolved or inspect.isgeneratorfunction(fn):  # which runs, and is checked, after it was called
+    if inspect.isgeneratorfunction(fn):  # which runs, and is checked, after it was called
         return _with_shapes(fn, typechecker=checked)
+    parts = [part for each in getattr(fn, "__annotations__", {}).values() for part in _parts(each)]
+    if any(isinstance(part, str | ForwardRef) for part in parts):
+        return functools.update_wrapper(sparing(_without_names(fn)), fn)
     if any(inspect.isclass(part) and issubclass(part, jaxtyping.AbstractArray) for part in parts):
         return _with_axes_of_its_own(_checked(fn))
     return _checked(fn)
+
+
+def _without_names(fn: Any) -> Any:
+    """The function, where what an annotation names is not there may be anything, as for jaxtyping."""
+    plain = FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
+    plain.__kwdefaults__, plain.__module__, plain.__qualname__ = fn.__kwdefaults__, fn.__module__, fn.__qualname__
+    plain.__annotations__ = {name: _meant(each, fn.__globals__) for name, each in fn.__annotations__.items()}
+    return plain
+
+
+def _meant(annotation: Any, names: dict[str, Any]) -> Any:
+    try:
+        return get_type_hints(SimpleNamespace(__annotations__={"it": annotation}), names, include_extras=True)["it"]
+    except Exception:  # a name may be of anything
+        return Any
 
 
 _of_inner: dict[CodeType, Any] = {}
@@ -73,7 +89,7 @@ def _with_axes_of_its_own(fn: Callable) -> Callable:
 
 def _parts(annotation: Any) -> Iterator[Any]:
     yield annotation
-    for inner in get_args(annotation):
+    for inner in () if get_origin(annotation) is Literal else get_args(annotation):
         yield from _parts(inner)
 
 
