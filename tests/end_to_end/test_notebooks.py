@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
+from tests import warm
 from tests.pages import ROOT, Page, page
 from tests.test_pages import WIDEST
 
@@ -62,6 +63,23 @@ def numbers(text: str) -> list[float]:
     return [float(number.replace(",", "")) for number in NUMBER.findall(text)]
 
 
+@pytest.fixture
+def _kernel_forked(monkeypatch, tmp_path) -> None:
+    """The kernel begins with the imports that a training needs; matplotlib was told of no notebook among them."""
+    startup = tmp_path / "ipython/profile_default/startup"
+    startup.mkdir(parents=True)
+    (startup / "pictures.ipy").write_text("%matplotlib inline\n")
+
+    def launch(command: list[str], *, cwd: str, env: dict[str, str], **_) -> warm.Warm:
+        _, module, *arguments = command[command.index("-m") :]
+        process = warm.Warm(module, *arguments, cwd=Path(cwd), env=env)
+        process.stdin = process.stdout = process.stderr = None  # of which a client closes its ends
+        return process
+
+    monkeypatch.setattr("jupyter_client.provisioning.local_provisioner.launch_kernel", launch)
+
+
+@pytest.mark.usefixtures("_kernel_forked")
 def test_they_run_from_top_to_bottom(execute, tmp_path):
     pytest.importorskip("nbclient", reason="nbclient is not installed, which runs notebooks")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed, in which notebooks run")
