@@ -10,7 +10,6 @@ import pytest
 from tests import loky_workers, warm
 from tests.conftest import TINY
 from tests.end_to_end.runs import (
-    TRAIN,
     assert_equal_weights,
     parent_of,
     processes_of,
@@ -24,6 +23,11 @@ from vae_lightning.runs.records import RunDir
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 QUICK = ["trainer.max_epochs=2", "callbacks=none"]
 LONG = ["trainer.max_epochs=3000", "callbacks=none"]
+NOHUP = """
+import runpy, signal  # what nohup does is all that it does
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+runpy.run_module("vae_lightning.train", run_name="__main__", alter_sys=True)
+"""
 
 
 def jobs(tmp_path, *numbers: int) -> list[RunDir]:
@@ -118,7 +122,8 @@ def test_ctrl_c_stops_every_process_and_says_how_to_go_on(tmp_path, launcher):
 
 def test_sighup_ends_a_sweep_but_under_nohup(tmp_path):
     arguments = ["-m", *TINY, *LONG, "seed=1,2", f"sweep_dir={tmp_path / 'sweep'}"]
-    process = started(*arguments, cwd=tmp_path, program=["nohup", *TRAIN])
+    (tmp_path / "nohup.py").write_text(NOHUP)
+    process = warm.Warm("nohup", *arguments, cwd=tmp_path)
     first = jobs(tmp_path, 0)[0]
     wait_for(first.last.is_file)
     before = first.last.stat().st_mtime_ns
