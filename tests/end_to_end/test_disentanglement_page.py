@@ -28,8 +28,8 @@ def test_its_commands_run(tmp_path, monkeypatch, capsys):
     from vae_lightning.evaluate import main
 
     assert composed(*words(TRAIN))["objective"]["beta"] == 4
-    hidden = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]", "trainer=cpu", "trainer.max_epochs=1"]
-    cache = [f"data.cache_dir={tmp_path / 'cache'}", "data.batch_size=8"]
+    hidden = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]", "model.latent_dim=3"]
+    cache = ["trainer=cpu", "trainer.max_epochs=1", f"data.cache_dir={tmp_path / 'cache'}", "data.batch_size=8"]
     run = train_once(tmp_path / "run", *words(TRAIN), *SMALL, *hidden, *cache)
     found = []
     for line in EVALUATE:
