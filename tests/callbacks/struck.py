@@ -67,7 +67,7 @@ def flat(value, name=""):
 
 def assert_equal_states(one: Path, other: Path) -> None:
     parts = ("state_dict", "optimizer_states", "callbacks", "global_step", "epoch", "current_model_state", "units")
-    first, second = (flat({key: state_of(folder).get(key) for key in parts}) for folder in (one, other))
+    first, second = (flat({key: state.get(key) for key in parts}) for state in (state_of(one), state_of(other)))
     assert first.keys() == second.keys()
     same = {
         name: torch.equal(value, second[name]) if isinstance(value, torch.Tensor) else value == second[name]

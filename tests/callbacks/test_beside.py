@@ -90,6 +90,16 @@ def test_where_no_core_is_free_and_of_what_is_quick_it_is_drawn_before(tmp_path,
     assert noting.found == [["own"], ["own"]]
 
 
+def test_free_cores_are_counted_once_and_for_what_takes_long_alone(tmp_path, monkeypatch):
+    counted = []
+    monkeypatch.setattr(beside, "free_cores", lambda *_: counted.append("counted") or 2)
+    train_and_test(tmp_path / "long", Own(), AtTheEnd())
+    assert counted == ["counted"]
+    monkeypatch.setattr(Own, "takes_long", lambda *_: False)
+    train_and_test(tmp_path / "quick", Own(), AtTheEnd())
+    assert counted == ["counted"]
+
+
 def test_what_is_due_on_the_way_is_drawn_on_the_way(tmp_path):
     noting = AtTheEnd()
     train_and_test(tmp_path, Own(every_n_epochs=1), noting)

@@ -10,12 +10,15 @@ from vae_lightning.runs.trained import open_trained
 
 FEW = ["transition.num_images=3", "manifold.num_points=4", "neighbours.num_images=3", "samples.num_images=12"]
 FEW += [f"{name}.num_images=40" for name in ("tsne", "pca", "plane", "latent_units", "aggregated_posterior")]
+FOUR = [*DIGITS, "model.latent_dim=4"]
+SMALL = ["data=digits", "trainer=cpu"]
+CHANNELS = ["model.encoder.channels=[8,16]", "model.encoder.hidden=32"]
 MODELS = {
     "two dimensions": [*DIGITS, "model.latent_dim=2", "seed=3"],
-    "around an image": [*DIGITS, "callbacks.traversals.centre=image", "trainer.precision=bf16-mixed"],
-    "convolutions with labels": ["data=digits", "model=conv", "trainer=cpu", "model.num_classes=10"],
-    "a ladder": ["data=digits", "model=ladder", "model.latent_dims=[4,2]", "trainer=cpu"],
-    "averaged": [*DIGITS, "averaging=ema", "optimizer.lr=0.01"],
+    "around an image": [*FOUR, "callbacks.traversals.centre=image", "trainer.precision=bf16-mixed"],
+    "convolutions with labels": [*SMALL, "model=conv", *CHANNELS, "model.latent_dim=4", "model.num_classes=10"],
+    "a ladder": [*SMALL, "model=ladder", "model.latent_dims=[4,2]"],
+    "averaged": [*FOUR, "averaging=ema", "optimizer.lr=0.01"],
     "a mixture": [*DIGITS, "model/prior=mixture", "model.latent_dim=3"],
 }
 NAMES = {

@@ -151,7 +151,9 @@ def test_dsprites_own_file_is_read(tmp_path):
 @pytest.mark.parametrize("is_drawn", [True, False])
 def test_they_are_made_block_by_block(tmp_path, is_drawn):
     numbers = {"num_scales": 1, "num_orientations": 4, "num_positions": 32}  # 12,288 images, 50 MB of bytes
-    root = None if is_drawn else original(tmp_path, SpriteGrid(*numbers.values()))
+    grid = SpriteGrid(*numbers.values())
+    plain = np.resize(np.eye(64, dtype=np.uint8), (len(grid), 64, 64))  # noise takes seconds to pack
+    root = None if is_drawn else original(tmp_path, grid, imgs=plain)
 
     def make() -> None:
         sprites(tmp_path, root=root, cache_dir=tempfile.mkdtemp(dir=tmp_path), **numbers).prepare_data()

@@ -6,6 +6,7 @@ A combination is a choice of model, posterior, prior, likelihood and objective. 
 import functools
 import itertools
 import math
+import pickle
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -201,11 +202,12 @@ TINY = (
 
 
 @functools.cache
-def composed(model: str) -> Any:
+def composed(model: str) -> bytes:
+    """The config of a model, pickled, for a copy is made sooner from that."""
     register()
     settings = [f"model.{key}={value}" for key, value in MODELS[model].items()]
     with initialize_config_dir(str(CONF_DIR), version_base=None):
-        return compose("train", [*TINY, f"model={model}", *settings])
+        return pickle.dumps(compose("train", [*TINY, f"model={model}", *settings]))
 
 
 def steps_of(one: Combination) -> int:
@@ -215,7 +217,7 @@ def steps_of(one: Combination) -> int:
 
 def config_of(one: Combination) -> dict[str, Any]:
     """The config of a run, with the options' own YAML."""
-    config = composed(one.model).copy()
+    config = pickle.loads(composed(one.model))
     OmegaConf.set_struct(config, False)
     config.objective = option("objective", one.objective)
     config.trainer.limit_train_batches = steps_of(one)
@@ -226,6 +228,7 @@ def config_of(one: Combination) -> dict[str, Any]:
     return resolved
 
 
+@functools.cache
 def option(group: str, name: str) -> Any:
     settings = GROUPS[Path(group).name][name]
     return OmegaConf.merge(OmegaConf.load(CONF_DIR / group / f"{name.partition(' ')[0]}.yaml"), settings)

@@ -38,6 +38,7 @@ class RecordedOperators(Recorder):
         with _Noting() as noting:
             result = function()
         self.num_recorded += 1
+        kept = [_kept(before, (args, kwargs)) for _, args, kwargs, before in noting.noted]
         pending = []
 
         def replay():
@@ -45,17 +46,28 @@ class RecordedOperators(Recorder):
             if not pending:
                 pending.append("the recording itself was the first time")
                 return
-            for operator, args, kwargs, before in noting.noted:
-                _overwrite(before, operator(*args, **kwargs), (args, kwargs))
+            for (operator, args, kwargs, _), places in zip(noting.noted, kept, strict=True):
+                _overwrite(places, operator(*args, **kwargs))
 
         return torch.no_grad()(replay), result
 
 
-def _overwrite(before, now, given):
+def _leaves(result):
+    return [result] if isinstance(result, torch.Tensor) else tree_leaves(result)
+
+
+def _kept(result, given):
+    """What an operator gave, but for None where its memory is an input's: that is a view or in place."""
     inputs = {each.untyped_storage()._cdata for each in tree_leaves(given) if isinstance(each, torch.Tensor)}
-    for old, new in zip(tree_leaves(before), tree_leaves(now), strict=True):
+    return [
+        None if isinstance(each, torch.Tensor) and each.untyped_storage()._cdata in inputs else each
+        for each in _leaves(result)
+    ]
+
+
+def _overwrite(kept, now):
+    for old, new in zip(kept, _leaves(now), strict=True):
         if isinstance(old, torch.Tensor):
-            if old.untyped_storage()._cdata not in inputs:  # else it is a view or in place
-                old.copy_(new)
+            old.copy_(new)
         elif old is not None:
             assert old == new, "a number that reached the host has changed, and with it perhaps what was recorded"

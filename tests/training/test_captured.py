@@ -111,12 +111,12 @@ def maps():
 
 @pytest.mark.parametrize("model", [hierarchy, maps])
 def test_replayed_steps_of_a_hierarchy_are_the_operators_steps(model, request):
-    eager = fit(4, trained=model(), data=Noise(binarize="dynamic"), max_epochs=3, log_every_n_steps=1)
+    eager = fit(4, trained=model(), data=Noise(binarize="dynamic"), max_epochs=2, log_every_n_steps=1)
     recorder = request.getfixturevalue("recorder")
-    replayed = fit(4, trained=model(), data=Noise(binarize="dynamic"), max_epochs=3, log_every_n_steps=1)
+    replayed = fit(4, trained=model(), data=Noise(binarize="dynamic"), max_epochs=2, log_every_n_steps=1)
     assert differing(eager.weights, replayed.weights) == []
     assert replayed.rows == eager.rows
-    assert recorder.num_replayed == 3 * NUM_BATCHES - 3
+    assert recorder.num_replayed == 2 * NUM_BATCHES - 3
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -126,15 +126,15 @@ def test_replayed_steps_are_the_operators_steps(case, request):
         "binarize": "dynamic",
         "augmentations": ["shift", "crop", {"name": "colour", "hue": 0.1}],
     }
-    eager = fit(4, trained=of(case), data=Noise(**data), max_epochs=3, log_every_n_steps=1)
+    eager = fit(4, trained=of(case), data=Noise(**data), max_epochs=2, log_every_n_steps=1)
     recorder = request.getfixturevalue("recorder")
     per_step = CASES[case].get("accumulate_grad_batches", 1)
     for number, steps in enumerate((1, 4), start=1):
-        replayed = fit(steps, trained=of(case), data=Noise(**data), max_epochs=3, log_every_n_steps=1)
+        replayed = fit(steps, trained=of(case), data=Noise(**data), max_epochs=2, log_every_n_steps=1)
         assert differing(eager.weights, replayed.weights) == []
         assert replayed.rows == eager.rows
         assert replayed.trainer.global_step == eager.trainer.global_step
-        assert recorder.num_replayed == number * (3 * NUM_BATCHES - 3 * per_step)
+        assert recorder.num_replayed == number * (2 * NUM_BATCHES - 3 * per_step)
         assert recorder.num_recorded <= number * 4
 
 

@@ -4,6 +4,7 @@ import contextvars
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
+from functools import partial
 from threading import Thread
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ class DrawnBeside(Callback):
     def __init__(self) -> None:
         self._others: OtherProcesses | None = None
         self._free_cores = 0
+        self._count_free: Callable[[], int] | None = None
         self._under_way: list[_UnderWay] = []
         self._on_bar = ExitStack()
 
@@ -49,6 +51,8 @@ class DrawnBeside(Callback):
         Returns:
             whether it has begun; else the picture is to be drawn here and now.
         """
+        if self._count_free is not None:  # only now, for it may have to wait until that can be told
+            self._free_cores, self._count_free = self._count_free(), None
         if self._free_cores < 1:
             return False
         self._free_cores -= 1
@@ -60,7 +64,7 @@ class DrawnBeside(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._others is not None:
-            self._free_cores = free_cores(trainer, self._others)
+            self._count_free = partial(free_cores, trainer, self._others)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._under_way:
@@ -79,7 +83,8 @@ class DrawnBeside(Callback):
         self._on_bar.close()
 
     def _finish(self) -> None:
-        under_way, self._under_way, self._free_cores = self._under_way, [], 0
+        under_way, self._under_way = self._under_way, []
+        self._free_cores, self._count_free = 0, None
         with self._on_bar:
             for each in under_way:
                 each.finish(each.drawing.result)
