@@ -22,7 +22,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core s
     atexit.register(lambda worker: os.getpid() == worker and os._exit(0), os.getpid())
 
 import tests.typecheck  # noqa: F401  (before the package: jaxtyping's import hook looks it up)
-from tests import composed, found_once, warm
+from tests import composed, found_once, huge_pages, warm
 from tests.trained import (  # noqa: F401
     colour,
     colour_run,
@@ -55,8 +55,8 @@ TINY = [
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: many tests wait for processes and pipes."""
-    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+    """As many as there are cores: who waits, waits for a process that computes."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @pytest.hookimpl(wrapper=True)
@@ -235,6 +235,7 @@ def pytest_collection_finish(session):
     And looks are fewer: they were an eighth of these tests' time.
     """
     found_once.remember()
+    huge_pages.gather()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
 

@@ -258,6 +258,7 @@ def main() -> None:
 
     variables = {name: value for name, value in os.environ.items() if name not in started_with}
     assert not why_not_to_fork(), why_not_to_fork()
+    of_tests("huge_pages").gather()
     asked = socket.socket(fileno=int(sys.argv[1]))
     asked.send(b"ready")
     command = serve(asked)
