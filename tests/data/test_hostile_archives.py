@@ -22,7 +22,7 @@ def archives(tmp_path_factory) -> list[Path]:
 def outcome(archive: Path, cache_dir: Path) -> str:
     """What became of it: the message, or "taken"."""
     try:
-        folder = Unpacker(archive, cache_dir, max_gigabytes=0.03, max_files=2000)()
+        folder = Unpacker(archive, cache_dir, max_gigabytes=0.01, max_files=2000)()
     except UserError as error:
         return str(error)
     assert folder.is_dir()
