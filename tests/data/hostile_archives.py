@@ -15,7 +15,7 @@ from PIL import Image
 
 Members = list[tuple[str | tarfile.TarInfo | zipfile.ZipInfo, bytes]]
 MANY = 70_000  # members, of which there is nothing but the name
-_BOMB = 40 * 10**6  # bytes that pack into some thousand
+_BOMB = 12 * 10**6  # bytes that pack into some thousand
 
 
 def hostile_archives(folder: Path) -> list[Path]:

@@ -6,12 +6,13 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
@@ -137,6 +138,14 @@ def _model_facts(run: TrainedRun, told: list[str]) -> tuple[dict[str, Any], dict
     return facts, arrays
 
 
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("page.html.j2")
+
+
 def _html(
     run: TrainedRun,
     facts: dict[str, Any],
@@ -144,15 +153,12 @@ def _html(
     sheets: Mapping[str, bytes],
     networks: Mapping[str, bytes],
 ) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     blocks = {name: _block(np.ascontiguousarray(array)) for name, array in arrays.items()}
     blocks |= {name: {"kind": "bytes", "text": _packed(content)} for name, content in networks.items()}
     blocks |= {
         name: {"kind": "bytes", "text": _encoded((_VENDOR / file).read_bytes())} for name, file in _LIBRARIES.items()
     }
-    return environment.get_template("page.html.j2").render(
+    return _template().render(
         mark=Markup(MARK),
         title=run.config["name"],
         nonce=secrets.token_urlsafe(16),

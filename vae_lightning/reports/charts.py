@@ -50,21 +50,21 @@ def empty_figure(x_title: str, y_title: str, height: int) -> go.Figure:
         "separatethousands": True,
         "automargin": True,
     }
-    figure = go.Figure(layout={"template": "none"})
-    figure.update_xaxes(axis, title={"text": x_title, "standoff": 8})
-    figure.update_yaxes(axis, title={"text": y_title, "standoff": 8})
-    figure.update_layout(
-        height=height,
-        showlegend=False,
-        font={"size": 12, "color": INK},  # its family is the page's: page.js
-        paper_bgcolor=PAPER,
-        plot_bgcolor=PAPER,
-        margin={"l": 60, "r": 16, "t": 12, "b": 48},
-        hoverlabel={"bgcolor": PAPER, "bordercolor": _FRAME, "font": {"color": INK}, "align": "left"},
-        hovermode="closest",
-        separators=".,",
-    )
-    return figure
+    layout = {  # all at once: to update a figure takes plotly ten times as long
+        "template": "none",
+        "xaxis": axis | {"title": {"text": x_title, "standoff": 8}},
+        "yaxis": axis | {"title": {"text": y_title, "standoff": 8}},
+        "height": height,
+        "showlegend": False,
+        "font": {"size": 12, "color": INK},  # its family is the page's: page.js
+        "paper_bgcolor": PAPER,
+        "plot_bgcolor": PAPER,
+        "margin": {"l": 60, "r": 16, "t": 12, "b": 48},
+        "hoverlabel": {"bgcolor": PAPER, "bordercolor": _FRAME, "font": {"color": INK}, "align": "left"},
+        "hovermode": "closest",
+        "separators": ".,",
+    }
+    return go.Figure(layout=layout)
 
 
 def escaped(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import plotly.graph_objects as go
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
@@ -68,11 +68,7 @@ def page_html(comparison: Comparison, title: str, directory: Path, reload_s: int
         directory: where the page will lie; its links to the runs are told from there.
         reload_s: seconds after which it loads itself anew; None: it does not.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    template = environment.get_template("page.html.j2")
-    return template.render(
+    return _template().render(
         comparison=comparison,
         title=title,
         reload_s=reload_s,
@@ -88,6 +84,14 @@ def page_html(comparison: Comparison, title: str, directory: Path, reload_s: int
         **_libraries(comparison),
         **_WORDING,
     )
+
+
+@cache
+def _template() -> Template:  # a watched report is written again and again
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("page.html.j2")
 
 
 def _table(comparison: Comparison) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, UInt8
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
@@ -34,14 +35,11 @@ def page_of(result: Findings, shown: Sequence[ShownImage]) -> str:
         result: of all images.
         shown: those that it has pictures of.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     pictures, top = _pictures(result.run, shown)
     columns = result.rows.columns()
     tables = files("itables") / "html"
     kind, *more = columns
-    return environment.get_template("page.html.j2").render(
+    return _template().render(
         result=result,
         title=f"scores of {result.run.config['name']}",
         nonce=secrets.token_urlsafe(16),
@@ -102,6 +100,14 @@ class _Histogram:
         """Where a value lies between the ends, from 0 to 1."""
         low, high = self.ends
         return min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("page.html.j2")
 
 
 def _histogram(result: Findings, name: str) -> _Histogram:
