@@ -9,12 +9,14 @@ import json
 import math
 import re
 import socket
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from PIL import Image
 
+from tests import warm
 from tests.pages import ROOT, Page, page
 from tests.test_pages import WIDEST
 
@@ -27,6 +29,15 @@ OF_A_PLACE = re.compile(r"(?<![\w.:<)/])[/\\]\w+[/\\]\w|[A-Z]:\\")
 OF_A_TERMINAL = re.compile(r"[\r\x1b]|━|it/s")
 
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed, by which notebooks are read")
+
+
+@pytest.fixture
+def forks(tmp_path_factory, monkeypatch) -> None:
+    """The kernel, and what a notebook starts by a shell, are forks of what has the imports."""
+    program, variables = warm.stand_in(tmp_path_factory.mktemp("program"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "executable", program)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +73,7 @@ def numbers(text: str) -> list[float]:
     return [float(number.replace(",", "")) for number in NUMBER.findall(text)]
 
 
-def test_they_run_from_top_to_bottom(execute, tmp_path):
+def test_they_run_from_top_to_bottom(execute, tmp_path, forks):
     pytest.importorskip("nbclient", reason="nbclient is not installed, which runs notebooks")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed, in which notebooks run")
     before = {name: committed(name) for name in NAMES}

@@ -1,7 +1,5 @@
 """The site that `make docs` builds: no warning, every page in its contents, and no link that leads nowhere."""
 
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -9,6 +7,7 @@ from urllib.parse import unquote
 import pytest
 
 import vae_lightning
+from tests import warm
 from tests.pages import ROOT
 
 for library in ("sphinx", "furo", "myst_nb", "sphinx_copybutton"):
@@ -34,8 +33,7 @@ class Read(HTMLParser):
 def site(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("site")
     options = ["--fail-on-warning", "--keep-going", "--quiet", "-d", str(place / "read")]
-    command = [sys.executable, "-m", "sphinx", *options, str(ROOT / "docs"), str(place / "site")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = warm.run("sphinx", *options, str(ROOT / "docs"), str(place / "site"), cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return place / "site"
 

@@ -10,7 +10,6 @@ import pytest
 from tests import loky_workers, warm
 from tests.conftest import TINY
 from tests.end_to_end.runs import (
-    TRAIN,
     assert_equal_weights,
     parent_of,
     processes_of,
@@ -118,7 +117,8 @@ def test_ctrl_c_stops_every_process_and_says_how_to_go_on(tmp_path, launcher):
 
 def test_sighup_ends_a_sweep_but_under_nohup(tmp_path):
     arguments = ["-m", *TINY, *LONG, "seed=1,2", f"sweep_dir={tmp_path / 'sweep'}"]
-    process = started(*arguments, cwd=tmp_path, program=["nohup", *TRAIN])
+    # As nohup starts it.
+    process = warm.Warm("vae_lightning.train", *arguments, cwd=tmp_path, ignored=[signal.SIGHUP])
     first = jobs(tmp_path, 0)[0]
     wait_for(first.last.is_file)
     before = first.last.stat().st_mtime_ns
@@ -162,9 +162,12 @@ def test_a_sweep_whose_lines_nobody_reads_goes_on_to_its_end(tmp_path):
     assert (tmp_path / "sweep/index.html").is_file()
 
 
-def test_submitit_runs_a_sweep(tmp_path):
+def test_submitit_runs_a_sweep(tmp_path, tmp_path_factory, monkeypatch):
     # What the Slurm launcher does, without Slurm: pickled to other processes, with results sent back.
     pytest.importorskip("submitit")
+    _, variables = warm.stand_in(tmp_path_factory.mktemp("program"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     done = sweep(tmp_path, *QUICK, "hydra/launcher=submitit_local", "optimizer.lr=0.001,1e30")
     assert done.returncode == 1
     assert statuses(tmp_path) == ["finished", "failed"]

@@ -31,9 +31,9 @@ def python(place: Path, others: list[str], *arguments: str) -> subprocess.Comple
 
 def test_a_sweep_needs_none_of_them(tmp_path):
     options = [*TINY, "callbacks=none", "logger=none", "trainer.max_epochs=1", "sweep_dir=sweep"]
-    done = python(tmp_path, FLAGS, "-m", "vae_lightning.train", "-m", *options, "model.latent_dim=2,3")
+    done = python(tmp_path, FLAGS, "-m", "vae_lightning.train", "-m", *options, "model.latent_dim=2")
     assert done.returncode == 0, done.stderr
-    assert [RunDir(tmp_path / f"sweep/{job}").status()["status"] for job in (0, 1)] == ["finished"] * 2
+    assert RunDir(tmp_path / "sweep/0").status()["status"] == "finished"
     assert "sweep: its file system has no locks; start one command at a time on this sweep" in done.stdout
     assert "Traceback" not in done.stderr
 
