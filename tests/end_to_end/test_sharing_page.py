@@ -32,7 +32,8 @@ def test_the_pages(tmp_path, monkeypatch):
             program, *words = shlex.split(line)
             assert program == "python"
             assert words[0] == "-m"
-            monkeypatch.setattr(sys, "argv", words[1:])
+            few = ["num_images=20", "num_neighbours=20"] if words[1].endswith("explore") else []
+            monkeypatch.setattr(sys, "argv", [*words[1:], *few])
             import_module(words[1]).main()
     assert names["samples"].shape == (4, 1, 28, 28)
     assert names["images"].shape == (5, 1, 28, 28)
