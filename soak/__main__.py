@@ -30,7 +30,7 @@ def main() -> None:
     from soak.specimens import made
     from soak.warm import warm
 
-    warm()
+    warm(learning=not options.small)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     root = Path(tempfile.mkdtemp(prefix="soak-"))
     try:

@@ -29,10 +29,12 @@ _PACKAGES = (
 )
 
 
-def warm() -> None:
+def warm(*, learning: bool = True) -> None:
     """Import whatever the commands import, and keep this process to one thread, so that it can be forked.
 
-    What that is tells a fork that calls each command once.
+    Args:
+        learning: whether a fork calls each command once, to tell what that is beside the packages; for a few cases
+            it takes longer than what they import themselves.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
@@ -42,7 +44,7 @@ def warm() -> None:
 
     for module in pkgutil.walk_packages(vae_lightning.__path__, "vae_lightning."):
         importlib.import_module(module.name)
-    for name in _learned():
+    for name in _learned() if learning else ():
         try:
             importlib.import_module(name)
         except Exception:  # a name that is no module of its own, or one that wants another before it

@@ -15,8 +15,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from vae_lightning.launch.forked import WarmProcess
@@ -36,10 +38,15 @@ class _Zygote:
     def __init__(self):
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         script = str(Path(__file__).with_name("zygote.py"))
-        with theirs:
+        self._folder = tempfile.TemporaryDirectory(prefix="zygote-")  # which nobody else may enter
+        self.address = os.path.join(self._folder.name, "requests")
+        with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as others:
+            others.bind(self.address)
+            others.listen()
+            numbers = [theirs.fileno(), others.fileno()]
             self._process = subprocess.Popen(
-                [sys.executable, script, str(theirs.fileno()), "." * _LENGTH_OF_A_COMMAND_LINE],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, script, *map(str, numbers), "." * _LENGTH_OF_A_COMMAND_LINE],
+                pass_fds=numbers,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env=_ENVIRONMENT | {"ROOM": "." * _LENGTH_OF_AN_ENVIRONMENT},  # for what /proc shows of a fork
@@ -61,6 +68,7 @@ class _Zygote:
     def _end(self) -> None:
         self._requests.close()
         self._process.wait()
+        self._folder.cleanup()
 
 
 zygote = functools.cache(_Zygote)
@@ -74,6 +82,22 @@ def can_start(environment: dict[str, str]) -> bool:
 def _read_early(environment: dict[str, str]) -> dict[str, str]:
     early = {name: value for name, value in environment.items() if name.startswith(_READ_EARLY)}
     return {name: value for name, value in early.items() if name not in _TAKEN_ON}
+
+
+def stand_in(folder: Path) -> tuple[str, dict[str, str]]:
+    """A program in this folder that is to `python -m module` what forks are, and the variables that it needs.
+
+    Forks that have the variables take it for Python.
+    """
+    program = folder / "python"
+    code = Path(__file__).with_name("stand_in.py").read_text(encoding="utf-8")
+    program.write_text(f"#!{sys.executable} -SE\n{code}", encoding="utf-8")
+    program.chmod(0o700)
+    return str(program), {
+        "TESTS_STAND_IN": str(program),
+        "TESTS_ZYGOTE": zygote().address,
+        "TESTS_PYTHON": sys.executable,
+    }
 
 
 def begin_beside() -> WarmProcess:
@@ -91,13 +115,22 @@ def begin_beside() -> WarmProcess:
 class Warm:
     """`python -m module arguments` in a fork, with the part of `subprocess.Popen`'s interface that tests use."""
 
-    def __init__(self, module: str, *arguments: str, cwd: Path, env: dict[str, str] | None = None, read: bool = True):
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        cwd: Path,
+        env: dict[str, str] | None = None,
+        read: bool = True,
+        ignored: Sequence[int] = (),
+    ):
         self.args = [sys.executable, "-m", module, *arguments]
         self.returncode: int | None = None
         environment = dict(os.environ) if env is None else env
         assert can_start(environment), "a variable that is read early differs: start a fresh process"
         (out, out_end), (err, err_end), (self._told, told_end) = (os.pipe() for _ in range(3))
         request = {"module": module, "arguments": arguments, "cwd": str(cwd), "env": environment}
+        request["ignored"] = list(ignored)
         ends = [out_end, err_end, told_end]
         try:
             self.pid = zygote().start(request, ends)

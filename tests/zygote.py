@@ -54,6 +54,9 @@ COMPOSED = [
     ("generate", []),
     ("report", []),
 ]
+STAND_IN = "TESTS_STAND_IN"  # names the program of tests/stand_in.py
+OF_HYDRA = ("HYDRA_FULL_ERROR",)
+SUBMITIT = "submitit.core._submit"
 TORCHRUN = "torch.distributed.run"
 LARGEST_REQUEST = 180_000  # bytes; a Unix socket takes no larger message
 
@@ -95,18 +98,26 @@ def of_tests(name: str) -> types.ModuleType:
     return module
 
 
-def serve(requests: socket.socket) -> dict:
-    """Fork for each request, and return it in the fork; tell how each ended. When who asks is gone, end them all."""
+def serve(requests: socket.socket, others: socket.socket) -> dict:
+    """Fork for each request, and return it in the fork; tell how each ended. When who asks is gone, end them all.
+
+    Args:
+        requests: of the tests.
+        others: where tests/stand_in.py asks from anywhere, with its own end of the connection to be told at.
+    """
     running: dict[int, tuple[int, int]] = {}  # by a process's file descriptor: its id, and where its end is told
     while True:
-        ready, _, _ = select.select([requests, *running], [], [])
-        for process in set(ready) - {requests}:
+        ready, _, _ = select.select([requests, others, *running], [], [])
+        for process in set(ready) - {requests, others}:
             pid, told = running.pop(process)
             _tell(told, os.waitpid(pid, 0)[1])
             os.close(process)
-        if requests not in ready:
+        if requests in ready:
+            message, files = _received(requests)
+        elif others in ready:
+            message, files = _received_from(others)
+        else:
             continue
-        message, files = _received(requests)
         if not message:
             for pid, _ in running.values():
                 os.killpg(pid, signal.SIGKILL)
@@ -114,20 +125,29 @@ def serve(requests: socket.socket) -> dict:
         out, err, told, *asked = files
         pid = os.fork()
         if not pid:
-            for process, (_, others) in running.items():
+            for process, (_, elsewhere) in running.items():
                 os.close(process)
-                os.close(others)
+                os.close(elsewhere)
+            others.close()
             _take_place(requests, out, err, told)
             return json.loads(message) | {"asked": asked}
         for file in (out, err, *asked):
             os.close(file)
         running[os.pidfd_open(pid)] = (pid, told)
-        requests.send(str(pid).encode())
+        if requests in ready:
+            requests.send(str(pid).encode())
 
 
 def _received(requests: socket.socket) -> tuple[bytes, list[int]]:
     message, files, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 4)
     return message, files
+
+
+def _received_from(others: socket.socket) -> tuple[bytes, list[int]]:
+    connection, _ = others.accept()
+    with connection:
+        message, files = _received(connection)
+        return message, [*files, os.dup(connection.fileno())]
 
 
 def _tell(told: int, status: int) -> None:
@@ -159,6 +179,11 @@ def become(request: dict, path: list[str], variables: dict[str, str]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(variables | request["env"])
+    sys.executable = os.environ.get(STAND_IN, sys.executable)  # what this starts anew is a fork then, too
+    if request["module"] == "ipykernel_launcher":
+        sys.modules["matplotlib"].rcParams["backend"] = "module://matplotlib_inline.backend_inline"
+    for number in request.get("ignored", []):
+        signal.signal(number, signal.SIG_IGN)
     added = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     here = [] if os.environ.get("PYTHONSAFEPATH") else [os.getcwd()]
     sys.path[:] = [*here, *added, *path]
@@ -259,9 +284,12 @@ def main() -> None:
     variables = {name: value for name, value in os.environ.items() if name not in started_with}
     assert not why_not_to_fork(), why_not_to_fork()
     of_tests("huge_pages").gather()
-    asked = socket.socket(fileno=int(sys.argv[1]))
+    asked, others = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     asked.send(b"ready")
-    command = serve(asked)
+    command = serve(asked, others)
+    if command["module"] == SUBMITIT:  # which sets this variable first, and would have ranks without Hydra's
+        command["env"]["SUBMITIT_FOLDER"] = command["arguments"][0]
+        command["hydras"] = {name: command["env"].pop(name) for name in OF_HYDRA if name in command["env"]}
     become(command, base, variables)
     if command["asked"]:  # by a command in the process of the tests
         program = job_of(command["of"], socket.socket(fileno=command["asked"][0]), variables)
@@ -273,8 +301,9 @@ def main() -> None:
     program = forking(command, base, variables)
     if program is worker:
         workers.take_files(worker)
+    if "hydras" in program:
         of_tests("composed").forget()  # Hydra looks for its plug-ins anew, and their classes are others then
-        os.environ.update(worker["hydras"])
+        os.environ.update(program["hydras"])
     from vae_lightning.launch.forked import WarmProcess, children_forked
 
     with children_forked() if WarmProcess.current else nullcontext():  # ranks, too, of commands and of torchrun

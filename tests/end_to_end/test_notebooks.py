@@ -9,6 +9,7 @@ import json
 import math
 import re
 import socket
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +29,15 @@ OF_A_PLACE = re.compile(r"(?<![\w.:<)/])[/\\]\w+[/\\]\w|[A-Z]:\\")
 OF_A_TERMINAL = re.compile(r"[\r\x1b]|━|it/s")
 
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed, by which notebooks are read")
+
+
+@pytest.fixture
+def forks(tmp_path_factory, monkeypatch) -> None:
+    """The kernel, and what a notebook starts by a shell, are forks of what has the imports."""
+    program, variables = warm.stand_in(tmp_path_factory.mktemp("program"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "executable", program)
 
 
 @pytest.fixture(scope="module")
@@ -63,24 +73,7 @@ def numbers(text: str) -> list[float]:
     return [float(number.replace(",", "")) for number in NUMBER.findall(text)]
 
 
-@pytest.fixture
-def _kernel_forked(monkeypatch, tmp_path) -> None:
-    """The kernel begins with the imports that a training needs; matplotlib was told of no notebook among them."""
-    startup = tmp_path / "ipython/profile_default/startup"
-    startup.mkdir(parents=True)
-    (startup / "pictures.ipy").write_text("%matplotlib inline\n")
-
-    def launch(command: list[str], *, cwd: str, env: dict[str, str], **_) -> warm.Warm:
-        _, module, *arguments = command[command.index("-m") :]
-        process = warm.Warm(module, *arguments, cwd=Path(cwd), env=env)
-        process.stdin = process.stdout = process.stderr = None  # of which a client closes its ends
-        return process
-
-    monkeypatch.setattr("jupyter_client.provisioning.local_provisioner.launch_kernel", launch)
-
-
-@pytest.mark.usefixtures("_kernel_forked")
-def test_they_run_from_top_to_bottom(execute, tmp_path):
+def test_they_run_from_top_to_bottom(execute, tmp_path, forks):
     pytest.importorskip("nbclient", reason="nbclient is not installed, which runs notebooks")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed, in which notebooks run")
     before = {name: committed(name) for name in NAMES}

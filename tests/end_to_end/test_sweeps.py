@@ -23,11 +23,6 @@ from vae_lightning.runs.records import RunDir
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 QUICK = ["trainer.max_epochs=2", "callbacks=none"]
 LONG = ["trainer.max_epochs=3000", "callbacks=none"]
-NOHUP = """
-import runpy, signal  # what nohup does is all that it does
-signal.signal(signal.SIGHUP, signal.SIG_IGN)
-runpy.run_module("vae_lightning.train", run_name="__main__", alter_sys=True)
-"""
 
 
 def jobs(tmp_path, *numbers: int) -> list[RunDir]:
@@ -122,8 +117,8 @@ def test_ctrl_c_stops_every_process_and_says_how_to_go_on(tmp_path, launcher):
 
 def test_sighup_ends_a_sweep_but_under_nohup(tmp_path):
     arguments = ["-m", *TINY, *LONG, "seed=1,2", f"sweep_dir={tmp_path / 'sweep'}"]
-    (tmp_path / "nohup.py").write_text(NOHUP)
-    process = warm.Warm("nohup", *arguments, cwd=tmp_path)
+    # As nohup starts it.
+    process = warm.Warm("vae_lightning.train", *arguments, cwd=tmp_path, ignored=[signal.SIGHUP])
     first = jobs(tmp_path, 0)[0]
     wait_for(first.last.is_file)
     before = first.last.stat().st_mtime_ns
@@ -167,9 +162,12 @@ def test_a_sweep_whose_lines_nobody_reads_goes_on_to_its_end(tmp_path):
     assert (tmp_path / "sweep/index.html").is_file()
 
 
-def test_submitit_runs_a_sweep(tmp_path):
+def test_submitit_runs_a_sweep(tmp_path, tmp_path_factory, monkeypatch):
     # What the Slurm launcher does, without Slurm: pickled to other processes, with results sent back.
     pytest.importorskip("submitit")
+    _, variables = warm.stand_in(tmp_path_factory.mktemp("program"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     done = sweep(tmp_path, *QUICK, "hydra/launcher=submitit_local", "optimizer.lr=0.001,1e30")
     assert done.returncode == 1
     assert statuses(tmp_path) == ["finished", "failed"]

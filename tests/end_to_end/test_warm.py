@@ -40,15 +40,15 @@ told |= {
 }
 print(json.dumps(told))
 """
-# Starts a rank twice as a sweep does, the second time in an environment that no fork can have.
+# Starts a rank as a sweep does, in each environment that it is told of; a hash seed is what no fork can have.
 LAUNCHING = """
-import os, sys
+import json, os, sys
 from vae_lightning.launch.children import _same_imports
 from vae_lightning.launch.forked import children_forked
 from vae_lightning.machine.environment import environment
 with environment(**_same_imports()), children_forked():
     from torch.distributed.elastic.multiprocessing.subprocess_handler.subprocess_handler import SubprocessHandler
-    for more in ({}, {"PYTHONHASHSEED": "random"}):
+    for more in json.loads(sys.argv[1]):
         arguments = ("-u", "-m", "rank", "an argument", "-x")
         handler = SubprocessHandler(sys.executable, arguments, {"RANK": "1"} | more, None, None, 0, None)
         assert handler.proc.poll() is None
@@ -96,21 +96,30 @@ def test_it_has_what_a_fresh_process_has(tmp_path, monkeypatch):
     assert {name: (expected[name], found[name]) for name in names if expected[name] != found[name]} == {}
 
 
-@pytest.mark.parametrize("start", [fresh, warm.run])
-def test_what_a_sweep_forks_has_what_a_fresh_process_has(tmp_path, start):
+def test_what_a_sweep_forks_has_what_a_fresh_process_has(tmp_path):
     (tmp_path / "rank.py").write_text(PROBE + RANK)
     (tmp_path / "launching.py").write_text(LAUNCHING)
-    done = start("launching", cwd=tmp_path)
+    found, (expected, is_forked) = launched(tmp_path, fresh, {}, {"PYTHONHASHSEED": "random"})
+    (of_a_fork, *_) = launched(tmp_path, warm.run, {})
+    assert [forked for _, forked in (found, of_a_fork)] == [True, True]
+    assert not is_forked
+    # What a sweep forks sets the first itself; for the others see tests/zygote.py.
+    for (one, _), left_out in ((found, {"garbage"}), (of_a_fork, {"flags", "buffered"})):
+        assert set(expected["environment"]) ^ set(one["environment"]) == {"PYTHONHASHSEED=random"}
+        names = expected.keys() - {"filters", "environment"} - left_out
+        assert {name: (expected[name], one[name]) for name in names if expected[name] != one[name]} == {}
+
+
+def launched(folder, start, *environments: dict[str, str]) -> list[tuple[dict, bool]]:
+    """What a rank has in each of these environments, and whether it is a fork."""
+    done = start("launching", json.dumps(environments), cwd=folder)
     assert done.returncode == 0, done.stderr
     *told, launcher = map(json.loads, done.stdout.splitlines())
-    (found, found_outside), (expected, expected_outside) = told[:2], told[2:]
-    assert [forked for forked, _, _ in (found_outside, expected_outside)] == [True, False]
-    assert [parent for _, parent, _ in (found_outside, expected_outside)] == [launcher] * 2
-    assert all("RANK=1" in variables for _, _, variables in (found_outside, expected_outside))
-    assert set(expected.pop("environment")) ^ set(found.pop("environment")) == {"PYTHONHASHSEED=random"}
-    # What a sweep forks sets the first itself; for the others see tests/zygote.py.
-    names = expected.keys() - {"filters"} - ({"garbage"} if start is fresh else {"flags", "buffered"})
-    assert {name: (expected[name], found[name]) for name in names if expected[name] != found[name]} == {}
+    has, outside = told[::2], told[1::2]
+    assert len(has) == len(environments)
+    assert [parent for _, parent, _ in outside] == [launcher] * len(has)
+    assert all("RANK=1" in variables for _, _, variables in outside)
+    return [(one, forked) for one, (forked, _, _) in zip(has, outside, strict=True)]
 
 
 def test_chance_differs_from_fork_to_fork(tmp_path):
