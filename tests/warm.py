@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,8 +39,8 @@ class _Zygote:
     def __init__(self):
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         script = str(Path(__file__).with_name("zygote.py"))
-        self._folder = tempfile.TemporaryDirectory(prefix="zygote-")  # which nobody else may enter
-        self.address = os.path.join(self._folder.name, "requests")
+        self._owner, self._folder = os.getpid(), tempfile.mkdtemp(prefix="zygote-")  # which nobody else may enter
+        self.address = os.path.join(self._folder, "requests")
         with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as others:
             others.bind(self.address)
             others.listen()
@@ -67,8 +68,9 @@ class _Zygote:
 
     def _end(self) -> None:
         self._requests.close()
-        self._process.wait()
-        self._folder.cleanup()
+        if os.getpid() == self._owner:
+            self._process.wait()
+            shutil.rmtree(self._folder)
 
 
 zygote = functools.cache(_Zygote)

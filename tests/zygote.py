@@ -278,6 +278,7 @@ def main() -> None:
     started_with = dict(os.environ)
     gc.disable()
     import_all()
+    gc.freeze()
     gc.enable()
     from vae_lightning.machine.forks import why_not_to_fork
 
