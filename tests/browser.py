@@ -12,6 +12,8 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 # The first is the same browser without its windows, and takes an eighth less of the processor.
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
+# A page lives for two seconds here, in which code that is compiled to run fast does not pay.
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--js-flags=--no-opt --no-maglev"]
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open the page with")
 
 
@@ -28,7 +30,7 @@ class Opened:
 def browser() -> Iterator["playwright.BrowserContext"]:
     """Its one window, which an empty page keeps open: each further window would take as long as half a page does."""
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         window = browser.new_context(offline=True)
         window.new_page()
         yield window
