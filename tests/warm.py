@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -92,8 +93,8 @@ def stand_in(folder: Path) -> tuple[str, dict[str, str]]:
     Forks that have the variables take it for Python.
     """
     program = folder / "python"
-    code = Path(__file__).with_name("stand_in.py").read_text(encoding="utf-8")
-    program.write_text(f"#!{sys.executable} -SE\n{code}", encoding="utf-8")
+    asks = shlex.join([sys.executable, "-SE", str(Path(__file__).with_name("stand_in.py"))])
+    program.write_text(f'#!/bin/sh\nexec {asks} "$@"\n', encoding="utf-8")  # wherever Python lies
     program.chmod(0o700)
     return str(program), {
         "TESTS_STAND_IN": str(program),
