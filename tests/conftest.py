@@ -8,12 +8,15 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.runner import runtestprotocol
 from _pytest.unraisableexception import gc_collect_iterations_key
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core slow each other down
@@ -22,7 +25,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes that each take every core s
     atexit.register(lambda worker: os.getpid() == worker and os._exit(0), os.getpid())
 
 import tests.typecheck  # noqa: F401  (before the package: jaxtyping's import hook looks it up)
-from tests import composed, found_once, huge_pages, warm
+from tests import composed, found_once, huge_pages, nursery, warm
 from tests.trained import (  # noqa: F401
     colour,
     colour_run,
@@ -59,6 +62,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    nursery.raise_workers(specs)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Nothing is looked for that could be thrown away while all is imported: it was a fifth of the time."""
@@ -86,6 +94,30 @@ def _import_own_share(session: pytest.Session) -> None:
     for file in files[int(worker.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]:
         with suppress(Exception, pytest.skip.Exception):  # told when the file is collected
             importlib.import_module(".".join(file.with_suffix("").parts))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Have pytest-xdist send what there is to tell of a test, and not six messages, which take as long as a short test.
+
+    What was set up and taken down at once, and well, is told nowhere.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return None
+    for report in runtestprotocol(item, log=False, nextitem=nextitem):
+        if report.when == "call" or not report.passed or report.duration > 0.005:  # as of --durations
+            item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
+    """Spare the process that tells of it the import of torch, where the class of a warning comes from there."""
+    category = warning_message.category
+    if "PYTEST_XDIST_WORKER" in os.environ and category.__module__ != "builtins":
+        warning_message.message = Warning(f"{category.__name__}: {warning_message.message}")
+        warning_message.category = Warning
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -4,9 +4,14 @@ For each trainer Lightning reads what all installed packages plug in; at each `i
 its own list of what it refuses to build; torch's launcher reads the source of all frames, twice, to name one of them in
 a record that nobody reads; for each graph in ONNX torch goes through all operators, in half a second; and each time
 that its generators are seeded it formats the whole stack, three times, for the case that a GPU is found later.
+
+And what takes long though no test looks at it is left out: images are written as larger files in less time, and pytest
+listens to one logger of torch, to which the others pass on what they are told, in place of to each of 54, six times for
+each test.
 """
 
 import functools
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +36,29 @@ def remember() -> None:
     onnx: Any = sys.modules.get("torch.onnx")
     if onnx and not hasattr(onnx.export, "__wrapped__"):
         onnx.export = _finding_operators_once(onnx.export)
+    if "torch" in sys.modules:
+        _pass_on_to_torch()
+    images: Any = sys.modules.get("PIL.Image")
+    if images:
+        images.init()
+        images.register_save("PNG", _in_little_time(images.SAVE["PNG"]))
+
+
+def _pass_on_to_torch() -> None:
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("torch.") and isinstance(logger, logging.Logger) and not logger.propagate:
+            logger.handlers.clear()  # which does what the handler of "torch" does
+            logger.propagate = True
+
+
+def _in_little_time(save: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(save)
+    def saved(image: Any, *arguments: Any, **options: Any) -> None:
+        if not image.encoderinfo.get("optimize"):
+            image.encoderinfo.setdefault("compress_level", 1)
+        save(image, *arguments, **options)
+
+    return saved
 
 
 class _NoStack:

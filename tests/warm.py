@@ -23,9 +23,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.nursery import GIVEN
 from vae_lightning.launch.forked import WarmProcess
 
 _BEGIN_ANEW = WarmProcess.begin
+_GIVEN = os.environ.pop(GIVEN, "")
 _ENVIRONMENT = dict(os.environ)  # before any test has changed it
 # What is read at the start of a process or at an import, so that a fork can't have it otherwise.
 _READ_EARLY = ("OMP_", "MKL_", "OPENBLAS_", "PYTHON", "LD_", "MALLOC_", "GLIBC_")
@@ -38,6 +40,14 @@ class _Zygote:
     """The process that is forked, and the way to ask it."""
 
     def __init__(self):
+        if _GIVEN:
+            number, self.address = _GIVEN.split(" ", 1)
+            self._requests = socket.socket(fileno=int(number))
+        else:
+            self._begin()
+        assert self._answer() == b"ready"
+
+    def _begin(self) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         script = str(Path(__file__).with_name("zygote.py"))
         self._owner, self._folder = os.getpid(), tempfile.mkdtemp(prefix="zygote-")  # which nobody else may enter
@@ -54,7 +64,6 @@ class _Zygote:
                 env=_ENVIRONMENT | {"ROOM": "." * _LENGTH_OF_AN_ENVIRONMENT},  # for what /proc shows of a fork
                 start_new_session=True,
             )
-        assert self._answer() == b"ready"
         atexit.register(self._end)
 
     def start(self, request: dict, files: list[int]) -> int:

@@ -139,7 +139,10 @@ def serve(requests: socket.socket, others: socket.socket) -> dict:
 
 
 def _received(requests: socket.socket) -> tuple[bytes, list[int]]:
-    message, files, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 4)
+    try:
+        message, files, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 4)
+    except ConnectionResetError:  # who asks has gone, and never heard that all is ready
+        return b"", []
     return message, files
 
 
@@ -272,21 +275,32 @@ def path_of_imports() -> list[str]:
     return sys.path[1 + len(added) :]
 
 
-def main() -> None:
-    base = path_of_imports()
-    del sys.path[0]
-    started_with = dict(os.environ)
+def prepare(started_with: dict[str, str]) -> dict[str, str]:
+    """Import all that forks begin with, and return what the imports set in the environment."""
     gc.disable()
     import_all()
     gc.freeze()
     gc.enable()
     from vae_lightning.machine.forks import why_not_to_fork
 
-    variables = {name: value for name, value in os.environ.items() if name not in started_with}
     assert not why_not_to_fork(), why_not_to_fork()
     of_tests("huge_pages").gather()
-    asked, others = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
-    asked.send(b"ready")
+    return {name: value for name, value in os.environ.items() if name not in started_with}
+
+
+def live(asked: socket.socket, others: socket.socket, base: list[str], variables: dict[str, str]) -> NoReturn:
+    """Fork for each who asks, and be in the fork what is asked for.
+
+    Args:
+        asked: of the tests, who are told first that all is ready.
+        others: where tests/stand_in.py asks.
+        base: where every process imports from.
+        variables: what the imports set in the environment where it isn't set.
+    """
+    try:
+        asked.send(b"ready")
+    except BrokenPipeError:  # the tests have ended meanwhile
+        os._exit(0)
     command = serve(asked, others)
     if command["module"] == SUBMITIT:  # which sets this variable first, and would have ranks without Hydra's
         command["env"]["SUBMITIT_FOLDER"] = command["arguments"][0]
@@ -309,6 +323,14 @@ def main() -> None:
 
     with children_forked() if WarmProcess.current else nullcontext():  # ranks, too, of commands and of torchrun
         end(lambda: runpy._run_module_as_main(program["module"]))
+
+
+def main() -> None:
+    base = path_of_imports()
+    del sys.path[0]
+    variables = prepare(dict(os.environ))
+    asked, others = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    live(asked, others, base, variables)
 
 
 if __name__ == "__main__":
