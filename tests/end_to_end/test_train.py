@@ -272,9 +272,9 @@ def test_options_of_training(train, option):
 
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
 def test_a_compiled_run_draws_the_same_noise_and_keeps_plain_checkpoint_keys(command, tmp_path):
-    (typed,) = OF_KIND["compile"]  # as the README has it, whose model is of convolutions
+    (typed,) = OF_KIND["compile"]  # as the README has it, but of few kernels: each takes a second of g++
     options = ["data=digits", "trainer=cpu", "callbacks=none", "trainer.max_epochs=2", *shlex.split(typed)]
-    options += ["model.encoder.channels=[4]", "model.decoder.channels=[4]", "model.encoder.hidden=8"]
+    options += ["model=mlp", "model.encoder.hidden=[8]", "model.decoder.hidden=[8]"]
     assert "trainer.compile=true" in options
     command(*options, "trainer.compile=false", f"run_dir={tmp_path / 'plain'}")
     # In a process of its own, where nothing was computed before; and type checks that tests run can't be compiled.

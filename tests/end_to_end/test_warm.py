@@ -6,6 +6,8 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +32,7 @@ told = {
     "garbage": (gc.get_threshold(), gc.isenabled()), "files_at_most": resource.getrlimit(resource.RLIMIT_NOFILE),
     "command": open("/proc/self/cmdline").read().rstrip(chr(0)).split(chr(0)), "hooks": sys.excepthook.__name__,
 }
+os.umask(told["umask"])
 import vae_lightning.training.run, sklearn.manifold
 import torch
 ignored = [[str(part) for part in entry] for entry in warnings.filters]
@@ -41,16 +44,16 @@ told |= {
 print(json.dumps(told))
 """
 # Starts a rank as a sweep does, in each environment that it is told of; a hash seed is what no fork can have.
-LAUNCHING = """
-import json, os, sys
+LAUNCHING = f"""
+{PROBE}
 from vae_lightning.launch.children import _same_imports
 from vae_lightning.launch.forked import children_forked
 from vae_lightning.machine.environment import environment
 with environment(**_same_imports()), children_forked():
     from torch.distributed.elastic.multiprocessing.subprocess_handler.subprocess_handler import SubprocessHandler
-    for more in json.loads(sys.argv[1]):
+    for more in json.load(open("environments.json")):
         arguments = ("-u", "-m", "rank", "an argument", "-x")
-        handler = SubprocessHandler(sys.executable, arguments, {"RANK": "1"} | more, None, None, 0, None)
+        handler = SubprocessHandler(sys.executable, arguments, dict(RANK="1", **more), None, None, 0, None)
         assert handler.proc.poll() is None
         assert handler.proc.wait(100) == 3
         assert handler.proc.poll() == 3
@@ -81,26 +84,50 @@ def fresh(module: str, *arguments: str, cwd) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", module, *arguments], cwd=cwd, **options)
 
 
-def test_it_has_what_a_fresh_process_has(tmp_path, monkeypatch):
-    (tmp_path / "probe.py").write_text(PROBE)
-    monkeypatch.setenv("VAE_LIGHTNING_DATA", "elsewhere")
-    found_before = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path / "added"), found_before])))
-    told = [start("probe", "an argument", "-x", cwd=tmp_path) for start in (fresh, warm.run)]
-    expected, found = (json.loads(done.stdout) for done in told)
+Told = tuple[dict, list[tuple[dict, bool]]]
+
+
+@pytest.fixture(scope="module")
+def told_fresh(tmp_path_factory) -> Told:
+    return launched(tmp_path_factory.mktemp("fresh"), fresh, {}, {"PYTHONHASHSEED": "random"})
+
+
+@pytest.fixture(scope="module")
+def told_forked(tmp_path_factory) -> Told:
+    return launched(tmp_path_factory.mktemp("forked"), warm.run, {})
+
+
+def launched(folder: Path, start: Callable, *environments: dict[str, str]) -> Told:
+    """What a process has, and what its rank in each of these environments has, and whether that is a fork."""
+    (folder / "rank.py").write_text(PROBE + RANK)
+    (folder / "launching.py").write_text(LAUNCHING)
+    (folder / "environments.json").write_text(json.dumps(environments))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VAE_LIGHTNING_DATA", "elsewhere")
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, ["/added", os.environ.get("PYTHONPATH")])))
+        done = start("launching", "an argument", "-x", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.replace(str(folder), "<folder>")
+    own, *told, launcher = map(json.loads, printed.splitlines())
+    has, outside = told[::2], told[1::2]
+    assert len(has) == len(environments)
+    assert [parent for _, parent, _ in outside] == [launcher] * len(has)
+    assert all("RANK=1" in variables for _, _, variables in outside)
+    return own, [(one, forked) for one, (forked, _, _) in zip(has, outside, strict=True)]
+
+
+def test_it_has_what_a_fresh_process_has(told_fresh, told_forked):
+    expected, found = ({**own, "environment": set(own["environment"])} for own, _ in (told_fresh, told_forked))
     # What the imports do to filters and environment happens in both, but not the order in which.
     assert {tuple(entry) for entry in expected["filters"]} <= {tuple(entry) for entry in found["filters"]}
-    assert set(found.pop("environment")) ^ set(expected.pop("environment")) == set()
     assert found.pop("files") == [*expected.pop("files"), "3"]  # the way to what it would fork a sweep's jobs from
     names = (expected.keys() | found.keys()) - {"filters"}
     assert {name: (expected[name], found[name]) for name in names if expected[name] != found[name]} == {}
 
 
-def test_what_a_sweep_forks_has_what_a_fresh_process_has(tmp_path):
-    (tmp_path / "rank.py").write_text(PROBE + RANK)
-    (tmp_path / "launching.py").write_text(LAUNCHING)
-    found, (expected, is_forked) = launched(tmp_path, fresh, {}, {"PYTHONHASHSEED": "random"})
-    (of_a_fork, *_) = launched(tmp_path, warm.run, {})
+def test_what_a_sweep_forks_has_what_a_fresh_process_has(told_fresh, told_forked):
+    found, (expected, is_forked) = told_fresh[1]
+    (of_a_fork,) = told_forked[1]
     assert [forked for _, forked in (found, of_a_fork)] == [True, True]
     assert not is_forked
     # What a sweep forks sets the first itself; for the others see tests/zygote.py.
@@ -108,18 +135,6 @@ def test_what_a_sweep_forks_has_what_a_fresh_process_has(tmp_path):
         assert set(expected["environment"]) ^ set(one["environment"]) == {"PYTHONHASHSEED=random"}
         names = expected.keys() - {"filters", "environment"} - left_out
         assert {name: (expected[name], one[name]) for name in names if expected[name] != one[name]} == {}
-
-
-def launched(folder, start, *environments: dict[str, str]) -> list[tuple[dict, bool]]:
-    """What a rank has in each of these environments, and whether it is a fork."""
-    done = start("launching", json.dumps(environments), cwd=folder)
-    assert done.returncode == 0, done.stderr
-    *told, launcher = map(json.loads, done.stdout.splitlines())
-    has, outside = told[::2], told[1::2]
-    assert len(has) == len(environments)
-    assert [parent for _, parent, _ in outside] == [launcher] * len(has)
-    assert all("RANK=1" in variables for _, _, variables in outside)
-    return [(one, forked) for one, (forked, _, _) in zip(has, outside, strict=True)]
 
 
 def test_chance_differs_from_fork_to_fork(tmp_path):
