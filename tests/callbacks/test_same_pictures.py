@@ -8,8 +8,11 @@ from vae_lightning.drawing.png import encode_png
 from vae_lightning.pictures.picture import Picture
 from vae_lightning.runs.trained import open_trained
 
+# What all callbacks draw, with few images.
 FEW = ["transition.num_images=3", "manifold.num_points=4", "neighbours.num_images=3", "samples.num_images=12"]
+FEW += ["transition.num_frames=3", "traversals.num_columns=3", "training_gif.num_images=4", "projector.num_images=40"]
 FEW += [f"{name}.num_images=40" for name in ("tsne", "pca", "plane", "latent_units", "aggregated_posterior")]
+FEW += [f"{name}.num_images=3" for name in ("reconstructions", "reconstruction_history")]
 FOUR = [*DIGITS, "model.latent_dim=4"]
 SMALL = ["data=digits", "trainer=cpu"]
 CHANNELS = ["model.encoder.channels=[8,16]", "model.encoder.hidden=32"]

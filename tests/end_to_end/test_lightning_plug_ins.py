@@ -35,7 +35,7 @@ def rows_of(run, column):
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_learning_rate_monitor_logs_the_rate_that_the_step_had(train, accumulate):
     options = [f"trainer.accumulate_grad_batches={accumulate}", "trainer.log_every_n_steps=1", "schedule=cosine"]
-    run = train(plugged("LearningRateMonitor", "logging_interval:step"), *options)
+    run = train(plugged("LearningRateMonitor", "logging_interval:step"), "callbacks=none", *options)
     rows = rows_of(run, "lr-Adam")
     assert [int(row["step"]) for row in rows] == list(range({1: NUM_STEPS, 2: 10}[accumulate]))
     assert [row["lr-Adam"] for row in rows] == [row["learning_rate"] for row in rows_of(run, "learning_rate")]
@@ -44,7 +44,7 @@ def test_learning_rate_monitor_logs_the_rate_that_the_step_had(train, accumulate
 
 def test_learning_rate_monitor_goes_on_with_a_resumed_run(train, command):
     words = [plugged("LearningRateMonitor", "logging_interval:step"), "trainer.log_every_n_steps=1", "schedule=cosine"]
-    run = train(*words, "trainer.accumulate_grad_batches=2")
+    run = train(*words, "trainer.accumulate_grad_batches=2", "callbacks=none")
     command(f"resume={run.path}", "trainer.max_epochs=3")
     rows = rows_of(run, "lr-Adam")
     assert [int(row["step"]) for row in rows] == list(range(15))
@@ -52,7 +52,8 @@ def test_learning_rate_monitor_goes_on_with_a_resumed_run(train, command):
 
 
 def test_device_stats_monitor_logs_beside_the_steps_figures(train):
-    run = train(plugged("DeviceStatsMonitor"), "trainer.accumulate_grad_batches=2", "trainer.log_every_n_steps=2")
+    options = ["trainer.accumulate_grad_batches=2", "trainer.log_every_n_steps=2", "callbacks=none"]
+    run = train(plugged("DeviceStatsMonitor"), *options)
     for hook in ("on_train_batch_start", "on_train_batch_end"):
         steps = {row["step"] for row in rows_of(run, f"DeviceStatsMonitor.{hook}/cpu_vm_percent")}
         assert steps == {row["step"] for row in rows_of(run, "train/loss")} == {"1", "3", "5", "7", "9"}
@@ -109,8 +110,8 @@ def test_what_can_not_work_is_refused_with_what_can(error_of, tmp_path, plug_in)
 
 def test_model_checkpoint_saves_at_its_steps_and_is_gone_on_from_bit_for_bit(train, command, tmp_path):
     own = plugged("ModelCheckpoint", "every_n_train_steps:4", "save_top_k:-1", "filename:'{step}'")
-    whole = train(own, "trainer.accumulate_grad_batches=2", name="whole")
-    part = train(own, "trainer.accumulate_grad_batches=2", name="part")
+    whole = train(own, "trainer.accumulate_grad_batches=2", "callbacks=none", name="whole")
+    part = train(own, "trainer.accumulate_grad_batches=2", "callbacks=none", name="part")
     files = {path.stem: path for path in part.checkpoints.glob("*.ckpt")}
     assert files.keys() == {"best", "last", "step=4", "step=8"}
     for steps in (4, 8):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.callbacks.test_same_pictures import FEW
 from tests.conftest import TINY
 from tests.end_to_end.runs import (
     TORCHRUN,
@@ -63,7 +64,7 @@ def test_two_ranks_count_every_image_once(tmp_path, odd_folder):
     # With BatchNorm, of whose running statistics each rank has its own.
     arguments = ["data=folder", f"data.root={odd_folder}", f"data.cache_dir={tmp_path / 'cache'}", "data.channels=1"]
     arguments += ["data.image_size=28", "model=conv", "data.batch_size=16", "trainer=ddp_cpu", "trainer.max_epochs=1"]
-    arguments += ["callbacks=none"]
+    arguments += ["callbacks=none", "model.encoder.channels=[4,8]", "model.encoder.hidden=16"]
     done = run_command(*arguments, f"run_dir={tmp_path / 'run'}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     run = RunDir(tmp_path / "run")
@@ -173,6 +174,7 @@ def test_ranks_train_alike_however_they_do_it_and_leave_one_run_directory(tmp_pa
     whole, parted = RunDir(tmp_path / "whole"), RunDir(tmp_path / "parted")
     bare = ["callbacks=none", "logger=csv", "trainer.steps_per_execution=1", "trainer.max_epochs=2"]
     full = ["callbacks=default", "trainer.steps_per_execution=3", "trainer.max_epochs=1"]
+    full += [f"callbacks.{each}" for each in FEW]
     for run, options in ((whole, bare), (parted, full)):
         done = run_command(*arguments, *options, f"run_dir={run.path}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr

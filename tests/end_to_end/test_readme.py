@@ -121,7 +121,7 @@ def test_commands_on_ones_own_images(command, data, tmp_path, text):
 @pytest.mark.parametrize("text", OF_KIND["resume"])
 def test_resuming_commands(command, tmp_path, text):
     path, *more = re.search(r"resume=(\S+)\s*(.*)", text).groups()
-    first = ["data=digits", "model=mlp", "trainer=cpu", "callbacks=none"]
+    first = [*TINY[:5], "callbacks=none"]
     first += ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1"]
     run = tmp_path / "outputs/2026-11-20/14-03-27_mnist_conv"
     command(*first, "trainer.max_epochs=1", f"run_dir={run}")

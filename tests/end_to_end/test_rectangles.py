@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import vae_lightning
+from tests.callbacks.test_same_pictures import FEW
 from tests.test_generate import WRITES
 from tests.trained import DIGITS, train_once
 from vae_lightning.runs.records import RunDir
@@ -21,7 +22,8 @@ def run(tmp_path_factory) -> RunDir:
     """Two latent dimensions, everything drawn, and gone on with after its first epoch."""
     place = tmp_path_factory.mktemp("trained") / "run"
     size = ["data.image_size=[12,20]", "data.fit=pad", "model.latent_dim=2"]
-    run = train_once(place, *DIGITS, *size, "trainer.max_epochs=1", callbacks="all")
+    few = [f"callbacks.{each}" for each in FEW]
+    run = train_once(place, *DIGITS, *size, *few, "trainer.max_epochs=1", callbacks="all")
     return train_once(place, f"resume={run.path}", "trainer.max_epochs=2", callbacks="all")
 
 

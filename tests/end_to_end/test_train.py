@@ -14,11 +14,15 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.callbacks.test_same_pictures import FEW
 from tests.conftest import TINY
 from tests.end_to_end.runs import assert_equal_weights, run_command, started, wait_for, weights
 from tests.end_to_end.test_readme import OF_KIND
 from vae_lightning.loggers.tensorboard import tag_of
 from vae_lightning.runs.records import RunDir
+
+# All pictures that there are by default, of few images.
+PICTURES = ["callbacks=default", *(f"callbacks.{each}" for each in FEW)]
 
 
 def test_a_run_directory_tells_everything(train, capsys):
@@ -49,7 +53,7 @@ def test_a_run_directory_tells_everything(train, capsys):
 
 
 def test_tensorboard_holds_curves_pictures_and_hyperparameters(train):
-    run = train("objective.warmup_steps=12", "callbacks=default")
+    run = train("objective.warmup_steps=12", *PICTURES)
     events = EventAccumulator(str(run.path), size_guidance={"images": 0, "scalars": 0}).Reload()
     scalars = set(events.Tags()["scalars"])
     for split in ("train", "val"):
@@ -74,24 +78,24 @@ def test_seeds_repeat_bitwise_and_pictures_change_nothing(train):
     first, again = train(name="first"), train(name="again")
     assert_equal_weights(first, again)
     assert_equal_weights(first, train("callbacks=none", name="bare"))
-    assert_equal_weights(first, train("callbacks=default", name="full"))
+    assert_equal_weights(first, train(*PICTURES, name="full"))
     assert {name: value for name, value in first.metrics().items() if name.startswith("test/")} == {
         name: value for name, value in again.metrics().items() if name.startswith("test/")
     }
-    assert not torch.equal(
-        weights(first)["vae.posterior.loc.weight"], weights(train("seed=1", name="other"))["vae.posterior.loc.weight"]
-    )
+    other = train("seed=1", "callbacks=none", name="other")
+    assert not torch.equal(*(weights(run)["vae.posterior.loc.weight"] for run in (first, other)))
 
 
 @pytest.mark.parametrize("model", ["conv", "conv5", "upsample"])
 def test_every_model_trains_on_the_digits(command, tmp_path, model):
-    command("data=digits", f"model={model}", "trainer=cpu", "debug=fast", f"run_dir={tmp_path / 'run'}")
+    few = ["data.batch_size=8", "data.eval_batch_size=8", "callbacks=none"]
+    command("data=digits", f"model={model}", "trainer=cpu", "debug=fast", *few, f"run_dir={tmp_path / 'run'}")
     assert RunDir(tmp_path / "run").metrics()["steps"] == 3
 
 
 def test_a_resumed_run_repeats_an_uninterrupted_one_bitwise(train, command, tmp_path):
-    whole = train("trainer.max_epochs=4", name="whole")
-    part = train("trainer.max_epochs=2", name="part")
+    whole = train("trainer.max_epochs=4", "callbacks=training_gif", name="whole")
+    part = train("trainer.max_epochs=2", "callbacks=training_gif", name="part")
     command(f"resume={part.path}", "trainer.max_epochs=4")
     assert_equal_weights(whole, part)
     assert part.metrics()["test/elbo"] == whole.metrics()["test/elbo"]
@@ -112,7 +116,7 @@ def test_a_run_that_is_told_to_end_goes_on_within_its_epoch(train, command, tmp_
             os.kill(os.getpid(), number)
         plain(self, x, labels)
 
-    options = ["callbacks=[basic,early_stopping]", "callbacks.throughput=null", "trainer.steps_per_execution=2"]
+    options = ["callbacks=[training_gif,early_stopping]", "trainer.steps_per_execution=2"]
     options += ["trainer.log_every_n_steps=2", "objective.warmup_steps=20", "logger=default"]
     whole = train(*options, "trainer.max_epochs=3", name="whole")
     monkeypatch.setattr(VAEModule, "_train_on", struck)
@@ -171,7 +175,7 @@ def test_the_keys_of_earlier_versions_are_told_apart(error_of):
 
 
 def test_resume_refuses_what_it_cannot_do(train, error_of, tmp_path):
-    run = train()
+    run = train("callbacks=none")
     rows = (run.path / "metrics.csv").read_text()
     assert "trainer.max_epochs=2: the run has trained 2 epochs already" in error_of(f"resume={run.path}")
     more = (f"resume={run.path}", "trainer.max_epochs=3")
@@ -190,7 +194,7 @@ def test_resume_refuses_what_it_cannot_do(train, error_of, tmp_path):
 
 
 def test_a_moved_run_still_knows_its_best(train, command, tmp_path):
-    run = train(name="before")
+    run = train("callbacks=none", name="before")
     best = run.metrics()["val/elbo"]
     moved = RunDir(run.path.rename(tmp_path / "after"))
     relative = moved.path.relative_to(tmp_path)  # the folder that commands are called in
@@ -204,8 +208,8 @@ def test_a_moved_run_still_knows_its_best(train, command, tmp_path):
 
 
 def test_the_command_that_began_a_run_may_be_repeated_to_resume_it(train, command):
-    run = train()
-    command(*TINY, f"resume={run.path}", "trainer.max_epochs=3")
+    run = train("callbacks=none")
+    command(*TINY, "callbacks=none", f"resume={run.path}", "trainer.max_epochs=3")
     assert run.metrics()["epochs"] == 3
 
 
@@ -220,14 +224,14 @@ def test_runs_that_start_at_once_do_not_share_a_directory(tmp_path):
 
 
 def test_a_checkpoint_of_another_model_is_refused(train, error_of):
-    run, other = train(name="run"), train("model.latent_dim=5", name="other")
+    run, other = train("callbacks=none", name="run"), train("callbacks=none", "model.latent_dim=5", name="other")
     run.last.write_bytes(other.last.read_bytes())
     assert "last.ckpt is of another model" in error_of(f"resume={run.path}", "trainer.max_epochs=3")
 
 
 def test_early_stopping_stops(train):
     metrics = train(
-        "callbacks=[default,early_stopping]",
+        "callbacks=[early_stopping]",
         "callbacks.early_stopping.patience=1",
         "callbacks.early_stopping.min_delta=1e6",
         "trainer.max_epochs=9",
@@ -246,7 +250,7 @@ def test_whether_to_compile_is_true_or_false(error_of):
 
 
 def test_accumulation_makes_fewer_steps_and_still_logs(train):
-    run = train("trainer.accumulate_grad_batches=3")
+    run = train("trainer.accumulate_grad_batches=3", "callbacks=none")
     assert run.metrics()["steps"] == 2 * 3
     with (run.path / "metrics.csv").open() as stream:
         assert sum(row["train/loss"] != "" for row in csv.DictReader(stream)) == 2
@@ -265,7 +269,7 @@ def test_accumulation_makes_fewer_steps_and_still_logs(train):
     ],
 )
 def test_options_of_training(train, option):
-    metrics = train(*option.split()).metrics()
+    metrics = train(*option.split(), "callbacks=none").metrics()
     assert metrics["test/elbo"] < 0
     assert torch.isfinite(torch.tensor(metrics["test/elbo"]))
 
@@ -291,12 +295,12 @@ def test_overfit_learns_its_batches_by_heart(train):
     run = train(
         "debug=overfit",
         "callbacks=none",
-        "trainer.max_epochs=60",
+        "trainer.max_epochs=40",
         "data.batch_size=8",
         "model.latent_dim=20",
         "model.encoder.hidden=[200]",
         "model.decoder.hidden=[200]",
-        "optimizer.lr=0.003",
+        "optimizer.lr=0.01",
     )
     with (run.path / "metrics.csv").open() as stream:
         losses = [float(row["train/loss"]) for row in csv.DictReader(stream) if row["train/loss"]]
@@ -353,9 +357,11 @@ def test_real_mnist_and_faces(command, tmp_path, real_data):
             faces.mkdir()
             for number in range(300):
                 os.symlink(real_data / f"anime-faces/{number}.jpg", faces / f"{number}.jpg")
-            extra = [f"data.root={faces}", f"data.cache_dir={tmp_path / 'cache'}", "data.batch_size=32"]
+            extra = [f"data.root={faces}", f"data.cache_dir={tmp_path / 'cache'}"]
+            extra += ["model.encoder.channels=[4,8,8,16,16]"]
         else:
             extra = [f"data.root={real_data}"]
+        extra += ["data.batch_size=8", "data.eval_batch_size=8"]
         run = tmp_path / data
         command(f"data={data}", f"model={model}", "trainer=cpu", "debug=fast", f"run_dir={run}", *extra)
         assert RunDir(run).metrics()["test/elbo"] != 0

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.callbacks.test_same_pictures import FEW
 from tests.conftest import TINY, refusal
 from tests.tiny import Noise
 from tests.trained import DIGITS, train_once
@@ -99,7 +100,8 @@ def test_data_without_labels_are_refused():
 def conditional(tmp_path_factory) -> RunDir:
     """Two epochs on digits, told their labels, with every picture drawn."""
     settings = [*DIGITS, "model.num_classes=10", "model.latent_dim=2", "trainer.max_epochs=2", "optimizer.lr=0.01"]
-    return train_once(tmp_path_factory.mktemp("conditional") / "run", *settings, callbacks="all")
+    few = [f"callbacks.{each}" for each in FEW]
+    return train_once(tmp_path_factory.mktemp("conditional") / "run", *settings, *few, callbacks="all")
 
 
 def test_every_picture_is_drawn(conditional):

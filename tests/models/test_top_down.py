@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 
+from tests.callbacks.test_same_pictures import FEW
 from tests.models.test_ladder import check_likelihood
 from tests.trained import train_once
 from vae_lightning.models.initialization import Glorot, He
@@ -261,11 +262,14 @@ def test_each_group_has_its_own_way_to_the_image():
             assert float((model.decode(moved).mean - image).abs().max()) > 1e-3
 
 
+SHORT = ["data.eval_batch_size=20", *(f"trainer.limit_{split}_batches=2" for split in ("train", "val", "test"))]
+
+
 def test_it_trains_and_opens_again(tmp_path):
     from vae_lightning.runs.trained import open_trained
 
     settings = ["data=digits", "trainer=cpu", "model=hvae", "model.groups=[2,1]", "model.channels=4"]
-    run = train_once(tmp_path / "run", *settings, "trainer.max_epochs=1")
+    run = train_once(tmp_path / "run", *settings, "trainer.max_epochs=1", *SHORT)
     opened = open_trained(str(run.path), device="cpu")
     assert opened.units is not None
     assert len(opened.units.rate) == opened.latent_dim == opened.vae.latent_dim
@@ -280,6 +284,7 @@ def test_everything_is_drawn_of_more_dimensions_than_there_are_images(command, t
         "callbacks.traversals.num_dims=2",
         "logger=tensorboard",
     ]
+    small += [*SHORT, *(f"callbacks.{each}" for each in FEW)]
     command(*settings, *small, "callbacks=all", f"run_dir={tmp_path / 'run'}")
     drawn = {path.parent.name for path in (tmp_path / "run/images").glob("*/epoch_0001.png")}
     assert {"pca", "tsne", "latent_units", "traversals", "group_samples", "neighbours"} <= drawn
@@ -291,7 +296,7 @@ def test_a_resumed_training_on_rectangles_ends_where_one_without_a_stop_does(tmp
     from vae_lightning.runs.trained import open_trained
 
     settings = ["data=digits", "data.image_size=[12,9]", "trainer=cpu", "model=hvae", "model.groups=[1,1]"]
-    settings += ["model.channels=4", "objective=iwae", "objective.num_samples=2", "trainer.limit_train_batches=4"]
+    settings += ["model.channels=4", "objective=iwae", "objective.num_samples=2", *SHORT]
     whole = train_once(tmp_path / "whole", *settings, "trainer.max_epochs=2")
     part = train_once(tmp_path / "part", *settings, "trainer.max_epochs=1")
     train_once(tmp_path / "part", f"resume={part.path}", "trainer.max_epochs=2")

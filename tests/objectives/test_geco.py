@@ -115,10 +115,10 @@ def test_lambda_keeps_its_bounds_where_the_tolerance_is_out_of_reach():
 
 
 def test_on_a_model_whose_rate_falls_with_the_error_it_ends_at_the_tolerance():
-    objective, x = GECO(tolerance=0.3, averaging=0.5, step_size=0.02), torch.rand(5, 2, 3, 4)
+    objective, x = GECO(tolerance=0.3, averaging=0.5, step_size=0.04), torch.rand(5, 2, 3, 4)
     error = nn.Parameter(torch.tensor(0.9))
-    optimizer = torch.optim.SGD([error], lr=0.002)
-    for _ in range(1000):
+    optimizer = torch.optim.SGD([error], lr=0.004)
+    for _ in range(500):
         loc = 3 * (1 - error).expand(5, 3)
         terms = objective(output_of((x + error).unsqueeze(0), loc), x, START)
         optimizer.zero_grad()

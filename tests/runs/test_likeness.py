@@ -38,7 +38,7 @@ def test_its_own_images_are_nothing_strange(digits, own):
 
 
 def test_inverted_images_are_told_one_by_one_and_together(digits, own):
-    for image in own[:20]:
+    for image in own[:8]:
         assert line(digits, 1 - image[None]).endswith("inverted (invert=true) they would fit")
     told = line(digits, 1 - own[:8])
     mean, elbo = float((1 - own[:8]).mean()), round(digits.usual["ELBO"].mean)

@@ -102,7 +102,7 @@ def test_a_step_that_is_dropped_is_none_of_the_averages_also_of_a_run_that_is_go
 
     def train(name, kill=None):
         ema = EMA(0.9)
-        return fit(tmp_path / name, 1, make, lambda: ema, lambda: AverageOfTaken(ema), kill=kill)
+        return fit(tmp_path / name, 1, make, lambda: ema, lambda: AverageOfTaken(ema), kill=kill, every=kill and 1)
 
     whole = train("whole")
     for kill in (5, 8):
@@ -121,6 +121,7 @@ def test_ranks_validate_the_same_averages(tmp_path):
 
     def act(rank):
         options = {"accelerator": "cpu", "devices": 2, "strategy": "ddp", "plugins": [TorchElasticEnvironment()]}
+        options["every"] = None
         fit(tmp_path / "run", 1, module, EMA, Seen, data={"num_train": 8 * NUM_BATCHES}, max_epochs=1, **options)
 
     assert in_two_ranks(act) == [0, 0]

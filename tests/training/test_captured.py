@@ -126,15 +126,17 @@ def test_replayed_steps_are_the_operators_steps(case, request):
         "binarize": "dynamic",
         "augmentations": ["shift", "crop", {"name": "colour", "hue": 0.1}],
     }
-    eager = fit(4, trained=of(case), data=Noise(**data), max_epochs=2, log_every_n_steps=1)
-    recorder = request.getfixturevalue("recorder")
     per_step = CASES[case].get("accumulate_grad_batches", 1)
+    num_batches = NUM_BATCHES if per_step > 1 else 7
+    options = {"max_epochs": 2, "log_every_n_steps": 1, "limit_train_batches": num_batches}
+    eager = fit(4, trained=of(case), data=Noise(**data), **options)
+    recorder = request.getfixturevalue("recorder")
     for number, steps in enumerate((1, 4), start=1):
-        replayed = fit(steps, trained=of(case), data=Noise(**data), max_epochs=2, log_every_n_steps=1)
+        replayed = fit(steps, trained=of(case), data=Noise(**data), **options)
         assert differing(eager.weights, replayed.weights) == []
         assert replayed.rows == eager.rows
         assert replayed.trainer.global_step == eager.trainer.global_step
-        assert recorder.num_replayed == number * (2 * NUM_BATCHES - 3 * per_step)
+        assert recorder.num_replayed == number * (2 * num_batches - 3 * per_step)
         assert recorder.num_recorded <= number * 4
 
 
@@ -284,9 +286,9 @@ def test_a_training_that_was_killed_goes_on_to_the_same_end(accumulate, recorder
     make = partial(made, accumulate_grad_batches=accumulate)
     for folder, kill in (("whole", None), ("killed", 17)):
         try:
-            fit_with_checkpoints(tmp_path / folder, 1, make, kill=kill, max_epochs=3)
+            fit_with_checkpoints(tmp_path / folder, 1, make, kill=kill, every=kill and 1, max_epochs=3)
         except KilledError:
-            fit_with_checkpoints(tmp_path / folder, 1, make, max_epochs=3)
+            fit_with_checkpoints(tmp_path / folder, 1, make, every=None, max_epochs=3)
     assert_equal_states(tmp_path / "whole", tmp_path / "killed")
 
 
