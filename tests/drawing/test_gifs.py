@@ -67,7 +67,7 @@ def test_many_colours_survive():
 
 
 def test_large_pictures_are_as_true_as_small_ones():
-    picture = colourful(0, side=400)
+    picture = colourful(0, side=300)
     _, [frame], _ = decode(encode_gif([picture], 100, 200))
     assert np.abs(frame.astype(int) - picture).mean() < 1.05 * best_palette_error(picture)
 

@@ -85,6 +85,25 @@ def opened(browser):  # noqa: F811
         yield open_page
 
 
+@pytest.fixture(scope="module")
+def _on_digits(browser, of_digits):  # noqa: F811
+    with opening(browser, OpenedExplorer) as open_page:
+        yield open_page(of_digits)
+
+
+@pytest.fixture
+def on_digits(_on_digits):
+    """The page of the digits, opened once for tests that leave nothing on it that another of them looks at.
+
+    Each begins at the mean, where the page begins, too.
+    """
+    _on_digits.page.evaluate("location.hash = `begin=${Math.random()}`")
+    playwright.expect(_on_digits.page.locator("#origin")).to_have_text("The mean of the prior")
+    _on_digits.settle()
+    yield _on_digits
+    assert not _on_digits.complaints, _on_digits.complaints
+
+
 def decoded(run: TrainedRun, z: np.ndarray, labels: list[int] | None = None) -> np.ndarray:
     """What the model makes of latents, as pixels [H, W, 3]."""
     told = None if labels is None else torch.tensor(labels)
@@ -111,8 +130,8 @@ def picture(values: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_slider_changes_the_image_to_what_the_model_decodes(digits, of_digits, opened):
-    one = opened(of_digits)
+def test_a_slider_changes_the_image_to_what_the_model_decodes(digits, on_digits):
+    one = on_digits
     z = np.zeros(4)
     assert near(one.pixels(), decoded(digits, z))
     before, (latent, *_) = one.pixels(), digits.unit_statistics(10).by_rate
@@ -138,8 +157,8 @@ def test_colour_and_the_label_that_is_chosen(named, of_names, opened):
     assert one.page.locator("#legend span").all_inner_texts() == ["cat", "dog", "owl"]
 
 
-def test_samples_are_the_priors_and_an_address_tells_which(digits, of_digits, opened):
-    one = opened(of_digits)
+def test_samples_are_the_priors_and_an_address_tells_which(digits, of_digits, on_digits, opened):
+    one = on_digits
     drawn = []
     for _ in range(8):
         one.page.click("#random")
@@ -157,8 +176,8 @@ def test_samples_are_the_priors_and_an_address_tells_which(digits, of_digits, op
     assert near(one.pixels(), decoded(digits, np.zeros(4)))
 
 
-def test_an_address_of_another_model_is_told(digits, of_digits, opened):
-    one = opened(of_digits)
+def test_an_address_of_another_model_is_told(digits, on_digits):
+    one = on_digits
     wrong = ["image=100000", "z=9:1", "point=AAAA", "sample=-1", "temperature=9", "plane=nowhere", "z=1:x", "label=1"]
     wrong += ["z=0:1e300", "temperature=", "point=!!", "from=AAA", "path=none", "group=2", "redrawn=2:1", "sample=abc"]
     for fragment in wrong:
@@ -200,8 +219,8 @@ DROP = """async ([name, bytes]) => { const data = new DataTransfer();
   document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true})); }"""
 
 
-def test_a_dropped_one_of_another_size_is_fitted_and_what_is_no_picture_is_told(colour, pages, opened):
-    one = opened(page_of(colour, pages / "colour.html", num_images=10, num_neighbours=0))
+def test_a_dropped_one_of_another_size_is_fitted_and_what_is_no_picture_is_told(of_names, opened):
+    one = opened(of_names)
     wide = np.zeros((40, 80, 3))
     wide[:, 20:60] = (200, 120, 40)  # the middle, which is kept
     one.page.evaluate(DROP, ["wide.png", list(picture(wide))])
@@ -214,7 +233,6 @@ def test_a_dropped_one_of_another_size_is_fitted_and_what_is_no_picture_is_told(
     one.page.evaluate(DROP, ["no.png", [1, 2, 3]])
     playwright.expect(one.page.locator("#status")).to_have_text("no.png: is no picture that this browser can read.")
     assert one.deviations() == z
-    assert one.page.locator("#nearest").count() == 0
 
 
 def test_one_drags_on_each_plane(digits, of_digits, opened):
@@ -254,16 +272,18 @@ def test_one_drags_on_each_plane(digits, of_digits, opened):
     assert all(low[d] <= value <= high[d] for d, value in enumerate(one.deviations()))
 
 
-def test_an_encoded_image_is_there_by_its_number(digits, of_digits, opened):
-    one = opened(of_digits, fragment="#image=7")
+def test_an_encoded_image_is_there_by_its_number(digits, on_digits):
+    one = on_digits
+    one.page.evaluate("location.hash = 'image=7'")
+    one.settle()
     wanted = decoded(digits, digits.encoded("test", 500).latents.loc[7].numpy())
     assert near(one.pixels(), wanted)
     assert one.text("origin").startswith("Image 8 of ")
 
 
-def test_a_morph_ends_where_it_is_told_and_leaves_as_a_gif_or_a_picture(digits, of_digits, opened):
+def test_a_morph_ends_where_it_is_told_and_leaves_as_a_gif_or_a_picture(digits, on_digits):
     ends = [1.0, 0.5, -1.0, 0.2], [-0.5, 1.5, 0.3, -1.0]
-    one = opened(of_digits)
+    one = on_digits
     for name, z in zip(("from", "to"), ends, strict=True):
         one.page.evaluate("fragment => { location.hash = fragment }", f"point={point(z)}")
         one.settle()
@@ -298,6 +318,7 @@ def test_of_a_hierarchy_one_group_has_the_sliders_and_the_lower_ones_are_drawn_a
     top, low = one.deviations()[:3], one.deviations()[3:]
     one.page.select_option("#group", "2")
     assert one.page.locator("#sliders input").count() == 5
+    assert one.page.locator("#nearest").count() == 0  # of which the page was told to have none
     assert one.text("random") == "Random from group 2 down"
     one.page.click("#random")
     one.settle()

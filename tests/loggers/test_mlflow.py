@@ -7,8 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.conftest import TINY, refusal
+from tests.end_to_end.runs import weights
 from tests.loggers.tracked import command, picture_files, trained
 from vae_lightning.building.trust import Trust
 from vae_lightning.config import instantiate
@@ -152,17 +154,25 @@ def test_what_is_no_file_is_no_store(tmp_path, monkeypatch, kind, place):
         MLflow(str(tmp_path / "run"), 5, **place)
 
 
-@pytest.mark.parametrize("typed", [[], ["logger=mlflow", "output_dir=all"]], ids=["sealed", "typed"])
-def test_a_resumed_run_goes_on_in_its_store_wherever_it_lies(tmp_path, typed):
-    arguments = ["logger=mlflow", "output_dir=all", "callbacks=none"]
-    command(tmp_path, *TINY[:6], "trainer.max_epochs=1", "run_dir=own/run", *arguments)
-    if typed:
+@pytest.mark.parametrize("is_typed", [False, True], ids=["sealed", "typed"])
+def test_a_resumed_run_goes_on_in_its_store_wherever_it_lies(run, client, tmp_path, is_typed):
+    typed = ["logger=mlflow", f"output_dir={run.path.parent}"]  # where there is one: to make another takes seconds
+    command(tmp_path, *TINY[:6], "trainer.max_epochs=1", "run_dir=own/run", "callbacks=none", *typed)
+    if is_typed:
         (tmp_path / "own/run/services.json").unlink()  # as a run of an earlier version
-    command(tmp_path, "resume=own/run", "trainer.max_epochs=2", *typed)
-    client = client_of(tmp_path / "all/mlflow.db")
+    command(tmp_path, "resume=own/run", "trainer.max_epochs=2", *(typed if is_typed else []))
     known = json.loads((tmp_path / "own/run/mlflow.json").read_text())["run"]
     assert [metric.step for metric in client.get_metric_history(known, "val/elbo")] == [8, 17]
     assert not (tmp_path / "own/mlflow.db").exists()
+
+
+def test_what_all_loggers_are_told_changes_no_weights(run, tmp_path):
+    pytest.importorskip("wandb", reason="wandb is not installed")
+    told = ["logger=[default,wandb,mlflow]", "logger.wandb.mode=offline", f"output_dir={run.path.parent}"]
+    (tmp_path / "none").mkdir()
+    shown, alone = weights(trained(tmp_path, *told)), weights(trained(tmp_path / "none", "logger=none"))
+    assert (tmp_path / "outputs/run/mlflow.json").exists()
+    assert [name for name in shown if not torch.equal(shown[name], alone[name])] == []
 
 
 def test_the_users_environment_names_the_store(tmp_path, monkeypatch):
