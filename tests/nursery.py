@@ -58,7 +58,9 @@ LIBRARIES = [  # no plug-ins of pytest, as hydra has, which are rewritten when t
     "sphinx.application",
 ]
 GIVEN = "TESTS_GIVEN_ZYGOTE"  # tells a test process of its zygote: the file to ask in, and where others ask
-ROOM = {"ROOM": "." * 16384}  # in the environment, and as an argument, for what /proc shows of a fork
+# In the environment and as an argument, for what /proc shows of a fork.
+ROOM = {"ROOM": "." * 16384}
+ROOM_FOR_WORDS = "." * 4096
 
 
 def raise_workers(specs: list[Any]) -> None:
@@ -72,22 +74,22 @@ def raise_workers(specs: list[Any]) -> None:
     folder = tempfile.mkdtemp(prefix="nursery-")  # which nobody else may enter
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     address = os.path.join(folder, "requests")
-    life, ours = os.pipe()
-    with _listening(address) as asked:
+    life, _ = os.pipe()  # whose other end is closed by the end of this process
+    with listening(address) as asked:
         files = [asked.fileno(), life]
         subprocess.Popen(
-            [sys.executable, __file__, "serve", *map(str, files), "." * 4096],
+            [sys.executable, __file__, "serve", *map(str, files), ROOM_FOR_WORDS],
             pass_fds=files,
             stdin=subprocess.DEVNULL,
             env={"OMP_NUM_THREADS": "1"} | dict(os.environ) | ROOM,  # as tests/conftest.py has it
         )
     os.close(life)
-    os.set_inheritable(ours, False)
     for spec in specs:
         spec.python = shlex.join([sys.executable, "-SE", __file__, "ask", address])
 
 
-def _listening(address: str) -> socket.socket:
+def listening(address: str) -> socket.socket:
+    """Where processes that know of it ask."""
     asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     asked.bind(address)
     asked.listen()
@@ -180,9 +182,12 @@ def _fork_workers(asked: socket.socket, life: int, parent: socket.socket) -> str
             continue
         asking, _ = asked.accept()
         message, files, _, _ = socket.recv_fds(asking, 10_000, 3)
+        if not message:  # who has asked was gone before it could say what for
+            asking.close()
+            continue
         requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         address = os.path.join(folder, f"zygote-{len(os.listdir(folder))}")
-        with theirs, _listening(address) as others:
+        with theirs, listening(address) as others:
             socket.send_fds(parent, [b"z"], [theirs.fileno(), others.fileno()])
         pid = os.fork()
         if pid:

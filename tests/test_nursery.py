@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="test processes 
 
 @pytest.fixture
 def asked(tmp_path) -> Iterator[socket.socket]:
-    with nursery._listening(str(tmp_path / "requests")) as asked:
+    with nursery.listening(str(tmp_path / "requests")) as asked:
         yield asked
 
 

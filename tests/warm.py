@@ -23,7 +23,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.nursery import GIVEN
+from tests.nursery import GIVEN, ROOM, ROOM_FOR_WORDS, listening
 from vae_lightning.launch.forked import WarmProcess
 
 _BEGIN_ANEW = WarmProcess.begin
@@ -32,8 +32,6 @@ _ENVIRONMENT = dict(os.environ)  # before any test has changed it
 # What is read at the start of a process or at an import, so that a fork can't have it otherwise.
 _READ_EARLY = ("OMP_", "MKL_", "OPENBLAS_", "PYTHON", "LD_", "MALLOC_", "GLIBC_")
 _TAKEN_ON = ("PYTHONPATH", "PYTHONSAFEPATH")  # though they are: a fork's path of imports is made of them
-_LENGTH_OF_A_COMMAND_LINE = 4096
-_LENGTH_OF_AN_ENVIRONMENT = 16384
 
 
 class _Zygote:
@@ -52,16 +50,14 @@ class _Zygote:
         script = str(Path(__file__).with_name("zygote.py"))
         self._owner, self._folder = os.getpid(), tempfile.mkdtemp(prefix="zygote-")  # which nobody else may enter
         self.address = os.path.join(self._folder, "requests")
-        with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as others:
-            others.bind(self.address)
-            others.listen()
+        with theirs, listening(self.address) as others:
             numbers = [theirs.fileno(), others.fileno()]
             self._process = subprocess.Popen(
-                [sys.executable, script, *map(str, numbers), "." * _LENGTH_OF_A_COMMAND_LINE],
+                [sys.executable, script, *map(str, numbers), ROOM_FOR_WORDS],
                 pass_fds=numbers,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env=_ENVIRONMENT | {"ROOM": "." * _LENGTH_OF_AN_ENVIRONMENT},  # for what /proc shows of a fork
+                env=_ENVIRONMENT | ROOM,
                 start_new_session=True,
             )
         atexit.register(self._end)
