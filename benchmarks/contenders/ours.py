@@ -11,6 +11,7 @@ from benchmarks.contenders.cases import Case
 from benchmarks.contenders.epochs import EpochTurns
 from benchmarks.contenders.turns import Turns
 from vae_lightning import train as command
+from vae_lightning.machine.hardware import num_cpus
 
 
 def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: Turns, *overrides: str) -> None:
@@ -29,6 +30,7 @@ def train(case: Case, batch_size: int, num_epochs: int, precision: str, turns: T
             f"data.batch_size={batch_size}",
             f"trainer.max_epochs={num_epochs}",
             f"trainer.precision={precision}",
+            f"trainer.num_threads={num_cpus()}",  # auto would leave the other contenders' cores to them, who only wait
             f"output_dir={folder}",
             *limit,
             *overrides,

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, final
 
 import torch
@@ -63,6 +64,11 @@ class Training:
         """PyTorch's own, without Lightning's wrapper."""
         return self.trainer.optimizers[0]
 
+    @cached_property
+    def parameters(self) -> list[nn.Parameter]:
+        """The module's, looked for once: a walk through a hierarchy's hundreds of modules would be one in each step."""
+        return list(self.module.parameters())
+
     def terms(self, batch: Batch, objective: Callable[..., Terms]) -> Terms:
         """The forward pass."""
         x = self.trainer.datamodule.training_images(batch.images)
@@ -81,7 +87,7 @@ class Training:
     def before_update(self, optimizer: Optimizer) -> None:
         """Once a step's gradients are there."""
         self.watch.gradient(optimizer)
-        self.stepping.clip(self.module.parameters())
+        self.stepping.clip(self.parameters)
 
     @torch.no_grad()
     def after_update(self, terms: Terms) -> None:

@@ -46,8 +46,10 @@ class Stepping:
 
     def clip(self, parameters: Iterable[Tensor]) -> None:
         """Clip their gradients in place."""
+        if not self.gradient_clip_val:
+            return
         parameters = [each for each in parameters if each.grad is not None]
-        if not self.gradient_clip_val or not parameters:  # those of a step that is dropped may be gone
+        if not parameters:  # those of a step that is dropped may be gone
             return
         clip = clip_grad_norm_ if self.gradient_clip_algorithm == "norm" else clip_grad_value_
         clip(parameters, self.gradient_clip_val)
