@@ -112,11 +112,14 @@ _mark_nothing_else(_import_hook._JaxtypingLoader)
 
 
 def _spare_walks(find: Callable) -> Callable:
-    """beartype's frames have no module, for which `inspect.stack`, as torch's launcher calls it, walks through all."""
+    """Frames of code that was never in a file have no module, for which `inspect.stack` walks through all.
+
+    Above every test there are pytest-xdist's, and within it beartype's.
+    """
 
     @functools.wraps(find)
     def found(object: Any, _filename: str | None = None) -> Any:
-        made_up = inspect.isframe(object) and object.f_code.co_filename.startswith("<@beartype")
+        made_up = inspect.isframe(object) and object.f_code.co_filename.startswith("<")
         return None if made_up else find(object, _filename)
 
     return found

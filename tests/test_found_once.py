@@ -1,0 +1,36 @@
+"""What libraries look for anew each time is found once while tests run."""
+
+import inspect
+import os
+import sys
+
+import lightning.pytorch  # noqa: F401 - which sets the variable
+
+from tests import found_once
+
+
+def test_the_launcher_walks_up_the_stack_but_once(monkeypatch):
+    from torch.distributed.elastic.rendezvous import dynamic_rendezvous  # as late as the launcher itself does it
+
+    name = dynamic_rendezvous.get_method_name()
+    monkeypatch.setattr(inspect, "stack", None)
+    assert dynamic_rendezvous.get_method_name() == name
+
+
+def test_no_library_of_a_gpu_is_opened_to_see_that_there_is_none(monkeypatch):
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    found_once.remember()
+    assert "PYTORCH_NVML_BASED_CUDA_CHECK" not in os.environ
+
+
+def test_a_frame_of_no_file_is_looked_for_in_no_module(monkeypatch):
+    made_up: dict = {}
+    exec(compile("import sys\ndef frame(): return sys._getframe()", "<made up>", "exec"), made_up)
+    frame = made_up["frame"]()
+    monkeypatch.setattr(sys, "modules", NotWalkedThrough(sys.modules))
+    assert inspect.getmodule(frame) is None
+
+
+class NotWalkedThrough(dict):
+    def copy(self):
+        raise AssertionError("a walk through all modules")
