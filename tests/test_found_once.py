@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import subprocess
 import sys
 
 import lightning.pytorch  # noqa: F401 - which sets the variable
@@ -34,3 +35,8 @@ def test_a_frame_of_no_file_is_looked_for_in_no_module(monkeypatch):
 class NotWalkedThrough(dict):
     def copy(self):
         raise AssertionError("a walk through all modules")
+
+
+def test_a_process_that_tests_start_looks_for_garbage_seldom():
+    told = subprocess.run([sys.executable, "-c", "import gc; print(gc.get_threshold()[0])"], capture_output=True)
+    assert int(told.stdout) == 20_000
