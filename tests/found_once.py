@@ -2,9 +2,8 @@
 
 For each trainer Lightning reads what all installed packages plug in; at each `instantiate` Hydra computes a checksum of
 its own list of what it refuses to build; torch's launcher reads the source of all frames, twice, to name one of them in
-a record that nobody reads; for each graph in ONNX torch goes through all operators, in half a second; each time that
-its generators are seeded it formats the whole stack, three times, for the case that a GPU is found later; and whenever
-it is asked for one, it opens NVIDIA's library anew, as a variable that Lightning has set wants it.
+a record that nobody reads; for each graph in ONNX torch goes through all operators, in half a second; and each time
+that its generators are seeded it formats the whole stack, three times, for the case that a GPU is found later.
 
 And what takes long though no test looks at it is left out: images are written as larger files in less time, and pytest
 listens to one logger of torch, to which the others pass on what they are told, in place of to each of 54, six times for
@@ -14,7 +13,6 @@ each test.
 import functools
 import importlib
 import logging
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -33,8 +31,6 @@ def remember() -> None:
     for part, library in _IMPORTED_LATER.items():
         if library in sys.modules:
             importlib.import_module(part)
-    if "lightning" in sys.modules:
-        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # as `training.run` does
     for module, name in _LOOKS.items():
         look = getattr(sys.modules.get(module), name, None)
         if look and not hasattr(look, "cache_info"):

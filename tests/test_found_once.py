@@ -1,13 +1,8 @@
 """What libraries look for anew each time is found once while tests run."""
 
 import inspect
-import os
 import subprocess
 import sys
-
-import lightning.pytorch  # noqa: F401 - which sets the variable
-
-from tests import found_once
 
 
 def test_the_launcher_walks_up_the_stack_but_once(monkeypatch):
@@ -16,12 +11,6 @@ def test_the_launcher_walks_up_the_stack_but_once(monkeypatch):
     name = dynamic_rendezvous.get_method_name()
     monkeypatch.setattr(inspect, "stack", None)
     assert dynamic_rendezvous.get_method_name() == name
-
-
-def test_no_library_of_a_gpu_is_opened_to_see_that_there_is_none(monkeypatch):
-    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
-    found_once.remember()
-    assert "PYTORCH_NVML_BASED_CUDA_CHECK" not in os.environ
 
 
 def test_a_frame_of_no_file_is_looked_for_in_no_module(monkeypatch):
