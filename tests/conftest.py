@@ -45,7 +45,7 @@ from vae_lightning.runs.records import RunDir
 
 _SITE = str(Path(__file__).with_name("site"))  # what processes that are started from here on begin with
 if _SITE not in os.environ.get("PYTHONPATH", ""):
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_SITE, os.environ.get("PYTHONPATH")]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), _SITE]))
 composed.remember()
 os.fsync = lambda file: None  # no power is cut here, and waiting for the disk is a part of many tests' time
 
