@@ -74,8 +74,21 @@ def test_a_block_is_a_quarter_of_what_falls_to_a_worker_and_a_megabyte_at_most(
     made = []
     monkeypatch.setattr(processes, "DataLoader", lambda blocks, **_: made.append(blocks.block_size) or [])
     monkeypatch.setattr(decoded_blocks, "num_cpus", lambda: 2)
-    assert list(PixelFile(tmp_path, 0, 64, 3).decode([tmp_path] * num_pictures)) == []
+    path = tmp_path / "pixels"
+    path.touch()
+    assert list(PixelFile(path, 0, 64, 3).decode([tmp_path] * num_pictures)) == []
     assert made == [largest]
+
+
+@pytest.mark.usefixtures("num_workers")
+def test_what_is_written_goes_to_disk_on_the_way_and_all_of_it_at_the_end(pictures, file, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(decoded_blocks, "_FLUSHED_BYTES", 20 * 8 * 8 * 3)  # of three blocks of seven pictures
+    monkeypatch.setattr(decoded_blocks.os, "fsync", lambda _: flushed.append(seen[-1]))
+    seen = [0]
+    for block in file.decode([pictures / f"{number:02}.png" for number in range(60)]):
+        seen.append(block.numbers.stop)
+    assert flushed == [21, 42, 60]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a disk without space")

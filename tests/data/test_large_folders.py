@@ -135,7 +135,7 @@ def test_searching_looking_for_copies_and_reading_sizes_and_numbers_tell(impatie
     planned(paths, (4, 4), 1000)
     assert told(impatient)[-1] == "reading the sizes of images: 60 of 60 so far"
     found_in_files(named_paths_of(pictures, files), 3, 1000, Reading())
-    assert told(impatient)[-1] == "looking at the files' numbers: 2 of 2 so far"
+    assert told(impatient)[-1] == "looking at the files' numbers: 4 of 4 so far"
     shutil.copy(pictures / "00.png", pictures / "60.png")
     same_files([file.name for file in files] + ["60.png"], pictures, "data.root=faces")
     assert "looking for copies in pictures: 61 of 61 so far" in told(impatient)

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,17 @@ def test_a_block_far_in_is_checked_too(pictures, cache_dir, monkeypatch, caplog)
     (cache_dir / name / "pixels.npy").write_bytes(content)
     decode(pictures, cache_dir)
     assert "pixels.npy differs from its checksums at byte 7000 or after" in caplog.text
+
+
+@pytest.mark.parametrize("num_bytes", [0, 1, 999, 1000, 1001, 9_500])
+def test_checksums_are_the_same_by_any_number_of_threads(tmp_path, monkeypatch, num_bytes):
+    monkeypatch.setattr(pixel_cache, "_BLOCK", 1000)
+    content = random.Random(num_bytes).randbytes(num_bytes)
+    (tmp_path / "file").write_bytes(content)
+    expected = [zlib.crc32(content[start : start + 1000]) for start in range(0, num_bytes, 1000)]
+    for num_threads in (1, 2, 3, 64):
+        monkeypatch.setattr(pixel_cache, "num_cpus", lambda count=num_threads: count)
+        assert pixel_cache._checksums(tmp_path / "file") == expected
 
 
 def test_a_damaged_cache_that_cannot_be_built_anew_is_an_error_in_a_line(pictures, cache_dir, cached, monkeypatch):

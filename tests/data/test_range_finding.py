@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from vae_lightning.data import decoded_blocks, survey
 from vae_lightning.data.image_folder import ImageFolder
-from vae_lightning.data.values import Found
+from vae_lightning.data.memory import own_budget
+from vae_lightning.data.values import Found, Reading, Scale
 from vae_lightning.errors import UserError
 
 NUMBERS = 40
@@ -289,10 +290,30 @@ def test_of_two_at_once_one_looks_through_the_files(tmp_path):
 
 def test_many_files_are_looked_through_by_several_processes(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(survey, "_FEWEST_FOR_WORKERS", 1)
-    monkeypatch.setattr(survey, "_BLOCK", 3)
+    monkeypatch.setattr(survey, "_MOST_A_BLOCK", 3)
     monkeypatch.setattr(survey, "num_cpus", lambda: 2)
     fill(tmp_path / "files", ".png", lambda number: np.full((8, 8), 100 * number, np.uint16))
     assert folder().found == {"value_range": [0, 4095]}
+
+
+@pytest.mark.parametrize("scale", [None, Scale(0.0, 100.0)])
+def test_files_of_bytes_are_counted_together_as_one_by_one(tmp_path, scale):
+    pictures = []
+    for number, kind in enumerate("bbbdbbxbdddbbb"):  # of bytes, deep, unreadable
+        path = tmp_path / f"{number:02}.png"
+        Image.fromarray(grey(number) if kind == "b" else grey(number).astype(np.uint16) * 9).save(path)
+        if kind == "x":
+            path.write_bytes(b"")
+        pictures.append((path.name, path))
+    reading, limits = Reading(scale), (1, 10_000)
+    expected = Found()
+    for name, path in pictures:
+        try:
+            expected += survey.found_in_file(path, name, *limits, reading, own_budget())
+        except UnidentifiedImageError:
+            expected += Found(num_files=1, unread=(name,))
+    assert expected.num_bytes == 9
+    assert survey.found_in_files(pictures, *limits, reading) == expected
 
 
 # Pictures of one's own

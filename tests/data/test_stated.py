@@ -9,9 +9,10 @@ from PIL import Image
 from tests.data import deep_files
 from tests.data.deep_files import written
 from vae_lightning.data.array_files import tiff_no_data
-from vae_lightning.data.decode import decode_image, lost_of, opened
+from vae_lightning.data.decode import decode_image, lost_of
 from vae_lightning.data.image_folder import ImageFolder
 from vae_lightning.data.memory import MemoryBudget
+from vae_lightning.data.opening import opened
 from vae_lightning.data.stated import what_is_lost
 from vae_lightning.data.survey import found_in_file
 from vae_lightning.data.values import WITHOUT_DATA, Found, Reading, Scale

@@ -35,9 +35,10 @@ def note_changed(folder: Path, root: Path, files: Sequence[PictureFile], source:
         files: as they were found.
         source: how messages call them.
     """
-    is_file = root.is_file()
+    is_file, folder_of_files = root.is_file(), os.path.join(root, "")
     looked_at = files[:1] if is_file else files
-    others = [file.name for file in looked_at if _is_other(root if is_file else root / file.name, file)]
+    # Paths of strings, for there may be millions.
+    others = [file.name for file in looked_at if _is_other(str(root) if is_file else folder_of_files + file.name, file)]
     if others:
         (folder / _CHANGED).touch()
         count = f"{len(others):,} of {len(looked_at):,} files"
@@ -45,7 +46,7 @@ def note_changed(folder: Path, root: Path, files: Sequence[PictureFile], source:
         logger.warning(told, source, count, others[0])
 
 
-def _is_other(path: Path, file: PictureFile) -> bool:
+def _is_other(path: str, file: PictureFile) -> bool:
     try:
         facts = os.stat(path)
     except OSError:

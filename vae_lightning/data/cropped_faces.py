@@ -17,8 +17,9 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from vae_lightning.data.archive_members import CountedEntries, TooMuchError, open_zipped
-from vae_lightning.data.decode import decode_image, picture_of, stated_size
+from vae_lightning.data.decode import decode_image, stated_size
 from vae_lightning.data.fitting import Fit
+from vae_lightning.data.opening import picture_of
 from vae_lightning.data.processes import by_processes
 from vae_lightning.disk.files import check_regular
 from vae_lightning.errors import UserError

@@ -1,15 +1,10 @@
 """One picture file of any size and mode, as pixels of the wanted size."""
 
-import logging
 import os
-import re
-import stat
-import threading
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from io import BufferedReader, BytesIO
+from io import BufferedReader
 from os import PathLike
 from pathlib import Path
 
@@ -20,27 +15,30 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from vae_lightning.data.array_files import check_channels, is_npy, is_tiff, npy_picture, tiff_picture
 from vae_lightning.data.deep import DeepPicture, deep_picture, grey_picture, is_grey
 from vae_lightning.data.fitting import Fit, ImageSize, check_tile, fitted, frame_of, tile_boxes
-from vae_lightning.data.memory import MemoryBudget, own_budget
+from vae_lightning.data.memory import UNIT, MemoryBudget, own_budget
+from vae_lightning.data.opening import (
+    ALL_FORMATS,
+    FORMATS,
+    MAX_PIXELS,
+    again,
+    identified,
+    open_regular,
+    opened,
+    plain_jpeg,
+)
 from vae_lightning.data.stated import meant_type, pillow_misreads, what_is_lost
 from vae_lightning.data.values import Reading, as_levels
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 ALL_EXTENSIONS = tuple(sorted((*EXTENSIONS, ".avif", ".j2k", ".jp2", ".npy", ".tif", ".tiff")))
-MAX_PIXELS = 128_000_000  # more than cameras take, and half a gigabyte of RGB
 
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")  # others reach programs besides Pillow: EPS is run by Ghostscript
-LATER_FORMATS = ("AVIF", "JPEG2000", "TIFF")  # which an earlier version did not read
-_ALL_FORMATS = (*_FORMATS, *LATER_FORMATS)
 _BYTES_A_PIXEL = 12  # of RAM while a picture is brought into its final mode, at most
 _BYTES_A_PROGRESSIVE_PIXEL = 6  # more, of a progressive JPEG's full size, however small it is decoded
+_SMALL = UNIT // (_BYTES_A_PIXEL + _BYTES_A_PROGRESSIVE_PIXEL)  # pixels, for which no memory need be lent
 _BAND = 2**20  # pixels converted at a time
-_MOST_BYTES = 10**9  # of a file
 _PAGED = (".gif", ".tif", ".tiff", ".webp", ".avif")
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations that a camera held upright writes
 _NUM_CHANNELS = 277  # the tag of a TIFF
-_opening = threading.Lock()
-for _name in ("PIL.TiffImagePlugin", "tifffile"):  # they write lines of each file; what matters of it they raise
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 def decode_image(
@@ -73,10 +71,14 @@ def decode_image(
     frame = frame_of(image_size)
     # Lets JPEG be decoded at 1/2, 1/4 or 1/8 of its size, never below twice the wanted one, whichever way it is turned.
     draft = None if fit == "tile" else (2 * max(frame), 2 * max(frame))
-    with _pixels_of(path, channels, max_pixels, budget, draft, reading) as pixels:
-        if isinstance(pixels, Image.Image):
-            return np.asarray(fitted(pixels, frame, fit)).reshape(*frame, channels)
-        return array_image(pixels, frame, channels, fit)
+    with _source(path) as source:
+        small = None if isinstance(source, Image.Image) else _small_jpeg(source, channels, max_pixels, draft, reading)
+        if small is not None:
+            return _levels_of(fitted(small, frame, fit), channels)
+        with _pixels_of(source, channels, max_pixels, budget, draft, reading) as pixels:
+            if isinstance(pixels, Image.Image):
+                return _levels_of(fitted(pixels, frame, fit), channels)
+            return array_image(pixels, frame, channels, fit)
 
 
 def decode_tiles(
@@ -88,7 +90,7 @@ def decode_tiles(
     reading: Reading | None = None,
 ) -> UInt8[np.ndarray, "N H W C"]:
     """All whole tiles of a picture, upright and at its own resolution, row by row; else as `decode_image`."""
-    with _pixels_of(path, channels, max_pixels, budget, None, reading) as pixels:
+    with open_regular(path) as file, _pixels_of(file, channels, max_pixels, budget, None, reading) as pixels:
         levels = np.asarray(pixels)
         levels = levels.reshape(*levels.shape[:2], -1)
         check_tile(levels.shape[:2], frame)
@@ -97,9 +99,30 @@ def decode_tiles(
         return np.stack([levels[top:bottom, left:right] for left, top, right, bottom in boxes])
 
 
+def _source(path: str | PathLike[str] | Image.Image) -> AbstractContextManager[BufferedReader | Image.Image]:
+    return nullcontext(path) if isinstance(path, Image.Image) else open_regular(path)
+
+
+def _levels_of(image: Image.Image, channels: int) -> UInt8[np.ndarray, "H W C"]:
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, channels)
+
+
+def _small_jpeg(
+    file: BufferedReader, channels: int, max_pixels: int, draft: tuple[int, int] | None, reading: Reading | None
+) -> Image.Image | None:
+    """What `_pixels_of` has of a JPEG that needs none of its care, as most do, in less time; None for any other."""
+    of_bytes = reading is not None and reading.scale is not None and reading.scale.is_of_bytes
+    image = plain_jpeg(file) if channels in (1, 3) and not of_bytes else None
+    if image is None or image.mode not in ("L", "RGB") or image.width * image.height > min(max_pixels, _SMALL):
+        return None
+    if draft is not None and image.width >= 2 * draft[0] and image.height >= 2 * draft[1]:
+        image.draft(None, draft)
+    return _in_mode("L" if channels == 1 else "RGB", image)
+
+
 @contextmanager
 def _pixels_of(
-    path: str | PathLike[str] | Image.Image,
+    source: BufferedReader | Image.Image,
     channels: int,
     max_pixels: int,
     budget: MemoryBudget | None,
@@ -107,12 +130,12 @@ def _pixels_of(
     reading: Reading | None,
 ) -> Iterator[Image.Image | UInt8[np.ndarray, "h w S"]]:
     """The picture upright and in its mode; as an array of levels where Pillow has no mode for it."""
-    if reading is not None and not isinstance(path, Image.Image):
-        with _numbers_in(path, channels, max_pixels, budget, reading) as numbers:
+    if reading is not None and not isinstance(source, Image.Image):
+        with _numbers_in(source, channels, max_pixels, budget, reading) as numbers:
             if numbers is not None:
                 yield as_levels(numbers, reading.scale)
                 return
-    with _upright(path, max_pixels, budget, draft, reading, with_alpha=channels == 4) as upright:
+    with _upright(source, max_pixels, budget, draft, reading, with_alpha=channels == 4) as upright:
         if channels == 4:
             yield np.asarray(_in_mode("RGBA", upright))
             return
@@ -146,25 +169,12 @@ def _in_channels(levels: UInt8[np.ndarray, "h w S"], channels: int) -> UInt8[np.
     return np.asarray(picture).reshape(*levels.shape[:2], channels)
 
 
-def first_bytes(path: str | PathLike[str], count: int) -> bytes:
-    """How a regular file begins."""
-    with _open_regular(path) as file:
-        return file.read(count)
-
-
-@contextmanager
-def opened(path: str | PathLike[str], max_pixels: int = MAX_PIXELS) -> Iterator[tuple[BufferedReader, Image.Image]]:
-    """A picture of any of the formats that ALL_EXTENSIONS name, opened and not loaded; raises as `decode_image`."""
-    with _open_regular(path) as file, _identified(file, max_pixels, _ALL_FORMATS) as image:
-        yield file, image
-
-
 @contextmanager
 def numbers_in(
     path: str | PathLike[str], channels: int, reading: Reading, max_pixels: int = MAX_PIXELS
 ) -> Iterator[np.ndarray | None]:
     """The numbers [H, W, S] of a file that is an array; None for a picture. Raises as `decode_image`."""
-    with _numbers_in(path, channels, max_pixels, None, reading) as numbers:
+    with open_regular(path) as file, _numbers_in(file, channels, max_pixels, None, reading) as numbers:
         yield numbers
 
 
@@ -178,11 +188,11 @@ def stated_size(picture: str | PathLike[str] | Image.Image, max_pixels: int = MA
 
 def lost_of(path: str | PathLike[str], channels: int, max_pixels: int = MAX_PIXELS) -> str:
     """What is lost of a file when it is decoded, empty where nothing is; raises as `decode_image`."""
-    with _open_regular(path) as file:
+    with open_regular(path) as file:
         if is_npy(file) or (is_tiff(file) and not _pillow_reads(file, channels, max_pixels)):
             return ""
         file.seek(0)
-        with _identified(file, max_pixels, _ALL_FORMATS) as image:
+        with identified(file, max_pixels, ALL_FORMATS) as image:
             return what_is_lost(file, image, channels)
 
 
@@ -206,19 +216,19 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 
 def decode_grey(path: str | PathLike[str] | Image.Image, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W"]:
     """The picture upright and in grey, whole and at its own size; else as `decode_image`."""
-    with _upright(path, max_pixels, None) as upright:
+    with _source(path) as source, _upright(source, max_pixels, None) as upright:
         return np.asarray(_in_mode("L", upright))
 
 
 def decode_rgb(path: str | PathLike[str] | Image.Image, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
     """The picture upright and in colour, whole and at its own size; else as `decode_image`."""
-    with _upright(path, max_pixels, None) as upright:
+    with _source(path) as source, _upright(source, max_pixels, None) as upright:
         return np.asarray(_in_mode("RGB", upright))
 
 
 @contextmanager
 def _upright(
-    path: str | PathLike[str] | Image.Image,
+    source: BufferedReader | Image.Image,
     max_pixels: int,
     budget: MemoryBudget | None,
     draft: tuple[int, int] | None = None,
@@ -226,20 +236,19 @@ def _upright(
     with_alpha: bool = False,
 ) -> Iterator[Image.Image]:
     finish = partial(_levelled, reading=reading, with_alpha=with_alpha)
-    if isinstance(path, Image.Image):
-        turned = ImageOps.exif_transpose(path)
-        is_deep = reading is not None and (is_grey(turned.mode) or meant_type(path) is not None)
-        yield finish(grey_picture(path, turned) if is_deep else turned)
+    if isinstance(source, Image.Image):
+        turned = ImageOps.exif_transpose(source)
+        is_deep = reading is not None and (is_grey(turned.mode) or meant_type(source) is not None)
+        yield finish(grey_picture(source, turned) if is_deep else turned)
         return
-    formats = _FORMATS if reading is None else _ALL_FORMATS
-    with _open_regular(path) as file, _identified(file, max_pixels, formats) as image:
+    with identified(source, max_pixels, FORMATS if reading is None else ALL_FORMATS) as image:
         stated = image.width * image.height
         if draft is not None:
             image.draft(None, draft)
         needed = _BYTES_A_PIXEL * image.width * image.height
         needed += _BYTES_A_PROGRESSIVE_PIXEL * stated if "progressive" in image.info else 0
         with (budget or own_budget()).lent(needed):
-            deep = None if reading is None else deep_picture(image, partial(again, file, max_pixels))
+            deep = None if reading is None else deep_picture(image, partial(again, source, max_pixels))
             if deep is None:
                 image.load()
                 ImageOps.exif_transpose(image, in_place=True)
@@ -262,89 +271,30 @@ def _levelled(picture: Image.Image | DeepPicture, reading: Reading | None, with_
     return image.point(table * len(image.getbands()) if image.mode != "RGBA" else table * 3 + own)
 
 
-def again(file: BufferedReader, max_pixels: int) -> Image.Image:
-    """The picture of an open file, opened another time."""
-    file.seek(0)
-    return _identified(file, max_pixels, _ALL_FORMATS)
-
-
 @contextmanager
 def _numbers_in(
-    path: str | PathLike[str], channels: int, max_pixels: int, budget: MemoryBudget | None, reading: Reading
+    file: BufferedReader, channels: int, max_pixels: int, budget: MemoryBudget | None, reading: Reading
 ) -> Iterator[np.ndarray | None]:
-    with _open_regular(path) as file:
-        read = npy_picture if is_npy(file) else None
-        if is_tiff(file) and not _pillow_reads(file, channels, max_pixels):
-            read = tiff_picture
-        file.seek(0)
-        if read is None:
-            yield None
-            return
-        with (budget or own_budget()).lent(2 * os.fstat(file.fileno()).st_size):
-            yield read(file, channels, reading.layout, max_pixels)
+    file.seek(0)
+    read = npy_picture if is_npy(file) else None
+    if is_tiff(file) and not _pillow_reads(file, channels, max_pixels):
+        read = tiff_picture
+    file.seek(0)
+    if read is None:
+        yield None
+        return
+    with (budget or own_budget()).lent(2 * os.fstat(file.fileno()).st_size):
+        yield read(file, channels, reading.layout, max_pixels)
 
 
 def _pillow_reads(file: BufferedReader, channels: int, max_pixels: int) -> bool:
     """Whether Pillow reads all channels of a TIFF."""
     try:
-        with _identified(file, max_pixels, _ALL_FORMATS) as image:
+        with identified(file, max_pixels, ALL_FORMATS) as image:
             is_few = channels in (1, 3, 4) and getattr(image, "tag_v2", {}).get(_NUM_CHANNELS, 1) <= 4
             return is_few and not pillow_misreads(image, channels)
     except UnidentifiedImageError:
         return False
-
-
-def _open_regular(path: str | PathLike[str]) -> BufferedReader:
-    # As files.open_regular does it, which takes a tenth of the time that decoding a small picture takes.
-    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
-    facts = os.fstat(file.fileno())
-    if stat.S_ISREG(facts.st_mode) and facts.st_size <= _MOST_BYTES:
-        return file
-    file.close()
-    if not stat.S_ISREG(facts.st_mode):
-        raise OSError("no regular file")  # a pipe would be waited for without end
-    raise ValueError(f"a file of {facts.st_size} bytes; of more than {_MOST_BYTES} none is read")
-
-
-def picture_of(content: bytes, formats: tuple[str, ...]) -> Image.Image:
-    """A picture in memory, before it is decoded; raises ValueError for a large one, and what Pillow raises."""
-    try:
-        image = Image.open(BytesIO(content), formats=formats)
-    except UnidentifiedImageError as error:  # whose own text has the file object in it
-        raise UnidentifiedImageError("cannot identify its format" if content else "an empty file") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}")
-    return image
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _identified(file: BufferedReader, max_pixels: int, formats: tuple[str, ...] = _FORMATS) -> Image.Image:
-    """The picture before it is decoded; its size is checked as Pillow does it, but against this limit."""
-    with _opening, warnings.catch_warnings():  # both settings are of the whole process
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", module="PIL.TiffImagePlugin")  # of a damaged one, which raises if it matters
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
-        try:
-            image = Image.open(file, formats=formats)
-        except Image.DecompressionBombError as error:  # of twice as many; some formats allocate when they are opened
-            stated = re.search(r"\d+", str(error))
-            raise _too_large(stated[0] if stated else "too many", max_pixels) from error
-        except UnidentifiedImageError as error:  # whose own text has the file object in it
-            is_empty = os.fstat(file.fileno()).st_size == 0
-            told = "an empty file" if is_empty else "cannot identify its format"
-            raise UnidentifiedImageError(told) from error
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
-    if image.width * image.height > max_pixels:
-        raise _too_large(f"{image.width} x {image.height}", max_pixels)
-    return image
-
-
-def _too_large(stated: str, max_pixels: int) -> ValueError:
-    return ValueError(f"{stated} pixels are more than data.max_pixels={max_pixels}")
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -1,6 +1,7 @@
 """Many picture files decoded on all cores, into one file of pixels."""
 
 import math
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,15 +11,17 @@ import numpy as np
 from jaxtyping import UInt8
 from torch.utils.data import Dataset
 
-from vae_lightning.data.decode import MAX_PIXELS, decode_image, decode_tiles, has_more_pages
+from vae_lightning.data.decode import decode_image, decode_tiles, has_more_pages
 from vae_lightning.data.fitting import Fit, ImageSize, frame_of
 from vae_lightning.data.memory import MemoryBudget
+from vae_lightning.data.opening import MAX_PIXELS
 from vae_lightning.data.processes import by_processes
 from vae_lightning.data.tiling import Tiling, whole
 from vae_lightning.data.values import Reading
 from vae_lightning.machine.hardware import num_cpus
 
 _BLOCK_BYTES = 2**20  # of pixels, so that what is under way fits into RAM at any image size
+_FLUSHED_BYTES = 2**25  # at once
 _FEWEST_FOR_WORKERS = 64  # pictures; fewer small ones are decoded before processes have started
 _BLOCKS_A_WORKER = 4  # at least, so that none waits long for the last one
 
@@ -83,7 +86,23 @@ class PixelFile:
         tiling = self._tiling(len(pictures))
         bytes_a_picture = self._bytes_a_row * tiling.num_rows // max(len(pictures), 1)
         block_size = max(1, min(most, _BLOCK_BYTES // max(bytes_a_picture, 1)))
-        return by_processes(_Blocks(self, pictures, tiling, wanted, block_size), num_workers)
+        blocks = by_processes(_Blocks(self, pictures, tiling, wanted, block_size), num_workers)
+        return self._flushed(blocks, bytes_a_picture)
+
+    def _flushed(self, blocks: Iterator[DecodedBlock], bytes_a_picture: int) -> Iterator[DecodedBlock]:
+        """The blocks, on disk at the end: or a power cut could leave the file's name without its bytes.
+
+        This process waits for the disk while others decode.
+        """
+        with self.path.open("r+b") as file:
+            waiting = 0
+            for block in blocks:
+                yield block
+                waiting += len(block.numbers) * bytes_a_picture
+                if waiting >= _FLUSHED_BYTES:
+                    os.fsync(file.fileno())
+                    waiting = 0
+            os.fsync(file.fileno())
 
     def checksum(self, numbers: range) -> int | None:
         """The CRC-32 of what stands in the file for these pictures; None where it ends before them."""
@@ -124,10 +143,11 @@ class _Blocks(Dataset[DecodedBlock]):
 
     def __getitem__(self, index: int) -> DecodedBlock:
         block = DecodedBlock(self.blocks[index])
-        first, *others = self.starts[block.numbers.start : block.numbers.stop + 1].tolist()
-        pixels = np.zeros((others[-1] - first, *self.frame, self.file.channels), np.uint8)
-        targets = np.split(pixels, [row - first for row in others[:-1]])
-        for target, number in zip(targets, block.numbers, strict=True):
+        starts = self.starts[block.numbers.start : block.numbers.stop + 1]
+        first, rows = int(starts[0]), (starts - starts[0]).tolist()
+        pixels = np.zeros((rows[-1], *self.frame, self.file.channels), np.uint8)
+        for number, start, stop in zip(block.numbers, rows[:-1], rows[1:], strict=True):
+            target = pixels[start:stop]
             try:
                 target[:] = self._decoded(self.pictures[number], len(target))
                 if has_more_pages(self.pictures[number], self.file.max_pixels):

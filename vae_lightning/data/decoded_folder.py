@@ -1,7 +1,6 @@
 """A folder of pictures, decoded once into one memory-mapped array."""
 
 import logging
-import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,10 +19,11 @@ from vae_lightning.data.arrays import Arrays, open_arrays
 from vae_lightning.data.build_progress import BuildProgress, allocated, gaps
 from vae_lightning.data.cache import StoppedError, build_unless, cache_key
 from vae_lightning.data.changing import build_of_files, is_of_its_files, note_changed
-from vae_lightning.data.decode import ALL_EXTENSIONS, EXTENSIONS, MAX_PIXELS
+from vae_lightning.data.decode import ALL_EXTENSIONS, EXTENSIONS
 from vae_lightning.data.decoded_arrays import write_arrays
 from vae_lightning.data.decoded_blocks import DecodedBlock, PixelFile
 from vae_lightning.data.fitting import Fit, ImageSize, frame_of
+from vae_lightning.data.opening import MAX_PIXELS
 from vae_lightning.data.picture_files import (
     ARRAY_EXTENSIONS,
     PictureFile,
@@ -115,9 +115,10 @@ class FolderDecoder:
     def __call__(self) -> DecodedFolder:
         """The decoded folder; raises UserError if there are no pictures, too many bad ones, or no space."""
         files = self._files()
-        build = partial(self._build, files=files)
         self._find_reading(files, writes=True)
-        folder = build_of_files(self._folder(files), build, resumes=self._arrays is None)
+        folder = self._folder(files)
+        build = partial(self._build, files=files, name=folder.name)
+        build_of_files(folder, build, resumes=self._arrays is None)
         try:
             decoded = self._open(folder, files)
         except DamagedError as error:
@@ -267,11 +268,11 @@ class FolderDecoder:
             logger.info("%s: %s", self.source, told)
         return files
 
-    def _build(self, folder: Path, files: list[PictureFile]) -> None:
+    def _build(self, folder: Path, files: list[PictureFile], name: str) -> None:
         pictures, tiling = paths_of(self.root, files), whole(len(files))
         if self.fit == "tile":
             tiling = planned(pictures, frame_of(self.image_size), self.max_pixels)
-        shape, path, name = self._shape(tiling), folder / PIXELS, self._folder(files).name
+        shape, path = self._shape(tiling), folder / PIXELS
         header = _header(shape)
         options = self.image_size, self.channels, self.max_pixels, self.fit, tiling, self._found[0]
         pixels = PixelFile(path, len(header), *options)
@@ -321,8 +322,6 @@ class FolderDecoder:
                 reasons |= block.reasons
                 more += block.paged
                 count(len(block.numbers))
-        with pixels.path.open("r+b") as file:
-            os.fsync(file.fileno())  # or a power cut could leave the name without the bytes
         return reasons, more
 
     def _blocks(self, pixels: PixelFile, pictures: Sequence[Path], wanted: Sequence[range]) -> Iterator[DecodedBlock]:

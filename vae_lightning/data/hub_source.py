@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from vae_lightning.data.decode import decode_image, picture_of
+from vae_lightning.data.decode import decode_image
 from vae_lightning.data.fitting import Fit
+from vae_lightning.data.opening import picture_of
 from vae_lightning.errors import UserError, first_line
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")  # as of files: others reach programs besides Pillow

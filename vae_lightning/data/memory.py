@@ -5,7 +5,7 @@ import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_UNIT = 16 * 10**6  # bytes; who needs less takes none, for there are only as many of them as cores
+UNIT = 16 * 10**6  # bytes; who needs less takes none, for there are only as many of them as cores
 
 
 class MemoryBudget:
@@ -16,14 +16,14 @@ class MemoryBudget:
     """
 
     def __init__(self, num_bytes: int = 10**9):
-        self._num_units = max(1, num_bytes // _UNIT)
+        self._num_units = max(1, num_bytes // UNIT)
         self._free = multiprocessing.Semaphore(self._num_units)
         self._turn = multiprocessing.Lock()
 
     @contextmanager
     def lent(self, num_bytes: int) -> Iterator[None]:
         """Waits until so much is free, or, for more than there is at all, until everything is."""
-        wanted = min(-(-num_bytes // _UNIT), self._num_units) if num_bytes >= _UNIT else 0
+        wanted = min(-(-num_bytes // UNIT), self._num_units) if num_bytes >= UNIT else 0
         taken = 0
         try:
             if wanted:

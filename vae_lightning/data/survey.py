@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial, reduce
+from itertools import groupby
 from operator import add
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from torch.utils.data import Dataset
 
 from vae_lightning.data.array_files import tiff_no_data
 from vae_lightning.data.cache import locked
-from vae_lightning.data.decode import LATER_FORMATS, again, first_bytes, numbers_in, opened
+from vae_lightning.data.decode import numbers_in
 from vae_lightning.data.deep import deep_picture, is_deep
 from vae_lightning.data.memory import MemoryBudget
+from vae_lightning.data.opening import LATER_FORMATS, again, first_bytes, opened
 from vae_lightning.data.processes import by_processes
 from vae_lightning.data.stated import what_is_lost
 from vae_lightning.data.values import (
@@ -35,7 +37,8 @@ from vae_lightning.disk.files import load_json, read_text, write_atomically
 from vae_lightning.machine.hardware import num_cpus
 
 _FEWEST_FOR_WORKERS = 64
-_BLOCK = 32  # files that a process looks at before it takes others
+_MOST_A_BLOCK = 256  # files that a process looks at before it takes others
+_BLOCKS_A_WORKER = 4  # at least, so that none waits long for the last one
 _BYTES_A_PIXEL = 16
 _OF_BYTES = (b"\xff\xd8\xff", b"GIF8", b"BM")  # what begins so has 8 bits
 _PNG, _BIT_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # and where a PNG says how many it has
@@ -49,14 +52,27 @@ class _Folder(Dataset[Found]):
     channels: int
     max_pixels: int
     reading: Reading
+    block: int  # files that an item is
     budget: MemoryBudget = field(default_factory=MemoryBudget)
 
     def __len__(self) -> int:
-        return -(-len(self.pictures) // _BLOCK)
+        return -(-len(self.pictures) // self.block)
 
     def __getitem__(self, index: int) -> Found:
-        chosen = self.pictures[index * _BLOCK : (index + 1) * _BLOCK]
-        return reduce(add, (self._look(name, path) for name, path in chosen), Found())
+        found, chosen = Found(), self.pictures[index * self.block : (index + 1) * self.block]
+        for is_plain, part in groupby(chosen, key=self._is_plain):
+            if is_plain:  # one after another they are the same, and adding up takes longer than looking at them
+                names = [name for name, _ in part]
+                found += in_bytes(len(names), names[0])
+            else:
+                found = reduce(add, (self._look(name, path) for name, path in part), found)
+        return found
+
+    def _is_plain(self, picture: tuple[str, Path]) -> bool:
+        try:
+            return is_plain(picture[1], self.reading)
+        except Exception:  # told when it is looked at
+            return False
 
     def _look(self, name: str, path: Path) -> Found:
         try:
@@ -74,7 +90,8 @@ def found_in_files(pictures: Sequence[tuple[str, Path]], channels: int, max_pixe
         reading: a given scale, outside of which numbers are counted, and the arrays' layout.
     """
     num_workers = num_cpus() if len(pictures) >= _FEWEST_FOR_WORKERS else 0
-    blocks = _Folder(pictures, channels, max_pixels, reading)
+    block = min(_MOST_A_BLOCK, max(1, len(pictures) // (_BLOCKS_A_WORKER * max(1, num_workers))))
+    blocks = _Folder(pictures, channels, max_pixels, reading, block)
     found = by_processes(blocks, num_workers)
     return reduce(add, watched(found, "looking at the files' numbers", "block", len(blocks)), Found())
 
@@ -83,10 +100,10 @@ def found_in_file(
     path: Path, name: str, channels: int, max_pixels: int, reading: Reading, budget: MemoryBudget
 ) -> Found:
     """What numbers a file holds; one of 8 bits is not decoded unless the scale is of bytes. Raises as decoding it."""
-    scale, in_bytes = reading.scale, Found(num_files=1, num_bytes=1, channels=((0, 1, name),))
+    scale = reading.scale
     counts_bytes = scale is not None and scale.is_of_bytes
-    if not counts_bytes and _begins_as_bytes(path):
-        return in_bytes
+    if is_plain(path, reading):
+        return in_bytes(1, name)
     with numbers_in(path, channels, reading, max_pixels) as numbers:
         if numbers is not None:
             known = with_data(numbers, tiff_no_data(path))
@@ -96,11 +113,22 @@ def found_in_file(
         lost = what_is_lost(file, image, channels)
         later = Found(num_later=int(image.format in LATER_FORMATS), notes=((lost, 1, name),) if lost else ())
         if not is_deep(image) and not counts_bytes:
-            return in_bytes + later
+            return in_bytes(1, name) + later
         with budget.lent(_BYTES_A_PIXEL * image.width * image.height):
             deep = deep_picture(image, partial(again, file, max_pixels))
             found = found_in(_bytes_of(image), "bytes", scale, name) if deep is None else deep.found(scale, name)
             return found + later
+
+
+def in_bytes(number: int, first: str) -> Found:
+    """What so many pictures of 8 bits hold, of which this one is the first."""
+    return Found(num_files=number, num_bytes=number, channels=((0, number, first),))
+
+
+def is_plain(path: Path, reading: Reading) -> bool:
+    """Whether a file begins as one of 8 bits, of which nothing more is looked at; raises as reading it."""
+    counts_bytes = reading.scale is not None and reading.scale.is_of_bytes
+    return not counts_bytes and _begins_as_bytes(path)
 
 
 @dataclass(frozen=True)

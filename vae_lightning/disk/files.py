@@ -104,7 +104,7 @@ def check_regular(path: Path) -> None:
         raise ValueError(_not_regular(mode))
 
 
-def open_regular(path: Path, limit: int, *, within: Path | None = None) -> BinaryIO:
+def open_regular(path: Path, limit: int, *, within: Path | None = None) -> io.BufferedReader:
     """A regular file to read, found at once to be none where it is a pipe or a device.
 
     Args:
