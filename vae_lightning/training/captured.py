@@ -16,29 +16,19 @@ from typing import Any, TypeVar, final
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.optim import Optimizer
 
 from vae_lightning.errors import UserError, first_line
 from vae_lightning.objectives.terms import Terms
-from vae_lightning.training.stepper import (
-    STEP_HOOKS,
-    Batch,
-    DeviceRates,
-    Eager,
-    Pass,
-    Training,
-    float32,
-    step_listeners,
-)
+from vae_lightning.training.direct import Direct, count_step, goes_directly, why_asked, work
+from vae_lightning.training.stepper import Batch, DeviceRates, Eager, Pass, Training
 
 log = logging.getLogger("vae_lightning")
 
 T = TypeVar("T")
 
 _WARM_UP_STEPS = 3  # what is made at the first use, such as the optimizer's state, must not be made in a graph
-_SKIPPED_HOOKS = ("backward", "optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping", *STEP_HOOKS)
 
 
 class Recorder(ABC):
@@ -127,7 +117,7 @@ class Captured(Pass):
             for parameter, gradient in self._gradients.items():
                 parameter.grad = gradient
         else:
-            self._count()
+            count_step(self._trained.trainer)
         return recorded.terms, () if recorded.seen is None else recorded.seen.clone().unbind()
 
     def _eagerly(self, batch: Batch) -> tuple[Terms, tuple[Tensor, ...]]:
@@ -159,20 +149,9 @@ class Captured(Pass):
 
     def _work(self, batch: Batch) -> tuple[Terms, Tensor | None]:
         """All that is recorded."""
-        trained = self._trained
-        if batch.begins:
-            trained.watch.begin()
-        # Not by a call, whose hook writes the scheduled values.
-        terms = trained.terms(batch, trained.objective.forward)
-        with float32(trained.module.device):
-            if batch.begins:
-                trained.optimizer.zero_grad()
-            trained.to_minimise(terms).backward()
-            if batch.completes:
-                trained.before_update(trained.optimizer)
-                trained.optimizer.step()
-                trained.after_update(terms)
-        seen = trained.watch.seen
+        # Not by a call of the objective, whose hook writes the scheduled values.
+        terms = work(self._trained, batch, self._trained.objective.forward)
+        seen = self._trained.watch.seen
         return terms, torch.stack(seen) if seen else None
 
     def _written(self, batch: Batch) -> Batch:
@@ -186,12 +165,6 @@ class Captured(Pass):
         self._rates.write()
         self._trained.objective.prepare(batch.progress)
         return replace(batch, images=self._images, labels=self._labels)
-
-    def _count(self) -> None:
-        """The optimizer step, as Lightning counts those that go through its own wrapper."""
-        steps = self._trained.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        steps.increment_ready()
-        steps.increment_completed()
 
     def _give_up(self, reason: str) -> None:
         self._gave_up = True
@@ -221,7 +194,7 @@ def capturing(
     if choice is False or reason:
         if choice is not False and on_cuda and trainer.is_global_zero:
             log.info("steps are not captured as a CUDA graph: %s", reason)
-        return Eager
+        return Direct if goes_directly(module, trainer, base) else Eager
     return lambda trained: Captured(trained, CudaGraphs(), needed=choice is True)
 
 
@@ -230,18 +203,11 @@ def _is_on_cuda(trainer: Trainer) -> bool:
 
 
 def _reason_against(module: LightningModule, trainer: Trainer, base: type[LightningModule]) -> str | None:
-    if trainer.world_size > 1:
-        return "several ranks exchange their gradients"
-    if getattr(trainer.precision_plugin, "scaler", None) is not None:
-        return f"trainer.precision={trainer.precision} has a scaler, which the host steers"
+    asked = why_asked(module, trainer, base)
+    if asked:
+        return asked
     if trainer._detect_anomaly:
         return "trainer.detect_anomaly=true looks at every operator"
-    listeners = step_listeners(trainer)
-    if listeners:
-        return f"{type(listeners[0]).__name__} listens within a step"
-    own = [hook for hook in _SKIPPED_HOOKS if is_overridden(hook, module, base)]
-    if own:
-        return f"{type(module).__name__} has a {own[0]} of its own"
     waits = next((why for part in module.modules() if (why := getattr(part, "host_waits", None))), None)
     return waits or _optimizer_against(trainer.optimizers[0])
 

@@ -1,7 +1,7 @@
 """Batches become optimizer steps: gradients, accumulation, clipping, learning rate, and the watch over all of it.
 
 Nothing else swaps or overwrites attributes of Lightning's trainer. How the work of one batch is launched is a `Pass`:
-operator by operator (`Eager`), or as one CUDA graph (`captured`).
+operator by operator, with Lightning's calls (`Eager`) or without (`direct`), or as one CUDA graph (`captured`).
 """
 
 from abc import ABC, abstractmethod
