@@ -10,6 +10,7 @@ from tests.data.mutations import MUTATIONS, seed_pictures
 from vae_lightning.data import decode, opening
 from vae_lightning.data.decode import decode_image, decode_rgb
 from vae_lightning.data.opening import opened, plain_jpeg
+from vae_lightning.data.values import Reading, Scale
 
 NOISE = np.random.default_rng(0).integers(0, 256, (70, 91, 3), dtype=np.uint8)
 TURNED = Image.Exif()
@@ -98,9 +99,12 @@ def test_its_segments_are_looked_at_where_they_lie_behind_what_looks_like_pixels
     assert decode_rgb(path).shape == (91, 70, 3)
 
 
-def test_a_damaged_note_of_a_camera_is_no_warning(tmp_path):
+@pytest.mark.parametrize("before", [b"", b"\xff\xfe\x00\x06\xff\xda\xff\xda"])
+def test_a_damaged_note_of_a_camera_is_no_warning(tmp_path, before):
     exif = b"Exif\0\0II*\0\x08\0\0\0" + b"\xff" * 40
     path = jpeg(tmp_path / "picture.jpg", exif=exif)
+    content = path.read_bytes()
+    path.write_bytes(content[:2] + before + content[2:])
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         assert decode_rgb(path).shape == (91, 70, 3)
@@ -133,12 +137,33 @@ def test_damaged_ones_are_read_or_refused_as_pillow_does_it(tmp_path, mode, with
     assert in_haste == [outcome(path) for path in paths]
 
 
-def outcome(path) -> bytes | str:
+def outcome(path, size=16, channels=3, **options) -> bytes | str:
     try:
-        return decode_image(path, 16, 3, max_pixels=100_000).tobytes()
+        return decode_image(path, size, channels, max_pixels=100_000, **options).tobytes()
     except Exception as error:  # Pillow's plugins raise anything
         # Of a very large one, Pillow tells the number of pixels only.
         return re.sub(r"(\d+ x )?\d+ pixels", "pixels", f"{type(error).__name__}: {error}")
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch", "tile"])
+def test_all_ways_of_fitting_and_reading_have_what_pillow_gives(tmp_path, fit, without_haste):
+    readings = [None, Reading(), Reading(Scale(0.0, 127.0)), Reading(Scale(0.0, 4095.0))]
+    files = [jpeg(tmp_path / f"{width}.jpg", (width, 70), mode) for mode in ("RGB", "L") for width in (70, 91, 300)]
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(jpeg(tmp_path / "whole.jpg", (31, 24)).read_bytes()[:-60])
+
+    def outcomes() -> list[bytes | str]:
+        options = [(channels, reading) for channels in (1, 3, 4) for reading in readings]
+        return [
+            outcome(path, (32, 28), channels, fit=fit, reading=reading)
+            for path in (*files, cut)
+            for channels, reading in options
+        ]
+
+    in_haste = outcomes()
+    assert len(set(in_haste)) > 15
+    without_haste()
+    assert in_haste == outcomes()
 
 
 def test_too_many_pixels_are_refused_with_their_size(tmp_path):
@@ -149,8 +174,6 @@ def test_too_many_pixels_are_refused_with_their_size(tmp_path):
 
 
 def test_levels_of_bytes_are_scaled_in_plain_ones_too(tmp_path):
-    from vae_lightning.data.values import Reading, Scale
-
     path = jpeg(tmp_path / "picture.jpg", (32, 32))
     plain, scaled = decode_image(path, 32, 3), decode_image(path, 32, 3, reading=Reading(Scale(0.0, 127.0)))
     assert not np.array_equal(plain, scaled)

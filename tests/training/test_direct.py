@@ -1,10 +1,13 @@
 """Steps without Lightning's calls are those with them, to the last bit, and are taken where nobody misses the calls."""
 
+from functools import partial
+
 import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.plugins.precision import MixedPrecision
-from lightning.pytorch.profilers import SimpleProfiler
+from lightning.pytorch.profilers import PassThroughProfiler, SimpleProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from tests.tiny import NUM_BATCHES, SGD, Noise, differing, fit, module
@@ -89,6 +92,19 @@ class OwnStep(VAEModule):
         self.heard = True
 
 
+class OwnBackward(VAEModule):
+    def manual_backward(self, *arguments, **options):
+        super().manual_backward(*arguments, **options)
+        self.heard = True
+
+
+class OwnProfiler(PassThroughProfiler):
+    heard = False
+
+    def start(self, action_name):
+        self.heard |= action_name == "backward_pass"
+
+
 class OwnStrategy(SingleDeviceStrategy):
     heard = False
 
@@ -105,6 +121,34 @@ class OwnPrecision(MixedPrecision):
         return super().optimizer_step(*arguments, **options)
 
 
+class WantsClosure(torch.optim.SGD):
+    def step(self, closure):
+        return super().step(closure)
+
+
+def hooked(parameters) -> torch.optim.Optimizer:
+    optimizer = torch.optim.SGD(parameters, lr=1e-3)
+
+    def enlarge(optimizer, *_):
+        for each in optimizer.param_groups[0]["params"]:
+            each.grad.mul_(10)
+
+    optimizer.register_step_pre_hook(enlarge)
+    return optimizer
+
+
+@pytest.mark.parametrize("optimizer", [partial(WantsClosure, lr=1e-3), hooked], ids=["closure", "hook"])
+def test_optimizers_find_a_step_as_lightning_makes_it(optimizer, monkeypatch):
+    make = partial(module, optimizer, gradient_clip_val=0.5)
+    assert_the_same(*both(monkeypatch, make, max_epochs=1, log_every_n_steps=1))
+
+
+def test_an_optimizer_that_lightning_has_wrapped_already_is_counted_once(passes):
+    trained = module(lambda parameters: LightningOptimizer(SGD(parameters)))
+    assert fit(4, trained=trained, max_epochs=1).trainer.global_step == NUM_BATCHES
+    assert passes == [Eager]
+
+
 @pytest.mark.parametrize("capture", ["auto", False])
 def test_they_are_taken_where_nobody_listens(passes, capture):
     trained, listener = module(), OnTrainingsEnd()
@@ -118,15 +162,18 @@ def test_they_are_taken_where_nobody_listens(passes, capture):
 def test_who_listens_within_a_step_is_asked(passes):
     listener = Listens()
     fit(1, listener, max_epochs=1)
-    own = module()
-    own.__class__ = OwnStep
+    own, other = module(), module()
+    own.__class__, other.__class__ = OwnStep, OwnBackward
     fit(4, trained=own, max_epochs=1)
+    fit(4, trained=other, max_epochs=1)
+    profiler = OwnProfiler()
+    fit(4, profiler=profiler, max_epochs=1)
     strategy = OwnStrategy(torch.device("cpu"))
     fit(4, strategy=strategy, max_epochs=1)
     precision = OwnPrecision("bf16-mixed", "cpu")
     fit(4, plugins=[precision], max_epochs=1)
-    assert [each.heard for each in (listener, own, strategy, precision)] == [True] * 4
-    assert passes == [Eager] * 4
+    assert [each.heard for each in (listener, own, other, profiler, strategy, precision)] == [True] * 6
+    assert passes == [Eager] * 6
 
 
 def test_a_profiler_measures_the_backward_pass_and_the_step(passes):

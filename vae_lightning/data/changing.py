@@ -37,8 +37,9 @@ def note_changed(folder: Path, root: Path, files: Sequence[PictureFile], source:
     """
     is_file, folder_of_files = root.is_file(), os.path.join(root, "")
     looked_at = files[:1] if is_file else files
-    # Paths of strings, for there may be millions.
-    others = [file.name for file in looked_at if _is_other(str(root) if is_file else folder_of_files + file.name, file)]
+    # Paths are strings, for there may be millions.
+    places = (str(root) if is_file else folder_of_files + file.name.replace("/", os.sep) for file in looked_at)
+    others = [file.name for place, file in zip(places, looked_at, strict=True) if _is_other(place, file)]
     if others:
         (folder / _CHANGED).touch()
         count = f"{len(others):,} of {len(looked_at):,} files"

@@ -117,6 +117,7 @@ def _small_jpeg(
         return None
     if draft is not None and image.width >= 2 * draft[0] and image.height >= 2 * draft[1]:
         image.draft(None, draft)
+    image.load()
     return _in_mode("L" if channels == 1 else "RGB", image)
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import stat
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -21,9 +22,10 @@ ALL_FORMATS = (*FORMATS, *LATER_FORMATS)
 
 _MOST_BYTES = 10**9  # of a file
 _JPEG = b"\xff\xd8"
-_SCAN = b"\xff\xda"
-_SAYS_MORE = (b"\xff\xe1", b"\xff\xe2")  # Exif and XMP; several pages, and profiles of colour
-_MORE = frozenset({"exif", "xmp", "mp"})
+_SEGMENT = struct.Struct(">HH")  # its marker, and its length with that of the length
+_SCAN, _SHORTEST = 0xFFDA, 2
+_SAYS_MORE = (0xFFE1, 0xFFE2)  # Exif and XMP; several pages, and profiles of colour
+_PASSED_OVER = frozenset({*range(0xFFC0, 0xFFD0), *range(0xFFDB, 0xFFFF)} - {*_SAYS_MORE})
 _opening = threading.Lock()
 for _name in ("PIL.TiffImagePlugin", "tifffile"):  # they write lines of each file; what matters of it they raise
     logging.getLogger(_name).setLevel(logging.CRITICAL)
@@ -92,16 +94,31 @@ def identified(file: BufferedReader, max_pixels: int, formats: tuple[str, ...] =
 def plain_jpeg(file: BufferedReader) -> JpegImageFile | None:
     """A JPEG as `Image.open` has it, in half the time, where nothing in it turns it or adds pages; else None."""
     file.seek(0)
-    head = file.peek()
-    scan = head.find(_SCAN)
-    # One with such a segment may make Pillow warn of damage, and so is opened where those warnings are held back.
-    if scan < 0 or not head.startswith(_JPEG) or any(head.find(marker, 0, scan) >= 0 for marker in _SAYS_MORE):
+    if not _begins_as_plain(file.peek()):
         return None
     try:
-        image = JpegImageFile(file)
+        return JpegImageFile(file)
     except Exception:  # Pillow tells of it better when it is asked as for any other
         return None
-    return image if image.info.keys().isdisjoint(_MORE) else None  # for its segments may lie behind that place
+
+
+def _begins_as_plain(head: bytes) -> bool:
+    """Whether a file begins as a JPEG, whose segments say nothing that Pillow reads besides the pixels.
+
+    Of notes of a camera it warns where they are damaged; they are read where these warnings are held back.
+    """
+    place = len(_JPEG)
+    try:
+        while head.startswith(_JPEG):
+            marker, length = _SEGMENT.unpack_from(head, place)
+            if marker == _SCAN:
+                return True
+            if marker not in _PASSED_OVER or length < _SHORTEST:
+                return False
+            place += 2 + length
+    except struct.error:  # the pixels begin further on
+        pass
+    return False
 
 
 def _asked_of_all(file: BufferedReader, max_pixels: int, formats: tuple[str, ...]) -> Image.Image:

@@ -3,9 +3,9 @@
 import json
 import os
 import zlib
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +21,7 @@ TILES = "tiles.npy"
 _CHECKSUMS = "checksums.json"
 _PAGED = "paged.json"
 _BLOCK = 2**22  # bytes under one checksum
-_FEWEST_SHARES = 2  # for threads
+_MOST_THREADS = 4  # reading a block takes a third as long
 _MOST_BYTES = 2**60
 
 
@@ -133,19 +133,16 @@ def _stated(content: Any, name: str) -> list[int]:
 
 
 def _checksums(path: Path) -> list[int]:
-    """The CRC-32 of each block of the file, by a thread a core: each byte is read at every start of a run."""
-    with open_regular(path, _MOST_BYTES) as file:
-        num_blocks = -(-os.fstat(file.fileno()).st_size // _BLOCK)
-    length = max(1, -(-num_blocks // num_cpus()))
-    shares = [range(start, min(start + length, num_blocks)) for start in range(0, num_blocks, length)]
-    if len(shares) < _FEWEST_SHARES:
-        return [checksum for share in shares for checksum in _checksums_of(path, share)]
-    with ThreadPoolExecutor(len(shares)) as threads:
-        return [checksum for share in threads.map(partial(_checksums_of, path), shares) for checksum in share]
+    """The CRC-32 of each block of the file; all cores make them, for each byte is read at every start of a run."""
+    num_threads = min(_MOST_THREADS, num_cpus())
+    made, waiting = list[int](), deque[Future[int]]()
+    with open_regular(path, _MOST_BYTES) as file, ThreadPoolExecutor(num_threads) as threads:
+        for block in iter(lambda: _block(file), b""):  # in their order, as disks want it
+            waiting.append(threads.submit(zlib.crc32, block))
+            if len(waiting) > num_threads:
+                made.append(waiting.popleft().result())
+        return made + [each.result() for each in waiting]
 
 
-def _checksums_of(path: Path, blocks: range) -> list[int]:
-    block = memoryview(bytearray(_BLOCK))
-    with open_regular(path, _MOST_BYTES) as file:
-        file.seek(blocks.start * _BLOCK)
-        return [zlib.crc32(block[: file.readinto(block)]) for _ in blocks]
+def _block(file: BinaryIO) -> bytes:
+    return file.read(_BLOCK)
