@@ -122,7 +122,7 @@ class OwnPrecision(MixedPrecision):
 
 
 class WantsClosure(torch.optim.SGD):
-    def step(self, closure):
+    def step(self, *, closure):
         return super().step(closure)
 
 

@@ -111,8 +111,8 @@ def _small_jpeg(
     file: BufferedReader, channels: int, max_pixels: int, draft: tuple[int, int] | None, reading: Reading | None
 ) -> Image.Image | None:
     """What `_pixels_of` has of a JPEG that needs none of its care, as most do, in less time; None for any other."""
-    of_bytes = reading is not None and reading.scale is not None and reading.scale.is_of_bytes
-    image = plain_jpeg(file) if channels in (1, 3) and not of_bytes else None
+    is_scaled = reading is not None and reading.scales_bytes
+    image = plain_jpeg(file) if channels in (1, 3) and not is_scaled else None
     if image is None or image.mode not in ("L", "RGB") or image.width * image.height > min(max_pixels, _SMALL):
         return None
     if draft is not None and image.width >= 2 * draft[0] and image.height >= 2 * draft[1]:

@@ -107,9 +107,11 @@ def _begins_as_plain(head: bytes) -> bool:
 
     Of notes of a camera it warns where they are damaged; they are read where these warnings are held back.
     """
+    if not head.startswith(_JPEG):
+        return False
     place = len(_JPEG)
     try:
-        while head.startswith(_JPEG):
+        while True:
             marker, length = _SEGMENT.unpack_from(head, place)
             if marker == _SCAN:
                 return True
@@ -117,8 +119,7 @@ def _begins_as_plain(head: bytes) -> bool:
                 return False
             place += 2 + length
     except struct.error:  # the pixels begin further on
-        pass
-    return False
+        return False
 
 
 def _asked_of_all(file: BufferedReader, max_pixels: int, formats: tuple[str, ...]) -> Image.Image:

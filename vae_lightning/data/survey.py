@@ -101,7 +101,6 @@ def found_in_file(
 ) -> Found:
     """What numbers a file holds; one of 8 bits is not decoded unless the scale is of bytes. Raises as decoding it."""
     scale = reading.scale
-    counts_bytes = scale is not None and scale.is_of_bytes
     if is_plain(path, reading):
         return in_bytes(1, name)
     with numbers_in(path, channels, reading, max_pixels) as numbers:
@@ -112,7 +111,7 @@ def found_in_file(
     with opened(path, max_pixels) as (file, image):
         lost = what_is_lost(file, image, channels)
         later = Found(num_later=int(image.format in LATER_FORMATS), notes=((lost, 1, name),) if lost else ())
-        if not is_deep(image) and not counts_bytes:
+        if not is_deep(image) and not reading.scales_bytes:
             return in_bytes(1, name) + later
         with budget.lent(_BYTES_A_PIXEL * image.width * image.height):
             deep = deep_picture(image, partial(again, file, max_pixels))
@@ -127,8 +126,7 @@ def in_bytes(number: int, first: str) -> Found:
 
 def is_plain(path: Path, reading: Reading) -> bool:
     """Whether a file begins as one of 8 bits, of which nothing more is looked at; raises as reading it."""
-    counts_bytes = reading.scale is not None and reading.scale.is_of_bytes
-    return not counts_bytes and _begins_as_bytes(path)
+    return not reading.scales_bytes and _begins_as_bytes(path)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,11 @@ class Reading:
     scale: Scale | None = None
     layout: Layout = "auto"
 
+    @property
+    def scales_bytes(self) -> bool:
+        """Whether pictures of 8 bits are read by its scale, too."""
+        return self.scale is not None and self.scale.is_of_bytes
+
 
 def given_scale(value_range: str | Sequence[float] | None) -> Scale | None:
     """The scale of `data.value_range=[low, high]`; None for `auto` and null.

@@ -1,4 +1,4 @@
-"""A batch's work without Lightning's calls in it: a third of a millisecond a step, where none would do anything."""
+"""A batch's work without Lightning's calls in it, where none would do anything: in small networks they take long."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -69,7 +69,7 @@ def work(
         trained.to_minimise(terms).backward()
         if batch.completes:
             with updating():
-                trained.optimizer.step(closure)
+                trained.optimizer.step(closure=closure)
             trained.after_update(terms)
     return terms
 
