@@ -13,9 +13,14 @@ class Turns:
     """A contender's side: its epochs begin when it is told to on stdin, and their speeds go to stdout."""
 
     def begin(self) -> None:
-        """Wait for the turn."""
+        """Wait for the turn.
+
+        Raises:
+            SystemExit: nobody is there to give it, as after another contender's failure.
+        """
         print(f"\n{_MARK}ready", flush=True)  # on a line of its own, whatever a progress bar has left
-        sys.stdin.readline()
+        if not sys.stdin.readline():
+            sys.exit("nobody gives turns any more")
         self._started = time.perf_counter()
 
     def end(self, num_images: int) -> None:
