@@ -18,7 +18,7 @@ from vae_lightning.command_line.schema import CONF_DIR
 from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.machine.interruption import Interrupted
 from vae_lightning.runs.records import RunDir
-from vae_lightning.training.outcome import _ending, recorded, told_of_units
+from vae_lightning.training.outcome import _ending, _told_by_means, recorded, told_of_units
 
 
 @pytest.fixture
@@ -101,6 +101,26 @@ def test_one_code_of_all_images_is_told_whatever_its_rate():
     told = str(told_of_units(units(3.0, 0.0), composed_objective("elbo"), None, 784, 100))
     assert told.startswith("all images have the same code, at a rate of 12.00 nats that tells nothing: the encoder no ")
     assert told.endswith(f"; {TRY}")
+
+
+@pytest.mark.parametrize(("variance", "is_told"), [(1e-3, False), (1e-4, True), (1e-8, True)])
+def test_codes_that_lie_within_each_other_are_told_beside_a_unit_prior(variance, is_told):
+    options = composed_objective("elbo"), None, 784, 100
+    told = told_of_units(units(3.0, variance), *options, has_unit_prior=True)
+    assert (told is not None) is is_told
+    nearly = "all images have nearly the same code, at a rate of 12.00 nats that tells next to nothing: the encoder "
+    assert told is None or (told.startswith(f"{nearly}hardly depends") and told.endswith(f"; {TRY}"))
+    assert told_of_units(units(3.0, variance), *options) is None  # a narrow prior has such codes
+
+
+@pytest.mark.parametrize("deviation", [1.5, 1.0, 0.3, 1e-3])
+@pytest.mark.parametrize("variance", [4.0, 1e-2, 1e-6, 0.0])
+def test_means_tell_no_more_than_is_said(deviation, variance):
+    rate = (variance + deviation**2 - 1) / 2 - math.log(deviation)
+    through = math.log1p(variance / deviation**2) / 2  # of a Gaussian channel
+    most = _told_by_means(torch.tensor([rate]).double(), torch.tensor([variance]).double())
+    assert most >= through
+    assert _told_by_means(torch.tensor([1e9]).double(), torch.tensor([variance]).double()) >= 0
 
 
 @pytest.mark.parametrize("beta", [1, 200])

@@ -137,7 +137,7 @@ def why_no_manifold(vae: LatentModel) -> str | None:
         return reason
     if vae.latent_dim != 2:
         return f"for two latent dimensions, and this run has {vae.latent_dim}"
-    if not isinstance(vae.latent_prior(), UnitNormal):
+    if not vae.has_unit_prior:
         return "for a prior N(0, I) of both dimensions, by whose quantiles it goes, and this run has another"
     return None
 

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vae_lightning.errors import UserError
-from vae_lightning.models.distributions import PointMass, centre, closed_form_kl, log_prob_by_dimension, marginals
+from vae_lightning.models.distributions import (
+    PointMass,
+    UnitNormal,
+    centre,
+    closed_form_kl,
+    log_prob_by_dimension,
+    marginals,
+)
 from vae_lightning.noise import Noise
 
 Temperature = float | Sequence[float]  # of all groups, or one of each, the top one first
@@ -235,6 +242,11 @@ class LatentModel(nn.Module, ABC):
     @abstractmethod
     def latent_prior(self) -> Distribution | None:
         """p(z) of all groups side by side; None where it is no single distribution, as that of a hierarchy."""
+
+    @property
+    def has_unit_prior(self) -> bool:
+        """Whether p(z) is N(0, I)."""
+        return isinstance(self.latent_prior(), UnitNormal)
 
     def means_of(
         self, output: VAEOutput, x: Float[Tensor, "B C H W"], labels: Int64[Tensor, " B"] | None = None

@@ -15,7 +15,7 @@ from vae_lightning.checkpoints.reader import StoredTensor, UnreadableError, stor
 from vae_lightning.disk.files import check_within, folder_in, replacing
 from vae_lightning.errors import UserError, first_line, one_line
 from vae_lightning.latents.samplers.sampler import CodeDistribution, Codes, Sampler
-from vae_lightning.models.distributions import DiagonalNormal, UnitNormal
+from vae_lightning.models.distributions import DiagonalNormal
 from vae_lightning.models.latent_model import LatentModel, Temperature, of_each_group
 from vae_lightning.noise import Indexed, derive_seed
 from vae_lightning.runs.source import Source
@@ -42,16 +42,12 @@ def drawn_from(vae: LatentModel, sampler: Sampler | None = None) -> str:
         return "the uniform prior over codes, which is not learned"
     if vae.has_density:
         return PRIOR
-    return f"{_UNIT if _is_unit(vae) else PRIOR}, to which no rate holds the codes"
+    return f"{_UNIT if vae.has_unit_prior else PRIOR}, to which no rate holds the codes"
 
 
 def mean_of_prior(vae: LatentModel) -> str:
     """Where traversals stay, in words: codes without noise need not lie where N(0, I) does, which is no prior then."""
-    return f"the mean of {_UNIT}" if not vae.has_density and _is_unit(vae) else f"{PRIOR}'s mean"
-
-
-def _is_unit(vae: LatentModel) -> bool:
-    return isinstance(vae.latent_prior(), UnitNormal)
+    return f"the mean of {_UNIT}" if not vae.has_density and vae.has_unit_prior else f"{PRIOR}'s mean"
 
 
 def _alone(decide: Callable[[], Any]) -> Any:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float64
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import Tensor
 
 from vae_lightning.callbacks.checkpoints import Checkpoints
 from vae_lightning.callbacks.pruning import PruneTrial
@@ -143,18 +145,25 @@ _LESS_COLLAPSED = {  # what to try, by the key of the objective that it takes
 _SAYS_LITTLE = 1.0  # nats per image in all: a unit that tells images apart has more
 _SAYS_NOTHING = 0.1
 _ALL_THE_SAME = 1e-9  # a variance of posterior means that float32 has of one and the same code
+_LARGEST_EXPONENT = 700.0  # of which float64 has the exponential
 _ENOUGH = 10  # images, that they should differ
 _OF_A_BYTE = math.log(256)  # nats: what a value of an image costs that is not encoded at all
 _FAR_ABOVE = 10  # times that is no code's rate: a density of narrow scale may ask for somewhat more than the bytes
 
 
 def told_of_units(
-    units: UnitStatistics | None, objective: dict[str, Any], num_classes: int | None, num_values: int, num_images: int
+    units: UnitStatistics | None,
+    objective: dict[str, Any],
+    num_classes: int | None,
+    num_values: int,
+    num_images: int,
+    has_unit_prior: bool = False,
 ) -> str | None:
     """One line on a model whose code is not used, and what to try; None where there is nothing to say.
 
     Few active units need not be a collapse: under a narrow prior small moves of the means tell images apart, at a rate
-    that says so. If nothing moves, such a rate says nothing; and one far above an image's own bytes is no code's.
+    that says so. If nothing moves, such a rate says nothing, and next to nothing where the means move by less than a
+    posterior of that rate is wide; one far above an image's own bytes is no code's.
 
     Args:
         units: the validation images' statistics of the weights that were tested.
@@ -162,6 +171,7 @@ def told_of_units(
         num_classes: how many labels the model is told; None for none.
         num_values: of an image: pixels times channels.
         num_images: that were validated: a few may be alike, and one is always like itself.
+        has_unit_prior: whether the prior is N(0, I), beside which a rate says how narrow a posterior can be.
     """
     if units is None or units.rate is None:
         return None
@@ -171,14 +181,27 @@ def told_of_units(
             f"the rate is {rate:.4g} nats per image, where the bytes of an image are {num_values * _OF_A_BYTE:,.0f}: "
             f"the training has diverged; try {SLOWER}"
         )
-    if rate >= _SAYS_LITTLE and num_images >= _ENOUGH and not (units.variance > _ALL_THE_SAME).any():
-        return (
-            f"all images have the same code, at a rate of {rate:.2f} nats that tells nothing: the encoder no longer "
-            f"depends on its image, as after a step that was too large; try {SLOWER}"
-        )
+    if rate >= _SAYS_LITTLE and num_images >= _ENOUGH:
+        cause = f"on its image, as after a step that was too large; try {SLOWER}"
+        if not (units.variance > _ALL_THE_SAME).any():
+            same = f"all images have the same code, at a rate of {rate:.2f} nats that tells nothing"
+            return f"{same}: the encoder no longer depends {cause}"
+        if has_unit_prior and _told_by_means(units.rate, units.variance) < _SAYS_LITTLE:
+            alike = f"all images have nearly the same code, at a rate of {rate:.2f} nats that tells next to nothing"
+            return f"{alike}: the encoder hardly depends {cause}"
     if units.active().any() or rate >= _SAYS_LITTLE:
         return None
     return _told_of_collapse(len(units.rate), rate, objective, num_classes)
+
+
+def _told_by_means(rates: Float64[Tensor, " D"], variances: Float64[Tensor, " D"]) -> float:
+    """Nats per image that the means of Gaussian posteriors can tell, were these of one width each.
+
+    Beside N(0, 1) a posterior of rate R has a variance of exp(-1 - 2 R) or more, for no other term of its rate is
+    negative; and of the means' variance V a channel of such noise lets log(1 + V exp(1 + 2 R)) / 2 through.
+    """
+    widest = (1 + 2 * rates).clamp(max=_LARGEST_EXPONENT).exp()
+    return float(torch.log1p(variances * widest).sum() / 2)
 
 
 def _told_of_collapse(num_units: int, rate: float, objective: dict[str, Any], num_classes: int | None) -> str:

@@ -226,6 +226,7 @@ def run(parts: Parts) -> dict[str, Any]:
                 module.vae.num_classes,
                 math.prod(parts.data.image_shape),
                 _num_validated(parts),
+                module.vae.has_unit_prior,
             )
             if unused:
                 log.warning(unused)
