@@ -3,7 +3,7 @@
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from vae_lightning.callbacks.pruning import PruneTrial
 from vae_lightning.callbacks.throughput import Throughput
 from vae_lightning.disk.unwritten import FULL, UNWRITABLE, spared
 from vae_lightning.errors import UserError, first_line
+from vae_lightning.latents.aggregated import why_no_marginals
 from vae_lightning.latents.units import UnitStatistics
 from vae_lightning.likelihood.kind import kind_of
 from vae_lightning.loggers.showing import show_end
 from vae_lightning.machine.interruption import Interrupted, number_of
 from vae_lightning.machine.memory import peak_bytes, peak_gpu_bytes
+from vae_lightning.models.latent_model import LatentModel
 from vae_lightning.runs.records import GONE, RunDir
 from vae_lightning.runs.status import record_status
 from vae_lightning.training.finiteness import SLOWER
@@ -157,13 +159,13 @@ def told_of_units(
     num_classes: int | None,
     num_values: int,
     num_images: int,
-    has_unit_prior: bool = False,
+    rates_bound_means: Callable[[], bool] = lambda: False,
 ) -> str | None:
     """One line on a model whose code is not used, and what to try; None where there is nothing to say.
 
     Few active units need not be a collapse: under a narrow prior small moves of the means tell images apart, at a rate
-    that says so. If nothing moves, such a rate says nothing, and next to nothing where the means move by less than a
-    posterior of that rate is wide; one far above an image's own bytes is no code's.
+    that says so. If nothing moves, such a rate says nothing, and next to nothing where no unit is active and the means
+    move by less than a posterior of that rate is wide; one far above an image's own bytes is no code's.
 
     Args:
         units: the validation images' statistics of the weights that were tested.
@@ -171,7 +173,7 @@ def told_of_units(
         num_classes: how many labels the model is told; None for none.
         num_values: of an image: pixels times channels.
         num_images: that were validated: a few may be alike, and one is always like itself.
-        has_unit_prior: whether the prior is N(0, I), beside which a rate says how narrow a posterior can be.
+        rates_bound_means: whether a rate says how narrow a posterior can be at most; see the function of that name.
     """
     if units is None or units.rate is None:
         return None
@@ -186,16 +188,23 @@ def told_of_units(
         if not (units.variance > _ALL_THE_SAME).any():
             same = f"all images have the same code, at a rate of {rate:.2f} nats that tells nothing"
             return f"{same}: the encoder no longer depends {cause}"
-        if has_unit_prior and _told_by_means(units.rate, units.variance) < _SAYS_LITTLE:
+        is_idle = not units.active().any() and rates_bound_means()
+        if is_idle and _told_by_means(units.rate, units.variance) < _SAYS_LITTLE:
             alike = f"all images have nearly the same code, at a rate of {rate:.2f} nats that tells next to nothing"
-            return f"{alike}: the encoder hardly depends {cause}"
+            return f"{alike}: the encoder hardly depends {cause}, or a longer training if this was a short one"
     if units.active().any() or rate >= _SAYS_LITTLE:
         return None
     return _told_of_collapse(len(units.rate), rate, objective, num_classes)
 
 
+@torch.no_grad()
+def rates_bound_means(vae: LatentModel) -> bool:
+    """Whether the posteriors are Gaussians of independent components beside a prior N(0, I)."""
+    return vae.has_unit_prior and why_no_marginals(vae) is None
+
+
 def _told_by_means(rates: Float64[Tensor, " D"], variances: Float64[Tensor, " D"]) -> float:
-    """Nats per image that the means of Gaussian posteriors can tell, were these of one width each.
+    """Nats per image that the means of such posteriors can tell, were these of one width in each dimension.
 
     Beside N(0, 1) a posterior of rate R has a variance of exp(-1 - 2 R) or more, for no other term of its rate is
     negative; and of the means' variance V a channel of such noise lets log(1 + V exp(1 + 2 R)) / 2 through.

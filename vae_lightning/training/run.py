@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ from vae_lightning.training.initial_weights import take_weights
 from vae_lightning.training.loading import module_of
 from vae_lightning.training.log_file import kept_records, log_file
 from vae_lightning.training.module import VAEModule
-from vae_lightning.training.outcome import final_metrics, peak_memory, recorded, told_of_units
+from vae_lightning.training.outcome import final_metrics, peak_memory, rates_bound_means, recorded, told_of_units
 from vae_lightning.training.plug_ins import working
 from vae_lightning.training.preflight import (
     check_classes_of_run,
@@ -226,7 +227,7 @@ def run(parts: Parts) -> dict[str, Any]:
                 module.vae.num_classes,
                 math.prod(parts.data.image_shape),
                 _num_validated(parts),
-                module.vae.has_unit_prior,
+                partial(rates_bound_means, module.vae),
             )
             if unused:
                 log.warning(unused)
