@@ -159,7 +159,7 @@ def told_of_units(
     num_classes: int | None,
     num_values: int,
     num_images: int,
-    rates_bound_means: Callable[[], bool] = lambda: False,
+    bounds_means: Callable[[], bool] = lambda: False,
 ) -> str | None:
     """One line on a model whose code is not used, and what to try; None where there is nothing to say.
 
@@ -173,7 +173,7 @@ def told_of_units(
         num_classes: how many labels the model is told; None for none.
         num_values: of an image: pixels times channels.
         num_images: that were validated: a few may be alike, and one is always like itself.
-        rates_bound_means: whether a rate says how narrow a posterior can be at most; see the function of that name.
+        bounds_means: asked where it matters, whether a rate says how narrow a posterior can be: `rates_bound_means`.
     """
     if units is None or units.rate is None:
         return None
@@ -188,7 +188,7 @@ def told_of_units(
         if not (units.variance > _ALL_THE_SAME).any():
             same = f"all images have the same code, at a rate of {rate:.2f} nats that tells nothing"
             return f"{same}: the encoder no longer depends {cause}"
-        is_idle = not units.active().any() and rates_bound_means()
+        is_idle = not units.active().any() and bounds_means()
         if is_idle and _told_by_means(units.rate, units.variance) < _SAYS_LITTLE:
             alike = f"all images have nearly the same code, at a rate of {rate:.2f} nats that tells next to nothing"
             return f"{alike}: the encoder hardly depends {cause}, or a longer training if this was a short one"
