@@ -138,6 +138,14 @@ def test_rates_bound_means_of_independent_gaussians_beside_a_unit_prior(options,
     assert rates_bound_means(vae) is do
 
 
+@pytest.mark.parametrize("prior", ["standard_normal", "learned_gaussian"])
+def test_a_run_says_of_its_own_model_whether_rates_bound_means(train, monkeypatch, prior):
+    asked = []
+    monkeypatch.setattr("vae_lightning.training.run.told_of_units", lambda *given: asked.append(given[-1]()))
+    train("callbacks=none", f"model/prior={prior}", "trainer.max_epochs=1")
+    assert asked == [prior == "standard_normal"]
+
+
 @pytest.mark.parametrize("deviation", [1.5, 1.0, 0.3, 1e-3])
 @pytest.mark.parametrize("variance", [4.0, 1e-2, 1e-6, 0.0])
 def test_means_tell_no_more_than_is_said(deviation, variance):
