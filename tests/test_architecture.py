@@ -188,6 +188,13 @@ def test_reports_know_the_records_of_runs_only_and_no_torch(module):
     assert {name.split(".")[0] for name in needed_by(module)}.isdisjoint({"torch", "torchvision", "hydra", "lightning"})
 
 
+@pytest.mark.parametrize("command", ENTRY_POINTS)
+def test_a_command_answers_help_before_large_libraries_are_imported(command):
+    """numpy, Pillow and jaxtyping take as long as a tenth of all that `--help` takes."""
+    needed = {name.split(".")[0] for name in needed_by(f"vae_lightning.{command}")}
+    assert needed.isdisjoint({"torch", "torchvision", "lightning", "numpy", "PIL", "jaxtyping"})
+
+
 def test_own_code_is_called_and_not_named():
     """A `_target_` is for what a user may choose in YAML."""
     named = re.compile(rf"vae_lightning\.(?!({'|'.join(ENTRY_POINTS)})$)[\w.]+")

@@ -13,8 +13,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from vae_lightning.callbacks.pictures import DrawPicture, as_callbacks
-from vae_lightning.data.decode import EXTENSIONS
 from vae_lightning.data.loader import ImageBatch, ImageSet, TrainingBatches
+from vae_lightning.data.picture_files import EXTENSIONS
 from vae_lightning.models.distributions import DiagonalNormal, UnitNormal, normal_image, sample
 from vae_lightning.models.latent_model import Group, LatentModel, Latents
 from vae_lightning.noise import Indexed

@@ -29,9 +29,6 @@ from vae_lightning.data.opening import (
 from vae_lightning.data.stated import meant_type, pillow_misreads, what_is_lost
 from vae_lightning.data.values import Reading, as_levels
 
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
-ALL_EXTENSIONS = tuple(sorted((*EXTENSIONS, ".avif", ".j2k", ".jp2", ".npy", ".tif", ".tiff")))
-
 _BYTES_A_PIXEL = 12  # of RAM while a picture is brought into its final mode, at most
 _BYTES_A_PROGRESSIVE_PIXEL = 6  # more, of a progressive JPEG's full size, however small it is decoded
 _SMALL = UNIT // (_BYTES_A_PIXEL + _BYTES_A_PROGRESSIVE_PIXEL)  # pixels, for which no memory need be lent
@@ -56,8 +53,8 @@ def decode_image(
     taken. What is deeper than 8 bits is scaled to 8, by the dataset's one scale where it is read by one.
 
     Args:
-        path: a regular file of one of the formats that EXTENSIONS name, with `reading` ALL_EXTENSIONS, whatever its own
-            name says; or a picture that Pillow has opened, which stays as it is.
+        path: a regular file of one of the formats that EXTENSIONS of `picture_files` name, with `reading`
+            ALL_EXTENSIONS, whatever its own name says; or a picture that Pillow has opened, which stays as it is.
         image_size: height and width of the result, one number for both or [height, width].
         channels: of the result.
         max_pixels: a picture that says it has more is not decoded, and a ValueError.

@@ -19,13 +19,14 @@ from vae_lightning.data.arrays import Arrays, open_arrays
 from vae_lightning.data.build_progress import BuildProgress, allocated, gaps
 from vae_lightning.data.cache import StoppedError, build_unless, cache_key
 from vae_lightning.data.changing import build_of_files, is_of_its_files, note_changed
-from vae_lightning.data.decode import ALL_EXTENSIONS, EXTENSIONS
 from vae_lightning.data.decoded_arrays import write_arrays
 from vae_lightning.data.decoded_blocks import DecodedBlock, PixelFile
 from vae_lightning.data.fitting import Fit, ImageSize, frame_of
 from vae_lightning.data.opening import MAX_PIXELS
 from vae_lightning.data.picture_files import (
+    ALL_EXTENSIONS,
     ARRAY_EXTENSIONS,
+    EXTENSIONS,
     PictureFile,
     check_folder,
     find_pictures,

@@ -16,7 +16,6 @@ from torch import Tensor
 from vae_lightning.data.augmenting import Given, augmentations_of
 from vae_lightning.data.binarize import binarized, fixed_draw
 from vae_lightning.data.class_names import Label, label_name, label_number
-from vae_lightning.data.decode import EXTENSIONS
 from vae_lightning.data.excluding import excluding
 from vae_lightning.data.fitting import Fit, ImageSize, frame_of
 from vae_lightning.data.loader import (
@@ -27,6 +26,7 @@ from vae_lightning.data.loader import (
     TrainingLoader,
     seeded_generator,
 )
+from vae_lightning.data.picture_files import EXTENSIONS
 from vae_lightning.data.values import Scale
 from vae_lightning.errors import UserError, require_at_least, require_image_size
 

@@ -21,7 +21,7 @@ from vae_lightning.data.arrays import Arrays, array_member, open_arrays
 from vae_lightning.data.augmenting import Given
 from vae_lightning.data.cache import cache_folder
 from vae_lightning.data.class_names import Label
-from vae_lightning.data.decode import ALL_EXTENSIONS, EXTENSIONS, array_image, decode_image, stated_size
+from vae_lightning.data.decode import array_image, decode_image, stated_size
 from vae_lightning.data.decoded_folder import DecodedFolder, FolderDecoder
 from vae_lightning.data.fitting import Fit, ImageSize
 from vae_lightning.data.image_data import Binarize, ImageDataModule
@@ -29,7 +29,7 @@ from vae_lightning.data.labelling import NONE, Labelled, Labelling
 from vae_lightning.data.loader import ImageSet
 from vae_lightning.data.opening import MAX_PIXELS
 from vae_lightning.data.pages import Pages
-from vae_lightning.data.picture_files import ARRAY_EXTENSIONS, NO_ROOT
+from vae_lightning.data.picture_files import ALL_EXTENSIONS, ARRAY_EXTENSIONS, EXTENSIONS, NO_ROOT
 from vae_lightning.data.range_finding import tell_of_few_levels
 from vae_lightning.data.splits import SPLITS, check_fractions
 from vae_lightning.data.splitting import Splitting

@@ -11,11 +11,12 @@ from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, overload
 
-from vae_lightning.data.decode import EXTENSIONS
 from vae_lightning.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+ALL_EXTENSIONS = tuple(sorted((*EXTENSIONS, ".avif", ".j2k", ".jp2", ".npy", ".tif", ".tiff")))
 ARRAY_EXTENSIONS = (".npy", ".npz", ".h5", ".hdf5")
 NO_ROOT = f"root must be a folder of images ({', '.join(EXTENSIONS)}, ...), or a file of arrays; or give archive"
 _MEMBER = re.compile(r"\[\d{1,12}\]$")  # of a file of arrays

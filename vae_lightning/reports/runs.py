@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from glob import glob
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vae_lightning.disk.files import check_within
 from vae_lightning.errors import UserError, first_line
@@ -15,7 +15,9 @@ from vae_lightning.reports.curves import Curve, read_curves
 from vae_lightning.reports.settings import Setting, flatten, typed_settings
 from vae_lightning.reports.wording import visible
 from vae_lightning.runs.records import RunDir
-from vae_lightning.runs.tested_images import TestImages, read_test_images
+
+if TYPE_CHECKING:
+    from vae_lightning.runs.tested_images import TestImages
 
 TRAINING = "training"  # the GIF; the folder of that name has its frames
 FIRST_PICTURES = ("traversals", "latent_units", "reconstructions", "samples", TRAINING)
@@ -64,8 +66,10 @@ class RunRecord:
         return frozenset(".".join(names[:depth]) for names in parts for depth in range(1, len(names)))
 
     @cached_property
-    def test_images(self) -> TestImages | None:
+    def test_images(self) -> "TestImages | None":
         """The test ELBO of each image; None where it is not recorded, or can't be read."""
+        from vae_lightning.runs.tested_images import read_test_images  # numpy and Pillow, which few commands need
+
         return read_test_images(RunDir(self.path))
 
     @property

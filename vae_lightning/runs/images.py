@@ -18,11 +18,11 @@ from torch import Tensor
 
 from vae_lightning.data.arrays import array_member
 from vae_lightning.data.class_names import Label, Names
-from vae_lightning.data.decode import EXTENSIONS, lost_of, stated_size
+from vae_lightning.data.decode import lost_of, stated_size
 from vae_lightning.data.fitting import Fit, cropped_size
 from vae_lightning.data.image_data import ImageDataModule
 from vae_lightning.data.loader import ImageBatch, ImageSet, seeded_generator
-from vae_lightning.data.picture_files import find_pictures, told_others
+from vae_lightning.data.picture_files import EXTENSIONS, find_pictures, told_others
 from vae_lightning.errors import UserError, one_line
 from vae_lightning.machine.hardware import num_cpus
 from vae_lightning.runs.source import Source
