@@ -15,9 +15,10 @@ from vae_lightning.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")  # read with any data.value_range
+# With one that is not null, where all files are read by one scale.
 ALL_EXTENSIONS = tuple(sorted((*EXTENSIONS, ".avif", ".j2k", ".jp2", ".npy", ".tif", ".tiff")))
-ARRAY_EXTENSIONS = (".npy", ".npz", ".h5", ".hdf5")
+ARRAY_EXTENSIONS = (".npy", ".npz", ".h5", ".hdf5")  # of a file that is a dataset by itself
 NO_ROOT = f"root must be a folder of images ({', '.join(EXTENSIONS)}, ...), or a file of arrays; or give archive"
 _MEMBER = re.compile(r"\[\d{1,12}\]$")  # of a file of arrays
 _MOST_TOLD = 3  # entries that a message names

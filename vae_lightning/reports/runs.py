@@ -68,7 +68,8 @@ class RunRecord:
     @cached_property
     def test_images(self) -> "TestImages | None":
         """The test ELBO of each image; None where it is not recorded, or can't be read."""
-        from vae_lightning.runs.tested_images import read_test_images  # numpy and Pillow, which few commands need
+        # Imported here: `--help` must be answered without numpy and Pillow.
+        from vae_lightning.runs.tested_images import read_test_images
 
         return read_test_images(RunDir(self.path))
 
