@@ -69,3 +69,11 @@ def test_samples_of_the_prior_have_its_covariance():
     z = MODEL.draw(Indexed(0, torch.arange(20_000), 1, X.device))[0]
     torch.testing.assert_close(z.T.cov(), MODEL._covariance_of_z(), atol=0.05, rtol=0)
     assert not MODEL.draw(Indexed(0, torch.arange(3), 1, X.device), temperature=0).any()
+
+
+def test_codes_of_its_own_images_have_the_moments_of_samples_of_its_prior():
+    images = MODEL.images(20_000)
+    means, samples = MODEL.encode(images).loc, MODEL.draw(Indexed(0, torch.arange(len(images)), 1, images.device))[0]
+    torch.testing.assert_close(means.mean(0), samples.mean(0), atol=0.05, rtol=0)
+    # E[Var(z|x)] + Var(E[z|x]) = Var(z)
+    torch.testing.assert_close(MODEL.posterior_covariance + means.T.cov(), samples.T.cov(), atol=0.05, rtol=0)
